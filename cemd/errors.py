@@ -1,0 +1,64 @@
+"""The one tree of errors. A message is a sentence with place, fact and remedy; a target that does not answer is no error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CemdError(Exception):
+    """Anything that cemd itself raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One fault in a file: where it is, what is wrong, what to do about it.
+
+    `line` and `column` count from 1; 0 means that the whole file is meant.
+    """
+
+    file: str
+    line: int
+    column: int
+    fact: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.fact}; {self.remedy}"
+
+
+class ConfigError(CemdError):
+    """The configuration cannot be used; `faults` holds every fault found, in file order."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(sorted(faults))
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class StoreError(CemdError):
+    """A database cannot be read or written: full disk, lock, damage, newer file."""
+
+
+class ProbeUnavailable(CemdError):  # noqa: N818 -- the word of the house: not an error of the target, we could not look
+    """This host cannot run the probe (no raw sockets, missing plugin): the measurement is blind, not failed."""
+
+
+class ActionError(CemdError):
+    """An action failed; `permanent` says that trying again is useless."""
+
+    def __init__(self, message: str, *, permanent: bool) -> None:
+        self.permanent = permanent
+        super().__init__(message)
+
+
+class ChannelError(CemdError):
+    """A channel did not take a message.
+
+    `permanent`: trying again is useless. `unknown`: the message may have left (a lost answer), so that an
+    informational notice is not sent again.
+    """
+
+    def __init__(self, message: str, *, permanent: bool, unknown: bool = False) -> None:
+        self.permanent = permanent
+        self.unknown = unknown
+        super().__init__(message)

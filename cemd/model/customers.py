@@ -1,0 +1,140 @@
+"""Customers are columns. Nothing here makes an object a customer; audiences are masks and bitmaps over row numbers.
+
+A row number is the customer's number: durable, never reused, dense from 0, so columns are indexed by it directly.
+Names (sites, services, segments, languages, zones) are interned into tables; a load brings its own tables and is
+translated here once.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemd.model.entry import CustomersLoaded
+
+
+class LawfulBasis(IntFlag):
+    CONTRACT = 1
+    LEGAL_DUTY = 2
+    VITAL_INTEREST = 4
+    CONSENT = 8
+
+
+class ChannelKind(IntEnum):
+    """The kinds of address that a customer can have; a channel of configuration says which kind it uses."""
+
+    EMAIL = 0
+    SMS = 1
+    WEBHOOK = 2
+
+
+class CustomerFlag(IntFlag):
+    PRESENT = 1
+    MACHINE = 2
+    ABROAD = 4
+    UNSUBSCRIBED = 8
+    ERASED = 16
+    CRITICAL = 32  # emergency services, hospitals, telecare
+
+
+COLUMNS: dict[str, str] = {
+    "site": "<u2",
+    "services": "<u8",
+    "segment": "|u1",
+    "language": "|u1",
+    "zone": "<u2",
+    "basis": "|u1",
+    "channels": "|u1",
+    "preferred": "|u1",
+    "flags": "|u1",
+    "digest_email": "<i8",
+    "digest_sms": "<i8",
+    "digest_webhook": "<i8",
+}
+"""Column name to dtype; 42 bytes a customer."""
+
+DIGEST_OF = {ChannelKind.EMAIL: "digest_email", ChannelKind.SMS: "digest_sms", ChannelKind.WEBHOOK: "digest_webhook"}
+
+
+class Customers:
+    """The columns, with plain verbs. `size` is one above the highest number ever seen."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.columns: dict[str, NDArray[Any]] = {name: np.zeros(0, dtype) for name, dtype in COLUMNS.items()}
+        self.sites: list[str] = []
+        self.services: list[str] = []
+        self.segments: list[str] = []
+        self.languages: list[str] = []
+        self.zones: list[str] = []
+        self.version = 0
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        return self.columns[column][: self.size]
+
+    def load(self, load: CustomersLoaded) -> None:
+        """Adds or replaces rows by number.
+
+        Raises:
+            ValueError: more than 64 services, 65,535 sites, 255 segments or languages; the load is refused whole.
+        """
+        number = load.columns["number"].astype(np.int64)
+        translated = self._translated(load)
+        self._grow(int(number.max()) + 1 if len(number) else 0)
+        if load.replace:
+            self.columns["flags"][: self.size] &= np.uint8(0xFF ^ CustomerFlag.PRESENT)
+        for name, values in translated.items():
+            self.columns[name][number] = values
+        self.columns["flags"][number] |= np.uint8(CustomerFlag.PRESENT)
+        self.version += 1
+
+    def _translated(self, load: CustomersLoaded) -> dict[str, NDArray[Any]]:
+        columns = {name: load.columns[name].astype(dtype) for name, dtype in COLUMNS.items()}
+        tables = (
+            ("site", self.sites, load.sites, 65_535),
+            ("segment", self.segments, load.segments, 255),
+            ("language", self.languages, load.languages, 255),
+            ("zone", self.zones, load.zones, 65_535),
+        )
+        codes = {name: _interned(table, names, most, name) for name, table, names, most in tables}
+        bits = _interned(self.services, load.services, 64, "service")
+        for name, code in codes.items():
+            columns[name] = code[load.columns[name].astype(np.int64)].astype(COLUMNS[name]) if len(code) else columns[name]
+        old = columns["services"]
+        new = np.zeros_like(old)
+        for place, bit in enumerate(bits.tolist()):
+            new |= ((old >> np.uint64(place)) & np.uint64(1)) << np.uint64(bit)
+        columns["services"] = new
+        return columns
+
+    def _grow(self, size: int) -> None:
+        if size <= self.size:
+            return
+        capacity = len(self.columns["flags"])
+        if size > capacity:
+            room = max(size, capacity + capacity // 2, 1024)
+            for name, dtype in COLUMNS.items():
+                grown = np.zeros(room, dtype)
+                grown[: self.size] = self.columns[name][: self.size]
+                self.columns[name] = grown
+        self.size = size
+
+    def set_flag(self, number: int, flag: CustomerFlag) -> None:
+        if 0 <= number < self.size:
+            self.columns["flags"][number] |= np.uint8(flag)
+            self.version += 1
+
+
+def _interned(table: list[str], names: tuple[str, ...], most: int, what: str) -> NDArray[np.int64]:
+    """Code of each of `names` in `table`, which grows by the new ones."""
+    place = {name: code for code, name in enumerate(table)}
+    fresh = [name for name in dict.fromkeys(names) if name not in place]
+    if len(table) + len(fresh) > most:
+        raise ValueError(f"customers: more than {most} different {what} names; merge some before loading.")
+    for name in fresh:
+        place[name] = len(table)
+        table.append(name)
+    return np.array([place[name] for name in names], dtype=np.int64)

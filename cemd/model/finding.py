@@ -1,0 +1,61 @@
+"""A finding: a condition on one subject that began, changed or ended. Findings arise at ticks only."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from cemd.model.identity import Instant, SeriesId
+from cemd.model.quality import Quality
+from cemd.model.subject import Subject
+
+
+class Condition(StrEnum):
+    OBJECTIVE_BROKEN = "objective_broken"
+    OBJECTIVE_WARNING = "objective_warning"
+    ANOMALY = "anomaly"
+    SILENCE = "silence"
+
+
+class FindingPhase(StrEnum):
+    BEGAN = "began"
+    CHANGED = "changed"
+    OPEN = "open"  # stated again after a start: nothing changed
+    ENDED = "ended"
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the finding stands on; enough to draw and to check it later."""
+
+    series: tuple[SeriesId, ...] = ()
+    value: float | None = None  # in the unit of the indicator or metric
+    expected: float | None = None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    tail_probability: float | None = None
+    samples: int = 0
+    window_seconds: float = 0.0
+    since: Instant = 0.0  # first sample that shows it
+    until: Instant = 0.0  # last sample looked at
+    note: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """`id` is the same through began, changed and ended; `subject` is the service (or touchpoint) that is hurt."""
+
+    id: str
+    trace: str
+    condition: Condition
+    phase: FindingPhase
+    quality: Quality
+    subject: Subject
+    indicator: str = ""  # name of the indicator, or metric of the series
+    probe: str = ""
+    touchpoint: str = ""  # where it was measured, if the probe says so
+    began_at: Instant
+    at: Instant
+    seq: int
+    epoch: str
+    evidence: Evidence
