@@ -18,7 +18,7 @@ import numpy as np
 from cemd.errors import StoreError
 from cemd.model.identity import Instant
 from cemd.model.measurement import Series
-from cemd.model.notice import NoticeState, Phase
+from cemd.model.notice import Phase
 
 Column: TypeAlias = np.ndarray[Any, Any]
 """A numpy array inside an entry; its dtype is given where the field is defined."""

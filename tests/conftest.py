@@ -1,0 +1,35 @@
+"""Fixtures for every test: missing components are said loudly, and fail where CI=true."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    # component: programs, any of which will do
+    "alertmanager": ("prometheus-alertmanager", "alertmanager"),
+    "check_plugins": ("/usr/lib/nagios/plugins/check_dummy",),
+    "chromium": ("chromium",),
+    "dnsmasq": ("dnsmasq",),
+    "mosquitto": ("mosquitto",),
+    "promtool": ("promtool",),
+    "systemd-analyze": ("systemd-analyze",),
+}
+SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+
+
+def program(component: str) -> str | None:
+    """Path of the program that serves this component, None where it is not installed."""
+    return next((path for name in PROGRAMS[component] if (path := shutil.which(name, path=SBIN))), None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for component in marker.args:
+            if program(component) is None:
+                words = f"component {component!r} is not installed ({' or '.join(PROGRAMS[component])} not found)"
+                if os.environ.get("CI") == "true":
+                    pytest.fail(f"{words}; CI must install it.")
+                pytest.skip(words)
