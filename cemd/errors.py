@@ -1,4 +1,4 @@
-"""The one tree of errors. A message is a sentence with place, fact and remedy; a target that does not answer is no error."""
+"""One tree of errors. A message is a sentence with place, fact and remedy; a silent target is no error."""
 
 from __future__ import annotations
 

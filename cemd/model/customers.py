@@ -102,7 +102,8 @@ class Customers:
         codes = {name: _interned(table, names, most, name) for name, table, names, most in tables}
         bits = _interned(self.services, load.services, 64, "service")
         for name, code in codes.items():
-            columns[name] = code[load.columns[name].astype(np.int64)].astype(COLUMNS[name]) if len(code) else columns[name]
+            if len(code):
+                columns[name] = code[load.columns[name].astype(np.int64)].astype(COLUMNS[name])
         old = columns["services"]
         new = np.zeros_like(old)
         for place, bit in enumerate(bits.tolist()):

@@ -1,0 +1,42 @@
+"""Channels: ways to reach staff and customers (`config/channels.yaml`). Nothing is sent to anyone without one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from cemd.config.base import FileModel, Name, Seconds
+
+
+class Channel(FileModel):
+    """One way to reach people. Parameters belong to the kind and are checked by it."""
+
+    name: Name
+    kind: str
+    """Of the table in `cemd/report/channels`: email, webhook, alertmanager, apprise."""
+    to: Literal["customers", "staff"]
+    depends_on: list[Name] = []
+    """Services that this channel stands on: it is not used for their own failure."""
+    per_second: Annotated[float, Field(gt=0, le=100_000)] = 50.0
+    """Most messages per second that the channel is given."""
+    timeout_seconds: Seconds = 20.0
+    params: dict[str, Any] = {}
+
+
+class Route(FileModel):
+    """Which incidents a staff channel is told of. Each route is told separately."""
+
+    name: Name
+    channel: Name
+    qualities: list[Literal["at_risk", "degraded", "down"]] = ["degraded", "down"]
+    services: list[Name] = []
+    """Only incidents that touch one of these; empty: all."""
+    owners: list[str] = []
+    """Only incidents that hurt a journey of one of these owners; empty: all."""
+    repeat_seconds: Seconds = 14_400.0
+
+
+class ChannelsFile(FileModel):
+    channels: list[Channel] = []
+    routes: list[Route] = []

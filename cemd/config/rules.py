@@ -1,0 +1,214 @@
+"""Rules: indicators (`rules/analyze`), grouping and playbooks (`rules/improve`), policies and texts (`rules/report`)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cemd.config.base import FileModel, Name, Ratio, Seconds
+from cemd.model.notice import MessageClass, Mode
+from cemd.model.quality import Dimension
+
+
+class Selector(FileModel):
+    """Which series an indicator looks at: all that match every word given."""
+
+    probe: Name | None = None
+    kind: str | None = None
+    service: Name | None = None
+    touchpoint: Name | None = None
+    site: Name | None = None
+    source: str | None = None
+    """Pushed data: the source's name (`mqtt:NAME`, `http:NAME`)."""
+    metric: str
+
+
+class Summary(StrEnum):
+    RATIO = "ratio"  # mean of a 0/1 metric
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    SUM = "sum"
+    LAST = "last"
+    P50 = "p50"
+    P95 = "p95"
+    P99 = "p99"
+
+
+class Score(FileModel):
+    """0 at `worst`, 100 at `best`, a straight line between; either may be the larger one."""
+
+    worst: float
+    best: float
+
+
+class Objective(FileModel):
+    """Exactly one of `at_least` and `at_most`."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    warn_at: float | None = None
+    """Early warning on the good side of the target: `at_risk`."""
+    down_at: float | None = None
+    """Beyond this the subject is `down`, not only `degraded`; default: ratio 0."""
+    for_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Broken this long before it is a finding."""
+    clear_for_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Good this long before the finding ends."""
+    hysteresis: Ratio = 0.0
+    """Share of the target by which the value must be better to count as good again."""
+
+
+class Indicator(FileModel):
+    """A KPI or KQI: a window over series, with unit, objective and dimension; scored 0 to 100.
+
+    One indicator is worked out per service and site (and touchpoint) that its series belong to.
+    """
+
+    name: Name
+    of: Selector
+    summary: Summary
+    unit: str = ""
+    window_seconds: Seconds
+    min_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 3
+    """Fewer than this in the window: `unknown`."""
+    dimension: Dimension
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    score: Score
+    objective: Objective | None = None
+    source: str
+    """Where the target comes from: a standard, a contract, a decision."""
+
+
+class Detector(FileModel):
+    """The bank: one parameter set for every series. Defaults hold in general; change them only with a reason."""
+
+    false_alarms_per_series_week: Annotated[float, Field(gt=0, le=100)] = 0.02
+    """Stated rate per series and week of anomaly findings on data that is as it always was."""
+    learn_samples: Annotated[int, Field(ge=10, le=100_000)] = 60
+    """Before so many samples a series answers "not yet"."""
+    silence_intervals: Annotated[float, Field(ge=2, le=1000)] = 3.5
+    """No sample for so many of its own intervals: silence."""
+
+
+class RaterProfile(StrEnum):
+    SERVQUAL_1990 = "servqual_1990"
+    EQUAL = "equal"
+    OWN = "own"
+
+
+class Rater(FileModel):
+    profile: RaterProfile = RaterProfile.SERVQUAL_1990
+    weights: dict[Dimension, Annotated[float, Field(ge=0, le=1000)]] = {}
+    """Only with profile `own`."""
+
+
+class Cei(FileModel):
+    """Weights of the customer experience index; the default profile prints `uncalibrated` until fitted to surveys."""
+
+    alpha_min: Ratio = 0.3
+    beta_last: Ratio = 0.3
+    moment_of_truth_weight: Annotated[float, Field(ge=1, le=100)] = 2.0
+    moment_of_truth_cap: Annotated[float, Field(ge=0, le=100)] = 40.0
+    network_weight: Annotated[float, Field(ge=0)] = 80.0
+    design_weight: Annotated[float, Field(ge=0)] = 6.67
+    operations_weight: Annotated[float, Field(ge=0)] = 13.33
+    coverage_floor: Ratio = 0.5
+    """Less of the weight with data than this: `unknown`."""
+    calibrated: bool = False
+
+
+class AnalyzeFile(FileModel):
+    indicators: list[Indicator] = []
+    detector: Detector | None = None
+    rater: Rater | None = None
+    cei: Cei | None = None
+
+
+class Grouping(FileModel):
+    """How findings become incidents."""
+
+    join_within_seconds: Seconds = 900.0
+    """Findings related by dependency that began within this time belong together."""
+    confirm_sources: Annotated[int, Field(ge=1, le=100)] = 2
+    """Independent pieces of evidence (probes, sources) that confirm a service problem without a person."""
+    anomaly_opens: bool = False
+    """True: an anomaly alone opens an incident; otherwise it only supports one."""
+    stable_seconds: Seconds = 600.0
+    """All findings ended this long: resolved."""
+    relapse_within_seconds: Seconds = 3600.0
+    """The same subject hurt again this soon after it was resolved: reopened, not new."""
+    cause_margin: Ratio = 0.15
+    """The best cause must lead the second by this much, else `undetermined`."""
+
+
+class RecheckPlaybook(FileModel):
+    """Runs the probes behind a finding again, at once."""
+
+    name: Name
+    kind: Literal["recheck"] = "recheck"
+    on_quality: list[str] = ["degraded", "down"]
+
+
+class ImproveFile(FileModel):
+    grouping: Grouping | None = None
+    playbooks: list[RecheckPlaybook] = []
+
+
+class QuietHours(FileModel):
+    """Local times HH:MM in the zone of customer, else site, else operator; may pass midnight."""
+
+    start: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    end: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class Cap(FileModel):
+    """At most `most` notices to one customer in any `window_seconds`; the slot for the end is reserved with the first."""
+
+    most: Annotated[int, Field(ge=1, le=1000)]
+    window_seconds: Seconds
+
+
+class Texts(FileModel):
+    """Subject and body per phase; they may use `{{ service }}`, `{{ site }}`, `{{ since }}`, `{{ operator }}`."""
+
+    first_subject: str
+    first: str
+    over_subject: str
+    over: str
+    correction_subject: str
+    correction: str
+
+
+class Policy(FileModel):
+    """Who is told of which service problems, when, through what, and under which law."""
+
+    name: Name
+    services: list[Name] = []
+    """Only these sold services (and what they depend on); empty: every sold service."""
+    message_class: MessageClass = MessageClass.SERVICE
+    mode: Mode = Mode.SHADOW
+    """`shadow`: everything is decided and shown, nothing leaves. `live` needs `ceiling`."""
+    ceiling: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """A larger audience waits for a person."""
+    qualities: list[Literal["degraded", "down"]] = ["degraded", "down"]
+    bases: list[Literal["contract", "legal_duty", "vital_interest", "consent"]] = Field(min_length=1)
+    """Any one of these, recorded for the customer, permits the message."""
+    channels: list[Name] = Field(min_length=1)
+    """In order of preference; the first that the customer has and that does not stand on the broken service."""
+    hold_seconds: Annotated[float, Field(ge=0, le=900)] = 300.0
+    decide_by_seconds: Seconds = 1200.0
+    stable_seconds: Seconds = 600.0
+    relapse_within_seconds: Seconds = 3600.0
+    join_within_seconds: Seconds = 14_400.0
+    valid_for_seconds: Seconds = 7200.0
+    """A notice not taken by the transport within this time has expired."""
+    quiet_hours: QuietHours | None = None
+    caps: list[Cap] = []
+    texts: dict[Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")], Texts] = Field(min_length=1)
+
+
+class ReportFile(FileModel):
+    policies: list[Policy] = []

@@ -1,0 +1,86 @@
+"""The daemon's own settings (`config/cemd.yaml`): who we are, where we listen, what we keep."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cemd.config.base import FileModel, Name, Seconds
+
+
+class Operator(FileModel):
+    name: str = "Operator"
+    zone: str = "UTC"
+    """IANA time zone of the operator; used where neither customer nor site has one."""
+    language: str = "en"
+    jurisdiction: str = ""
+
+
+class Listen(FileModel):
+    """Where page, API and metrics are served; loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8480
+    """0: any free port, printed at the start."""
+    push_token_file: str | None = None
+    """File with the token that pushed data and commands must carry; needed as soon as `host` is not loopback."""
+
+
+class MqttIntake(FileModel):
+    """Telemetry from a broker: JSON objects on `topics`, acknowledged only when logged."""
+
+    name: Name
+    host: str
+    port: Annotated[int, Field(ge=1, le=65_535)] = 1883
+    topics: list[str] = Field(min_length=1)
+    client_id: str = "cemd"
+    user: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    """Given: TLS, verified against this file."""
+
+
+class Intake(FileModel):
+    mqtt: list[MqttIntake] = []
+    http: list[Name] = []
+    """Names of sources that may push JSON to `/api/v1/measurements/NAME`."""
+    max_series: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
+    """Most series per source; beyond it new ones are refused and counted."""
+    max_pending: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000
+    """Samples waiting for the log beyond which pushed data is told to come back later."""
+
+
+class CustomersSource(FileModel):
+    file: str
+    """CSV with a header; loaded at start and reload when its content changed."""
+
+
+class Retention(FileModel):
+    samples_days: Annotated[float, Field(gt=0, le=3660)] = 30.0
+    samples_megabytes: Annotated[int, Field(ge=16, le=10_000_000)] = 4096
+    state_megabytes: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
+    ballast_megabytes: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Space kept free by a file that is given up when the disk is full, so that state stays writable."""
+    snapshot_seconds: Seconds = 300.0
+    log_lines_per_second: Annotated[int, Field(ge=1, le=100_000)] = 100
+
+
+class Settings(FileModel):
+    operator: Operator = Operator()
+    listen: Listen = Listen()
+    state_directory: str = "state"
+    """Relative to the folder that holds `config/`; the service unit sets STATE_DIRECTORY, which wins."""
+    vantage: Name = "home"
+    tick_seconds: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    lateness_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """A sample further behind its vantage's newest goes to history only: it never opens, ends or announces."""
+    probes_at_once: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """Most probes of one kind in flight: the bulkhead."""
+    intake: Intake = Intake()
+    customers: CustomersSource | None = None
+    retention: Retention = Retention()
+
+
+class SettingsFile(Settings):
+    """`config/cemd.yaml` as a whole."""
