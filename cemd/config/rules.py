@@ -1,4 +1,4 @@
-"""Rules: indicators (`rules/analyze`), grouping and playbooks (`rules/improve`), policies and texts (`rules/report`)."""
+"""Rules: indicators (`rules/analyze`), grouping, playbooks (`rules/improve`), policies and texts (`rules/report`)."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class QuietHours(FileModel):
 
 
 class Cap(FileModel):
-    """At most `most` notices to one customer in any `window_seconds`; the slot for the end is reserved with the first."""
+    """At most `most` notices to one customer in any `window_seconds`; the first reserves the slot of the end."""
 
     most: Annotated[int, Field(ge=1, le=1000)]
     window_seconds: Seconds

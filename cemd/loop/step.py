@@ -1,0 +1,68 @@
+"""`step(state, entry) -> (state, effects)`: the whole core, synchronous, without I/O, clock or chance.
+
+Entries walk one way: analyze turns them into findings, improve turns findings into incident events, report turns those
+into alerts and decisions. While the log is replayed up to `applied_seq` only analyze steps (`catch_up`): improve and
+report already have their rows.
+"""
+
+from __future__ import annotations
+
+from cemd.analyze import stage as analyze
+from cemd.config.configuration import Configuration
+from cemd.config.topology import Topology
+from cemd.improve import stage as improve
+from cemd.loop.state import State
+from cemd.model.customers import CustomerFlag
+from cemd.model.effect import ConfigChanged, Effects
+from cemd.model.entry import ConfigEpoch, Contact, ContactKind, CustomersLoaded, Entry
+from cemd.report import stage as report
+
+
+def step(state: State, entry: Entry) -> tuple[State, Effects]:
+    """Applies one entry.
+
+    Args:
+        state: Everything known so far; changed in place.
+        entry: The next entry; its seq and time must not be below those of the one before.
+
+    Returns:
+        The same state, and what must be written and then done.
+    """
+    effects = Effects()
+    before = state.topology
+    _common(state, entry)
+    if isinstance(entry.payload, ConfigEpoch):
+        effects.config = ConfigChanged(hash=entry.payload.hash)
+    findings = analyze.handle(state.analyze, entry, state.topology)
+    events = improve.handle(state.improve, entry, findings, state.topology, state.customers, effects)
+    report.handle(state.report, entry, events, state.topology, state.customers, effects, before=before)
+    for table in (*state.improve.tables(), *state.report.tables()):
+        effects.rows.extend(table.take_changes())
+    return state, effects
+
+
+def catch_up(state: State, entry: Entry) -> State:
+    """Applies an entry to what has no rows: configuration, customers, analyze. Its findings are old news."""
+    _common(state, entry)
+    analyze.handle(state.analyze, entry, state.topology)
+    return state
+
+
+def _common(state: State, entry: Entry) -> None:
+    """What every wing stands on: time, configuration, customer columns."""
+    if entry.seq <= state.seq or entry.at < state.at:
+        raise ValueError(f"entry {entry.seq} at {entry.at} follows {state.seq} at {state.at}: the order is broken.")
+    state.seq, state.at = entry.seq, entry.at
+    match entry.payload:
+        case ConfigEpoch(hash=epoch, document=document):
+            state.topology = Topology(Configuration.from_document(document))
+            state.epoch = epoch
+            state.analyze.epoch = state.improve.epoch = state.report.epoch = epoch
+        case CustomersLoaded() as load:
+            state.customers.load(load)
+        case Contact(kind=ContactKind.UNSUBSCRIBED, customer=customer):
+            state.customers.set_flag(customer, CustomerFlag.UNSUBSCRIBED)
+        case Contact(kind=ContactKind.ERASED, customer=customer):
+            state.customers.set_flag(customer, CustomerFlag.ERASED)
+        case _:
+            pass
