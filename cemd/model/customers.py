@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,6 +123,26 @@ class Customers:
                 grown[: self.size] = self.columns[name][: self.size]
                 self.columns[name] = grown
         self.size = size
+
+    def dump(self) -> bytes:
+        """Everything as one block, for a snapshot."""
+        tables = (self.sites, self.services, self.segments, self.languages, self.zones)
+        columns = {name: self[name].tobytes() for name in COLUMNS}
+        return msgspec.msgpack.encode((self.size, tables, columns))
+
+    def restore(self, block: bytes) -> None:
+        """What `dump` wrote.
+
+        Raises:
+            msgspec.DecodeError: the block is not one of ours.
+        """
+        size, tables, columns = msgspec.msgpack.decode(
+            block, type=tuple[int, tuple[list[str], list[str], list[str], list[str], list[str]], dict[str, bytes]]
+        )
+        self.size = size
+        self.sites, self.services, self.segments, self.languages, self.zones = tables
+        self.columns = {name: np.frombuffer(columns[name], dtype).copy() for name, dtype in COLUMNS.items()}
+        self.version += 1
 
     def set_flag(self, number: int, flag: CustomerFlag) -> None:
         if 0 <= number < self.size:
