@@ -39,6 +39,10 @@ class StoreError(CemdError):
     """A database cannot be read or written: full disk, lock, damage, newer file."""
 
 
+class Refused(CemdError):  # noqa: N818 -- an answer, not a fault: nothing was taken, come back later
+    """Pushed data or a command was not taken: too much waits for the log, or the store does not write."""
+
+
 class ProbeUnavailable(CemdError):  # noqa: N818 -- the word of the house: not an error of the target, we could not look
     """This host cannot run the probe (no raw sockets, missing plugin): the measurement is blind, not failed."""
 

@@ -1,0 +1,212 @@
+"""The core: logs, acknowledges, steps, commits, and only then lets effects out. Synchronous; one thread drives it.
+
+The daemon, replay and simulation drive this same class. What can fail is the store: an append that fails leaves nothing
+behind; a commit that fails is kept and tried again before anything else happens, so that memory and rows never part.
+An error of `step` itself is a bug: it rises, the process ends and is started anew; an entry that does so twice in a row
+is set aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cemd.errors import StoreError
+from cemd.loop import snapshot
+from cemd.loop.order import Order
+from cemd.loop.state import State
+from cemd.loop.step import catch_up, step
+from cemd.model.effect import Effects
+from cemd.model.entry import Batch, Entry, Payload, Started, decode_group, encode_group
+from cemd.model.measurement import Samples
+from cemd.store.base import Log, LogGroup, SampleStore, Snapshots, StateChange, StateStore
+
+CRASHES_TO_QUARANTINE = 2
+
+
+class Progress(Protocol):
+    """Remembers over the death of the process which entry was in progress."""
+
+    def begin(self, seq: int) -> None: ...
+    def rest(self) -> None: ...
+    def crashed_at(self) -> tuple[int, int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """All that the core remembers with."""
+
+    log: Log
+    snapshots: Snapshots
+    samples: SampleStore
+    state: StateStore
+    progress: Progress
+
+
+Outlet = Callable[[Entry, Effects], None]
+"""Takes the effects of an entry, after they are committed. Must not wait and must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """An entry that was stepped but could not be committed yet, and those of its group that wait behind it."""
+
+    entry: Entry
+    effects: Effects
+    behind: tuple[Entry, ...]
+
+
+class Core:
+    """One order, one state. `start` must be called first, once."""
+
+    def __init__(self, stores: Stores, outlet: Outlet) -> None:
+        self.stores = stores
+        self.state = State()
+        self.replayed = 0
+        self.set_aside: tuple[int, ...] = ()  # entries that this start put into quarantine
+        self._outlet = outlet
+        self._order = Order(0, 0.0)
+        self._quarantined: set[int] = set()
+        self._unfinished: _Unfinished | None = None
+        self._saved_customers = -1
+        self._snapshot_seq = 0
+
+    def start(self, *, version: str, wall: float, monotonic: float) -> None:
+        """Restores analyze from its snapshot, improve and report from their rows, then replays the log.
+
+        Entries up to `applied_seq` are replayed without effects: those are rows already. Later ones were logged but
+        not carried out, and are carried out now. Ends with a `Started` entry.
+
+        Raises:
+            StoreError: a file is damaged, locked, or newer than this program.
+        """
+        self._set_aside_poison(wall)
+        self._snapshot_seq = snapshot.restore(self.state, self.stores.snapshots, self.stores.state)
+        applied = self.stores.state.applied_seq()
+        for group in self.stores.log.read(self._snapshot_seq):
+            self._replay((entry for entry in decode_group(group.blob) if entry.seq > self._snapshot_seq), applied)
+        self.stores.progress.rest()
+        self._saved_customers = self.state.customers.version if self.replayed == 0 else -1
+        self._order = Order(max(self.stores.log.last_seq(), self.state.seq), self.state.at)
+        self.process([Started(version=version)], wall=wall, monotonic=monotonic)
+
+    def process(
+        self,
+        payloads: Sequence[Payload],
+        *,
+        wall: float,
+        monotonic: float,
+        logged: Callable[[Sequence[Entry]], None] = lambda _: None,
+    ) -> None:
+        """Takes a group of payloads through log, acknowledgement, step, commit and outlet.
+
+        Args:
+            payloads: In the order in which they came.
+            wall: Now, seconds since 1970 (UTC).
+            monotonic: Now by a clock that cannot be set.
+            logged: Called when the entries are safe and before they are applied: acknowledge here.
+
+        Raises:
+            StoreError: before `logged`: nothing happened, submit again. After it: the entries are safe; call
+                `resume` until it returns.
+        """
+        self.resume()
+        entries = self._order.stamp(payloads, wall=wall, monotonic=monotonic)
+        if entries:
+            self.stores.log.append(LogGroup(entries[0].seq, entries[-1].seq, encode_group(entries)))
+        self._order.accept(entries, wall=wall, monotonic=monotonic)
+        logged(entries)
+        self._apply_all(tuple(entries))
+
+    def resume(self) -> None:
+        """Finishes what a failed commit left unfinished.
+
+        Raises:
+            StoreError: the store still refuses.
+        """
+        if self._unfinished is not None:
+            unfinished = self._unfinished
+            self._finish(unfinished.entry, unfinished.effects, unfinished.behind)
+            self._apply_all(unfinished.behind)
+
+    @property
+    def stalled(self) -> bool:
+        """True while a commit is outstanding."""
+        return self._unfinished is not None
+
+    def save_snapshot(self) -> None:
+        """Writes analyze, configuration and (when changed) customers; trims the log to the snapshot before this one.
+
+        Raises:
+            StoreError: nothing was saved; the log keeps everything that is needed.
+        """
+        if self._unfinished is not None:
+            return
+        changed = self.state.customers.version != self._saved_customers
+        blocks = snapshot.blocks(self.state, with_customers=changed)
+        self.stores.snapshots.save(self.state.seq, self.state.at, blocks)
+        self._saved_customers = self.state.customers.version
+        self.stores.log.trim(self._snapshot_seq)
+        self._snapshot_seq = self.state.seq
+
+    def _apply_all(self, entries: tuple[Entry, ...]) -> None:
+        for place, entry in enumerate(entries):
+            self._apply(entry, entries[place + 1 :])
+        self.stores.progress.rest()
+
+    def _apply(self, entry: Entry, behind: tuple[Entry, ...]) -> None:
+        if entry.seq in self._quarantined:
+            return
+        self.stores.progress.begin(entry.seq)
+        _, effects = step(self.state, entry)
+        self._finish(entry, effects, behind)
+
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        self._unfinished = _Unfinished(entry, effects, behind)
+        if effects.must_commit():
+            self.stores.state.commit(_change(entry, effects))
+        self._unfinished = None
+        self._remember_samples(entry)
+        self._outlet(entry, effects)
+
+    def _remember_samples(self, entry: Entry) -> None:
+        if isinstance(entry.payload, Batch):
+            batch = entry.payload
+            self.stores.samples.add(Samples(series=batch.series, at=batch.at, value=batch.value, outcome=batch.outcome))
+
+    def _replay(self, entries: Iterable[Entry], applied: int) -> None:
+        for entry in entries:
+            self.replayed += 1
+            if entry.seq > applied:
+                self._apply(entry, ())
+            elif entry.seq not in self._quarantined:
+                self.stores.progress.begin(entry.seq)
+                catch_up(self.state, entry)
+                self._remember_samples(entry)
+
+    def _set_aside_poison(self, wall: float) -> None:
+        seq, crashes = self.stores.progress.crashed_at()
+        if seq and crashes >= CRASHES_TO_QUARANTINE:
+            blob = self._blob_of(seq)
+            self.stores.state.quarantine(seq, wall, blob, f"in progress at {crashes} crashes in a row")
+            self.set_aside = (seq,)
+        self._quarantined = self.stores.state.quarantined()
+
+    def _blob_of(self, seq: int) -> bytes:
+        for group in self.stores.log.read(seq - 1):
+            for entry in decode_group(group.blob):
+                if entry.seq == seq:
+                    return encode_group([entry])
+        raise StoreError(f"samples.db: entry {seq} crashed the core but is not in the log; restore samples.db.")
+
+
+def _change(entry: Entry, effects: Effects) -> StateChange:
+    return StateChange(
+        applied_seq=entry.seq,
+        at=entry.at,
+        rows=effects.rows,
+        notices=effects.notices,
+        outcomes=effects.outcomes,
+        orphaned=effects.orphaned,
+    )
