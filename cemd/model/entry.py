@@ -49,7 +49,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
 
 
 class ClockStepped(msgspec.Struct, frozen=True, kw_only=True, tag="clock_stepped"):
-    """The wall clock jumped by `seconds` (negative: back); core time stands still until such a clock is even."""
+    """The wall clock jumped by `seconds`; after a jump back core time goes at half speed until the clock is even."""
 
     seconds: float
 
