@@ -30,7 +30,9 @@ class Accepted:
     changes: tuple[str, ...]
 
 
-def read(root: Path, kinds: Kinds, current: Configuration | None, *, author: str, state: Path, rows: StateStore) -> Accepted:
+def read(
+    root: Path, kinds: Kinds, current: Configuration | None, *, author: str, state: Path, rows: StateStore
+) -> Accepted:
     """What should be in effect now: the files below `root`, or the epoch that a rollback pinned while they stay as they are.
 
     Raises:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+import itertools
 
 from cemd.loop.order import STEP_SECONDS, Order
 from cemd.model.entry import ClockStepped, Entry, Tick
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def stamped(order: Order, wall: float, monotonic: float, payloads: int = 1) -> list[Entry]:
@@ -24,7 +25,7 @@ def test_core_time_never_goes_back_and_seq_has_no_gap(moves: list[tuple[float, f
         wall += passed + jump
         entries += stamped(order, wall, monotonic)
     assert [entry.seq for entry in entries] == list(range(8, 8 + len(entries)))
-    assert all(one.at <= other.at for one, other in zip(entries, entries[1:], strict=False))
+    assert all(one.at <= other.at for one, other in itertools.pairwise(entries))
 
 
 def test_a_jump_of_the_wall_clock_becomes_an_entry_before_the_payload() -> None:
