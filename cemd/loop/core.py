@@ -84,8 +84,8 @@ class Core:
         self._set_aside_poison(wall)
         self._snapshot_seq = snapshot.restore(self.state, self.stores.snapshots, self.stores.state)
         applied = self.stores.state.applied_seq()
-        for group in self.stores.log.read(self._snapshot_seq):
-            self._replay((entry for entry in decode_group(group.blob) if entry.seq > self._snapshot_seq), applied)
+        for group in self.stores.log.read(0):
+            self._replay(decode_group(group.blob), applied)
         self.stores.progress.rest()
         self._saved_customers = self.state.customers.version if self.replayed == 0 else -1
         self._order = Order(max(self.stores.log.last_seq(), self.state.seq), self.state.at)
@@ -147,7 +147,8 @@ class Core:
         blocks = snapshot.blocks(self.state, with_customers=changed)
         self.stores.snapshots.save(self.state.seq, self.state.at, blocks)
         self._saved_customers = self.state.customers.version
-        self.stores.log.trim(self._snapshot_seq)
+        open_from = self.stores.samples.oldest_open()
+        self.stores.log.trim(self._snapshot_seq if open_from is None else min(self._snapshot_seq, open_from - 1))
         self._snapshot_seq = self.state.seq
 
     def _apply_all(self, entries: tuple[Entry, ...]) -> None:
@@ -173,10 +174,14 @@ class Core:
     def _remember_samples(self, entry: Entry) -> None:
         if isinstance(entry.payload, Batch):
             batch = entry.payload
-            self.stores.samples.add(Samples(series=batch.series, at=batch.at, value=batch.value, outcome=batch.outcome))
+            samples = Samples(series=batch.series, at=batch.at, value=batch.value, outcome=batch.outcome)
+            self.stores.samples.add(samples, entry.seq)
 
     def _replay(self, entries: Iterable[Entry], applied: int) -> None:
         for entry in entries:
+            if entry.seq <= self._snapshot_seq:
+                self._remember_samples(entry)
+                continue
             self.replayed += 1
             if entry.seq > applied:
                 self._apply(entry, ())

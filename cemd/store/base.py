@@ -7,9 +7,11 @@ of it happened. No transaction spans files: log first, then state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,26 @@ from cemd.model.identity import Instant, SeriesId
 from cemd.model.measurement import Samples, Series, SeriesKey
 from cemd.model.notice import NoticeRows, NoticeState, Phase
 from cemd.model.rows import RowChange
+
+TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+"""What a `Rows` may be called. Its table comes into being with its first row; all have the same shape."""
+
+
+class Moment(StrEnum):
+    """Where a fault may strike a transaction; only after AFTER has begun is the change kept."""
+
+    BEFORE = "before"
+    WITHIN = "within"  # some of it is written, nothing is committed
+    AFTER = "after"
+
+
+Faults: TypeAlias = Callable[[str, Moment], None]
+"""Called around every transaction with its name ("log.append"); what it raises strikes the caller at that moment. For
+simulation and tests: a kill at any moment, or StoreError (full disk) at BEFORE or WITHIN."""
+
+
+def no_faults(_operation: str, _moment: Moment) -> None:
+    """Outside of simulation nothing strikes on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +71,9 @@ class Log(Protocol):
 class Snapshots(Protocol):
     """samples.db: blocks of analyze's state, each with the seq that it stands at."""
 
-    def save(self, seq: int, at: Instant, blocks: dict[str, bytes]) -> None:
-        """Replaces the snapshot whole, in one transaction."""
+    def save(self, seq: int, at: Instant, blocks: Mapping[str, bytes | None]) -> None:
+        """Replaces the snapshot whole, in one transaction. A block given as None stays as it was saved last (if it
+        ever was); a block that is not named is forgotten."""
 
     def load(self) -> tuple[int, dict[str, bytes]]:
         """(seq, blocks) of the newest whole snapshot; (0, {}) when there is none."""
@@ -59,20 +82,27 @@ class Snapshots(Protocol):
 class SampleStore(Protocol):
     """samples.db: history. Parts of the open hour and sealed chunks; reading joins them."""
 
-    def add(self, samples: Samples) -> None:
-        """Takes samples into the open part (memory); they are already safe in the log."""
+    def add(self, samples: Samples, seq: int) -> None:
+        """Takes the samples of entry `seq` into the open part (memory); they are already safe in the log. At a start
+        every entry still in the log is added again: what was sealed is known by its seq and skipped. Times are kept to
+        the millisecond."""
+
+    def oldest_open(self) -> int | None:
+        """Lowest seq that has samples in memory and log only, None without such: the log may be trimmed to below it."""
 
     def seal(self, now: Instant) -> int:
         """Writes due parts as compressed chunks, each transaction at most 20 ms; returns the chunks written.
         Called often; the series are staggered over the hour."""
 
     def history(self, series: SeriesId, since: Instant, until: Instant) -> Samples:
-        """Samples of one series with since <= at < until, by time; sealed and open."""
+        """Samples of one series with since <= at < until, by time; sealed and open. Raises StoreError on a damaged
+        chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateChange:
-    """One transaction (b), (c) or (d) of state.db: all or nothing, with the seq that made it."""
+    """One transaction (b), (c) or (d) of state.db: all or nothing, with the seq that made it. Applied in the order
+    orphaned, notices, outcomes, rows."""
 
     applied_seq: int
     at: Instant
@@ -84,7 +114,7 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxColumns:
-    """Rows of the outbox of one communication, as columns in the order of insertion."""
+    """Rows of the outbox of one communication, as columns in the order of insertion; `at` is when a row was written."""
 
     customer: NDArray[np.uint32]
     digest: NDArray[np.int64]
@@ -105,7 +135,7 @@ class StateStore(Protocol):
         """0 for a new file."""
 
     def rows(self, table: str) -> Iterator[tuple[str, bytes]]:
-        """(key, body) in the order of first insertion."""
+        """(key, body) in the order of first insertion; nothing for a table that no row was ever put into."""
 
     def outbox(self, communication: str) -> OutboxColumns:
         """All outbox rows of a communication."""
@@ -125,15 +155,24 @@ class StateStore(Protocol):
     def epoch(self, epoch_hash: str) -> bytes | None:
         """Document of an epoch; a unique prefix of the hash will do."""
 
-    def attempts_begun(self, seq: int) -> int:
-        """Notes that the core begins entry `seq`; returns how often it was begun without `applied` or a clean end.
-        Two crashes in a row on one entry set it aside."""
-
     def quarantine(self, seq: int, at: Instant, blob: bytes, reason: str) -> None:
         """Sets an entry aside for people; the core skips it from now on."""
 
     def quarantined(self) -> set[int]:
         """Seqs that the core skips."""
+
+
+class Progress(Protocol):
+    """Which entry the core is at, remembered over the death of the process (not over a power cut)."""
+
+    def begin(self, seq: int) -> None:
+        """The core begins this entry."""
+
+    def rest(self) -> None:
+        """The core is through with what it began."""
+
+    def crashed_at(self) -> tuple[int, int]:
+        """(seq, crashes in a row) of the entry that was in progress when the process before ended; (0, 0): none."""
 
 
 class SeriesCatalogue(Protocol):
@@ -142,8 +181,8 @@ class SeriesCatalogue(Protocol):
     def resolve(
         self, source: str, keys: Sequence[SeriesKey], max_series: int
     ) -> tuple[list[SeriesId | None], list[Series]]:
-        """Number of each key (None: refused, the source has `max_series` already) and the series that are new.
-        New ones are committed before the call returns."""
+        """Number of each key (None: refused, the source has `max_series` already or the series is another source's)
+        and the series that are new. New ones are committed before the call returns."""
 
     def all(self) -> list[Series]:
         """Every series ever numbered, by serial."""
@@ -164,3 +203,17 @@ class KeyStore(Protocol):
 
     def erase(self, number: int) -> None:
         """Deletes the person's key and addresses; leaves a tombstone so that no new key is ever made for the number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """All that is remembered; `close` ends writer threads after what was queued."""
+
+    log: Log
+    snapshots: Snapshots
+    samples: SampleStore
+    state: StateStore
+    progress: Progress
+    series: SeriesCatalogue
+    keys: KeyStore
+    close: Callable[[], None]
