@@ -1,0 +1,221 @@
+"""Reads every file below a root and checks the whole set: all of it becomes one `Configuration`, or nothing does.
+
+Each entry is validated by itself, so that one bad entry hides no fault of the others; references are then checked
+among everything that could be read. Files are read in the order of their names, so equal files give equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from cemd.config.catalogue import CatalogueFile
+from cemd.config.channels import ChannelsFile
+from cemd.config.check import cautions, contradictions, duplicates
+from cemd.config.configuration import Configuration
+from cemd.config.params import Kinds, checked, secrets
+from cemd.config.probes import ProbesFile
+from cemd.config.references import dangling
+from cemd.config.rules import AnalyzeFile, Cei, Detector, Grouping, ImproveFile, Rater, ReportFile
+from cemd.config.settings import Settings, SettingsFile
+from cemd.config.source import NOUNS, Item, Items, Source, did_you_mean
+from cemd.config.topology import Topology
+from cemd.config.words import faults_of
+from cemd.config.yaml import Document, parse
+from cemd.errors import ConfigError, Fault
+
+PATTERNS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("config/cemd.yaml", SettingsFile),
+    ("config/channels.yaml", ChannelsFile),
+    ("config/catalogue/*.yaml", CatalogueFile),
+    ("probes/*.yaml", ProbesFile),
+    ("rules/analyze/*.yaml", AnalyzeFile),
+    ("rules/improve/*.yaml", ImproveFile),
+    ("rules/report/*.yaml", ReportFile),
+)
+"""Which files are read, and the model of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a set of files says."""
+
+    configuration: Configuration
+    warnings: tuple[str, ...]
+    files: tuple[str, ...]
+    """Paths below the root, as read."""
+
+
+def load(root: Path, kinds: Kinds) -> Loaded:
+    """Reads and checks the configuration below `root`.
+
+    Args:
+        root: The folder that holds `config/`, `probes/` and `rules/`.
+        kinds: Models of the parameters of probes and channels.
+
+    Raises:
+        ConfigError: with every fault that was found, in the order of files and lines.
+    """
+    reader = _Reader(kinds)
+    files = tuple(_files(root))
+    if not files:
+        raise ConfigError(
+            [Fault("config/cemd.yaml", 0, 0, f"no configuration below {root}", "create it, or go where it is")]
+        )
+    for name, model in files:
+        reader.read(root, name, model)
+    items = reader.items
+    topology = Topology(_configuration(items))
+    faults = [*reader.faults, *contradictions(items), *duplicates(items), *dangling(items, kinds, topology)]
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    warnings = (*cautions(items, topology), *_unread(root))
+    return Loaded(topology.configuration, warnings, tuple(name for name, _ in files))
+
+
+def _files(root: Path) -> Iterator[tuple[str, type[BaseModel]]]:
+    for pattern, model in PATTERNS:
+        for path in sorted(root.glob(pattern)):
+            yield path.relative_to(root).as_posix(), model
+
+
+def _unread(root: Path) -> Iterator[str]:
+    """Files that look meant but are not read."""
+    read = {name for name, _ in _files(root)}
+    for folder in ("config", "probes", "rules"):
+        for path in sorted(root.glob(f"{folder}/**/*.y*ml")):
+            name = path.relative_to(root).as_posix()
+            if name not in read:
+                yield f"{name}:0:0: this file is not read; only {', '.join(pattern for pattern, _ in PATTERNS)} are"
+
+
+def _configuration(items: Items) -> Configuration:
+    """What is valid so far, as a whole."""
+    parts: dict[str, Any] = {section: [item.value for item in getattr(items, section)] for section in NOUNS}
+    for section in ("settings", "detector", "rater", "cei", "grouping"):
+        if found := getattr(items, section):
+            parts[section] = found[0].value
+    return Configuration(**parts)
+
+
+class _Reader:
+    """Takes files one by one; collects items and faults."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self.kinds = kinds
+        self.items = Items()
+        self.faults: list[Fault] = []
+
+    def read(self, root: Path, name: str, model: type[BaseModel]) -> None:
+        try:
+            document = parse((root / name).read_bytes(), name)
+        except ConfigError as exc:
+            self.faults.extend(exc.faults)
+            return
+        except OSError as exc:
+            fact = f"cannot be read: {(exc.strerror or 'unknown reason').lower()}"
+            self.faults.append(Fault(name, 0, 0, fact, "make it a file that cemd may read"))
+            return
+        source = Source(name, document)
+        if not isinstance(document.tree, dict):
+            known = ", ".join(f"`{key}:`" for key in model.model_fields)
+            self.faults.append(source.at_value((), "the file is no mapping of keys to values", f"begin with {known}"))
+        elif model is SettingsFile:
+            self._settings(source, document.tree)
+        else:
+            self._sections(source, document, model)
+
+    def _sections(self, source: Source, document: Document, model: type[BaseModel]) -> None:
+        assert isinstance(document.tree, dict)  # noqa: S101 -- checked by the caller; for the type checker
+        values = (
+            self._values(source, document.tree["values"]) if model is ProbesFile and "values" in document.tree else {}
+        )
+        for section, content in document.tree.items():
+            if section not in model.model_fields:
+                known = list(model.model_fields)
+                fact = f'unknown key "{section[:64]}"{did_you_mean(section, known)}'
+                self.faults.append(source.at_key((section,), fact, f"known here: {', '.join(known)}"))
+            elif section in _SINGLE:
+                self._whole(source, (section,), _SINGLE[section], section)
+            elif isinstance(content, list):
+                item_model = get_args(model.model_fields[section].annotation)[0]
+                for place in range(len(content)):
+                    self._entry(source, (section, place), item_model, values)
+            elif content is not None and section != "values":
+                remedy = "begin each entry with `- name: …`"
+                self.faults.append(source.at_value((section,), f"{section} is not a list", remedy))
+
+    def _settings(self, source: Source, tree: dict[str, Any]) -> None:
+        """The daemon's settings; parts that are valid are checked further even where others are not."""
+        if (value := self._validated(source, (), Settings)) is None:
+            valid = {key: part for key, part in tree.items() if _is_valid(Settings, {key: part})}
+            value = Settings.model_validate_json(msgspec.json.encode(valid))
+        self.items.settings.append(Item(value, source, ()))
+
+    def _whole(self, source: Source, path: tuple[str, ...], model: type[BaseModel], section: str) -> None:
+        """A part that exists once."""
+        if (value := self._validated(source, path, model)) is not None:
+            getattr(self.items, section).append(Item(value, source, path))
+
+    def _values(self, source: Source, content: Any) -> dict[str, str]:
+        values = self._validated(source, ("values",), dict[str, str])
+        if values is None:
+            return dict.fromkeys(content, "") if isinstance(content, dict) else {}
+        item = Item(values, source, ("values",))
+        self.faults.extend(secrets(values, item, ()))
+        return dict(values)
+
+    def _entry(self, source: Source, path: tuple[str, int], model: type[BaseModel], values: dict[str, str]) -> None:
+        section = path[0]
+        self._take_name(source, path)
+        value = self._validated(source, path, model)
+        if value is None:
+            return
+        item = Item(value, source, path)
+        if section in ("probes", "channels"):
+            models = self.kinds.probe_params if section == "probes" else self.kinds.channel_params
+            params, faults = checked(value.params, item, models, values)
+            self.faults.extend(faults)
+            item = Item(value.model_copy(update={"params": params}), source, path)
+        getattr(self.items, section).append(item)
+
+    def _take_name(self, source: Source, path: tuple[str, int]) -> None:
+        """Remembers the name, even of an entry that is not valid; a second one is a fault."""
+        section, place = path
+        entries = source.document.tree[section] if isinstance(source.document.tree, dict) else None
+        entry = entries[place] if isinstance(entries, list) else None
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            return
+        item = Item(name, source, (*path, "name"))
+        first = self.items.names.setdefault(section, {}).setdefault(name, item)
+        if first is not item:
+            fact = f'duplicate {NOUNS[section]} "{name[:64]}", first at {first.place}'
+            self.faults.append(source.at_value(item.path, fact, "rename or remove one of them"))
+
+    def _validated(self, source: Source, path: tuple[str | int, ...], model: Any) -> Any:
+        """The part at `path` as `model`, or None after its faults were taken."""
+        part: Any = source.document.tree
+        for step in path:
+            part = part[step]
+        try:
+            return TypeAdapter(model).validate_json(msgspec.json.encode(part), strict=True)
+        except ValidationError as exc:
+            self.faults.extend(faults_of(exc, source, path, model))
+            return None
+
+
+_SINGLE: dict[str, type[BaseModel]] = {"detector": Detector, "rater": Rater, "cei": Cei, "grouping": Grouping}
+
+
+def _is_valid(model: type[BaseModel], tree: dict[str, Any]) -> bool:
+    try:
+        model.model_validate_json(msgspec.json.encode(tree))
+    except ValidationError:
+        return False
+    return True
