@@ -1,0 +1,70 @@
+"""Where DemoTelco's mail and staff alerts end: a folder on this machine, and nowhere else.
+
+Each mail becomes one `.eml` file to read; `mails.jsonl` has one line a recipient (address, subject, file), written
+before the mail is accepted, so that what was accepted is there after any crash. `staff.jsonl` has one line an alert.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from cemd.demo.conditions import Conditions
+from cemd.demo.network import ANYBODY
+
+MAIL = "mail"
+"""Name under which the mail server can be broken."""
+
+
+class MailSink:
+    """A handler for aiosmtpd: stores what it accepts."""
+
+    def __init__(self, folder: Path, conditions: Conditions) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._conditions = conditions
+        self._numbers = itertools.count(1 + sum(1 for _ in folder.glob("*.eml")))
+        self._index = (folder / "mails.jsonl").open("a", encoding="utf-8")
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 -- aiosmtpd's name
+        if self._conditions.is_failing(MAIL, ANYBODY):
+            return "451 try again later"
+        content: bytes = envelope.content
+        name = f"{next(self._numbers):06d}.eml"
+        (self._folder / name).write_bytes(content)
+        subject = email.message_from_bytes(content, policy=email.policy.default)["subject"] or ""
+        for recipient in envelope.rcpt_tos:
+            self._index.write(json.dumps({"to": recipient, "subject": str(subject), "file": name}) + "\n")
+        self._index.flush()
+        return "250 stored"
+
+    def close(self) -> None:
+        self._index.close()
+
+
+def read_mails(folder: Path) -> list[dict[str, str]]:
+    """Every mail that the sink accepted, oldest first; a line cut short by a crash is left out."""
+    index = folder / "mails.jsonl"
+    lines = index.read_text(encoding="utf-8").splitlines(keepends=True) if index.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def staff_application(folder: Path) -> web.Application:
+    """Takes staff alerts as JSON and writes them down."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    async def alert(request: web.Request) -> web.Response:
+        body = await request.text()
+        with (folder / "staff.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"path": request.path, "body": body}) + "\n")
+        return web.json_response({"status": "taken"})
+
+    app = web.Application()
+    app.router.add_post("/{tail:.*}", alert)
+    return app

@@ -1,0 +1,87 @@
+"""DemoTelco's telemetry: an MQTT broker of its own on loopback, and what the contact centre and the cells publish.
+
+The broker (amqtt) speaks MQTT 3.1.1 only and writes nothing to disk; figures walk slowly around what is usual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from typing import Any
+
+import aiomqtt
+
+from cemd.demo.conditions import Conditions
+from cemd.demo.network import ANYBODY
+
+EVERY_SECONDS = 2.0
+ROOT = "demotelco"
+
+
+def new_broker(port: int) -> Any:
+    """An MQTT broker for loopback, not yet started."""
+    from amqtt.broker import Broker  # slow to import, and only the demo has it
+
+    for name in ("amqtt", "transitions"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    anonymous = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    return Broker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}", "max_connections": 50}},
+            "plugins": anonymous,
+        }
+    )
+
+
+def broker_port(broker: Any) -> int:
+    """The port that a started broker listens on."""
+    server = next(iter(broker._servers.values())).instance  # noqa: SLF001 -- amqtt tells its port nowhere else
+    return int(server.sockets[0].getsockname()[1])
+
+
+class Telemetry:
+    """Publishes figures of the contact centre and the regions at QoS 1, for ever."""
+
+    def __init__(self, conditions: Conditions, *, seed: int) -> None:
+        self._conditions = conditions
+        self._chance = random.Random(seed)
+
+    async def publish(self, port: int) -> None:
+        while True:
+            try:
+                async with aiomqtt.Client(
+                    "127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V311, identifier="demotelco"
+                ) as client:
+                    await self._publish_until_lost(client)
+            except aiomqtt.MqttError:
+                if (task := asyncio.current_task()) and task.cancelling():
+                    return  # the library reports a cancelled connect as an error of MQTT
+                await asyncio.sleep(1)
+
+    async def _publish_until_lost(self, client: aiomqtt.Client) -> None:
+        while True:
+            for topic, values in self.figures().items():
+                document = {"at": round(time.time(), 3), **values}
+                await client.publish(f"{ROOT}/{topic}", json.dumps(document), qos=1)
+            await asyncio.sleep(EVERY_SECONDS)
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """One reading of every source, by topic."""
+        near = self._chance.gauss
+        figures = {
+            "contact-centre/queue": {
+                "wait_seconds": max(0.0, near(14, 2) + self._conditions.delay_seconds("contact-centre", ANYBODY) * 60),
+                "answered_ratio": min(1.0, max(0.0, near(0.97, 0.005))),
+                "own_language_ratio": min(1.0, max(0.0, near(0.95, 0.01))),
+            }
+        }
+        for region in ("east", "west", "capital"):
+            if not self._conditions.is_out(f"access-{region}"):
+                figures[f"access/{region}"] = {
+                    "attached_subscribers": round(near(6000, 40)),
+                    "drop_ratio": max(0.0, near(0.004, 0.0005)),
+                }
+        return figures
