@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cemd.model.entry import NoticeOutcomes
-from cemd.model.notice import Alert, NoticeRows
+from cemd.model.notice import Alert, NoticeRows, Phase
 from cemd.model.rows import RowChange
 
 
@@ -42,6 +42,9 @@ class Effects:
     orphaned: list[str] = field(default_factory=list)  # communications whose in-flight rows become unknown (start)
 
     alerts: list[Alert] = field(default_factory=list)  # rows are in `rows`; the edge sends them
+    resends: list[NoticeRows] = field(default_factory=list)  # class safety, at a start: in flight already, sent again
+    withdrawn: list[tuple[str, Phase, int]] = field(default_factory=list)  # not to be sent any more, if not yet sent
+    stopped: bool | None = None  # kill switch: True stops everything at the edge at once
     rechecks: list[Recheck] = field(default_factory=list)
     due: list[WorkDue] = field(default_factory=list)
     config: ConfigChanged | None = None

@@ -147,6 +147,7 @@ class AlertOutcome(msgspec.Struct, frozen=True, kw_only=True, tag="alert_outcome
     revision: int
     sent: bool
     permanent: bool = False
+    unknown: bool = False  # the answer was lost: staff may have been told
     reason: str = ""
 
 

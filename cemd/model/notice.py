@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 import msgspec
@@ -76,6 +76,8 @@ class Reason(IntEnum):
     QUIET_HOURS_PASSED = 27
     AWAITING_APPROVAL = 28
     HELD_AFTER_RESTORE = 29
+    POLICY_WITHDRAWN = 30  # the policy was removed or set back to shadow while first notices were leaving
+    NOT_CONFIRMED = 31  # nobody and nothing confirmed the problem by the deadline
 
 
 class CommunicationState(StrEnum):
@@ -92,8 +94,9 @@ class CommunicationState(StrEnum):
 class Communication(msgspec.Struct, frozen=True, kw_only=True):
     """What customers are told about one cause in one place; survives reopening of incidents.
 
-    Bitmaps are serialized roaring bitmaps of customer numbers. The outbox rows are the truth of who was told; `told` is
-    worked out from them at a start and therefore not here.
+    The outbox rows are the truth of who was told; told sets are worked out from them at a start and therefore not here.
+    The approved audience waits per channel, as a bitmap with a cursor, in rows of its own: a dispatch then writes a few
+    bytes, not the whole audience again.
     """
 
     id: str
@@ -115,16 +118,17 @@ class Communication(msgspec.Struct, frozen=True, kw_only=True):
     reopened: int = 0
     revision: int = 0
     phase: Phase = Phase.FIRST
-    audience: bytes = b""  # approved for the phase under way
-    cursor: int = -1  # highest customer number already decided at dequeue in this phase
-    audience_count: int = 0
+    chain: int = 0  # revision in which the present episode began: who was told since then gets no second first
+    look_again_at: Instant | None = None  # end of the quiet hours that hold some customers back
+    audience_count: int = 0  # customers granted at selection in this phase and revision
     reason: str = ""
     epoch: str = ""
     seq: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision about many customers: `customers` uint32 and `reasons` uint8 as raw little-endian bytes (zstd)."""
+    """One decision about many customers: `customers` is a serialized roaring bitmap, `reasons` uint8 (`Reason`) in its
+    order (zstd). Where several decisions name a customer, the last one stands."""
 
     id: str
     trace: str
@@ -161,6 +165,7 @@ class NoticeRows:
     expires_at: Instant
     seq: int
     values: dict[str, str]  # what the text may say: service, site, since, ...
+    texts: dict[str, tuple[str, str]] = field(default_factory=dict)  # by language: subject, body
 
     def notice_id(self, index: int) -> str:
         return f"{self.communication}.{int(self.customer[index])}.{int(self.phase)}.{self.revision}"
@@ -177,12 +182,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """What one staff route was last told of one incident, and what it should be told: if a firing was sent, its resolve
     will be sent. At least once: `in_flight` at a start becomes `due` again."""
 
-    id: str  # route and incident
+    id: str  # route, channel and incident
     trace: str
     route: str
+    channel: str = ""
     incident: str
     firing: bool  # what should be told now
-    told_firing: bool = False  # what was told last
+    told_firing: bool = False  # what was told last, or may have been
+    failure: str = ""  # why the last attempt failed, or why it cannot be told
     state: AlertState = AlertState.DUE
     revision: int = 0
     told_revision: int = -1
