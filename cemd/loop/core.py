@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from cemd.errors import StoreError
 from cemd.loop import snapshot
@@ -20,28 +19,9 @@ from cemd.loop.step import catch_up, step
 from cemd.model.effect import Effects
 from cemd.model.entry import Batch, Entry, Payload, Started, decode_group, encode_group
 from cemd.model.measurement import Samples
-from cemd.store.base import Log, LogGroup, SampleStore, Snapshots, StateChange, StateStore
+from cemd.store.base import LogGroup, StateChange, Store
 
 CRASHES_TO_QUARANTINE = 2
-
-
-class Progress(Protocol):
-    """Remembers over the death of the process which entry was in progress."""
-
-    def begin(self, seq: int) -> None: ...
-    def rest(self) -> None: ...
-    def crashed_at(self) -> tuple[int, int]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
-    """All that the core remembers with."""
-
-    log: Log
-    snapshots: Snapshots
-    samples: SampleStore
-    state: StateStore
-    progress: Progress
 
 
 Outlet = Callable[[Entry, Effects], None]
@@ -60,8 +40,8 @@ class _Unfinished:
 class Core:
     """One order, one state. `start` must be called first, once."""
 
-    def __init__(self, stores: Stores, outlet: Outlet) -> None:
-        self.stores = stores
+    def __init__(self, store: Store, outlet: Outlet) -> None:
+        self.store = store
         self.state = State()
         self.replayed = 0
         self.set_aside: tuple[int, ...] = ()  # entries that this start put into quarantine
@@ -82,13 +62,13 @@ class Core:
             StoreError: a file is damaged, locked, or newer than this program.
         """
         self._set_aside_poison(wall)
-        self._snapshot_seq = snapshot.restore(self.state, self.stores.snapshots, self.stores.state)
-        applied = self.stores.state.applied_seq()
-        for group in self.stores.log.read(0):
+        self._snapshot_seq = snapshot.restore(self.state, self.store.snapshots, self.store.state)
+        applied = self.store.state.applied_seq()
+        for group in self.store.log.read(0):
             self._replay(decode_group(group.blob), applied)
-        self.stores.progress.rest()
+        self.store.progress.rest()
         self._saved_customers = self.state.customers.version if self.replayed == 0 else -1
-        self._order = Order(max(self.stores.log.last_seq(), self.state.seq), self.state.at)
+        self._order = Order(max(self.store.log.last_seq(), self.state.seq), self.state.at)
         self.process([Started(version=version)], wall=wall, monotonic=monotonic)
 
     def process(
@@ -114,7 +94,7 @@ class Core:
         self.resume()
         entries = self._order.stamp(payloads, wall=wall, monotonic=monotonic)
         if entries:
-            self.stores.log.append(LogGroup(entries[0].seq, entries[-1].seq, encode_group(entries)))
+            self.store.log.append(LogGroup(entries[0].seq, entries[-1].seq, encode_group(entries)))
         self._order.accept(entries, wall=wall, monotonic=monotonic)
         logged(entries)
         self._apply_all(tuple(entries))
@@ -145,28 +125,28 @@ class Core:
             return
         changed = self.state.customers.version != self._saved_customers
         blocks = snapshot.blocks(self.state, with_customers=changed)
-        self.stores.snapshots.save(self.state.seq, self.state.at, blocks)
+        self.store.snapshots.save(self.state.seq, self.state.at, blocks)
         self._saved_customers = self.state.customers.version
-        open_from = self.stores.samples.oldest_open()
-        self.stores.log.trim(self._snapshot_seq if open_from is None else min(self._snapshot_seq, open_from - 1))
+        open_from = self.store.samples.oldest_open()
+        self.store.log.trim(self._snapshot_seq if open_from is None else min(self._snapshot_seq, open_from - 1))
         self._snapshot_seq = self.state.seq
 
     def _apply_all(self, entries: tuple[Entry, ...]) -> None:
         for place, entry in enumerate(entries):
             self._apply(entry, entries[place + 1 :])
-        self.stores.progress.rest()
+        self.store.progress.rest()
 
     def _apply(self, entry: Entry, behind: tuple[Entry, ...]) -> None:
         if entry.seq in self._quarantined:
             return
-        self.stores.progress.begin(entry.seq)
+        self.store.progress.begin(entry.seq)
         _, effects = step(self.state, entry)
         self._finish(entry, effects, behind)
 
     def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
         self._unfinished = _Unfinished(entry, effects, behind)
         if effects.must_commit():
-            self.stores.state.commit(_change(entry, effects))
+            self.store.state.commit(_change(entry, effects))
         self._unfinished = None
         self._remember_samples(entry)
         self._outlet(entry, effects)
@@ -175,7 +155,7 @@ class Core:
         if isinstance(entry.payload, Batch):
             batch = entry.payload
             samples = Samples(series=batch.series, at=batch.at, value=batch.value, outcome=batch.outcome)
-            self.stores.samples.add(samples, entry.seq)
+            self.store.samples.add(samples, entry.seq)
 
     def _replay(self, entries: Iterable[Entry], applied: int) -> None:
         for entry in entries:
@@ -186,20 +166,20 @@ class Core:
             if entry.seq > applied:
                 self._apply(entry, ())
             elif entry.seq not in self._quarantined:
-                self.stores.progress.begin(entry.seq)
+                self.store.progress.begin(entry.seq)
                 catch_up(self.state, entry)
                 self._remember_samples(entry)
 
     def _set_aside_poison(self, wall: float) -> None:
-        seq, crashes = self.stores.progress.crashed_at()
+        seq, crashes = self.store.progress.crashed_at()
         if seq and crashes >= CRASHES_TO_QUARANTINE:
             blob = self._blob_of(seq)
-            self.stores.state.quarantine(seq, wall, blob, f"in progress at {crashes} crashes in a row")
+            self.store.state.quarantine(seq, wall, blob, f"in progress at {crashes} crashes in a row")
             self.set_aside = (seq,)
-        self._quarantined = self.stores.state.quarantined()
+        self._quarantined = self.store.state.quarantined()
 
     def _blob_of(self, seq: int) -> bytes:
-        for group in self.stores.log.read(seq - 1):
+        for group in self.store.log.read(seq - 1):
             for entry in decode_group(group.blob):
                 if entry.seq == seq:
                     return encode_group([entry])

@@ -206,7 +206,7 @@ class Sequencer:
         self.ticks += 1
         self.last_tick_monotonic = time.monotonic()
         try:
-            self.core.stores.samples.seal(self.core.state.at)
+            self.core.store.samples.seal(self.core.state.at)
             if snapshot_due:
                 self.core.save_snapshot()
         except StoreError as exc:
