@@ -1,0 +1,292 @@
+"""The command line: one small function a command. Wings are imported where they are used, so that help is quick.
+
+Exit codes: 0 done, 1 the thing asked about is wrong (a faulty file, a broken promise), 2 the words of the call are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cemd import __version__
+from cemd.errors import CemdError, ConfigError
+
+ROOT = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    envvar="CEMD_ROOT",
+    show_default="this folder",
+    help="Folder that holds config/, probes/ and rules/.",
+)
+STATE = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    envvar="STATE_DIRECTORY",
+    help="State directory; default: the one that config/cemd.yaml names.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+class _Cemd(click.Group):
+    """Turns the errors of the house into one sentence and exit code 1; lists commands in the order of a first day."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as exc:
+            click.echo("\n".join(map(str, exc.faults)), err=True)
+            click.echo(f"{len(exc.faults)} fault(s); nothing was changed.", err=True)
+        except CemdError as exc:
+            click.echo(f"cemd: {exc}", err=True)
+        return ctx.exit(1)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's door
+        return list(self.commands)
+
+
+@click.group(cls=_Cemd, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="cemd")
+def main() -> None:
+    """Watches telecom services the way customers live them, and tells exactly the affected customers.
+
+    Start with `cemd demo`: a small operator on this machine, a fault, the incident, its cause, and who was told.
+    Then `cemd check` your own files and `cemd run`.
+    """
+
+
+@main.command()
+@click.option("--for", "seconds", type=click.FloatRange(30, 86_400), help="End by itself after so many seconds.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8480, show_default=True, help="Port of the page; 0: any."
+)
+@click.option("--keep", is_flag=True, help="Keep the scratch folder (files, state, mails) afterwards.")
+@JSON
+def demo(seconds: float | None, port: int, keep: bool, as_json: bool) -> None:
+    """Shows cemd at work on DemoTelco, a small operator with real servers on loopback.
+
+    Within two minutes: a fault, the incident with its cause, who was told, the all-clear. Ends with Ctrl-C, or by itself
+    with --for. Exit code 0 only if the fault was found, its cause named, the hurt told and the all-clear sent.
+    """
+    from cemd.demo.command import run_demo
+
+    sys.exit(run_demo(seconds=seconds, port=port, keep=keep, as_json=as_json))
+
+
+@main.command()
+@ROOT
+@STATE
+@click.option("--no-prober", is_flag=True, help="Start no prober: another unit runs `cemd agent`.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=None, help="Instead of listen.port; 0: any free port.")
+@click.option("--log-json/--log-text", default=None, help="Form of log lines; default: text at a terminal.")
+def run(root: Path, state: Path | None, no_prober: bool, port: int | None, log_json: bool | None) -> None:
+    """Runs the daemon until SIGTERM or Ctrl-C. SIGHUP reloads the files."""
+    from cemd.daemon.house import run_house
+
+    sys.exit(run_house(root, state=state, with_prober=not no_prober, port=port, log_json=log_json))
+
+
+@main.command()
+@click.option("--socket", type=click.Path(path_type=Path), required=True, help="Unix socket of the daemon.")
+@click.option(
+    "--state", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the prober's journal."
+)
+@click.option("--log-json/--log-text", default=None, help="Form of log lines; default: text at a terminal.")
+def agent(socket: Path, state: Path, log_json: bool | None) -> None:
+    """Runs a prober that takes its probes from a daemon and sends it what it measured."""
+    from cemd.daemon.agent import run_agent
+
+    sys.exit(run_agent(socket, state, log_json=log_json))
+
+
+@main.command()
+@ROOT
+@JSON
+def check(root: Path, as_json: bool) -> None:
+    """Checks all files and starts nothing. Prints every fault as file:line:column: fact; remedy."""
+    from cemd.config.load import load
+    from cemd.daemon.kinds import kinds
+
+    try:
+        loaded = load(root, kinds())
+    except ConfigError as exc:
+        if not as_json:
+            raise
+        faults = [
+            {"file": f.file, "line": f.line, "column": f.column, "fact": f.fact, "remedy": f.remedy} for f in exc.faults
+        ]
+        click.echo(json.dumps({"ok": False, "faults": faults}, indent=2))
+        sys.exit(1)
+    counts = {
+        name: len(getattr(loaded.configuration, name))
+        for name in ("services", "sites", "touchpoints", "journeys", "probes", "indicators", "policies", "channels")
+    }
+    if as_json:
+        click.echo(
+            json.dumps({"ok": True, "faults": [], "warnings": list(loaded.warnings), "counts": counts}, indent=2)
+        )
+        return
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}")
+    click.echo("All files are right: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
+
+
+@main.command()
+@click.option(
+    "--write", type=click.Path(file_okay=False, path_type=Path), help="Write one file a kind into this folder."
+)
+def schema(write: Path | None) -> None:
+    """Prints the JSON Schema of every kind of file, so that editors can complete and check them."""
+    from cemd.config.schema import schemas
+    from cemd.daemon.kinds import kinds
+
+    found = schemas(kinds())
+    if write is None:
+        click.echo(json.dumps(found, indent=2))
+        return
+    write.mkdir(parents=True, exist_ok=True)
+    for name, document in found.items():
+        path = write / f"{name.replace('/', '-')}.schema.json"
+        path.write_text(json.dumps(document, indent=2) + "\n")
+        click.echo(path)
+
+
+@main.group()
+def config() -> None:
+    """Accepted configurations: what was in effect when, what changed, and back again."""
+
+
+@config.command()
+@ROOT
+@STATE
+@JSON
+def history(root: Path, state: Path | None, as_json: bool) -> None:
+    """Lists the configurations that took effect, newest first."""
+    from cemd.commands import epochs
+
+    epochs.show_history(root, state, as_json=as_json)
+
+
+@config.command()
+@click.argument("old")
+@click.argument("new", required=False)
+@ROOT
+@STATE
+@JSON
+def diff(old: str, new: str | None, root: Path, state: Path | None, as_json: bool) -> None:
+    """Says what changed from epoch OLD to epoch NEW (default: the files as they are now)."""
+    from cemd.commands import epochs
+
+    epochs.show_diff(root, state, old, new, as_json=as_json)
+
+
+@config.command()
+@click.argument("epoch")
+@ROOT
+@STATE
+def rollback(epoch: str, root: Path, state: Path | None) -> None:
+    """Lets EPOCH hold from the next reload on, until the files change. Tells a running daemon to reload."""
+    from cemd.commands import epochs
+
+    epochs.roll_back(root, state, epoch)
+
+
+@main.command()
+@click.argument("what")
+@click.option("--customer", help="Reference of a customer: why this one was told of WHAT, or not.")
+@ROOT
+@STATE
+@JSON
+def explain(what: str, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
+    """Explains an incident, finding, communication or notice by its id: the chain from sample to message.
+
+    WHAT may also be a kind of probe or channel (icmp, email, ...): its parameters with meaning, unit and default.
+    """
+    from cemd.commands.explain import print_explanation
+
+    print_explanation(what, customer=customer, root=root, state=state, as_json=as_json)
+
+
+@main.group()
+def customers() -> None:
+    """The customer file."""
+
+
+@customers.command("check")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@ROOT
+@JSON
+def check_customers(file: Path, root: Path, as_json: bool) -> None:
+    """Reads a customer CSV and prints every fault; loads nothing."""
+    from cemd.commands.people import check_file
+
+    check_file(file, root, as_json=as_json)
+
+
+@customers.command("show")
+@click.argument("reference")
+@ROOT
+@STATE
+@JSON
+def show_customer(reference: str, root: Path, state: Path | None, as_json: bool) -> None:
+    """Lists what one customer was told, by the operator's own reference. Prints no address."""
+    from cemd.commands.people import show_told
+
+    show_told(reference, root, state, as_json=as_json)
+
+
+@main.command()
+@ROOT
+@STATE
+@JSON
+def notices(root: Path, state: Path | None, as_json: bool) -> None:
+    """Lists communications: what, to how many, in which phase and state, and why others were not told."""
+    from cemd.commands.people import show_communications
+
+    show_communications(root, state, as_json=as_json)
+
+
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@ROOT
+@STATE
+@JSON
+def backup(target: Path, root: Path, state: Path | None, as_json: bool) -> None:
+    """Writes a consistent copy of the state into the folder TARGET; the daemon may go on running."""
+    from cemd.commands.keeping import back_up
+
+    back_up(target, root, state, as_json=as_json)
+
+
+@main.command()
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@ROOT
+@STATE
+@JSON
+def restore(source: Path, root: Path, state: Path | None, as_json: bool) -> None:
+    """Puts a backup in place; the daemon must be stopped. Sending is held afterwards until a person releases it."""
+    from cemd.commands.keeping import put_back
+
+    put_back(source, root, state, as_json=as_json)
+
+
+@main.command()
+@click.option("--seeds", required=True, help="A-B, both included, or one number.")
+@click.option(
+    "--days", type=click.FloatRange(0.01, 3660), default=2.0, show_default=True, help="Simulated days per seed."
+)
+@click.option("--processes", type=click.IntRange(1, 64), default=None, help="Default: one per processor.")
+@JSON
+def simulate(seeds: str, days: float, processes: int | None, as_json: bool) -> None:
+    """Runs the core through simulated days with kills, full disks, clock steps and lying transports.
+
+    After every entry the promise checker looks. A broken promise prints the seed that replays it; exit code 1.
+    """
+    from cemd.simulation.command import run_simulation
+
+    sys.exit(run_simulation(seeds=seeds, days=days, processes=processes, as_json=as_json))

@@ -53,10 +53,19 @@ class Core:
         self._snapshot_seq = 0
 
     def start(self, *, version: str, wall: float, monotonic: float) -> None:
+        """`recover`, then a `Started` entry.
+
+        Raises:
+            StoreError: as `recover`; or the disk is full, and `process` a `Started` of your own when it is not.
+        """
+        self.recover(wall=wall)
+        self.process([Started(version=version)], wall=wall, monotonic=monotonic)
+
+    def recover(self, *, wall: float) -> None:
         """Restores analyze from its snapshot, improve and report from their rows, then replays the log.
 
         Entries up to `applied_seq` are replayed without effects: those are rows already. Later ones were logged but
-        not carried out, and are carried out now. Ends with a `Started` entry.
+        not carried out, and are carried out now. The next entry should be a `Started`.
 
         Raises:
             StoreError: a file is damaged, locked, or newer than this program.
@@ -69,7 +78,6 @@ class Core:
         self.store.progress.rest()
         self._saved_customers = self.state.customers.version if self.replayed == 0 else -1
         self._order = Order(max(self.store.log.last_seq(), self.state.seq), self.state.at)
-        self.process([Started(version=version)], wall=wall, monotonic=monotonic)
 
     def process(
         self,

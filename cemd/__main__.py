@@ -1,0 +1,5 @@
+"""`python -m cemd`: the same as the command `cemd`."""
+
+from cemd.cli import main
+
+main()

@@ -1,0 +1,16 @@
+"""The tables of kinds, joined for the floor of configuration, which knows none of them."""
+
+from __future__ import annotations
+
+from cemd.config.params import Kinds
+
+
+def kinds() -> Kinds:
+    """Models of the parameters of every kind of probe and channel."""
+    from cemd.monitor.probes import KINDS as PROBES
+    from cemd.report.channels import KINDS as CHANNELS
+
+    return Kinds(
+        probe_params={word: kind.Params for word, kind in PROBES.items()},
+        channel_params={word: kind.Params for word, kind in CHANNELS.items()},
+    )
