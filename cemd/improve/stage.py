@@ -1,30 +1,37 @@
-"""Improve's part of `step`."""
+"""Improve's part of `step`: findings and commands in, incident events out. All that it knows is rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from cemd.config.topology import Topology
+from cemd.improve.desk import Desk
+from cemd.improve.lifecycle import ENDED
+from cemd.improve.playbook import rechecks
+from cemd.improve.records import ServiceChange, Upkeep
+from cemd.improve.state import ImproveState
 from cemd.model.customers import Customers
 from cemd.model.effect import Effects
-from cemd.model.entry import Entry
+from cemd.model.entry import Command, CommandKind, ConfigEpoch, Entry, Started, Tick
 from cemd.model.finding import Finding
+from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentEvent
-from cemd.model.rows import Rows
+
+__all__ = ["ImproveState", "handle", "view"]
+
+KEPT_SECONDS = 30 * 86_400.0
+KEPT_INCIDENTS = 10_000
+"""History in rows; what is older is in reports and backups."""
+SWEEP_SECONDS = 3600.0
+SWEEP_MOST = 200
+"""Rows that one sweep deletes, so that no tick is long; the next tick goes on when more are due."""
+SHOWN_ENDED = 200
+
+_MINE = (CommandKind.ACKNOWLEDGE, CommandKind.CONFIRM, CommandKind.CLOSE, CommandKind.CANCEL)
 
 
-class ImproveState:
-    """Incidents, as rows."""
-
-    def __init__(self) -> None:
-        self.epoch = ""
-        self.incidents: Rows[Incident] = Rows("incident", Incident)
-
-    def tables(self) -> Sequence[Rows]:  # type: ignore[type-arg]
-        return (self.incidents,)
-
-
-def handle(  # noqa: PLR0913
+def handle(  # noqa: PLR0913, RUF100 -- the door that all wings have
     state: ImproveState,
     entry: Entry,
     findings: Sequence[Finding],
@@ -32,5 +39,65 @@ def handle(  # noqa: PLR0913
     customers: Customers,
     effects: Effects,
 ) -> Sequence[IncidentEvent]:
-    """Applies an entry and the findings that arose from it."""
-    return ()
+    """Applies an entry and the findings that arose from it.
+
+    Returns:
+        What happened to incidents, in order; each event carries the incident as it then was.
+    """
+    payload = entry.payload
+    if not findings and not isinstance(payload, Tick | Command | ConfigEpoch | Started):
+        return ()
+    desk = Desk(state, entry, topology, customers)
+    match payload:
+        case Command(kind=kind) if kind in _MINE:
+            desk.obey(payload)
+        case ConfigEpoch():
+            _note_changes(state, topology, entry.at)
+        case Started():
+            desk.reconcile(findings)
+        case _:
+            pass
+    if findings:
+        desk.take(findings)
+        effects.rechecks.extend(rechecks(desk.fresh, topology, desk.watch))
+    if isinstance(payload, Tick):
+        desk.pass_time()
+        _sweep(state, entry.at)
+    return desk.events
+
+
+def view(state: ImproveState) -> tuple[Incident, ...]:
+    """Incidents for people: those that are not over first, the most urgent before the others, then the latest of what
+    has ended."""
+    shown = {incident.id: incident for incident in state.live()}
+    latest = islice((one for one in reversed(tuple(state.incidents)) if one.state in ENDED), SHOWN_ENDED)
+    shown.update((incident.id, incident) for incident in latest)
+    return tuple(
+        sorted(shown.values(), key=lambda one: (one.state in ENDED, one.resolved_at is not None, -one.opened_at))
+    )
+
+
+def _note_changes(state: ImproveState, topology: Topology, at: Instant) -> None:
+    """Remembers when each service was last defined otherwise: a recent change may be the cause."""
+    is_first = not len(state.changes)
+    for name, fingerprint in state.watch(topology).fingerprints().items():
+        known = state.changes.get(name)
+        if known is None or known.fingerprint != fingerprint:
+            state.changes.put(name, ServiceChange(fingerprint=fingerprint, changed_at=0.0 if is_first else at))
+
+
+def _sweep(state: ImproveState, at: Instant) -> None:
+    """Old history leaves the rows, a few at a time."""
+    upkeep = state.upkeep.get("swept")
+    if upkeep is None:
+        state.upkeep.put("swept", Upkeep(swept_at=at))
+        return
+    if at - upkeep.swept_at < SWEEP_SECONDS:
+        return
+    ended = [one for one in state.incidents if one.state in ENDED and one.id not in state.grounds]
+    surplus = len(state.incidents) - KEPT_INCIDENTS
+    due = [one for place, one in enumerate(ended) if place < surplus or at - one.changed_at > KEPT_SECONDS]
+    for incident in due[:SWEEP_MOST]:
+        state.incidents.delete(incident.id)
+    if len(due) <= SWEEP_MOST:
+        state.upkeep.put("swept", Upkeep(swept_at=at))

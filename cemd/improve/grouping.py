@@ -1,0 +1,185 @@
+"""Which incident a finding belongs to: one incident per common cause and place, two unrelated faults stay two.
+
+Findings are related when one stands on the other, or when both stand on something that may well be the cause: it does
+not measure healthy itself, and not most of what stands on it is fine. The relation is a word, so that the time line
+can say why a finding joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+from cemd.config.rules import Grouping
+from cemd.config.topology import Topology
+from cemd.improve.lifecycle import OVER, can_reopen
+from cemd.improve.picture import Picture, services_of
+from cemd.improve.records import AttachedFinding, hurts
+from cemd.model.finding import Finding
+from cemd.model.incident import Incident
+
+MOST_HEALTHY = 0.5
+"""A service is no common cause while at least this share of what is watched above it is fine."""
+
+
+class Relation(IntEnum):
+    """Why a finding joins an incident; the higher the stronger."""
+
+    NONE = 0
+    COMMON_CAUSE = 1
+    DEEPER = 2
+    RELAPSE = 3
+    EXPLAINED = 4
+
+
+WORDS = {
+    Relation.COMMON_CAUSE: "may share its cause",
+    Relation.DEEPER: "is what it stands on",
+    Relation.RELAPSE: "was hurt in it before",
+    Relation.EXPLAINED: "stands on what is hurt",
+}
+
+
+def deepest_first(findings: Sequence[AttachedFinding], topology: Topology) -> list[AttachedFinding]:
+    """The order in which findings of one tick are placed: causes before consequences, early before late."""
+
+    def place(attached: AttachedFinding) -> tuple[int, float, str]:
+        depth = max((topology.depth(name) for name in services_of(attached.finding, topology)), default=0)
+        return (-depth, attached.onset, attached.finding.id)
+
+    return sorted(findings, key=place)
+
+
+def best_incident(
+    finding: AttachedFinding,
+    incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
+    picture: Picture,
+    grouping: Grouping,
+) -> tuple[Incident, Relation] | None:
+    """The incident that the finding belongs to and why; of equally related ones the oldest."""
+    ranked = [
+        (relation, incident)
+        for incident, attached in incidents
+        if (relation := relation_of(finding, incident, attached, picture, grouping))
+    ]
+    if not ranked:
+        return None
+    relation, incident = max(ranked, key=lambda pair: pair[0])  # max keeps the first of equals: the oldest
+    return incident, relation
+
+
+def relation_of(
+    finding: AttachedFinding,
+    incident: Incident,
+    attached: Sequence[AttachedFinding],
+    picture: Picture,
+    grouping: Grouping,
+) -> Relation:
+    """How the finding is related to the incident, whose findings are `attached`."""
+    services = services_of(finding.finding, picture.topology)
+    site = finding.finding.subject.site
+    hurt = [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)]
+    if incident.state in OVER:
+        relapsed = can_reopen(incident, picture.at, grouping.relapse_within_seconds) and (
+            _is_cause(incident, services, site, picture.topology) or _was_hurt(services, site, hurt, picture.topology)
+        )
+        return Relation.RELAPSE if relapsed else Relation.NONE
+    near = min((abs(finding.onset - one.onset) for one in hurt), default=float("inf")) <= grouping.join_within_seconds
+    if _explains(incident, services, site, hurt, picture.topology, near=near):
+        return Relation.EXPLAINED
+    if not near:
+        return Relation.NONE
+    if any(_stands_on(one.finding, services, site, picture.topology) for one in hurt):
+        return Relation.DEEPER
+    return Relation.COMMON_CAUSE if _common_cause(finding, services, hurt, picture) else Relation.NONE
+
+
+def _is_cause(incident: Incident, services: Sequence[str], site: str, topology: Topology) -> bool:
+    return incident.cause.service in services and topology.overlap(incident.cause.site, site)
+
+
+def _was_hurt(services: Sequence[str], site: str, hurt: Sequence[AttachedFinding], topology: Topology) -> bool:
+    return any(
+        topology.overlap(one.finding.subject.site, site)
+        and not set(services).isdisjoint(services_of(one.finding, topology))
+        for one in hurt
+    )
+
+
+def _explains(  # noqa: PLR0913, RUF100 -- the two sides of the relation
+    incident: Incident,
+    services: Sequence[str],
+    site: str,
+    hurt: Sequence[AttachedFinding],
+    topology: Topology,
+    *,
+    near: bool,
+) -> bool:
+    """True when the finding's service stands on the incident's cause or subject, or (while it is near in time) on
+    anything that is hurt in it."""
+    needs = {need for service in services for need in topology.needs(service)}
+    cause = incident.cause
+    if cause.service and cause.service in needs and topology.overlap(cause.site, site):
+        return True
+    subject = incident.subject
+    if subject.name in needs and topology.overlap(subject.site, site):
+        return True
+    return near and any(
+        topology.overlap(one.finding.subject.site, site) and not needs.isdisjoint(services_of(one.finding, topology))
+        for one in hurt
+    )
+
+
+def _stands_on(hurt: Finding, services: Sequence[str], site: str, topology: Topology) -> bool:
+    """True when what is hurt needs one of the services at the site."""
+    return topology.overlap(hurt.subject.site, site) and any(
+        service in topology.needs(above) for above in services_of(hurt, topology) for service in services
+    )
+
+
+def _common_cause(
+    finding: AttachedFinding, services: Sequence[str], hurt: Sequence[AttachedFinding], picture: Picture
+) -> bool:
+    """True when some service below both the finding and at least half of what is hurt may well be the cause."""
+    topology = picture.topology
+    below = dict.fromkeys(need for service in services for need in topology.needs(service))
+    for candidate in below:
+        shared = [
+            one
+            for one in hurt
+            if any(candidate in topology.needs(service) for service in services_of(one.finding, topology))
+        ]
+        if shared and 2 * len(shared) >= len(hurt) and _is_plausible(candidate, [finding, *shared], picture):
+            return True
+    return False
+
+
+def _is_plausible(candidate: str, explained: Sequence[AttachedFinding], picture: Picture) -> bool:
+    topology = picture.topology
+    sites = [one.finding.subject.site for one in explained]
+    place = picture.common_place(sites)
+    own = [one for one in picture.hurting(candidate, place) if one not in explained]
+    if own:  # it must reach both places: a fault in the east explains nothing in the west
+        return any(all(topology.overlap(one.finding.subject.site, site) for site in sites) for one in own)
+    if picture.is_healthy(candidate, place):
+        return False
+    since = min(one.onset for one in explained)
+    if not _meet(sites, topology):
+        return _mostly_hurt(candidate, place, since, picture)
+    healthy, hurt = picture.contrary(candidate, place, since)
+    return len(healthy) < MOST_HEALTHY * max(1, len(healthy) + len(hurt))
+
+
+def _meet(sites: Sequence[str], topology: Topology) -> bool:
+    return all(topology.overlap(sites[0], site) for site in sites[1:])
+
+
+def _mostly_hurt(candidate: str, place: str, since: float, picture: Picture) -> bool:
+    """For places apart: more than half of the places where what stands on the candidate is watched are hurt, and at
+    least three."""
+    watched: dict[tuple[str, str], None] = {}
+    for name in picture.topology.dependents(candidate):
+        watched.update(dict.fromkeys((name, one.site) for one in picture.watch.lookouts(name, place)))
+    hurt = [pair for pair in watched if pair[1] and picture.hurting(*pair)]
+    healthy = [pair for pair in watched if pair not in hurt and picture.is_surely_healthy(*pair, since)]
+    return len({site for _, site in hurt}) >= 3 and len(hurt) > len(healthy)  # noqa: PLR2004, RUF100 -- said above

@@ -1,0 +1,84 @@
+"""What is hurt, what is healthy and what nobody knows, at one moment: the ground that grouping and cause stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cemd.config.topology import Topology
+from cemd.improve.records import AttachedFinding, hurts
+from cemd.improve.watch import Watch
+from cemd.model.finding import Finding
+from cemd.model.identity import Instant
+from cemd.model.subject import SubjectKind
+
+
+def services_of(finding: Finding, topology: Topology) -> tuple[str, ...]:
+    """Services that a finding is about: its subject, or what the touchpoint, journey or probe in it stands on."""
+    name = finding.subject.name
+    match finding.subject.kind:
+        case SubjectKind.SERVICE:
+            return (name,)
+        case SubjectKind.TOUCHPOINT if name in topology.touchpoints:
+            point = topology.touchpoints[name]
+            return tuple(dict.fromkeys([*point.depends_on, *point.offers]))
+        case SubjectKind.JOURNEY if name in topology.journeys:
+            steps = topology.journeys[name].steps
+            return tuple(dict.fromkeys(need for step in steps for need in topology.step_needs(step)))
+        case _:
+            probes = topology.configuration.probes
+            return tuple(probe.service for probe in probes if probe.name == finding.probe)[:1]
+
+
+class Picture:
+    """Built from all open findings when something changed; asked many times, then thrown away."""
+
+    def __init__(
+        self, topology: Topology, watch: Watch, findings: Iterable[AttachedFinding], *, at: Instant, anomaly_opens: bool
+    ) -> None:
+        self.topology = topology
+        self.watch = watch
+        self.at = at
+        self._any: dict[str, list[AttachedFinding]] = {}
+        self._hurt: dict[str, list[AttachedFinding]] = {}
+        for attached in findings:
+            for service in services_of(attached.finding, topology):
+                self._any.setdefault(service, []).append(attached)
+                if hurts(attached.finding, anomaly_opens=anomaly_opens):
+                    self._hurt.setdefault(service, []).append(attached)
+
+    def hurting(self, service: str, site: str) -> list[AttachedFinding]:
+        """Findings that say that the service is hurt there."""
+        return [one for one in self._hurt.get(service, []) if self.topology.overlap(one.finding.subject.site, site)]
+
+    def supporting(self, service: str, site: str) -> list[AttachedFinding]:
+        """Findings of any kind about the service there."""
+        return [one for one in self._any.get(service, []) if self.topology.overlap(one.finding.subject.site, site)]
+
+    def is_watched(self, service: str, site: str) -> bool:
+        return bool(self.watch.lookouts(service, site))
+
+    def is_healthy(self, service: str, site: str) -> bool:
+        """Watched there, and no finding of any kind."""
+        return self.is_watched(service, site) and not self.supporting(service, site)
+
+    def is_surely_healthy(self, service: str, site: str, since: Instant) -> bool:
+        """Healthy, and long enough after `since` that a fault of then would have shown."""
+        lookouts = self.watch.lookouts(service, site)
+        return (
+            bool(lookouts)
+            and not self.supporting(service, site)
+            and self.at - since >= min(one.delay_seconds for one in lookouts)
+        )
+
+    def contrary(self, service: str, site: str, since: Instant) -> tuple[list[str], list[str]]:
+        """Of what stands on the service there and is watched: (surely healthy, hurt)."""
+        above = [name for name in self.topology.dependents(service) if name != service]
+        hurt = [name for name in above if self.hurting(name, site)]
+        healthy = [name for name in above if self.is_surely_healthy(name, site, since)]
+        return healthy, hurt
+
+    def common_place(self, sites: Iterable[str]) -> str:
+        """The smallest site that holds all of them; "" (everywhere) where there is none."""
+        chains = [self.topology.around(site) if site else () for site in dict.fromkeys(sites)]
+        first = chains[0] if chains else ()
+        return next((site for site in first if all(site in chain for chain in chains)), "")

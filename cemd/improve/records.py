@@ -1,0 +1,63 @@
+"""What improve remembers besides incidents: each a row, so that a restart is nothing but loading rows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cemd.model.finding import Condition, Finding
+from cemd.model.identity import Instant
+
+
+class AttachedFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding as it was last stated. `incident` is "" while it belongs to none; ended ones stay while their incident
+    lives, because they tell what was hurt."""
+
+    finding: Finding
+    incident: str = ""
+    open: bool = True
+
+    @property
+    def onset(self) -> Instant:
+        """When it could first be seen, which is earlier than when it was found."""
+        return self.finding.evidence.since or self.finding.began_at
+
+
+class Grounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands behind an incident and is nobody else's business."""
+
+    accrued_at: Instant  # user-minutes are counted up to here
+    cause_by: str = ""  # the person who named the cause; then no ranking changes it
+
+
+class ServiceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """When the definition of a service, or of what measures it, last changed; 0: as it was when first seen."""
+
+    fingerprint: str
+    changed_at: Instant = 0.0
+
+
+class RefusedCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that could not be obeyed, and why."""
+
+    at: Instant
+    seq: int
+    kind: str
+    subject: str
+    actor: str
+    reason: str
+
+
+class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
+    swept_at: Instant
+
+
+def hurts(finding: Finding, *, anomaly_opens: bool) -> bool:
+    """True when the finding alone makes an incident: a broken objective; an anomaly or a warning only where the
+    grouping says so. Silence never does: no data is not a fault."""
+    match finding.condition:
+        case Condition.OBJECTIVE_BROKEN:
+            return True
+        case Condition.ANOMALY | Condition.OBJECTIVE_WARNING:
+            return anomaly_opens
+        case Condition.SILENCE:
+            return False

@@ -1,0 +1,103 @@
+"""Improve's state: rows, and indexes that are worked out from rows and configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cemd.config.topology import Topology
+from cemd.improve.lifecycle import ENDED
+from cemd.improve.records import AttachedFinding, Grounds, RefusedCommand, ServiceChange, Upkeep
+from cemd.improve.watch import Watch
+from cemd.model.incident import Incident, IncidentState
+from cemd.model.rows import Rows
+
+KEPT_REFUSALS = 200
+
+
+class ImproveState:
+    """Incidents and what stands behind them, as rows.
+
+    The indexes below the tables hold nothing of their own: they are built from the rows when first needed, so a state
+    that was loaded and one that was lived are the same.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = ""
+        self.incidents: Rows[Incident] = Rows("incident", Incident)
+        self.findings: Rows[AttachedFinding] = Rows("incident_finding", AttachedFinding)
+        self.grounds: Rows[Grounds] = Rows("incident_grounds", Grounds)
+        self.changes: Rows[ServiceChange] = Rows("service_change", ServiceChange)
+        self.refusals: Rows[RefusedCommand] = Rows("refused_command", RefusedCommand)
+        self.upkeep: Rows[Upkeep] = Rows("improve_upkeep", Upkeep)
+        self.counts: dict[tuple[object, ...], tuple[int, int, int]] = {}  # of customers; see impact
+        self._watch: Watch | None = None
+        self._live: dict[str, None] | None = None
+        self._attached: dict[str, dict[str, None]] | None = None
+
+    def tables(self) -> Sequence[Rows]:  # type: ignore[type-arg]
+        return (self.incidents, self.findings, self.grounds, self.changes, self.refusals, self.upkeep)
+
+    def watch(self, topology: Topology) -> Watch:
+        """Who measures what in this configuration."""
+        if self._watch is None or self._watch.topology is not topology:
+            self._watch = Watch(topology)
+        return self._watch
+
+    def live(self) -> tuple[Incident, ...]:
+        """Incidents that have not ended, oldest first; ended ones stay among them until `forget`."""
+        return tuple(self.incidents[key] for key in self._live_index())
+
+    def put(self, incident: Incident) -> None:
+        self._live_index().setdefault(incident.id)
+        self.incidents.put(incident.id, incident)
+
+    def forget(self, incident: Incident) -> None:
+        """An ended incident that can no longer be reopened: what stood behind it goes, its own row is history."""
+        self._live_index().pop(incident.id, None)
+        self.grounds.delete(incident.id)
+        for attached in self.attached(incident.id):
+            if not attached.open:
+                self.drop(attached.finding.id)
+            elif incident.state is not IncidentState.CANCELLED:  # of a cancelled one it must not open another
+                self.attach(msgspec.structs.replace(attached, incident=""))
+
+    def attached(self, incident: str) -> tuple[AttachedFinding, ...]:
+        """Findings of an incident ("" for those that belong to none), in the order in which they began."""
+        mine = (self.findings[key] for key in self._attached_index().get(incident, ()))
+        return tuple(sorted(mine, key=lambda attached: (attached.finding.began_at, attached.finding.id)))
+
+    def attach(self, attached: AttachedFinding) -> None:
+        key = attached.finding.id
+        before = self.findings.get(key)
+        if before is not None and before.incident != attached.incident:
+            self._attached_index()[before.incident].pop(key, None)
+        self._attached_index().setdefault(attached.incident, {})[key] = None
+        self.findings.put(key, attached)
+
+    def drop(self, finding: str) -> None:
+        if (known := self.findings.get(finding)) is not None:
+            self._attached_index().get(known.incident, {}).pop(finding, None)
+            self.findings.delete(finding)
+
+    def refuse(self, refusal: RefusedCommand) -> None:
+        self.refusals.put(str(refusal.seq), refusal)
+        for old in tuple(self.refusals)[:-KEPT_REFUSALS]:
+            self.refusals.delete(str(old.seq))
+
+    def _live_index(self) -> dict[str, None]:
+        if self._live is None:
+            self._live = {
+                incident.id: None
+                for incident in self.incidents
+                if incident.state not in ENDED or incident.id in self.grounds
+            }
+        return self._live
+
+    def _attached_index(self) -> dict[str, dict[str, None]]:
+        if self._attached is None:
+            self._attached = {}
+            for attached in self.findings:
+                self._attached.setdefault(attached.incident, {})[attached.finding.id] = None
+        return self._attached

@@ -1,0 +1,103 @@
+"""Who measures what: which services have objectives that a probe or a source would break, where, and how soon.
+
+Worked out from the configuration alone. A service that is watched and has no finding is healthy; one that nobody
+watches is unknown, which is neither for nor against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cemd.config.probes import Probe
+from cemd.config.rules import Indicator, Selector
+from cemd.config.topology import Topology
+
+MARGIN_SECONDS = 10.0  # for ticks and the run itself, on top of what the objective waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookout:
+    """Something that would show it if the service were hurt, at most `delay_seconds` after it began."""
+
+    source: str
+    site: str
+    delay_seconds: float
+
+
+class Watch:
+    """Read-only after it is made."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self._lookouts: dict[str, list[Lookout]] = {}
+        self._direct: dict[str, list[str]] = {}
+        self._fingerprints: dict[str, str] = {}
+        configuration = topology.configuration
+        strict = [indicator for indicator in configuration.indicators if indicator.objective is not None]
+        for probe in configuration.probes:
+            waits = [_wait(indicator) for indicator in strict if _matches(indicator.of, probe)]
+            if waits:
+                delay = 2 * probe.every_seconds + probe.timeout_seconds + min(waits) + MARGIN_SECONDS
+                self._add(probe.service, probe.name, probe.site or "", delay)
+        for indicator in strict:
+            if indicator.of.source and indicator.of.service:
+                delay = _wait(indicator) + indicator.window_seconds + MARGIN_SECONDS
+                self._add(indicator.of.service, indicator.of.source, indicator.of.site or "", delay)
+        for service in topology.services.values():
+            for need in service.depends_on:
+                self._direct.setdefault(need, []).append(service.name)
+
+    def lookouts(self, service: str, site: str) -> list[Lookout]:
+        """What watches the service in places that overlap the site."""
+        return [one for one in self._lookouts.get(service, []) if self.topology.overlap(one.site, site)]
+
+    def direct_dependents(self, service: str) -> list[str]:
+        return self._direct.get(service, [])
+
+    def probes(self, service: str, site: str) -> list[str]:
+        """Names of probes of a service, whether they have an objective or not."""
+        return [
+            probe.name
+            for probe in self.topology.configuration.probes
+            if probe.service == service and self.topology.overlap(probe.site or "", site)
+        ]
+
+    def fingerprints(self) -> dict[str, str]:
+        """A digest per service of its definition and of what measures it: another digest means that it changed."""
+        if not self._fingerprints:
+            configuration = self.topology.configuration
+            for service in configuration.services:
+                parts = [service.model_dump_json()]
+                mine = [probe for probe in configuration.probes if probe.service == service.name]
+                parts += [probe.model_dump_json() for probe in mine]
+                parts += [
+                    indicator.model_dump_json()
+                    for indicator in configuration.indicators
+                    if indicator.of.service == service.name or any(_matches(indicator.of, probe) for probe in mine)
+                ]
+                digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8)
+                self._fingerprints[service.name] = digest.hexdigest()
+        return self._fingerprints
+
+    def _add(self, service: str, source: str, site: str, delay_seconds: float) -> None:
+        lookout = Lookout(source=source, site=site, delay_seconds=delay_seconds)
+        self._lookouts.setdefault(service, []).append(lookout)
+
+
+def _wait(indicator: Indicator) -> float:
+    return indicator.objective.for_seconds if indicator.objective else 0.0
+
+
+def _matches(selector: Selector, probe: Probe) -> bool:
+    """True when some series of the probe is one that the selector looks at."""
+    return selector.source is None and all(
+        wanted is None or wanted == given
+        for wanted, given in (
+            (selector.probe, probe.name),
+            (selector.kind, probe.kind),
+            (selector.service, probe.service),
+            (selector.touchpoint, probe.touchpoint),
+            (selector.site, probe.site),
+        )
+    )

@@ -1,0 +1,85 @@
+"""The probable cause, and when there is none to name."""
+
+from __future__ import annotations
+
+from cemd.config.catalogue import Domain, Service
+from cemd.config.topology import Topology
+from cemd.model.entry import CommandKind, ConfigEpoch
+from cemd.model.incident import Confidence
+
+from tests.improve.house import House, configuration
+
+
+def test_a_hurt_service_above_healthy_ones_is_its_own_cause() -> None:
+    house = House()
+    house.tick(house.began("mobile-data"))
+    cause = house.only().cause
+    assert (cause.service, cause.confidence) == ("mobile-data", Confidence.PROBABLE)
+    assert not any("core" in rival for rival in cause.rivals), "core measures healthy: no candidate"
+
+
+def test_the_deepest_hurt_service_wins_over_what_stands_on_it() -> None:
+    house = House()
+    house.tick(house.began("hlr"), house.began("mobile-data"), house.began("sms"))
+    cause = house.only().cause
+    assert cause.service == "hlr"
+    assert "hlr is hurt itself: success objective broken." in cause.reasons
+    assert "3 of 3 findings are on hlr or on what stands on it." in cause.reasons
+    assert cause.rivals[0].startswith("database")
+
+
+def test_healthy_siblings_speak_against_a_dependency_that_nobody_measures() -> None:
+    house = House()
+    house.tick(house.began("shop"), house.began("portal"))
+    assert house.only().cause.service == "crm", "top-up may be too slow to show it"
+    house.tick(after=600.0)
+    cause = house.only().cause
+    assert cause.service != "crm", "top-up stands on crm and is fine after ten minutes"
+
+
+def test_an_unclear_case_names_rivals_and_no_cause() -> None:
+    house = House()
+    house.tick(house.began("shop"), house.began("portal"))
+    house.tick(after=600.0)
+    cause = house.only().cause
+    assert cause.confidence is Confidence.UNDETERMINED
+    assert cause.service == ""
+    assert {rival.split()[0] for rival in cause.rivals} >= {"crm", "shop"}
+    assert "does not tell" in cause.reasons[0]
+
+
+def test_services_in_a_circle_count_as_one() -> None:
+    graph = {"one": ["other"], "other": ["one"], "above": ["one"]}
+    house = House(configuration(graph=graph))
+    house.tick(house.began("one"), house.began("other"), house.began("above"))
+    assert house.only().cause.service in ("one", "other")
+
+
+def test_a_change_shortly_before_speaks_for_a_candidate() -> None:
+    config = configuration()
+    house = House(config)
+    house.enter(ConfigEpoch(hash="a", author="ana", document=b""))
+    changed = [
+        one if one.name != "crm" else Service(name="crm", function="new", domain=Domain.IT, platform="p")
+        for one in config.services
+    ]
+    house.topology = Topology(config.model_copy(update={"services": changed}))
+    house.enter(ConfigEpoch(hash="b", author="ana", document=b""), after=60.0)
+    house.wait(120.0)
+    house.tick(house.began("shop"), house.began("portal"))
+    assert any("changed" in reason for reason in house.only().cause.reasons)
+
+
+def test_a_person_who_names_the_cause_is_right() -> None:
+    house = House()
+    house.tick(house.began("shop"))
+    house.command(CommandKind.CONFIRM, house.only().id, note="crm")
+    house.tick(house.began("payment"), after=61.0)
+    cause = house.only().cause
+    assert (cause.service, cause.confidence, cause.reasons) == ("crm", Confidence.CONFIRMED, ("ana says so.",))
+
+
+def test_a_finding_without_any_known_service_still_opens_an_incident() -> None:
+    house = House()
+    house.tick(house.began("retired-service"))
+    assert house.only().cause.service == "retired-service"

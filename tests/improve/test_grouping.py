@@ -1,0 +1,123 @@
+"""One incident per common cause and place."""
+
+from __future__ import annotations
+
+from cemd.config.rules import Grouping
+from cemd.model.finding import Condition, FindingPhase
+from cemd.model.incident import IncidentChange
+from cemd.model.quality import Quality
+
+from tests.improve.house import House, configuration
+
+
+def test_two_unrelated_faults_at_once_stay_two_incidents() -> None:
+    house = House()
+    house.tick(house.began("payment"), house.began("core"))
+    assert sorted(one.subject.name for one in house.incidents) == ["core", "payment"]
+
+
+def test_a_fault_and_what_stands_on_it_are_one_incident_with_the_deepest_as_subject() -> None:
+    house = House()
+    house.tick(house.began("mobile-data"), house.began("sms"), house.began("hlr"))
+    assert house.only().subject.name == "hlr"
+    assert len(house.only().findings) == 3
+
+
+def test_a_deeper_finding_later_joins_and_changes_the_cause_but_not_the_subject() -> None:
+    house = House()
+    house.tick(house.began("mobile-data"))
+    house.tick(house.began("sms"))
+    house.tick(house.began("hlr"), after=60.0)
+    incident = house.only()
+    assert incident.subject.name == "mobile-data"
+    assert incident.cause.service == "hlr"
+
+
+def test_services_that_share_a_dependency_nobody_measures_are_one_incident() -> None:
+    house = House()
+    house.tick(house.began("shop"), house.began("portal"), house.began("top-up"))
+    assert house.only().cause.service == "crm"
+
+
+def test_services_whose_shared_dependency_measures_healthy_are_two_incidents() -> None:
+    house = House()
+    house.tick(house.began("mobile-data"), house.began("emergency"))
+    assert len(house.incidents) == 2
+
+
+def test_the_same_service_in_two_places_without_common_cause_is_two_incidents() -> None:
+    house = House()
+    house.tick(house.began("payment", "east"), house.began("payment", "west"))
+    assert len(house.incidents) == 2
+
+
+def test_a_cause_everywhere_joins_what_it_hurts_in_two_places() -> None:
+    house = House()
+    house.tick(house.began("hlr"), house.began("mobile-data", "east"), house.began("mobile-data", "west"))
+    assert house.only().cause.service == "hlr"
+
+
+def test_what_an_old_open_incident_explains_joins_it_after_any_time() -> None:
+    house = House()
+    house.tick(house.began("hlr"))
+    house.wait(7200.0)
+    house.tick(house.began("sms"))
+    assert len(house.only().findings) == 2
+
+
+def test_an_unrelated_sibling_long_after_opens_its_own() -> None:
+    house = House()
+    house.tick(house.began("top-up"))
+    house.wait(7200.0)
+    house.tick(house.began("shop"))
+    assert len(house.incidents) == 2
+
+
+def test_anomaly_warning_and_silence_open_nothing() -> None:
+    house = House()
+    for condition in (Condition.ANOMALY, Condition.OBJECTIVE_WARNING, Condition.SILENCE):
+        house.tick(house.began("hlr", condition=condition, quality=Quality.AT_RISK))
+    assert house.incidents == []
+
+
+def test_an_anomaly_opens_where_the_rules_say_so() -> None:
+    house = House(configuration(grouping=Grouping(anomaly_opens=True)))
+    events = house.tick(house.began("hlr", condition=Condition.ANOMALY, quality=Quality.AT_RISK))
+    assert [event.change for event in events] == [IncidentChange.OPENED]
+    silent = House(configuration(grouping=Grouping(anomaly_opens=True)))
+    silent.tick(silent.began("hlr", condition=Condition.SILENCE, quality=Quality.UNKNOWN))
+    assert silent.incidents == []
+
+
+def test_an_earlier_anomaly_becomes_evidence_of_the_incident_that_explains_it() -> None:
+    house = House()
+    anomaly = house.began("database", condition=Condition.ANOMALY, quality=Quality.AT_RISK)
+    house.tick(anomaly)
+    house.tick(house.began("hlr"))
+    assert anomaly.id in house.only().findings
+
+
+def test_an_open_anomaly_does_not_keep_an_incident_open() -> None:
+    house = House()
+    hurt = house.began("hlr")
+    house.tick(hurt, house.began("sms", condition=Condition.ANOMALY, quality=Quality.AT_RISK))
+    events = house.tick(house.ended(hurt))
+    assert [event.change for event in events] == [IncidentChange.CLEARED]
+
+
+def test_a_finding_stated_twice_changes_nothing() -> None:
+    house = House()
+    finding = house.began("hlr")
+    house.tick(finding)
+    before = house.only()
+    assert house.tick(finding) == []
+    assert house.only() == before
+    assert finding.phase is FindingPhase.BEGAN
+
+
+def test_a_new_finding_has_its_probe_run_again() -> None:
+    house = House()
+    house.tick(house.began("hlr"))
+    assert [one.probe for one in house.effects.rechecks] == ["probe-hlr"]
+    house.tick()
+    assert house.effects.rechecks == []

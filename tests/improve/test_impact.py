@@ -1,0 +1,74 @@
+"""Whom it hurts, counted from columns."""
+
+from __future__ import annotations
+
+import pytest
+from cemd.model.quality import Quality
+
+from tests.improve.house import House
+
+
+def test_hurt_spreads_upwards_and_stops_at_what_measures_healthy() -> None:
+    house = House()
+    house.tick(house.began("payment"))
+    assert house.only().impact.services == ("payment",), "top-up and shop are watched and fine"
+    house.tick(house.began("top-up"))
+    assert house.only().impact.services == ("top-up", "payment")
+
+
+def test_steps_and_moments_of_truth_follow_the_services() -> None:
+    house = House()
+    house.tick(house.began("top-up"))
+    impact = house.only().impact
+    assert impact.journeys == ("pay",)
+    assert impact.steps == ("pay/charge",)
+    assert impact.moments_of_truth == ("pay/charge",)
+    assert impact.touchpoints == ("app",)
+
+
+def test_touchpoints_elsewhere_are_not_hurt() -> None:
+    house = House()
+    house.tick(house.began("shop", "east"))
+    assert house.only().impact.touchpoints == ()
+
+
+def test_customers_everywhere_are_those_with_a_hurt_sold_service() -> None:
+    house = House(population=100)
+    house.tick(house.began("mobile-data"))
+    assert house.only().impact.customers == 50
+
+
+def test_customers_at_a_place_exclude_other_places_and_name_the_unknown() -> None:
+    house = House(population=90)
+    house.tick(house.began("mobile-data", "east"))
+    impact = house.only().impact
+    assert impact.customers == 15
+    assert "15 customers of these services have no known site" in impact.uncertainty
+    wide = House(population=90)
+    wide.tick(wide.began("mobile-data", "land"))
+    assert wide.only().impact.customers == 30
+
+
+def test_user_minutes_accrue_from_first_hurt_until_clear_and_write_a_row_a_minute() -> None:
+    house = House(population=100)
+    finding = house.began("mobile-data")
+    house.tick(finding)
+    writes = 0
+    for _ in range(300):
+        before = house.stored["incident"][house.only().id]
+        house.tick()
+        writes += house.stored["incident"][house.only().id] != before
+    house.tick(house.ended(finding))
+    assert writes in (9, 10)
+    assert house.only().impact.user_minutes == pytest.approx(50 * (2 + 600 + 2) / 60, abs=0.01)
+    house.tick(after=300.0)
+    assert house.only().impact.user_minutes == pytest.approx(50 * 604 / 60, abs=0.01)
+
+
+def test_a_critical_service_comes_first_whatever_the_count() -> None:
+    house = House(population=100)
+    house.tick(house.began("emergency"), house.began("mobile-data", quality=Quality.DEGRADED))
+    by_name = {one.subject.name: one for one in house.incidents}
+    assert by_name["emergency"].priority == 1
+    assert 1 < by_name["mobile-data"].priority <= 10
+    assert 0 < by_name["mobile-data"].importance_factor < 90
