@@ -1,0 +1,123 @@
+"""What comes in: commands of people, and measurements pushed by programs. Both are answered only when logged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from cemd.model.entry import Command, CommandKind
+from cemd.web import shapes
+from cemd.web.desk import Desk
+from cemd.web.guard import COMMAND_BYTES, Refused, refusal
+from cemd.web.routes import Route, body_of, query_of
+from cemd.web.shapes import CommandAsked
+
+PUSH_BYTES = 8 * 1024 * 1024
+READ_SECONDS = 20.0
+LOG_SECONDS = 20.0
+
+ON_INCIDENT = {
+    CommandKind.ACKNOWLEDGE: "Somebody works on it.",
+    CommandKind.CONFIRM: "The cause is right: customers may hear of it.",
+    CommandKind.CLOSE: "It is dealt with.",
+    CommandKind.CANCEL: "It never was one.",
+}
+ON_COMMUNICATION = {
+    CommandKind.RELEASE: "Send what is held.",
+    CommandKind.DECLINE: "Tell nobody.",
+}
+ON_ALL = {
+    CommandKind.KILL: "Stop every message to customers at once.",
+    CommandKind.UNKILL: "Let messages to customers leave again.",
+}
+
+
+class Commands:
+    """Writing."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def routes(self) -> tuple[Route, ...]:
+        def post(path: str, kind: CommandKind, summary: str, tag: str) -> Route:
+            return Route(
+                method="POST",
+                path=f"/api/v1/{path}{kind.value}",
+                name=kind.value,
+                tag=tag,
+                summary=summary,
+                handler=self._handler(kind),
+                answer=shapes.CommandDoc,
+                body=CommandAsked,
+                refusals=(404,) if "{" in path else (),
+            )
+
+        return (
+            *(post("incidents/{incident}/", kind, words, "incidents") for kind, words in ON_INCIDENT.items()),
+            *(
+                post("communications/{communication}/", kind, words, "customers")
+                for kind, words in ON_COMMUNICATION.items()
+            ),
+            *(post("", kind, words, "customers") for kind, words in ON_ALL.items()),
+            Route(
+                method="POST",
+                path="/api/v1/measurements/{source}",
+                name="push",
+                tag="series",
+                summary="Push measurements; answered when they are logged.",
+                handler=self.push,
+                answer=shapes.PushDoc,
+                refusals=(404, 429),
+            ),
+        )
+
+    def _handler(self, kind: CommandKind) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            query_of(request, shapes.Nothing)
+            async with asyncio.timeout(READ_SECONDS):
+                asked = await body_of(request, CommandAsked, COMMAND_BYTES)
+            subject = self._subject(kind, request)
+            command = Command(kind=kind, actor=asked.actor, subject=subject, note=asked.note)
+            async with asyncio.timeout(LOG_SECONDS):
+                seq = await self._desk.house.command(command)
+            answer = shapes.CommandDoc(seq=seq, kind=kind.value, subject=subject)
+            return web.Response(body=answer.model_dump_json().encode(), content_type="application/json")
+
+        return handle
+
+    def _subject(self, kind: CommandKind, request: web.Request) -> str:
+        """The id in the path, which must be one that the view knows; KILL and UNKILL work without any view."""
+        if kind in ON_INCIDENT:
+            name = request.match_info["incident"]
+            if all(one.id != name for one in self._desk.views().incidents):
+                raise Refused(404, "incident", f"nobody knows {name[:80]!r}", "see /api/v1/incidents")
+            return name
+        if kind in ON_COMMUNICATION:
+            name = request.match_info["communication"]
+            if all(one.communication.id != name for one in self._desk.views().report.communications):
+                raise Refused(404, "communication", f"nobody knows {name[:80]!r}", "see /api/v1/communications")
+            return name
+        return ""
+
+    async def push(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/v1/measurements/{source}."""
+        source = request.match_info["source"]
+        async with asyncio.timeout(READ_SECONDS):
+            body = await request.read()
+        async with asyncio.timeout(LOG_SECONDS):
+            answer = await self._desk.house.push(source, body)
+        if answer.status >= 400:
+            retry = {"Retry-After": "5"} if answer.status in (429, 503) else None
+            fact = answer.message or "the measurements were refused"
+            return refusal(
+                answer.status,
+                f"measurements of {source[:80]!r}",
+                fact,
+                "send them again later" if retry else "see /api/v1/openapi.json",
+                retry,
+            )
+        document = {"accepted": answer.accepted, "refused": answer.refused, "message": answer.message}
+        return web.Response(status=answer.status, body=msgspec.json.encode(document), content_type="application/json")

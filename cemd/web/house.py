@@ -1,0 +1,64 @@
+"""The doors that the daemon hands to the web. Nothing else of the house is visible from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+
+from cemd.model.entry import Command
+from cemd.model.identity import Instant, SeriesId
+from cemd.model.measurement import Samples
+from cemd.model.view import Views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushAnswer:
+    """What became of pushed measurements. `status` is an HTTP status: 200 logged, 400 malformed, 404 no such source,
+    413 too large, 429 or 503 come back later."""
+
+    status: int
+    accepted: int
+    refused: int
+    message: str = ""
+
+
+class House(Protocol):
+    """All calls come from the event loop; none may hold it."""
+
+    @property
+    def operator(self) -> str:
+        """Name of the operator, as people should read it."""
+
+    @property
+    def zone(self) -> str:
+        """IANA zone in which instants are written."""
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The daemon's own metrics."""
+
+    def views(self) -> Views | None:
+        """The newest snapshot; None before the first tick."""
+
+    def alive(self) -> bool:
+        """False when the process should be started anew."""
+
+    def ready(self) -> list[str]:
+        """Why the daemon is not ready, one sentence each; empty: it is."""
+
+    def token(self) -> bytes | None:
+        """What pushed data and commands must carry as a bearer token; None: loopback only, no token needed."""
+
+    async def command(self, command: Command) -> int:
+        """Seq of the command once it is logged."""
+
+    async def history(self, series: SeriesId, since: Instant, until: Instant) -> Samples:
+        """Samples of one series with since <= at < until, by time."""
+
+    async def explain(self, record: str) -> dict[str, Any] | None:
+        """The chain behind a record, ready for JSON; None: nobody knows this id."""
+
+    async def push(self, source: str, body: bytes) -> PushAnswer:
+        """Takes pushed measurements (JSON); answers only when they are logged or refused."""

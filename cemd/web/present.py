@@ -1,0 +1,210 @@
+"""Views in, documents out: pure functions that turn a snapshot into the shapes of the API."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+
+from cemd.model.finding import Finding
+from cemd.model.identity import Instant
+from cemd.model.incident import Incident, IncidentState
+from cemd.model.notice import Phase
+from cemd.model.quality import Outcome
+from cemd.model.subject import Subject
+from cemd.model.view import CommunicationView, RaterView, SeriesColumns, Views
+from cemd.web import shapes
+
+S = TypeVar("S", bound=shapes.Shape)
+OVER = frozenset({IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.CANCELLED, IncidentState.REJECTED})
+
+
+def moment(at: Instant, zone: ZoneInfo) -> shapes.Moment:
+    """An instant for people and for programs."""
+    iso = datetime.fromtimestamp(at, zone).isoformat(timespec="milliseconds")
+    return shapes.Moment(iso=iso, epoch=at)
+
+
+def moment_or_none(at: Instant | None, zone: ZoneInfo) -> shapes.Moment | None:
+    """0 and NaN are no instants."""
+    return moment(at, zone) if at and at == at else None
+
+
+def _same(shape: type[S], record: msgspec.Struct, **more: object) -> S:
+    """A shape whose fields are those of a record, except `more`."""
+    fields = {name: getattr(record, name) for name in shape.model_fields if name not in more}
+    return shape(**fields, **more)
+
+
+def known(value: float) -> float | None:
+    """NaN and infinities are null in JSON."""
+    return value if np.isfinite(value) else None
+
+
+class Presenter:
+    """Makes shapes of one snapshot in one zone."""
+
+    def __init__(self, views: Views, zone: ZoneInfo) -> None:
+        self.views, self.zone = views, zone
+        self._titles = {one.name: one.title or one.name for one in views.analyze.services}
+        self._findings = {one.id: one for one in views.analyze.findings}
+
+    def stamp(self) -> dict[str, object]:
+        return {"seq": self.views.seq, "at": moment(self.views.at, self.zone)}
+
+    def cei(self) -> shapes.Cei:
+        return _same(shapes.Cei, self.views.analyze.cei)
+
+    def journeys(self, trends: dict[str, tuple[float | None, ...]]) -> tuple[shapes.Journey, ...]:
+        return tuple(
+            _same(
+                shapes.Journey,
+                one,
+                steps=tuple(_same(shapes.Step, step) for step in one.steps),
+                trend=trends.get(one.name, ()),
+            )
+            for one in self.views.analyze.journeys
+        )
+
+    def touchpoints(self) -> tuple[shapes.Touchpoint, ...]:
+        return tuple(_same(shapes.Touchpoint, one, rater=_rater(one.rater)) for one in self.views.analyze.touchpoints)
+
+    def services(self) -> tuple[shapes.Service, ...]:
+        return tuple(_same(shapes.Service, one) for one in self.views.analyze.services)
+
+    def indicators(self) -> tuple[shapes.Indicator, ...]:
+        return tuple(_same(shapes.Indicator, one) for one in self.views.analyze.indicators)
+
+    def findings(self) -> tuple[shapes.Finding, ...]:
+        return tuple(self.finding(one) for one in self.views.analyze.findings)
+
+    def finding(self, one: Finding) -> shapes.Finding:
+        evidence = _same(
+            shapes.Evidence,
+            one.evidence,
+            since=moment_or_none(one.evidence.since, self.zone),
+            until=moment_or_none(one.evidence.until, self.zone),
+        )
+        return _same(
+            shapes.Finding,
+            one,
+            subject=_subject(one.subject),
+            began_at=moment(one.began_at, self.zone),
+            changed_at=moment(one.at, self.zone),
+            evidence=evidence,
+        )
+
+    def incidents(self) -> tuple[shapes.Incident, ...]:
+        """Open ones first, the most urgent at the top; then those that are over, the newest first."""
+        order = sorted(
+            self.views.incidents,
+            key=lambda one: (one.state in OVER, one.priority if one.state not in OVER else 0, -one.opened_at, one.id),
+        )
+        told = self._told()
+        return tuple(self.incident(one, told.get(one.id, ())) for one in order)
+
+    def _told(self) -> dict[str, tuple[shapes.Told, ...]]:
+        by_incident: dict[str, list[shapes.Told]] = defaultdict(list)
+        for view in self.views.report.communications:
+            one = view.communication
+            told = shapes.Told(id=one.id, state=one.state, mode=one.mode, told=view.told, audience=one.audience_count)
+            for name in one.incidents:
+                by_incident[name].append(told)
+        return {name: tuple(told) for name, told in by_incident.items()}
+
+    def incident(self, one: Incident, told: tuple[shapes.Told, ...]) -> shapes.Incident:
+        title = self._titles.get(one.cause.service, one.cause.service)
+        return _same(
+            shapes.Incident,
+            one,
+            open=one.state not in OVER,
+            subject=_subject(one.subject),
+            cause=_same(shapes.Cause, one.cause, title=title),
+            impact=_same(shapes.Impact, one.impact),
+            findings=tuple(self.finding(self._findings[name]) for name in one.findings if name in self._findings),
+            timeline=tuple(_same(shapes.TimelineItem, item, at=moment(item.at, self.zone)) for item in one.timeline),
+            communications=told,
+            **self._moments(one, shapes.Incident),
+        )
+
+    def _moments(self, record: msgspec.Struct, shape: type[shapes.Shape]) -> dict[str, object]:
+        names = [
+            name
+            for name in shape.model_fields
+            if name.endswith("_at") or name in ("clear_since", "hold_until", "decide_by")
+        ]
+        return {name: moment_or_none(getattr(record, name), self.zone) for name in names}
+
+    def communications(self) -> tuple[shapes.Communication, ...]:
+        """Those under way first, the newest at the top."""
+        views = self.views.report.communications
+        order = sorted(
+            views,
+            key=lambda one: (
+                one.communication.ended_at is not None,
+                -one.communication.opened_at,
+                one.communication.id,
+            ),
+        )
+        return tuple(self.communication(one) for one in order)
+
+    def communication(self, view: CommunicationView) -> shapes.Communication:
+        one = view.communication
+        return _same(
+            shapes.Communication,
+            one,
+            phase=Phase(one.phase).name.lower(),
+            audience=one.audience_count,
+            told=view.told,
+            reasons=view.reasons,
+            states=view.states,
+            **self._moments(one, shapes.Communication),
+        )
+
+    def series(self, rows: Iterable[int]) -> tuple[shapes.SeriesNow, ...]:
+        return tuple(series_now(self.views.series, row, self.zone) for row in rows)
+
+
+def series_now(columns: SeriesColumns, row: int, zone: ZoneInfo) -> shapes.SeriesNow:
+    """One row of the columns."""
+    one = columns.series[row]
+    return shapes.SeriesNow(
+        id=one.id,
+        probe=one.key.probe,
+        metric=one.key.metric,
+        vantage=one.key.vantage,
+        target=one.key.target,
+        labels=dict(one.key.labels),
+        source=one.source,
+        last_at=moment_or_none(float(columns.last_at[row]), zone),
+        value=known(float(columns.value[row])),
+        expected=known(float(columns.expected[row])),
+        low=known(float(columns.low[row])),
+        high=known(float(columns.high[row])),
+        tail_probability=known(float(columns.score[row])),
+        outcome=outcome_word(int(columns.outcome[row])),
+    )
+
+
+def outcome_word(code: int) -> str:
+    try:
+        return Outcome(code).name.lower()
+    except ValueError:
+        return "unknown"
+
+
+def _subject(subject: Subject) -> shapes.Subject:
+    return _same(shapes.Subject, subject)
+
+
+def _rater(rater: RaterView) -> shapes.Rater:
+    return shapes.Rater(
+        score=rater.score,
+        coverage=rater.coverage,
+        dimensions=tuple(_same(shapes.RaterPart, part) for part in rater.dimensions),
+    )

@@ -1,0 +1,37 @@
+"""Probes as the series show them: who measures what, when it was last heard, and how its last attempt ended."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from cemd.model.measurement import SUCCESS
+from cemd.web import shapes
+from cemd.web.present import Presenter, known, moment_or_none, outcome_word
+
+
+def probes_of(present: Presenter) -> tuple[shapes.Probe, ...]:
+    """One line a probe, by name."""
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, one in enumerate(present.views.series.series):
+        rows_of[one.key.probe].append(row)
+    return tuple(_probe(present, name, rows_of[name]) for name in sorted(rows_of))
+
+
+def _probe(present: Presenter, name: str, rows: list[int]) -> shapes.Probe:
+    columns = present.views.series
+    series = [columns.series[row] for row in rows]
+    heard = columns.last_at[rows]
+    last = rows[int(np.nanargmax(heard))] if np.isfinite(heard).any() else None
+    success = [columns.value[row] for row, one in zip(rows, series, strict=True) if one.key.metric == SUCCESS]
+    values = np.array([value for value in success if np.isfinite(value)], np.float64)
+    return shapes.Probe(
+        name=name,
+        sources=tuple(sorted({one.source for one in series})),
+        metrics=tuple(sorted({one.key.metric for one in series})),
+        series=len(rows),
+        last_at=moment_or_none(float(columns.last_at[last]), present.zone) if last is not None else None,
+        success=known(float(values.mean())) if len(values) else None,
+        outcome=outcome_word(int(columns.outcome[last])) if last is not None else "unknown",
+    )
