@@ -16,12 +16,15 @@ class Channel(FileModel):
     kind: str
     """Of the table in `cemd/report/channels`: email, webhook, alertmanager, apprise."""
     to: Literal["customers", "staff"]
+    """Whom it reaches; a channel is never used for both."""
     depends_on: list[Name] = []
     """Services that this channel stands on: it is not used for their own failure."""
     per_second: Annotated[float, Field(gt=0, le=100_000)] = 50.0
     """Most messages per second that the channel is given."""
     timeout_seconds: Seconds = 20.0
+    """A transport that answers later may have taken the message: the notice is `unknown`."""
     params: dict[str, Any] = {}
+    """Of the kind; `cemd explain KIND` prints them."""
 
 
 class Route(FileModel):
@@ -29,12 +32,15 @@ class Route(FileModel):
 
     name: Name
     channel: Name
+    """A channel with `to: staff`."""
     qualities: list[Literal["at_risk", "degraded", "down"]] = ["degraded", "down"]
+    """Only incidents of these qualities."""
     services: list[Name] = []
     """Only incidents that touch one of these; empty: all."""
     owners: list[str] = []
     """Only incidents that hurt a journey of one of these owners; empty: all."""
     repeat_seconds: Seconds = 14_400.0
+    """An incident that goes on is told again after this time."""
 
 
 class ChannelsFile(FileModel):

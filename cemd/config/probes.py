@@ -18,15 +18,23 @@ class Probe(FileModel):
     renamed_from: Name | None = None
     """The former name: its series, baselines and incidents go on under the new one."""
     kind: str
+    """How it measures: a word of the table in `cemd/monitor/probes`; `cemd explain KIND` tells its parameters."""
     service: Name
+    """The service that its figures speak about."""
     site: Name | None = None
+    """Where the service is measured; left out: everywhere."""
     touchpoint: Name | None = None
+    """Where customers meet what is measured."""
     vantage: Name = "home"
+    """The prober or agent that runs it."""
     every_seconds: Seconds
+    """From one run to the next; the first falls on a phase that the uid decides."""
     timeout_seconds: Seconds
+    """A run that takes longer has timed out; must be shorter than `every_seconds`."""
     moment_of_truth: bool = False
     """True: shed last when the prober is under pressure."""
     labels: dict[Name, str] = {}
+    """Carried by its series into metrics; from small sets, never a customer."""
     params: dict[str, Any] = Field(default={}, description="Of the kind; `cemd explain KIND` prints them.")
 
     def identity(self) -> str:

@@ -23,6 +23,7 @@ class Selector(FileModel):
     source: str | None = None
     """Pushed data: the source's name (`mqtt:NAME`, `http:NAME`)."""
     metric: str
+    """Which of the figures; `cemd explain KIND` lists those of a kind."""
 
 
 class Summary(StrEnum):
@@ -48,7 +49,9 @@ class Objective(FileModel):
     """Exactly one of `at_least` and `at_most`."""
 
     at_least: float | None = None
+    """Broken when the value is below this."""
     at_most: float | None = None
+    """Broken when the value is above this."""
     warn_at: float | None = None
     """Early warning on the good side of the target: `at_risk`."""
     down_at: float | None = None
@@ -69,15 +72,23 @@ class Indicator(FileModel):
 
     name: Name
     of: Selector
+    """Which series it looks at."""
     summary: Summary
+    """How the samples of the window become one value."""
     unit: str = ""
+    """For screens: s, ratio, bit/s."""
     window_seconds: Seconds
+    """How far it looks back."""
     min_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 3
     """Fewer than this in the window: `unknown`."""
     dimension: Dimension
+    """The RATER dimension that it speaks for."""
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Share in its dimension, against 1 of an ordinary indicator."""
     score: Score
+    """How the value becomes a score."""
     objective: Objective | None = None
+    """What is promised; left out: it is scored, but can never be broken."""
     source: str
     """Where the target comes from: a standard, a contract, a decision."""
 
@@ -100,7 +111,10 @@ class RaterProfile(StrEnum):
 
 
 class Rater(FileModel):
+    """Weights of the five dimensions of service quality."""
+
     profile: RaterProfile = RaterProfile.SERVQUAL_1990
+    """`servqual_1990`: as published; `equal`: one fifth each; `own`: `weights`."""
     weights: dict[Dimension, Annotated[float, Field(ge=0, le=1000)]] = {}
     """Only with profile `own`."""
 
@@ -109,15 +123,23 @@ class Cei(FileModel):
     """Weights of the customer experience index; the default profile prints `uncalibrated` until fitted to surveys."""
 
     alpha_min: Ratio = 0.3
+    """Share of the worst step in a journey's score."""
     beta_last: Ratio = 0.3
+    """Share of the last step; the rest goes to the mean of all steps."""
     moment_of_truth_weight: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """Weight of a moment of truth in the mean, against 1 of an ordinary step."""
     moment_of_truth_cap: Annotated[float, Field(ge=0, le=100)] = 40.0
+    """A journey with a moment of truth that is down scores at most this."""
     network_weight: Annotated[float, Field(ge=0)] = 80.0
+    """Weight of the network in the operator's index."""
     design_weight: Annotated[float, Field(ge=0)] = 6.67
+    """Weight of how journeys are designed."""
     operations_weight: Annotated[float, Field(ge=0)] = 13.33
+    """Weight of how operations serve customers."""
     coverage_floor: Ratio = 0.5
     """Less of the weight with data than this: `unknown`."""
     calibrated: bool = False
+    """True: the weights were fitted to the operator's surveys, and the index no longer prints `uncalibrated`."""
 
 
 class AnalyzeFile(FileModel):
@@ -150,6 +172,7 @@ class RecheckPlaybook(FileModel):
     name: Name
     kind: Literal["recheck"] = "recheck"
     on_quality: list[str] = ["degraded", "down"]
+    """Qualities of a finding that make it run."""
 
 
 class ImproveFile(FileModel):
@@ -194,19 +217,27 @@ class Policy(FileModel):
     ceiling: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     """A larger audience waits for a person."""
     qualities: list[Literal["degraded", "down"]] = ["degraded", "down"]
+    """Problems of these qualities only."""
     bases: list[Literal["contract", "legal_duty", "vital_interest", "consent"]] = Field(min_length=1)
     """Any one of these, recorded for the customer, permits the message."""
     channels: list[Name] = Field(min_length=1)
     """In order of preference; the first that the customer has and that does not stand on the broken service."""
     hold_seconds: Annotated[float, Field(ge=0, le=900)] = 300.0
+    """Wait this long before anybody is told: most faults are over by then."""
     decide_by_seconds: Seconds = 1200.0
+    """Until then it is decided to tell, or recorded why not."""
     stable_seconds: Seconds = 600.0
+    """Good this long before "over" is told."""
     relapse_within_seconds: Seconds = 3600.0
+    """Broken again this soon after "over": one correction, no second first notice."""
     join_within_seconds: Seconds = 14_400.0
+    """The same cause in the same place within this time joins the communication."""
     valid_for_seconds: Seconds = 7200.0
     """A notice not taken by the transport within this time has expired."""
     quiet_hours: QuietHours | None = None
+    """When nobody is told, unless the class is `safety`."""
     caps: list[Cap] = []
+    """How many notices one customer may get; all of them hold."""
     texts: dict[Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")], Texts] = Field(min_length=1)
 
 

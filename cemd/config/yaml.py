@@ -30,9 +30,9 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _DIGITS_MOST = 400  # Python refuses to read whole numbers of more than 4,300 digits
 _TAG_PREFIX = "tag:yaml.org,2002:"
+_TABS = "indent with spaces, never with tabs"
 _REMEDIES = {
-    "found a tab character": "indent with spaces, never with tabs",
-    "'\\t'": "indent with spaces, never with tabs",
+    "found a tab character": _TABS,
     "mapping values are not allowed": "give every key a line of its own, and put a text that holds a colon in quotes",
     "expected <block end>": "indent the entries of one list or mapping alike",
     "could not find expected ':'": "write `key: value`, with a space after the colon",
@@ -94,7 +94,8 @@ def parse(data: bytes, file: str) -> Document:
         mark = exc.problem_mark or exc.context_mark
         problem = " ".join(filter(None, (exc.context, exc.problem)))
         place = Mark(mark.line + 1, mark.column + 1) if mark else START
-        raise _fault(file, place, f"this is not YAML: {problem}", _remedy(problem)) from exc
+        tab = mark is not None and text[mark.index : mark.index + 1] == "\t"
+        raise _fault(file, place, f"this is not YAML: {problem}", _TABS if tab else _remedy(problem)) from exc
     if builder.faults:
         raise ConfigError(builder.faults)
     return Document(builder.root if builder.root is not None else {}, builder.keys, builder.values)
