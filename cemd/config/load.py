@@ -29,6 +29,8 @@ from cemd.config.words import faults_of
 from cemd.config.yaml import Document, parse
 from cemd.errors import ConfigError, Fault
 
+__all__ = ["PATTERNS", "Kinds", "Loaded", "load"]
+
 PATTERNS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("config/cemd.yaml", SettingsFile),
     ("config/channels.yaml", ChannelsFile),
