@@ -34,7 +34,7 @@ class Rows(Generic[R]):
         self.table = table
         self.record = record
         self._records: dict[str, R] = {}
-        self._changed: dict[str, None] = {}
+        self._changed: dict[str, bool] = {}  # key -> it was deleted since the last commit
 
     def __len__(self) -> int:
         return len(self._records)
@@ -53,14 +53,16 @@ class Rows(Generic[R]):
 
     def put(self, key: str, record: R) -> None:
         """Adds or replaces; writing an equal record changes nothing."""
-        if self._records.get(key) != record:
+        before = self._records.get(key)
+        if before != record:
+            deleted = self._changed.pop(key, False) if before is None else self._changed.get(key, False)
             self._records[key] = record
-            self._changed[key] = None
+            self._changed[key] = deleted
 
     def delete(self, key: str) -> None:
         if self._records.pop(key, None) is not None:
             self._changed.pop(key, None)
-            self._changed[key] = None
+            self._changed[key] = True
 
     def load(self, bodies: Iterator[tuple[str, bytes]]) -> None:
         """Fills the table from the store, in the store's order; notes no change.
@@ -73,10 +75,13 @@ class Rows(Generic[R]):
         self._changed = {}
 
     def take_changes(self) -> list[RowChange]:
-        """The changes since the last call, in order of change; the caller commits them."""
-        changes = [
-            RowChange(self.table, key, msgspec.json.encode(self._records[key]) if key in self._records else None)
-            for key in self._changed
-        ]
+        """The changes since the last call, in order of change; the caller commits them. A record that was deleted and
+        put again is deleted first, so that it stands last in the store too."""
+        changes: list[RowChange] = []
+        for key, deleted in self._changed.items():
+            if deleted:
+                changes.append(RowChange(self.table, key, None))
+            if key in self._records:
+                changes.append(RowChange(self.table, key, msgspec.json.encode(self._records[key])))
         self._changed = {}
         return changes

@@ -28,6 +28,7 @@ from cemd.store.base import (
     Store,
     no_faults,
 )
+from cemd.store.chunk import in_milliseconds
 from cemd.store.digest import address_digest
 
 MOVABLE = frozenset({NoticeState.IN_FLIGHT, NoticeState.UNKNOWN})
@@ -100,12 +101,7 @@ class MemorySamples:
     def add(self, samples: Samples, seq: int) -> None:
         if seq <= self._sealed_seq or not len(samples):
             return
-        rounded = Samples(
-            series=samples.series,
-            at=np.round(samples.at * 1000.0) / 1000.0,
-            value=samples.value,
-            outcome=samples.outcome,
-        )
+        rounded = in_milliseconds(samples)
         with self._lock:
             self._open.append((seq, rounded))
 
@@ -378,6 +374,9 @@ class MemoryKeys:
     def put_addresses(self, number: Sequence[int], kind: int, addresses: Sequence[str]) -> NDArray[np.int64]:
         with self._lock:
             self._faults("keys.put_addresses", Moment.BEFORE)
+            for n in number:
+                if not 0 <= int(n) < len(self._numbers):
+                    raise StoreError(f"keys: customer number {n} was never given; ask for it with its reference first.")
             self._faults("keys.put_addresses", Moment.WITHIN)
             digests = [self._put(int(n), kind, address) for n, address in zip(number, addresses, strict=True)]
             self._faults("keys.put_addresses", Moment.AFTER)

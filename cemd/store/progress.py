@@ -1,64 +1,57 @@
-"""Which entry the core is at: eight bytes in a file, so that a crash can be blamed on the entry that caused it.
+"""Which entry the core is at, in a small file that outlives a kill of the process (a power cut may take it).
 
-Written without fsync: the file has to survive the death of the process, not of the machine. An entry that was in
-progress at two crashes in a row is set aside by the core.
+It is written for every entry, so it is one `pwrite` into the page cache and never waits for the disk. An entry that was
+in progress at two crashes in a row is set aside by the core.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import zlib
 from pathlib import Path
 
 from cemd.errors import StoreError
 
-_LAYOUT = struct.Struct("<qqq")  # in progress (0: none), entry of the last crash, crashes in a row on it
+RECORD = struct.Struct("<qqI")  # seq (0: at rest), crashes before this try, CRC-32 of both
 
 
 class FileProgress:
-    """The mark of one core in one file."""
-
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            raise StoreError(f"{path} cannot be opened ({exc.strerror}); check the state directory's owner.") from exc
+            raise StoreError(
+                f"{path}: cannot be opened for writing ({exc.strerror}); file and folder must belong to the user "
+                "that runs cemd."
+            ) from exc
+        seq, crashes = self._read()
+        self._crashed = (seq, crashes + 1) if seq else (0, 0)
 
     def begin(self, seq: int) -> None:
-        """The core begins this entry."""
-        os.pwrite(self._file, seq.to_bytes(8, "little"), 0)
+        self._write(seq, self._crashed[1] if self._crashed[0] == seq else 0)
 
     def rest(self) -> None:
-        """The core is between entries: whatever ends the process now is no entry's fault."""
-        os.pwrite(self._file, bytes(8), 0)
+        self._write(0, 0)
 
     def crashed_at(self) -> tuple[int, int]:
-        """(seq, crashes in a row) of the entry in progress when the process died; (0, 0) after a quiet end.
-        Call once at a start: it counts the crash."""
-        raw = os.pread(self._file, _LAYOUT.size, 0).ljust(_LAYOUT.size, b"\0")
-        seq, last, times = _LAYOUT.unpack(raw)
-        times = 0 if seq == 0 else times + 1 if seq == last else 1
-        os.pwrite(self._file, _LAYOUT.pack(0, seq, times), 0)
-        return seq, times
+        return self._crashed
 
     def close(self) -> None:
         os.close(self._file)
 
+    def _read(self) -> tuple[int, int]:
+        """A record torn by a power cut counts as none."""
+        record = os.pread(self._file, RECORD.size, 0)
+        if len(record) < RECORD.size:
+            return 0, 0
+        seq, crashes, crc = RECORD.unpack(record)
+        return (seq, crashes) if crc == zlib.crc32(record[:16]) else (0, 0)
 
-class MemoryProgress:
-    """The same for simulation: survives the core, not the simulation."""
-
-    def __init__(self) -> None:
-        self._seq = self._last = self._times = 0
-
-    def begin(self, seq: int) -> None:
-        self._seq = seq
-
-    def rest(self) -> None:
-        self._seq = 0
-
-    def crashed_at(self) -> tuple[int, int]:
-        seq = self._seq
-        self._times = 0 if seq == 0 else self._times + 1 if seq == self._last else 1
-        self._last, self._seq = seq, 0
-        return seq, self._times
+    def _write(self, seq: int, crashes: int) -> None:
+        body = struct.pack("<qq", seq, crashes)
+        try:
+            os.pwrite(self._file, body + struct.pack("<I", zlib.crc32(body)), 0)
+        except OSError as exc:
+            raise StoreError(f"{self.path}: cannot be written ({exc.strerror}); free space on the disk.") from exc

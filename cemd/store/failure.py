@@ -1,0 +1,45 @@
+"""What SQLite says, as a sentence that an operator can act on: place, fact, remedy."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cemd.errors import StoreError
+
+
+def explained(path: Path, error: sqlite3.Error) -> StoreError:
+    """The StoreError that says what happened to this file."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    fact = str(error)
+    if name.startswith("SQLITE_FULL"):
+        words = f"the disk is full ({fact}); free space on it, or lower the quotas of `retention` in config/cemd.yaml"
+    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        words = f"another process holds it locked ({fact}); find it with `fuser -v {path}` and end it"
+    elif name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        words = f"the file is damaged ({fact}); stop cemd and put a backup in its place with `cemd restore`"
+    elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        words = f"it cannot be opened for writing ({fact}); file and folder must belong to the user that runs cemd"
+    elif name.startswith("SQLITE_IOERR"):
+        words = f"the disk reports an error ({name}: {fact}); check the disk, then restore a backup if it was damaged"
+    else:
+        words = f"a statement failed ({name or type(error).__name__}: {fact}); this is a fault of cemd: report it"
+    return StoreError(f"{path}: {words}.")
+
+
+def is_full(error: BaseException) -> bool:
+    """True when the disk (or a quota) had no room."""
+    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorname", None) or "").startswith(
+        "SQLITE_FULL"
+    )
+
+
+@contextmanager
+def sentences(path: Path) -> Iterator[None]:
+    """Turns what SQLite raises inside into StoreError."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise explained(path, exc) from exc

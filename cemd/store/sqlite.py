@@ -1,0 +1,132 @@
+"""The store on SQLite: three files in one directory, opened by one process at a time for writing.
+
+`open_store` is what the daemon calls. A lock file keeps a second daemon (and a restore) out; readers for reports and
+questions need no lock, see `open_readers`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cemd.errors import StoreError
+from cemd.store import schema
+from cemd.store.ballast import Ballast
+from cemd.store.base import Faults, Store, no_faults
+from cemd.store.journal import SqliteLog, SqliteSnapshots
+from cemd.store.keys import LEDGER, SqliteKeys, master_key
+from cemd.store.progress import FileProgress
+from cemd.store.sealing import SqliteSamples
+from cemd.store.state import SqliteSeries, SqliteState
+from cemd.store.writer import Readers, Writer
+
+KINDS = ("samples", "state", "keys")
+LOCK = "cemd.lock"
+PROGRESS = "progress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteStore(Store):
+    """A store with what upkeep needs besides."""
+
+    directory: Path
+    writers: dict[str, Writer]
+    readers: dict[str, Readers]
+    ballast: Ballast
+    history: SqliteSamples
+
+
+def lock_directory(directory: Path) -> int:
+    """Takes the directory for this process; returns the file descriptor that holds it.
+
+    Raises:
+        StoreError: another process has it, or it cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise StoreError(
+            f"{directory}: cannot be used ({exc.strerror}); make it a folder of the user that runs cemd."
+        ) from exc
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise StoreError(
+            f"{directory}: another cemd has this state directory open; stop it, or use another directory."
+        ) from None
+    return file
+
+
+def open_store(directory: Path, *, ballast_megabytes: int = 16, faults: Faults = no_faults) -> SqliteStore:
+    """Opens (and makes or migrates) the three files.
+
+    Args:
+        directory: The state directory; made when missing.
+        ballast_megabytes: Size of the file that is given up when the disk is full; 0: none.
+        faults: For tests: called around every transaction.
+
+    Raises:
+        StoreError: full, locked, damaged, from a newer cemd, wrong or missing master key; nothing stays open.
+    """
+    with ExitStack() as opened:
+        opened.callback(os.close, lock_directory(directory))
+        ballast = Ballast(directory, ballast_megabytes)
+        key = master_key(directory, exists=(directory / "keys.db").exists())
+        writers: dict[str, Writer] = {}
+        readers: dict[str, Readers] = {}
+        for kind in KINDS:
+            writers[kind] = _writer(directory / f"{kind}.db", kind, faults, ballast)
+            opened.callback(writers[kind].close)
+            readers[kind] = Readers(directory / f"{kind}.db")
+            opened.callback(readers[kind].close)
+        progress = FileProgress(directory / PROGRESS)
+        opened.callback(progress.close)
+        samples = SqliteSamples(writers["samples"], readers["samples"])
+        return SqliteStore(
+            log=SqliteLog(writers["samples"], readers["samples"]),
+            snapshots=SqliteSnapshots(writers["samples"], readers["samples"]),
+            samples=samples,
+            state=SqliteState(writers["state"], readers["state"]),
+            progress=progress,
+            series=SqliteSeries(writers["state"], readers["state"]),
+            keys=SqliteKeys(writers["keys"], readers["keys"], key, directory / LEDGER),
+            directory=directory,
+            writers=writers,
+            readers=readers,
+            ballast=ballast,
+            history=samples,
+            close=opened.pop_all().close,
+        )
+
+
+def open_readers(directory: Path, kind: str) -> Readers:
+    """For reports and questions beside a running daemon: reads one file, writes and locks nothing.
+
+    Raises:
+        StoreError: there is no such file.
+    """
+    path = directory / f"{kind}.db"
+    if not path.exists():
+        raise StoreError(f"{path}: there is no such file; is {directory} the state directory (`state_directory`)?")
+    return Readers(path)
+
+
+def _writer(path: Path, kind: str, faults: Faults, ballast: Ballast) -> Writer:
+    make_room: Callable[[], bool] = (lambda: False) if kind == "samples" else ballast.give_up
+    writer = Writer(path, faults=faults, make_room=make_room, prepare=partial(_prepare, path, kind))
+    path.chmod(0o600)
+    return writer
+
+
+def _prepare(path: Path, kind: str, connection: sqlite3.Connection) -> None:
+    if kind == "keys":
+        connection.execute("PRAGMA secure_delete = ON")
+    schema.migrate(connection, path, kind)
