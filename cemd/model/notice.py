@@ -78,6 +78,8 @@ class Reason(IntEnum):
     HELD_AFTER_RESTORE = 29
     POLICY_WITHDRAWN = 30  # the policy was removed or set back to shadow while first notices were leaving
     NOT_CONFIRMED = 31  # nobody and nothing confirmed the problem by the deadline
+    DECLINED = 32  # a person decided against it
+    NOT_AFFECTED = 33  # moved away, or gave the service up, since the selection
 
 
 class CommunicationState(StrEnum):

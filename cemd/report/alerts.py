@@ -1,0 +1,207 @@
+"""Staff alerts: one row per route, channel and incident holds what was last told and what should be told now.
+
+The contract: if a firing was sent, its resolve will be sent, through reload, silence and kill -9. Never told and clear
+again: nothing is said. A firing counts as told from the moment it is handed to the edge, until the edge says for sure
+that it did not leave. At least once: what was in flight at a start is due again. Shares no policy with customers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from cemd.config.channels import Channel, Route
+from cemd.config.topology import Topology
+from cemd.model.effect import Effects
+from cemd.model.entry import AlertOutcome
+from cemd.model.identity import Instant
+from cemd.model.incident import Incident, IncidentState
+from cemd.model.notice import Alert, AlertState
+from cemd.model.rows import Rows
+
+FIRST_RETRY_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 900.0
+KEPT_SECONDS = 604_800.0
+REFRESH_SECONDS = 60.0
+"""How often an Alertmanager is told again: it forgets an alert that is not repeated before its end."""
+
+OVER = (IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.CANCELLED, IncidentState.REJECTED)
+GONE = "channel {name!r} is no longer configured; its resolve cannot be told."
+
+
+def alert_id(route: Route, incident: Incident) -> str:
+    return f"{route.name}/{route.channel}/{incident.id}"
+
+
+def is_wanted(route: Route, incident: Incident, topology: Topology) -> bool:
+    """True when this route is to hear of the incident as it is now."""
+    if incident.state in OVER or incident.planned or incident.quality not in route.qualities:
+        return False
+    touched = {incident.subject.name, incident.cause.service, *incident.impact.services}
+    if route.services and touched.isdisjoint(route.services):
+        return False
+    owners = {topology.journeys[name].owner for name in incident.impact.journeys if name in topology.journeys}
+    return not route.owners or not owners.isdisjoint(route.owners)
+
+
+def consider(alerts: Rows[Alert], incident: Incident, topology: Topology, at: Instant) -> None:
+    """Brings the rows of every route in line with the incident."""
+    for route in topology.configuration.routes:
+        row = alerts.get(alert_id(route, incident))
+        wanted = is_wanted(route, incident, topology)
+        if wanted:
+            _fire(alerts, row, route, incident, topology, at)
+        elif row is not None and row.firing:
+            _stop(alerts, row, at)
+
+
+def reload(alerts: Rows[Alert], incidents: Sequence[Incident], topology: Topology, at: Instant) -> None:
+    """A configuration took effect: new routes hear of what is on, removed ones are told that it ended for them."""
+    routes = {(route.name, route.channel) for route in topology.configuration.routes}
+    for row in alerts:
+        if row.firing and (row.route, row.channel) not in routes:
+            _stop(alerts, row, at)
+    for incident in incidents:
+        consider(alerts, incident, topology, at)
+
+
+def restart(alerts: Rows[Alert], at: Instant) -> None:
+    """What was in flight may have arrived or not: it is due again."""
+    for row in alerts:
+        if row.state is AlertState.IN_FLIGHT:
+            maybe = row.revision if row.told_firing else row.told_revision
+            alerts.put(row.id, replace(row, state=AlertState.DUE, due_at=at, told_revision=maybe))
+
+
+def settle(alerts: Rows[Alert], outcome: AlertOutcome, at: Instant) -> None:
+    """Takes what the edge says of one attempt; an answer to an attempt that nobody waits for changes nothing."""
+    row = alerts.get(outcome.alert)
+    if row is None or row.state is not AlertState.IN_FLIGHT:
+        return
+    current = row.revision == outcome.revision
+    if outcome.sent:
+        done = replace(row, told_revision=outcome.revision, told_at=at, attempts=0, failure="")
+        if current:
+            alerts.put(row.id, replace(done, state=AlertState.SENT, told_firing=row.firing))
+        else:
+            alerts.put(row.id, replace(done, state=AlertState.DUE, due_at=at))
+        return
+    maybe = max(outcome.revision, row.told_revision) if outcome.unknown else row.told_revision
+    failed = replace(row, failure=outcome.reason, told_revision=maybe, told_firing=row.told_firing and maybe >= 0)
+    if not failed.firing and not failed.told_firing:
+        alerts.delete(row.id)
+    elif outcome.permanent and current:
+        alerts.put(row.id, replace(failed, state=AlertState.FAILED))
+    else:
+        wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(row.attempts - 1, 20), LONGEST_RETRY_SECONDS) if current else 0.0
+        alerts.put(row.id, replace(failed, state=AlertState.DUE, due_at=at + wait))
+
+
+def release(alerts: Rows[Alert], topology: Topology, at: Instant, effects: Effects) -> None:
+    """Hands everything that is due to the edge, as rows in flight."""
+    channels = {channel.name: channel for channel in topology.configuration.channels}
+    routes = {(route.name, route.channel): route for route in topology.configuration.routes}
+    for row in alerts:
+        channel = channels.get(row.channel)
+        if row.state is AlertState.SENT:
+            row = _repeated(row, routes.get((row.route, row.channel)), channel, at)
+        if row.state is AlertState.SENT and not row.firing and at - (row.told_at or at) > KEPT_SECONDS:
+            alerts.delete(row.id)
+        if row.state is not AlertState.DUE or row.due_at > at:
+            continue
+        if channel is None:
+            alerts.put(row.id, replace(row, state=AlertState.FAILED, failure=GONE.format(name=row.channel)))
+            continue
+        ends_at = at + 5 * refresh_seconds(channel) if row.firing else row.ends_at
+        sent = replace(
+            row, state=AlertState.IN_FLIGHT, attempts=row.attempts + 1, told_firing=row.told_firing or row.firing,
+            ends_at=ends_at,
+        )  # fmt: skip
+        alerts.put(row.id, sent)
+        effects.alerts.append(sent)
+
+
+def refresh_seconds(channel: Channel) -> float:
+    given = channel.params.get("refresh_seconds")
+    return float(given) if isinstance(given, int | float) else REFRESH_SECONDS
+
+
+def _repeated(row: Alert, route: Route | None, channel: Channel | None, at: Instant) -> Alert:
+    if route is None or channel is None or not row.firing or row.told_at is None:
+        return row
+    every = route.repeat_seconds
+    if channel.kind == "alertmanager":
+        every = min(every, refresh_seconds(channel))
+    return replace(row, state=AlertState.DUE, due_at=at) if row.told_at + every <= at else row
+
+
+def _fire(
+    alerts: Rows[Alert], row: Alert | None, route: Route, incident: Incident, topology: Topology, at: Instant
+) -> None:
+    fresh = Alert(
+        id=alert_id(route, incident),
+        trace=incident.trace,
+        route=route.name,
+        channel=route.channel,
+        incident=incident.id,
+        firing=True,
+        due_at=at,
+        summary=summary_of(incident, topology),
+        labels=labels_of(route, incident),
+        annotations=annotations_of(incident),
+        starts_at=incident.first_hurt_at or incident.opened_at,
+    )
+    if row is None:
+        alerts.put(fresh.id, fresh)
+        return
+    said = (row.firing, row.summary, row.labels)
+    kept = replace(row, annotations=fresh.annotations)
+    if said == (True, fresh.summary, fresh.labels):
+        alerts.put(row.id, kept)
+        return
+    alerts.put(row.id, _changed(replace(kept, firing=True, summary=fresh.summary, labels=fresh.labels), at))
+
+
+def _stop(alerts: Rows[Alert], row: Alert, at: Instant) -> None:
+    if row.state is not AlertState.IN_FLIGHT and not row.told_firing:
+        alerts.delete(row.id)
+    else:
+        alerts.put(row.id, _changed(replace(row, firing=False, ends_at=at), at))
+
+
+def _changed(row: Alert, at: Instant) -> Alert:
+    if row.state is AlertState.IN_FLIGHT:
+        return replace(row, revision=row.revision + 1)
+    return replace(row, revision=row.revision + 1, state=AlertState.DUE, due_at=at, attempts=0)
+
+
+def summary_of(incident: Incident, topology: Topology) -> str:
+    """One line for people: what is how bad where, and why as far as it is known."""
+    service = topology.services.get(incident.subject.name)
+    name = (service.title if service else "") or incident.subject.name
+    place = f" at {incident.subject.site}" if incident.subject.site else ""
+    cause = f", cause {incident.cause.service} ({incident.cause.confidence})" if incident.cause.service else ""
+    return f"{name} is {incident.quality}{place}{cause}"
+
+
+def labels_of(route: Route, incident: Incident) -> dict[str, str]:
+    """What names the alert; these stay as they are while it lasts, or an Alertmanager takes it for another one."""
+    return {
+        "alertname": "CemdIncident",
+        "incident": incident.id,
+        "service": incident.subject.name,
+        "site": incident.subject.site,
+        "route": route.name,
+    }
+
+
+def annotations_of(incident: Incident) -> dict[str, str]:
+    return {
+        "quality": str(incident.quality),
+        "cause": incident.cause.service or "undetermined",
+        "journeys": ", ".join(incident.impact.journeys),
+        "customers": str(incident.impact.customers),
+        "priority": str(incident.priority),
+        "acknowledged_by": incident.acknowledged_by,
+    }

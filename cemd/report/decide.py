@@ -1,0 +1,164 @@
+"""Decides about many customers at once: who is told in this phase, through what, and why the others are not.
+
+The same question is asked at selection (blocks of the columns) and again at dequeue (the next few customers). Reasons
+are laid over each other from the mildest to the strictest, so that the strictest one stands. All arrays are parallel
+to `numbers`, which is ascending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from cemd.model.customers import DIGEST_OF, ChannelKind, CustomerFlag, Customers
+from cemd.model.notice import Decision, Phase, Reason
+from cemd.report.quiet import QuietTable
+from cemd.report.told import is_member, numbers_of
+
+NO_CHANNEL = 255
+GRANTED = {
+    Phase.FIRST: Reason.FIRST_NOTICE,
+    Phase.UPDATE: Reason.UPDATE_NOTICE,
+    Phase.WORKAROUND: Reason.UPDATE_NOTICE,
+    Phase.OVER: Reason.OVER_NOTICE,
+    Phase.CORRECTION: Reason.CORRECTION_NOTICE,
+}
+
+Mask = Callable[[NDArray[np.uint32]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A channel that works now, in the order of the policy's preference."""
+
+    channel: str
+    kind: ChannelKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Everything that bears on who is told; made once for a communication, phase and instant."""
+
+    phase: Phase
+    bases: int  # bits of LawfulBasis, any one of which permits the message
+    ways: tuple[Way, ...]
+    by_place: bool  # selected by home site: whoever is abroad is not there
+    affected: Mask | None = None  # asked again at dequeue
+    required: BitMap | None = None  # who is not in it was never told what this phase speaks of
+    already: BitMap = field(default_factory=BitMap)
+    agent: BitMap = field(default_factory=BitMap)
+    tickets: BitMap = field(default_factory=BitMap)
+    calls: BitMap = field(default_factory=BitMap)
+    capped: Mask | None = None
+    quiet: QuietTable | None = None
+    overrule: Reason | None = None  # stands for all who would be told: incident over, quiet hours passed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One reason a customer, and for those granted the index of the way and the digest of the address."""
+
+    numbers: NDArray[np.uint32]
+    reasons: NDArray[np.uint8]
+    way: NDArray[np.uint8]
+    digest: NDArray[np.int64]
+
+    def granted(self, phase: Phase) -> NDArray[np.bool_]:
+        return np.equal(self.reasons, GRANTED[phase])
+
+
+def answer(customers: Customers, numbers: NDArray[np.uint32], question: Question) -> Answer:
+    """Decides for each of `numbers`; same addresses are for the caller, who sees more than one block."""
+    flags = customers["flags"][numbers]
+    way, digest = choose_ways(customers, numbers, question.ways)
+    reasons = np.full(len(numbers), GRANTED[question.phase], dtype=np.uint8)
+    if question.quiet is not None:
+        held = question.quiet.holds(customers["zone"][numbers], customers["site"][numbers])
+        reasons[held] = Reason.QUIET_HOURS
+    if question.overrule is not None:
+        reasons[:] = question.overrule
+    if question.capped is not None:
+        reasons[question.capped(numbers)] = Reason.FREQUENCY_CAP
+    reasons[way == NO_CHANNEL] = Reason.NO_WORKING_CHANNEL
+    for members, reason in (
+        (question.calls, Reason.IN_CALL_QUEUE),
+        (question.tickets, Reason.OPEN_TICKET),
+        (question.agent, Reason.TOLD_BY_AGENT),
+        (question.already, Reason.ALREADY_TOLD),
+    ):
+        if members:
+            reasons[is_member(members, numbers)] = reason
+    if question.required is not None:
+        reasons[~is_member(question.required, numbers)] = Reason.NEVER_TOLD
+    if question.affected is not None:
+        reasons[~question.affected(numbers)] = Reason.NOT_AFFECTED
+    lawless = (customers["basis"][numbers] & np.uint8(question.bases)) == 0
+    reasons[lawless | ((flags & CustomerFlag.PRESENT) == 0)] = Reason.NO_LAWFUL_BASIS
+    if question.by_place and question.phase is Phase.FIRST:
+        reasons[(flags & CustomerFlag.ABROAD) != 0] = Reason.ABROAD
+    reasons[(flags & CustomerFlag.UNSUBSCRIBED) != 0] = Reason.UNSUBSCRIBED
+    reasons[(flags & CustomerFlag.MACHINE) != 0] = Reason.MACHINE
+    reasons[(flags & CustomerFlag.ERASED) != 0] = Reason.ERASED
+    return Answer(numbers=numbers, reasons=reasons, way=way, digest=digest)
+
+
+def choose_ways(
+    customers: Customers, numbers: NDArray[np.uint32], ways: tuple[Way, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """(index into `ways`, digest) of each customer: what the customer prefers, else the first of the policy's order."""
+    way = np.full(len(numbers), NO_CHANNEL, dtype=np.uint8)
+    digest = np.zeros(len(numbers), dtype=np.int64)
+    has, preferred = customers["channels"][numbers], customers["preferred"][numbers]
+    for only_preferred in (True, False):
+        for index, each in enumerate(ways):
+            can = (way == NO_CHANNEL) & ((has & np.uint8(1 << each.kind)) != 0)
+            if only_preferred:
+                can &= preferred == each.kind
+            if can.any():
+                way[can] = index
+                digest[can] = customers[DIGEST_OF[each.kind]][numbers[can]]
+    return way, digest
+
+
+def repeated(digests: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which entries repeat an earlier one; 0 means no address known and never repeats.
+
+    Hashes into buckets first and sorts only what shares a bucket: two million digests in some 30 ms.
+    """
+    answer = np.zeros(len(digests), dtype=np.bool_)
+    bits = max(10, len(digests).bit_length() + 2)
+    bucket = (digests.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - bits)).astype(np.uint32)
+    owner = np.zeros(1 << bits, dtype=np.uint32)
+    own = np.arange(len(digests), dtype=np.uint32)
+    owner[bucket] = own
+    shared = np.zeros(1 << bits, dtype=np.bool_)
+    shared[bucket[owner[bucket] != own]] = True
+    involved = np.flatnonzero(shared[bucket] & (digests != 0))
+    if len(involved):
+        order = involved[np.argsort(digests[involved], kind="stable")]
+        answer[order[1:]] = digests[order[1:]] == digests[order[:-1]]
+    return answer
+
+
+def counts_of(reasons: NDArray[np.uint8]) -> dict[str, int]:
+    """How many per reason, by the reason's word."""
+    counts = np.bincount(reasons, minlength=1)
+    return {Reason(code).name.lower(): int(counts[code]) for code in np.flatnonzero(counts).tolist()}
+
+
+def packed(reasons: NDArray[np.uint8]) -> bytes:
+    """Reasons as they stand in a decision."""
+    return zstandard.ZstdCompressor(level=1).compress(reasons.tobytes())
+
+
+def unpacked(decision: Decision) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """(customers ascending, reasons) of a decision."""
+    if not decision.customers:
+        return np.zeros(0, np.uint32), np.zeros(0, np.uint8)
+    reasons = zstandard.ZstdDecompressor().decompress(decision.reasons)
+    return numbers_of(BitMap.deserialize(decision.customers)), np.frombuffer(reasons, np.uint8)
