@@ -1,4 +1,5 @@
-"""A telling scene for the page: an operator with 8 journeys, 7 touchpoints, 20 services and two incidents, and a house that shows it.
+# ruff: noqa: E501 -- tables of facts read best a line each
+"""A telling scene for the page: 8 journeys, 7 touchpoints, 20 services, two incidents, and a house that shows them.
 
 The house is a fake with the doors of `cemd.web.house.House`; what it is told, it remembers. `python -m tests.web.scene`
 serves the scene for a look with one's own eyes.

@@ -1,0 +1,129 @@
+// The page's one loop: a new view comes, the shown page is drawn from it, only what differs changes.
+import { follow, get, text } from "/static/api.js";
+import { ask } from "/static/ask.js";
+import { h, morphChildren } from "/static/dom.js";
+import { explainPage } from "/static/explain.js";
+import { incidentPage } from "/static/incident.js";
+import { overview } from "/static/overview.js";
+import { seriesPage } from "/static/series.js";
+import { clock, span, useZone } from "/static/words.js";
+
+const at = (id) => document.getElementById(id);
+let view = null;
+let heardAt = performance.now();
+let page = null;
+let busy = false;
+let again = false;
+let fault = "";
+
+function route(path) {
+  const [, place, id] = path.split("/").map(decodeURIComponent);
+  if (place === "incidents" && id) return incidentPage(id);
+  if (place === "series") return seriesPage(id);
+  if (place === "explain") return explainPage(id);
+  return overview;
+}
+
+// One refresh at a time; what comes meanwhile asks for one more.
+async function refresh() {
+  if (busy) { again = true; return; }
+  busy = true;
+  const drawn = page;
+  try {
+    view = await get("/api/v1/overview");
+    useZone(view.zone);
+    const params = new URLSearchParams(location.search);
+    const more = await drawn.load(get, text, params);
+    if (drawn === page) {
+      morphChildren(at("main"), [drawn.draw(view, more, params)]);
+      document.title = `${titleState()}${drawn.title()} · cemd`;
+    }
+    fault = "";
+  } catch (error) {
+    fault = error.message;
+    if (!view || error.status === 404) morphChildren(at("main"), [h("p", { class: "empty", role: "status" }, error.message)]);
+  } finally {
+    busy = false;
+    frame();
+    if (again || drawn !== page) { again = false; refresh(); }
+  }
+}
+
+const titleState = () => {
+  const open = view.incidents.filter((one) => one.open).length;
+  return open ? `(${open}) ` : "";
+};
+
+// What frames every page: operator, clock, banners.
+function frame() {
+  const silent = (performance.now() - heardAt) / 1000;
+  const banners = [];
+  const banner = (kind, key, ...words) => banners.push(h("div", { class: `banner ${kind}`, "data-key": key, role: "alert" }, words));
+  const patience = view ? view.stale_after_seconds : 15;
+  if (silent > patience) banner("down", "stale", h("strong", {}, "Stale."), ` No new data for ${span(silent)}.`, view ? ` What you see is from ${clock(view.at)}.` : "");
+  if (view) {
+    at("operator").textContent = view.operator;
+    at("clock").textContent = `${clock(view.at)} · ${silent < 3 ? "live" : `${span(silent)} ago`}`;
+    at("clock").classList.toggle("late", silent > patience);
+    at("kill").hidden = view.killed;
+    if (view.killed) banner("down", "killed", h("strong", {}, "All messages to customers are stopped."), " ", h("button", { type: "button", "data-command": "unkill" }, "Resume"));
+    if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore: release each communication by hand.");
+    for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${reason}`);
+  }
+  if (fault && silent <= patience) banner("at_risk", "fault", fault);
+  morphChildren(at("banners"), banners);
+}
+
+function show(path, push) {
+  if (push) history.pushState(null, "", path);
+  page = route(location.pathname);
+  for (const link of document.querySelectorAll(".top nav a")) {
+    const here = link.pathname === "/" ? location.pathname === "/" : location.pathname.startsWith(link.pathname);
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  refresh();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-command]");
+  if (button) return ask(button.dataset.command, button.dataset.subject || "", view && view.token_needed, refresh);
+  const link = event.target.closest("a[data-link]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return undefined;
+  event.preventDefault();
+  const before = location.pathname;
+  show(link.href, true);
+  if (before !== location.pathname && !location.pathname.startsWith("/series/")) { scrollTo(0, 0); at("main").focus({ preventScroll: true }); }
+  return undefined;
+});
+
+let typing = 0;
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-search]")) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    const query = new URLSearchParams(location.search);
+    query.set("q", event.target.value);
+    history.replaceState(null, "", `?${query}`);
+    refresh();
+  }, 200);
+});
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-explain]")) return;
+  event.preventDefault();
+  const id = new FormData(event.target).get("id").trim();
+  if (id) show(`/explain/${encodeURIComponent(id)}`, true);
+});
+
+at("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("cemd-theme", root.dataset.theme);
+});
+
+addEventListener("popstate", () => show(location.pathname, false));
+setInterval(frame, 1000);
+follow(() => { heardAt = performance.now(); refresh(); });
+show(location.pathname, false);

@@ -1,0 +1,58 @@
+// One dialog for every command: what it does, who asks, and a note. Nothing is sent without it.
+import { command } from "/static/api.js";
+
+const at = (id) => document.getElementById(id);
+const WORDS = {
+  acknowledge: ["Acknowledge this incident", "Everybody sees that you work on it.", "Acknowledge"],
+  confirm: ["Confirm the cause", "Customers may hear of a confirmed cause, as the policies say.", "Confirm cause"],
+  close: ["Close this incident", "It is dealt with.", "Close incident"],
+  cancel: ["Cancel this incident", "It never was one.", "Cancel incident"],
+  release: ["Release this communication", "Messages to its audience will be sent.", "Release"],
+  decline: ["Decline this communication", "Nobody is told.", "Decline"],
+  kill: ["Stop all messages to customers", "Nothing more leaves, in every communication, until somebody resumes.", "Stop all messages"],
+  unkill: ["Resume messages to customers", "What is still due and still true may be sent.", "Resume messages"],
+};
+
+let waiting = null;
+
+export function ask(kind, subject, tokenNeeded, done) {
+  const [title, words, go] = WORDS[kind];
+  waiting = { kind, subject, done };
+  at("ask-title").textContent = title;
+  at("ask-words").textContent = subject ? `${subject}. ${words}` : words;
+  at("ask-go").textContent = go;
+  at("ask-go").className = kind === "kill" || kind === "cancel" || kind === "release" ? "danger" : "primary";
+  at("ask-go").disabled = false;
+  at("ask-actor").value = localStorage.getItem("cemd-actor") || "";
+  at("ask-note").value = "";
+  at("ask-fault").textContent = "";
+  at("ask-token-row").hidden = !tokenNeeded;
+  at("ask-token").required = tokenNeeded;
+  at("ask-token").value = sessionStorage.getItem("cemd-token") || "";
+  at("ask").showModal();
+  at(at("ask-actor").value ? "ask-go" : "ask-actor").focus();
+}
+
+const pathOf = ({ kind, subject }) => {
+  if (kind === "kill" || kind === "unkill") return kind;
+  return `${kind === "release" || kind === "decline" ? "communications" : "incidents"}/${encodeURIComponent(subject)}/${kind}`;
+};
+
+at("ask-back").addEventListener("click", () => at("ask").close());
+at("ask").querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const actor = at("ask-actor").value.trim();
+  if (!actor) return at("ask-actor").focus();
+  const token = at("ask-token-row").hidden ? "" : at("ask-token").value.trim();
+  at("ask-go").disabled = true;
+  try {
+    await command(pathOf(waiting), actor, at("ask-note").value, token);
+    localStorage.setItem("cemd-actor", actor);
+    if (token) sessionStorage.setItem("cemd-token", token);
+    at("ask").close();
+    waiting.done();
+  } catch (error) {
+    at("ask-fault").textContent = error.message;
+    at("ask-go").disabled = false;
+  }
+});

@@ -1,0 +1,54 @@
+// One incident: time line, evidence, cause with rivals, impact, communications.
+import { h, picture } from "/static/dom.js";
+import { cause, communicationCard, evidence, fact, impact, incidentButtons, panel, place } from "/static/parts.js";
+import { badge, said, span, when } from "/static/words.js";
+
+const chartOf = (finding, now) => {
+  const { series, since, threshold } = finding.evidence;
+  const from = since ? since.epoch : finding.began_at.epoch;
+  const back = Math.max(1800, (now.epoch - from) * 1.6);
+  const query = new URLSearchParams({ since: (now.epoch - back).toFixed(0), mark_from: from, points: 600 });
+  if (threshold !== null && /_seconds|p95|p99|ratio|loss/.test(finding.indicator)) query.set("threshold", threshold);
+  return `/api/v1/series/${series[0]}/chart.svg?${query}`;
+};
+
+export function incidentPage(id) {
+  return {
+    title: () => id,
+    async load(get, text) {
+      const document = await get(`/api/v1/incidents/${encodeURIComponent(id)}`);
+      const shown = document.incident.findings.filter((one) => one.evidence.series.length).slice(0, 4);
+      const charts = await Promise.all(shown.map(async (one) => [one.id, await text(chartOf(one, document.at)).catch(() => null)]));
+      return { document, charts: new Map(charts) };
+    },
+    draw(view, { document, charts }) {
+      const one = document.incident, now = document.at;
+      const communications = view.communications.filter((item) => item.incidents.includes(one.id));
+      return h("div", { class: "one" },
+        h("div", { class: "one-head" },
+          h("p", { class: "muted" }, h("a", { href: "/", "data-link": true }, "Overview"), ` / incident ${one.id}`),
+          h("h1", {}, badge(one.quality), place(one.subject)),
+          h("p", { class: "muted" }, `priority ${one.priority} · ${said(one.state)} · hurt since `, when(one.first_hurt_at, now), ` · ${one.open ? `for ${span(now.epoch - one.first_hurt_at.epoch)}` : "over"}`,
+            one.reopened ? ` · reopened ${one.reopened} times` : "", one.planned ? " · planned work" : ""),
+          incidentButtons(one, true)),
+        h("div", { class: "two" },
+          h("div", { class: "column" },
+            panel("Evidence", h("span", { class: "muted" }, `${one.findings.length} open findings`),
+              one.findings.length ? one.findings.map((finding) => h("div", { class: "proof", "data-key": finding.id },
+                h("ul", { class: "evidence" }, evidence(finding)),
+                charts.get(finding.id) ? picture(charts.get(finding.id)) : null)) : h("p", { class: "empty" }, "No finding is open."),
+              one.past_findings.length ? h("p", { class: "muted" }, `Ended: ${one.past_findings.join(", ")}`) : null),
+            panel("Time line", null, h("ol", { class: "timeline" }, [...one.timeline].reverse().map((item) =>
+              h("li", { "data-key": `${item.seq}-${item.what}` }, when(item.at, now), h("span", {}, item.what, h("span", { class: "muted" }, item.by ? ` ${item.by}` : "")))),
+              one.timeline.length ? null : h("li", {}, "nothing noted yet")))),
+          h("div", { class: "column" },
+            panel("Cause", null, cause(one),
+              one.cause.reasons.length ? h("ul", { class: "why" }, one.cause.reasons.map((reason) => h("li", {}, reason))) : null,
+              one.cause.rivals.length ? [h("h3", {}, "Rivals"), h("ul", { class: "why" }, one.cause.rivals.map((rival) => h("li", {}, rival)))] : null),
+            panel("Impact", null, impact(one),
+              h("dl", { class: "facts" }, fact("Services", one.impact.services.join(", ") || "none"), fact("Touchpoints", one.impact.touchpoints.join(", ") || "none"), fact("Steps", one.impact.steps.join(", ") || "none"))),
+            panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),
+            h("p", {}, h("a", { href: `/explain/${one.id}`, "data-link": true }, "Explain: the chain from sample to message")))));
+    },
+  };
+}

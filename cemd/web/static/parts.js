@@ -1,0 +1,92 @@
+// Parts that several pages share.
+import { h } from "/static/dom.js";
+import { amount, badge, capital, count, listed, said, share, shape, span, when } from "/static/words.js";
+
+export const panel = (title, side, ...body) =>
+  h("section", { class: "panel", "aria-label": title }, h("div", { class: "panel-head" }, h("h2", {}, title), side), body);
+
+export const fact = (name, ...value) => h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value));
+
+export const place = (subject) => (subject.site ? `${subject.name} at ${subject.site}` : subject.name);
+
+export const seriesPath = (id, finding) => {
+  const query = new URLSearchParams();
+  if (finding) {
+    const { threshold, since } = finding.evidence;
+    if (threshold !== null && finding.evidence.value !== null && !finding.indicator.match(/success$/)) query.set("threshold", threshold);
+    if (since) query.set("mark", since.epoch);
+  }
+  return `/series/${id}${query.size ? `?${query}` : ""}`;
+};
+
+export function evidence(finding) {
+  const { value, expected, threshold, low, high, series } = finding.evidence;
+  const metric = finding.indicator;
+  const words = [];
+  if (value !== null) words.push(`now ${amount(value, metric)}`);
+  if (threshold !== null) words.push(`objective ${amount(threshold, metric)}`);
+  else if (low !== null && high !== null) words.push(`expected ${amount(low, metric)} to ${amount(high, metric)}`);
+  else if (expected !== null) words.push(`expected ${amount(expected, metric)}`);
+  const name = `${said(finding.condition)}: ${metric || place(finding.subject)}`;
+  return h("li", { "data-key": finding.id },
+    shape(finding.quality, true), " ",
+    series.length ? h("a", { href: seriesPath(series[0], finding), "data-link": true }, name) : name,
+    words.length ? h("span", { class: "muted" }, ` ${words.join(", ")}`) : null,
+    finding.evidence.samples ? h("span", { class: "muted" }, ` (${count(finding.evidence.samples)} samples)`) : null);
+}
+
+export function cause(incident) {
+  const { confidence, service, title, site, score } = incident.cause;
+  if (confidence === "undetermined" || !service) return h("p", { class: "cause" }, h("span", { class: "tag" }, "undetermined"), " Cause not known yet.");
+  return h("p", { class: "cause" }, h("span", { class: `tag ${confidence}` }, `${confidence} cause`), " ",
+    h("strong", {}, title || service), site ? ` at ${site}` : "", h("span", { class: "muted" }, score > 0 && score <= 1 ? ` score ${score.toFixed(2)}` : ""));
+}
+
+export function impact(incident) {
+  const { customers, user_minutes: minutes, journeys, sites, moments_of_truth: truths, uncertainty } = incident.impact;
+  return h("dl", { class: "facts" },
+    fact("Customers", count(customers)),
+    fact("User-minutes", count(minutes)),
+    fact("Journeys", listed(journeys)),
+    truths.length ? fact("Moments of truth", listed(truths)) : null,
+    fact("Where", sites.length ? listed(sites) : "everywhere"),
+    uncertainty ? fact("Uncertain", uncertainty) : null);
+}
+
+export function told(incident) {
+  if (!incident.communications.length) return h("span", { class: "muted" }, "No customer communication.");
+  return incident.communications.map((one) =>
+    h("span", { class: "told", "data-key": one.id }, one.mode === "shadow" ? h("span", { class: "tag" }, "shadow") : null,
+      h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told, ${said(one.state)}`));
+}
+
+export function incidentButtons(incident, all) {
+  if (!incident.open) return null;
+  const button = (kind, words, style) => h("button", { type: "button", class: style, "data-command": kind, "data-subject": incident.id }, words);
+  return h("div", { class: "buttons" },
+    incident.acknowledged_by ? h("span", { class: "done" }, `Acknowledged by ${incident.acknowledged_by}`) : button("acknowledge", "Acknowledge", "primary"),
+    incident.confirmed_at
+      ? h("span", { class: "done" }, "Cause confirmed", incident.confirmed_by ? ` by ${incident.confirmed_by}` : "")
+      : incident.cause.service ? button("confirm", "Confirm cause", "") : null,
+    all ? [button("close", "Close", ""), button("cancel", "Cancel", "quiet")] : null);
+}
+
+export function communicationCard(one, now) {
+  const due = Object.entries(one.reasons).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
+  const states = Object.entries(one.states).filter(([, n]) => n > 0);
+  const held = one.state === "held";
+  return h("article", { class: `communication ${one.ended_at ? "over" : ""}`, "data-key": one.id },
+    h("header", {},
+      h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites)}` : ""),
+      h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(one.state))),
+      h("span", { class: "muted" }, `${said(one.phase)} · ${one.policy} · `, when(one.opened_at, now))),
+    h("div", { class: "told-row" }, h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`),
+      states.length ? h("span", { class: "muted" }, ` · ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),
+    due.length ? h("ul", { class: "reasons" }, due.map(([reason, n]) => h("li", { "data-key": reason }, h("span", {}, said(reason)), h("span", { class: "number" }, count(n))))) : null,
+    one.reason ? h("p", { class: "muted" }, `Reason: ${said(one.reason)}`) : null,
+    held ? h("div", { class: "buttons" },
+      h("button", { type: "button", class: "", "data-command": "release", "data-subject": one.id }, "Release"),
+      h("button", { type: "button", class: "quiet", "data-command": "decline", "data-subject": one.id }, "Decline")) : null);
+}
+
+export { badge, count, share, span };

@@ -1,0 +1,52 @@
+// Pick a series, see it with its expected band.
+import { h, picture } from "/static/dom.js";
+import { fact, panel } from "/static/parts.js";
+import { amount, count, said, when } from "/static/words.js";
+
+const SPANS = { "15 min": 900, "1 h": 3600, "6 h": 21600, "1 d": 86400, "7 d": 604800 };
+
+export function seriesPage(id) {
+  return {
+    title: () => "Series",
+    async load(get, text, params) {
+      const q = params.get("q") || "";
+      const seconds = SPANS[params.get("span")] || Math.max(3600, 0);
+      const list = await get(`/api/v1/series?limit=60&q=${encodeURIComponent(q)}`);
+      if (!id) return { list, q };
+      const until = list.at.epoch;
+      const mark = Number(params.get("mark"));
+      const since = until - (params.get("span") ? seconds : Math.max(3600, mark ? (until - mark) * 1.5 : 0));
+      const query = new URLSearchParams({ since: since.toFixed(0), until: until.toFixed(0), points: 900 });
+      if (params.get("threshold")) query.set("threshold", params.get("threshold"));
+      if (mark) query.set("mark_from", mark);
+      const own = `/api/v1/series/${encodeURIComponent(id)}`;
+      const [document, chart] = await Promise.all([get(`${own}?points=10`), text(`${own}/chart.svg?${query}`)]);
+      return { list, q, one: document.series, chart };
+    },
+    draw(view, { list, q, one, chart }, params) {
+      const keep = (name, value) => {
+        const query = new URLSearchParams(params);
+        query.set(name, value);
+        return `?${query}`;
+      };
+      const now = view.at;
+      const label = (item) => [item.target, item.vantage, ...Object.entries(item.labels).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(" · ");
+      return h("div", { class: "series-page" },
+        panel("Series", h("span", { class: "muted" }, `${count(list.total)} found`),
+          h("label", { class: "search" }, "Find by name", h("input", { id: "search", type: "search", value: q, "data-search": true, autocomplete: "off", spellcheck: "false" })),
+          h("ul", { class: "picker" }, list.items.map((item) => h("li", { "data-key": String(item.id) },
+            h("a", { href: `/series/${item.id}${q ? `?q=${encodeURIComponent(q)}` : ""}`, "data-link": true, "aria-current": one && item.id === one.id ? "page" : null },
+              h("span", {}, h("strong", {}, item.probe), ` ${item.metric}`, h("small", {}, label(item))), h("span", { class: "number" }, amount(item.value, item.metric))))))),
+        one ? panel(`${one.probe} ${one.metric}`,
+          h("span", { class: "spans", role: "group", "aria-label": "Span" }, Object.keys(SPANS).map((name) => h("a", { href: keep("span", name), "data-link": true, "aria-current": params.get("span") === name ? "true" : null }, name))),
+          h("div", { class: "chart-box" }, picture(chart)),
+          h("p", { class: "muted key" }, h("span", { class: "key-line" }), "measured", h("span", { class: "key-band" }), "expected band (fainter: as of its first record)", h("span", { class: "key-failed" }), "failed attempt"),
+          h("dl", { class: "facts" },
+            fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", when(one.last_at, now)),
+            fact("Expected", one.low === null ? "not yet known" : `${amount(one.low, one.metric)} to ${amount(one.high, one.metric)}`),
+            fact("As rare as", one.tail_probability === null ? "–" : one.tail_probability >= 0.05 ? "ordinary" : `1 in ${count(1 / Math.max(one.tail_probability, 1e-12))}`),
+            fact("Where", label(one) || "–"), fact("Source", one.source), fact("Number", String(one.id))))
+          : panel("Chart", null, h("p", { class: "empty" }, "Choose a series.")));
+    },
+  };
+}
