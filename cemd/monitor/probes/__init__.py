@@ -1,0 +1,77 @@
+"""How each kind of probe measures: one file a kind, one line in the table below, nothing about when or for whom.
+
+A kind is handed its parameters, the prober's tools, a deadline and a log; it never sees the daemon, the store or
+another probe. `make` turns a probe of the files into a kind, `faults` says all that is wrong with its parameters,
+`parameter_schema` is what `cemd explain KIND` and `cemd schema` print. What fits no kind of its own is a `command`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, cast
+
+import msgspec
+from pydantic import ValidationError
+
+from cemd.config.probes import Probe
+from cemd.errors import ProbeUnavailable
+from cemd.monitor.probes.base import Kind
+from cemd.monitor.probes.dns import Dns
+from cemd.monitor.probes.http import Http
+from cemd.monitor.probes.tcp import Tcp
+from cemd.monitor.probes.tools import Tools
+
+KINDS: Mapping[str, type[Kind]] = MappingProxyType(
+    {
+        "dns": Dns,
+        "http": Http,
+        "tcp": Tcp,
+    }
+)
+
+
+def faults(probe: Probe) -> list[tuple[tuple[str | int, ...], str]]:
+    """Everything wrong with a probe's kind and parameters: (way into the probe's mapping, sentence); [] when right."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    if probe.timeout_seconds >= probe.every_seconds:
+        found.append(
+            (
+                ("timeout_seconds",),
+                f"timeout_seconds ({probe.timeout_seconds:g}) must be below every_seconds ({probe.every_seconds:g})",
+            )
+        )
+    kind = KINDS.get(probe.kind)
+    if kind is None:
+        return [*found, (("kind",), f"kind {probe.kind!r} is not known; known are {', '.join(sorted(KINDS))}")]
+    try:
+        kind.Params.model_validate_json(msgspec.json.encode(probe.params))
+    except ValidationError as exc:
+        found += [(("params", *fault["loc"]), _words(fault["msg"])) for fault in exc.errors(include_url=False)]
+    return found
+
+
+def make(probe: Probe, tools: Tools) -> Kind:
+    """The kind that measures a probe.
+
+    Raises:
+        ProbeUnavailable: kind or parameters are not known here (an older agent, say); `faults` names them all.
+    """
+    wrong = faults(probe)
+    if wrong:
+        raise ProbeUnavailable(f'probe "{probe.name}": {"; ".join(words for _, words in wrong)}.')
+    kind = cast(Any, KINDS[probe.kind])
+    return cast(Kind, kind(kind.Params.model_validate_json(msgspec.json.encode(probe.params)), tools))
+
+
+def parameter_schema(kind: str) -> dict[str, Any]:
+    """JSON Schema of a kind's parameters, with the help of each field.
+
+    Raises:
+        KeyError: there is no such kind.
+    """
+    return KINDS[kind].Params.model_json_schema()
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")

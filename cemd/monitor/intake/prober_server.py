@@ -1,0 +1,262 @@
+"""The daemon's side of the prober's socket: hands out the probe set, takes batches in, acknowledges what is logged.
+
+One connection at a time speaks for a source; a newer one of the same source replaces the older. Frames are worked off
+in order, one submitted batch at a time: the prober makes one in half a second, so order costs nothing and no batch can
+overtake the names of its series.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cemd.config.probes import Probe
+from cemd.errors import Refused, StoreError
+from cemd.kit.clock import Clock
+from cemd.kit.logs import SaidOnce
+from cemd.kit.retry import Backoff
+from cemd.model.entry import Batch
+from cemd.model.measurement import Attempt
+from cemd.model.quality import Outcome
+from cemd.monitor import wire
+from cemd.monitor.intake.book import SeriesBook, Submit
+from cemd.monitor.intake.samples import FUTURE_SECONDS
+from cemd.monitor.metrics import MonitorMetrics
+
+REFUSED = -1
+"""Stands for the number of a series that the source may not have any more."""
+MAX_DECLARED_TOTAL = 2_000_000
+HELLO_SECONDS = 10.0
+STALLED_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class _Peer:
+    """One connected prober."""
+
+    source: str
+    writer: asyncio.StreamWriter
+    series: list[int] = field(default_factory=list)
+    heard_at: float = 0.0
+
+
+class ProberServer:
+    """Listens on a Unix socket.
+
+    `on_attempts` takes evidence and must not wait. `last_number` answers the highest batch number of a source that the
+    core has logged, so that what was logged before a crash and never acknowledged is not logged twice.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        book: SeriesBook,
+        submit: Submit,
+        *,
+        clock: Clock,
+        metrics: MonitorMetrics,
+        log: Any,
+        on_attempts: Callable[[Sequence[Attempt]], None] = lambda _attempts: None,
+        last_number: Callable[[str], int] = lambda _source: -1,
+        mode: int = 0o600,
+    ) -> None:
+        self._path = path
+        self._book = book
+        self._submit = submit
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._said = SaidOnce(log)
+        self._on_attempts = on_attempts
+        self._last_number = last_number
+        self._mode = mode
+        self._peers: dict[str, _Peer] = {}
+        self._logged: dict[str, int] = {}
+        self._probes = wire.Probes(epoch="", probes=b"[]", at_once=1)
+        self._server: asyncio.Server | None = None
+        self.progressed_at = clock.monotonic()
+        self.counters: dict[str, float] = {}
+        """The prober's own totals, as it last told them."""
+
+    async def start(self) -> None:
+        """Begins to listen; a socket file that a crash left behind is replaced.
+
+        Raises:
+            OSError: the socket cannot be made.
+        """
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, path=str(self._path))
+        self._path.chmod(self._mode)
+
+    async def stop(self) -> None:
+        """Takes no new connection and ends those that are; what was not acknowledged comes again later."""
+        if self._server is not None:
+            self._server.close()
+        for peer in list(self._peers.values()):
+            peer.writer.close()
+        self._path.unlink(missing_ok=True)
+
+    def set_probes(self, epoch: str, probes: Sequence[Probe], *, at_once: int) -> None:
+        """Hands a whole probe set to every prober, now and at each connection."""
+        document = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes])
+        self._probes = wire.Probes(epoch=epoch, probes=document, at_once=at_once)
+        for peer in self._peers.values():
+            self._send(peer, self._probes)
+
+    def recheck(self, probe: str) -> bool:
+        """Asks for a run at once; never waits. False: no prober is there to do it."""
+        for peer in self._peers.values():
+            self._send(peer, wire.RecheckNow(probe=probe))
+        return bool(self._peers)
+
+    def connected(self) -> int:
+        """Probers that are there."""
+        return len(self._peers)
+
+    def stalled(self) -> bool:
+        """True when no prober has told of progress for half a minute."""
+        return self._clock.monotonic() - self.progressed_at > STALLED_SECONDS
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer: _Peer | None = None
+        try:
+            peer = await self._greet(reader, writer)
+            while (frame := await wire.read_frame(reader, wire.from_prober)) is not None:
+                await self._hear(peer, frame)
+        except (wire.WireError, OSError, TimeoutError) as exc:
+            self._metrics.malformed.labels(door="prober").inc()
+            self._said.gone("prober frame", "intake.prober_broken", error=str(exc))
+        finally:
+            writer.close()
+            if peer is not None and self._peers.get(peer.source) is peer:
+                del self._peers[peer.source]
+                self._metrics.probers.set(len(self._peers))
+                self._said.gone(peer.source, "intake.prober_gone", source=peer.source)
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Peer:
+        async with asyncio.timeout(HELLO_SECONDS):
+            hello = await wire.read_frame(reader, wire.from_prober)
+        if not isinstance(hello, wire.Hello):
+            raise wire.WireError("a connection did not begin with a hello; it is closed.")
+        if hello.version != wire.VERSION:
+            raise wire.WireError(f"a prober speaks version {hello.version}, not {wire.VERSION}; update it.")
+        before = self._peers.pop(hello.source, None)
+        if before is not None:
+            before.writer.close()
+        peer = _Peer(hello.source, writer)
+        self._peers[hello.source] = peer
+        self._metrics.probers.set(len(self._peers))
+        self.progressed_at = self._clock.monotonic()
+        self._said.back(hello.source, "intake.prober_back", source=hello.source)
+        if self._probes.epoch:
+            self._send(peer, self._probes)
+        return peer
+
+    async def _hear(self, peer: _Peer, frame: wire.FromProber) -> None:
+        self.progressed_at = self._clock.monotonic()
+        match frame:
+            case wire.Declare():
+                await self._declare(peer, frame)
+            case wire.Measured():
+                await self._measured(peer, frame)
+            case wire.Attempts(attempts=notes):
+                self._on_attempts([_attempt(note) for note in notes])
+            case wire.Progress(counters=counters):
+                self.counters = counters
+                self._metrics.tell(counters)
+            case wire.Taken(epoch=epoch, probes=probes, refused=refused):
+                self._log.info("intake.probes_taken", epoch=epoch, probes=probes, refused=list(refused))
+            case wire.Hello():
+                raise wire.WireError("a second hello; the connection is closed.")
+
+    async def _declare(self, peer: _Peer, frame: wire.Declare) -> None:
+        if frame.first != len(peer.series) or len(peer.series) + len(frame.keys) > MAX_DECLARED_TOTAL:
+            raise wire.WireError("series are declared out of order or without end; the connection is closed.")
+        waits = Backoff(first_seconds=0.2, longest_seconds=5.0)
+        while True:
+            try:
+                numbers = await self._book.numbers(peer.source, frame.keys)
+                break
+            except (Refused, StoreError) as exc:
+                self._said.gone("log", "intake.waiting", error=str(exc))
+                await asyncio.sleep(waits.next_delay())
+        peer.series += [REFUSED if number is None else number for number in numbers]
+        refused = sum(number is None for number in numbers)
+        if refused:
+            self._metrics.refused.labels(door="prober", reason="max_series").inc(refused)
+            self._said.gone("max_series", "intake.refused", source=peer.source, reason="max_series", series=refused)
+
+    async def _measured(self, peer: _Peer, frame: wire.Measured) -> None:
+        if frame.number > max(self._logged.get(peer.source, -1), self._last_number(peer.source)):
+            batch = self._batch(peer, frame)
+            if len(batch.series):
+                await self._log_batch(batch)
+            self._logged[peer.source] = frame.number
+            self._metrics.accepted.labels(door="prober").inc(len(batch.series))
+        self._send(peer, wire.Ack(number=frame.number))
+
+    async def _log_batch(self, batch: Batch) -> None:
+        """Submits until it is logged: the prober waits meanwhile, and sheds its own polls if that lasts."""
+        waits = Backoff(first_seconds=0.1, longest_seconds=5.0)
+        while True:
+            try:
+                await self._submit(batch)
+            except (Refused, StoreError) as exc:
+                self._said.gone("log", "intake.waiting", error=str(exc))
+                await asyncio.sleep(waits.next_delay())
+            else:
+                self._said.back("log", "intake.log_writes")
+                return
+
+    def _batch(self, peer: _Peer, frame: wire.Measured) -> Batch:
+        series, at, value, outcome = wire.columns(frame)
+        if len(series) and not 0 <= int(series.min()) <= int(series.max()) < len(peer.series):
+            raise wire.WireError("a batch names a series that was never declared; the connection is closed.")
+        ids = np.array(peer.series, dtype=np.int64)[series]
+        kept = (ids != REFUSED) & self._sane(at, value, outcome)
+        return Batch(
+            source=peer.source,
+            number=frame.number,
+            series=ids[kept],
+            at=at[kept],
+            value=value[kept],
+            outcome=outcome[kept],
+        )
+
+    def _sane(
+        self, at: NDArray[np.float64], value: NDArray[np.float64], outcome: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """Samples with a possible time, a known outcome, and a finite value unless blind."""
+        now = self._clock.now()
+        blind = outcome == Outcome.BLIND
+        sane: NDArray[np.bool_] = (
+            np.isfinite(at)
+            & (at > 0)
+            & (at < now + FUTURE_SECONDS)
+            & (outcome <= Outcome.BLIND)
+            & (blind | np.isfinite(value))
+        )
+        return sane
+
+    def _send(self, peer: _Peer, frame: wire.FromDaemon) -> None:
+        if not peer.writer.is_closing():
+            peer.writer.write(wire.encode(frame))
+
+
+def _attempt(note: wire.AttemptNote) -> Attempt:
+    return Attempt(
+        probe=note.probe,
+        at=note.at,
+        seconds=note.seconds,
+        outcome=note.outcome,
+        reason=note.reason,
+        detail=note.detail,
+        values=note.values,
+    )

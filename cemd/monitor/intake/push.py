@@ -1,0 +1,123 @@
+"""HTTP JSON push: judged, numbered, submitted; answered only when it is in the log, or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cemd.errors import Refused, StoreError
+from cemd.kit.clock import Clock
+from cemd.kit.logs import SaidOnce
+from cemd.model.entry import Batch
+from cemd.monitor.intake.book import SeriesBook, Submit
+from cemd.monitor.intake.samples import MAX_BODY, Fault, Pushed, parse_push
+from cemd.monitor.metrics import MonitorMetrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushAnswer:
+    """What became of a push. `status` is that of HTTP: 202 logged, 400 nothing was usable, 404 no such source,
+    413 too large, 429 come back later, 503 the log does not write."""
+
+    status: int
+    accepted: int
+    refused: int
+    reasons: dict[str, int]
+    message: str = ""
+
+
+class Taker:
+    """What HTTP push and MQTT share: from judged columns to a logged batch."""
+
+    def __init__(self, book: SeriesBook, submit: Submit, *, clock: Clock, metrics: MonitorMetrics, log: Any) -> None:
+        self._book = book
+        self._submit = submit
+        self._metrics = metrics
+        self._said = SaidOnce(log)
+        self.clock = clock
+
+    def judge(self, source: str, body: bytes) -> Pushed:
+        """Columns of a message. What is wrong is counted, and said once for each source and fault."""
+        return self._told(source, parse_push(body, source=source, now=self.clock.now()))
+
+    async def log(self, source: str, pushed: Pushed) -> int:
+        """Logs columns as one batch; answers how many samples it holds. Series over the limit are refused.
+
+        Raises:
+            Refused: the log takes nothing now.
+            StoreError: the catalogue cannot be written.
+        """
+        if not len(pushed):
+            return 0
+        numbers = await self._book.numbers(source, pushed.keys)
+        kept = [place for place, number in enumerate(numbers) if number is not None]
+        if len(kept) < len(numbers):
+            words = "the source has its max_series already; raise intake.max_series or push fewer series."
+            pushed.refuse(Fault.MAX_SERIES, words, len(numbers) - len(kept))
+            self._told(source, pushed, only=Fault.MAX_SERIES)
+        if kept:
+            batch = Batch(
+                source=source,
+                number=0,
+                series=np.array([numbers[place] for place in kept], dtype=np.int64),
+                at=np.array([pushed.at[place] for place in kept], dtype=np.float64),
+                value=np.array([pushed.value[place] for place in kept], dtype=np.float64),
+                outcome=np.array([pushed.outcome[place] for place in kept], dtype=np.uint8),
+            )
+            await self._submit(batch)
+            self._metrics.accepted.labels(door=source.partition(":")[0]).inc(len(kept))
+        return len(kept)
+
+    def refused_all(self, source: str, times: int) -> None:
+        """Counts samples that the log did not take now."""
+        self._metrics.refused.labels(door=source.partition(":")[0], reason=Fault.OVERLOADED).inc(times)
+
+    def _told(self, source: str, pushed: Pushed, *, only: Fault | None = None) -> Pushed:
+        for fault, times in pushed.refused.items():
+            if only is None or fault is only:
+                self._metrics.refused.labels(door=source.partition(":")[0], reason=fault).inc(times)
+                self._said.gone(f"{source} {fault}", "intake.refused", source=source, reason=fault, why=pushed.example)
+        return pushed
+
+
+class Push:
+    """The door of HTTP push. `sources` are the names of `intake.http`; a reload replaces them."""
+
+    def __init__(self, taker: Taker, sources: Collection[str]) -> None:
+        self._taker = taker
+        self._sources = frozenset(sources)
+
+    def allow(self, sources: Collection[str]) -> None:
+        """Takes the sources of a new configuration."""
+        self._sources = frozenset(sources)
+
+    async def accept(self, name: str, body: bytes) -> PushAnswer:
+        """Takes a body pushed to source `name`; resolves when it is logged or refused."""
+        if name not in self._sources:
+            return _refusal(404, Fault.UNKNOWN_SOURCE, "no source of this name in intake.http.")
+        if len(body) > MAX_BODY:
+            return _refusal(413, Fault.TOO_LARGE, f"more than {MAX_BODY} bytes; push smaller parts.")
+        source = f"http:{name}"
+        pushed = self._taker.judge(source, body)
+        waiting = len(pushed)
+        try:
+            accepted = await self._taker.log(source, pushed)
+        except Refused as exc:
+            self._taker.refused_all(source, waiting)
+            return _refusal(429, Fault.OVERLOADED, str(exc), waiting)
+        except StoreError as exc:
+            self._taker.refused_all(source, waiting)
+            return _refusal(503, Fault.OVERLOADED, str(exc), waiting)
+        reasons = {str(fault): times for fault, times in pushed.refused.items()}
+        refused = sum(reasons.values())
+        status = 202 if accepted else 413 if Fault.TOO_LARGE in pushed.refused else 400
+        if not accepted and not refused:
+            status, pushed.example = 400, "the list is empty."
+        return PushAnswer(status=status, accepted=accepted, refused=refused, reasons=reasons, message=pushed.example)
+
+
+def _refusal(status: int, fault: Fault, message: str, refused: int = 0) -> PushAnswer:
+    return PushAnswer(status=status, accepted=0, refused=refused, reasons={str(fault): refused}, message=message)

@@ -1,0 +1,178 @@
+"""Judges pushed JSON: one object or a list of them becomes columns; what is wrong is refused by name and counted.
+
+    {"metric": "active_sessions_count", "value": 412, "at": 1763760000.0, "labels": {"node": "smf-1"}}
+
+`at` is seconds since 1970 or a text of RFC 3339 with its zone; without it, the time of arrival counts. A number that is
+none (NaN, an overflow), a time in the far future, a name that is no name, and anything that looks like the address of
+a person are refused one by one; the rest of the message is taken.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from cemd.model.measurement import SeriesKey
+from cemd.model.quality import Outcome
+
+FUTURE_SECONDS = 300.0
+"""A clock ahead by more than this is wrong; its samples would hold every window open."""
+PAST_SECONDS = 30 * 86_400.0
+"""Older than this is not late but wrong (or in another unit)."""
+MAX_BODY = 4 * 1024 * 1024
+MAX_SAMPLES = 20_000
+_MAX_LABELS = 16
+_METRIC = re.compile(r"[a-z][a-z0-9_]{0,127}")
+_WORD = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f\"\\]{0,199}")
+_LABEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_PERSONAL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+|\+\d{8,15}\b")
+
+
+class Fault(StrEnum):
+    """Why something pushed was refused."""
+
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    BAD_NAME = "bad_name"
+    BAD_VALUE = "bad_value"
+    FUTURE = "future"
+    TOO_OLD = "too_old"
+    PERSONAL = "personal"
+    MAX_SERIES = "max_series"
+    OVERLOADED = "overloaded"
+    UNKNOWN_SOURCE = "unknown_source"
+
+
+class _Item(msgspec.Struct, frozen=True):
+    metric: str
+    value: float | bool
+    at: float | datetime | None = None
+    labels: dict[str, str] = {}
+    target: str = ""
+    vantage: str = "home"
+    outcome: str = "ok"
+
+
+_whole = msgspec.json.Decoder(list[_Item] | _Item)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+_part = msgspec.json.Decoder(_Item)
+_OUTCOMES = {outcome.name.lower(): int(outcome) for outcome in Outcome}
+
+
+@dataclass(slots=True)
+class Pushed:
+    """Columns of what was taken, with the reasons of what was not."""
+
+    keys: list[SeriesKey] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
+    outcome: list[int] = field(default_factory=list)
+    refused: Counter[Fault] = field(default_factory=Counter)
+    example: str = ""
+    """First thing that was wrong, as a sentence without any of the pushed bytes."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def extend(self, other: Pushed) -> None:
+        """Adds what another message brought; its refusals were counted with it."""
+        self.keys += other.keys
+        self.at += other.at
+        self.value += other.value
+        self.outcome += other.outcome
+
+    def refuse(self, fault: Fault, sentence: str, times: int = 1) -> None:
+        self.refused[fault] += times
+        self.example = self.example or sentence
+
+
+def parse_push(body: bytes, *, source: str, now: float) -> Pushed:
+    """Columns out of hostile bytes; never raises.
+
+    Args:
+        body: A JSON object, or a list of at most `MAX_SAMPLES` of them.
+        source: Where it came from (`mqtt:NAME`, `http:NAME`); stands for the probe in the series.
+        now: Time of arrival, s.
+    """
+    pushed = Pushed()
+    if len(body) > MAX_BODY:
+        pushed.refuse(Fault.TOO_LARGE, f"a body of {len(body)} bytes exceeds {MAX_BODY}.")
+        return pushed
+    for place, item in enumerate(_items(body, pushed)):
+        if place >= MAX_SAMPLES:
+            pushed.refuse(Fault.TOO_LARGE, f"more than {MAX_SAMPLES} measurements in one message.")
+            break
+        _take(item, place, source, now, pushed)
+    return pushed
+
+
+def _items(body: bytes, pushed: Pushed) -> list[_Item]:
+    try:
+        found = _whole.decode(body)
+        return found if isinstance(found, list) else [found]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass  # one bad part must not cost the others: look at each alone
+    items = []
+    try:
+        for place, raw in enumerate(_parts.decode(body)):
+            try:
+                items.append(_part.decode(raw))
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                pushed.refuse(Fault.MALFORMED, f"measurement {place} lacks metric or value, or has wrong types.")
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pushed.refuse(Fault.MALFORMED, "the body is neither a JSON object of a measurement nor a list of them.")
+    return items
+
+
+def _take(item: _Item, place: int, source: str, now: float, pushed: Pushed) -> None:
+    fault = _fault_of(item)
+    if fault is not None:
+        pushed.refuse(fault, f"measurement {place}: {_SENTENCES[fault]}")
+        return
+    at = _instant(item.at, now)
+    if at is None or not math.isfinite(at):
+        pushed.refuse(Fault.MALFORMED, f"measurement {place}: `at` is seconds since 1970, or RFC 3339 with a zone.")
+    elif at > now + FUTURE_SECONDS:
+        pushed.refuse(Fault.FUTURE, f"measurement {place}: `at` lies in the future; are these milliseconds?")
+    elif at < now - PAST_SECONDS:
+        pushed.refuse(Fault.TOO_OLD, f"measurement {place}: `at` lies more than 30 days back.")
+    else:
+        labels = tuple(sorted(item.labels.items()))
+        key = SeriesKey(probe=source, metric=item.metric, vantage=item.vantage, target=item.target, labels=labels)
+        pushed.keys.append(key)
+        pushed.at.append(at)
+        pushed.value.append(float(item.value))
+        pushed.outcome.append(_OUTCOMES[item.outcome])
+
+
+_SENTENCES = {
+    Fault.BAD_NAME: "metric and label names are small letters, digits and _; values are short printable texts.",
+    Fault.BAD_VALUE: "`value` is a finite number; `outcome` is ok, failed, timed_out or blind.",
+    Fault.PERSONAL: "a label or target looks like the address of a person; use an internal number.",
+}
+
+
+def _fault_of(item: _Item) -> Fault | None:
+    if not math.isfinite(item.value) or item.outcome not in _OUTCOMES:
+        return Fault.BAD_VALUE
+    if not _METRIC.fullmatch(item.metric) or len(item.labels) > _MAX_LABELS:
+        return Fault.BAD_NAME
+    words = [*item.labels.values(), item.vantage, *([item.target] if item.target else [])]
+    if not all(_LABEL.fullmatch(name) for name in item.labels) or not all(_WORD.fullmatch(word) for word in words):
+        return Fault.BAD_NAME
+    return Fault.PERSONAL if any(_PERSONAL.search(word) for word in words) else None
+
+
+def _instant(at: float | datetime | None, now: float) -> float | None:
+    if isinstance(at, datetime):
+        try:
+            return at.timestamp() if at.tzinfo is not None else None
+        except (OverflowError, ValueError):
+            return None
+    return now if at is None else at

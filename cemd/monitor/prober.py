@@ -1,0 +1,372 @@
+"""The prober: a process of its own that runs probes by schedule and owes the daemon every measurement.
+
+It is the same code at home (a Unix socket, started by the daemon or by systemd) and, later, elsewhere. It gets its
+probe set from the daemon and keeps measuring while the daemon is away; what was not acknowledged is sent again. Raw
+sockets, plugins and libcurl live here, far from customers' keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections import Counter, deque
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from pydantic import ValidationError
+
+from cemd.config.probes import Probe
+from cemd.errors import ProbeUnavailable
+from cemd.kit.clock import Clock, SystemClock
+from cemd.kit.logs import SaidOnce
+from cemd.kit.retry import Backoff
+from cemd.kit.sdnotify import Notifier
+from cemd.model.measurement import SUCCESS, SeriesKey
+from cemd.model.quality import Outcome
+from cemd.monitor import wire
+from cemd.monitor.backlog import Backlog, Numbers
+from cemd.monitor.probes import make
+from cemd.monitor.probes.base import Attempt, Kind, ProbeParams, Reason, Result, measure
+from cemd.monitor.probes.tools import Tools, make_tools
+from cemd.monitor.schedule import Plan, Schedule, Skip
+
+FLUSH_SECONDS = 0.5
+"""One batch at most per this time: small enough to be prompt, large enough that the log is not one row a sample."""
+MOST_ATTEMPTS = 500
+"""Pieces of evidence that wait for the daemon; beyond it the oldest go."""
+GRACE_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
+"""A daemon that takes no bytes for this long is treated as gone."""
+
+
+class Unrunnable:
+    """Stands for a probe that cannot run here: every run is blind, so that it is `unknown` and not silent."""
+
+    word: ClassVar[str] = "unrunnable"
+
+    Params: ClassVar[type[ProbeParams]] = ProbeParams
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    @property
+    def target(self) -> str:
+        return ""
+
+    @property
+    def group(self) -> str:
+        return ""
+
+    async def run(self, attempt: Attempt) -> Result:
+        del attempt
+        raise ProbeUnavailable(self._why)
+
+
+@dataclass(slots=True)
+class _Post:
+    """One probe at work."""
+
+    probe: Probe
+    kind: Kind
+    locals: dict[tuple[str, tuple[tuple[str, str], ...]], int]
+    failing: bool = False
+
+
+class Prober:
+    """Made inside a running loop; `run` returns when `stopping` is set and what could be delivered was."""
+
+    def __init__(
+        self,
+        *,
+        socket: Path,
+        state: Path,
+        log: Any,
+        vantage: str = "home",
+        clock: Clock | None = None,
+        tools: Tools | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._socket = socket
+        self._vantage = vantage
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._tools = tools or make_tools(state=state, clock=self._clock)
+        self._notifier = notifier or Notifier(None)
+        self._said = SaidOnce(log)
+        self._backlog = Backlog(Numbers(state / "batch-number", self._clock.now()))
+        self._schedule = Schedule(wall_offset=self._clock.now() - self._clock.monotonic())
+        self._posts: dict[str, _Post] = {}
+        self._attempts: deque[wire.AttemptNote] = deque(maxlen=MOST_ATTEMPTS)
+        self._replies: deque[wire.Taken] = deque()
+        self._runs: Counter[str] = Counter()
+        self._due = asyncio.Event()
+        self._outgoing = asyncio.Event()
+        self._acknowledged = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Works until `stopping`; then ends what runs, hands over what it can within the grace, and closes."""
+        self._notifier.ready("waiting for the daemon")
+        try:
+            async with asyncio.TaskGroup() as links:
+                link = links.create_task(self._keep_link(), name="link")
+                flush = links.create_task(self._keep_flushing(), name="flush")
+                await self._keep_schedule(stopping)
+                flush.cancel()
+                self._flush()
+                await self._drained()
+                link.cancel()
+        finally:
+            self._notifier.stopping()
+            await self._tools.aclose()
+
+    # The schedule.
+
+    async def _keep_schedule(self, stopping: asyncio.Event) -> None:
+        stop = asyncio.create_task(stopping.wait(), name="stop")
+        try:
+            async with asyncio.TaskGroup() as runs:
+                runs.create_task(self._recover_cleanups(), name="cleanups")
+                while not stopping.is_set():
+                    self._start_due(runs)
+                    await self._until_due(stop)
+                for task in list(runs._tasks):  # noqa: SLF001 -- a TaskGroup has no door to end its tasks early
+                    task.cancel()
+        finally:
+            stop.cancel()
+
+    async def _until_due(self, stop: asyncio.Task[bool]) -> None:
+        next_at = self._schedule.next_at()
+        delay = 1.0 if next_at is None else min(1.0, max(0.0, next_at - self._clock.monotonic()))
+        due = asyncio.create_task(self._due.wait(), name="due")
+        try:
+            await asyncio.wait({due, stop}, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            due.cancel()
+            self._due.clear()
+
+    def _start_due(self, runs: asyncio.TaskGroup) -> None:
+        turn = self._schedule.turn(self._clock.monotonic())
+        for due in turn.start:
+            runs.create_task(self._run_one(due.uid, self._posts[due.uid]), name=f"probe:{due.uid}")
+        for uid, why in turn.skipped:
+            if why is not Skip.STILL_RUNNING:
+                self._record_blind(self._posts[uid])
+
+    async def _run_one(self, uid: str, post: _Post) -> None:
+        loop = asyncio.get_running_loop()
+        at = self._clock.now()
+        attempt = Attempt(
+            probe=uid,
+            deadline=loop.time() + post.probe.timeout_seconds,
+            run=f"cemd-{secrets.token_hex(8)}",
+            log=self._log,
+        )
+        failed = True
+        try:
+            result = await measure(post.kind, attempt)
+            failed = result.outcome in {Outcome.FAILED, Outcome.TIMED_OUT}
+            self._record(post, at, result)
+        finally:
+            self._schedule.finished(uid, self._clock.monotonic(), failed=failed)
+            self._due.set()
+
+    # What was measured.
+
+    def _record(self, post: _Post, at: float, result: Result) -> None:
+        self._runs[result.outcome.name.lower()] += 1
+        for reading in result.readings:
+            local = self._local(post, reading.metric, reading.labels)
+            self._backlog.add(local, at, reading.value, result.outcome)
+        if result.outcome is Outcome.BLIND:
+            self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
+        if result.outcome is not Outcome.OK or post.failing:
+            self._attempts.append(
+                wire.AttemptNote(
+                    probe=post.probe.identity(),
+                    at=at,
+                    seconds=result.seconds,
+                    outcome=result.outcome.name.lower(),
+                    reason=result.reason,
+                    detail=result.detail,
+                    values={reading.metric: reading.value for reading in result.readings[:20]},
+                )
+            )
+        post.failing = result.outcome is not Outcome.OK
+
+    def _record_blind(self, post: _Post) -> None:
+        result = Result(outcome=Outcome.BLIND, reason=Reason.PROBER_BUSY, detail="the run was skipped.")
+        self._record(post, self._clock.now(), result)
+
+    def _local(self, post: _Post, metric: str, labels: tuple[tuple[str, str], ...]) -> int:
+        local = post.locals.get((metric, labels))
+        if local is None:
+            everywhere = tuple(sorted({**post.probe.labels, **dict(labels)}.items()))
+            key = SeriesKey(
+                probe=post.probe.identity(),
+                metric=metric,
+                vantage=self._vantage,
+                target=post.kind.target,
+                labels=everywhere,
+            )
+            local = self._backlog.local(key, important=post.probe.moment_of_truth)
+            post.locals[metric, labels] = local
+        return local
+
+    async def _keep_flushing(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._flush()
+            self._notifier.watchdog()
+
+    def _flush(self) -> None:
+        self._backlog.cut()
+        self._outgoing.set()
+
+    # The link to the daemon.
+
+    async def _keep_link(self) -> None:
+        waits = Backoff(first_seconds=0.2, longest_seconds=10.0)
+        while True:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    reader, writer = await asyncio.open_unix_connection(str(self._socket))
+            except (OSError, TimeoutError) as exc:
+                self._said.gone("daemon", "prober.daemon_gone", socket=str(self._socket), error=str(exc))
+                await asyncio.sleep(waits.next_delay())
+                continue
+            self._said.back("daemon", "prober.daemon_back")
+            began = self._clock.monotonic()
+            try:
+                await self._talk(reader, writer)
+            except (wire.WireError, OSError, TimeoutError) as exc:
+                self._said.gone("daemon", "prober.link_broken", error=str(exc))
+            finally:
+                writer.close()
+            if self._clock.monotonic() - began > 10.0:
+                waits.reset()
+            self._said.gone("daemon", "prober.daemon_gone", socket=str(self._socket))
+            await asyncio.sleep(waits.next_delay())
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._backlog.reconnected()
+        self._outgoing.set()
+        source = f"prober:{self._vantage}"
+        hello = wire.Hello(version=wire.VERSION, source=source, number=self._backlog.last_number, pid=os.getpid())
+        writer.write(wire.encode(hello))
+        sending = asyncio.create_task(self._keep_sending(writer), name="sending")
+        try:
+            while not sending.done() and (frame := await wire.read_frame(reader, wire.from_daemon)) is not None:
+                self._hear(frame)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _keep_sending(self, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                await self._outgoing.wait()
+                self._outgoing.clear()
+                while self._replies:
+                    writer.write(wire.encode(self._replies.popleft()))
+                for frame in self._backlog.to_send():
+                    writer.write(wire.encode(frame))
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        await writer.drain()
+                if self._attempts:
+                    notes = tuple(self._attempts)
+                    self._attempts.clear()
+                    writer.write(wire.encode(wire.Attempts(attempts=notes)))
+                writer.write(wire.encode(wire.Progress(counters=self._counters())))
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await writer.drain()
+        except (OSError, TimeoutError, wire.WireError):
+            writer.close()  # the reading side sees the end
+
+    def _hear(self, frame: wire.FromDaemon) -> None:
+        match frame:
+            case wire.Ack(number=number):
+                self._backlog.acknowledged(number)
+                self._acknowledged.set()
+                self._outgoing.set()
+            case wire.Probes():
+                self._take(frame)
+            case wire.RecheckNow(probe=uid):
+                self._schedule.recheck(uid, self._clock.monotonic())
+                self._due.set()
+
+    def _take(self, frame: wire.Probes) -> None:
+        """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
+        probes, refused = _read_probes(frame)
+        before, self._posts = self._posts, {}
+        for probe in probes:
+            post = before.get(probe.identity())
+            if post is None or post.probe != probe:
+                kind, why = self._kind(probe)
+                refused += [why] if why else []
+                post = _Post(probe, kind, {}, failing=post.failing if post else False)
+            self._posts[probe.identity()] = post
+        self._schedule.load(
+            [_plan(post) for post in self._posts.values()], self._clock.monotonic(), kind_at_once=frame.at_once
+        )
+        self._replies.append(wire.Taken(epoch=frame.epoch, probes=len(probes), refused=tuple(refused)))
+        self._log.info("prober.probes_taken", epoch=frame.epoch, probes=len(probes), refused=refused)
+        self._notifier.status(f"{len(probes)} probes, epoch {frame.epoch}")
+        self._due.set()
+        self._outgoing.set()
+
+    def _kind(self, probe: Probe) -> tuple[Kind, str]:
+        try:
+            return make(probe, self._tools), ""
+        except ProbeUnavailable as exc:
+            return Unrunnable(str(exc)), str(exc)
+
+    def _counters(self) -> dict[str, float]:
+        counters = {f"runs_{outcome}": float(count) for outcome, count in self._runs.items()}
+        counters |= {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
+        counters["running"] = float(self._schedule.running())
+        counters["shed_samples"] = float(self._backlog.shed_total)
+        counters["unacknowledged_batches"] = float(self._backlog.unacknowledged())
+        return counters
+
+    async def _recover_cleanups(self) -> None:
+        """Undoes what test transactions left behind when an earlier prober was killed."""
+
+    async def _drained(self) -> None:
+        """Waits until everything is acknowledged, or the grace is over."""
+        try:
+            async with asyncio.timeout(GRACE_SECONDS if self._posts else 0.1):
+                while self._backlog.unacknowledged():
+                    self._acknowledged.clear()
+                    await self._acknowledged.wait()
+        except TimeoutError:
+            self._log.warning("prober.not_delivered", batches=self._backlog.unacknowledged())
+
+
+def _read_probes(frame: wire.Probes) -> tuple[list[Probe], list[str]]:
+    """The probes of a set, and a sentence for each that this version cannot read."""
+    try:
+        parts = msgspec.json.decode(frame.probes, type=list[msgspec.Raw])
+    except msgspec.DecodeError as exc:
+        raise wire.WireError(f"the probe set of epoch {frame.epoch} is no list of probes; update this prober.") from exc
+    probes, refused = [], []
+    for place, part in enumerate(parts):
+        try:
+            probes.append(Probe.model_validate_json(bytes(part)))
+        except ValidationError as exc:
+            words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
+            refused.append(f"probe {place + 1} of the set cannot be read here ({words}).")
+    return probes, refused
+
+
+def _plan(post: _Post) -> Plan:
+    return Plan(
+        uid=post.probe.identity(),
+        every_seconds=post.probe.every_seconds,
+        kind=post.probe.kind,
+        group=post.kind.group,
+    )

@@ -1,0 +1,237 @@
+"""What a kind of probe is: parameters, one measuring coroutine, and a result with an outcome and a reason.
+
+A kind is made from its parameters and the tools of the prober, and measures until a deadline. A target that does not
+answer is a result; `ProbeUnavailable` says that this host could not look, which is blind and never down. `success` and
+`duration_seconds` are added by `measure`, so no kind can forget them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from cemd.errors import ProbeUnavailable
+from cemd.kit.logs import HIDDEN, redact_text
+from cemd.model.measurement import SUCCESS
+from cemd.model.quality import Outcome
+
+DURATION = "duration_seconds"
+DETAIL_CHARACTERS = 500
+MAX_READINGS = 200
+"""Most readings of one attempt: a plugin that invents labels must not fill the catalogue of series."""
+
+
+class Reason(StrEnum):
+    """Why an attempt ended as it did; a closed list, the same word in log, metric, evidence and test."""
+
+    ANSWERED = "answered"
+    ANSWERED_WITH_WARNING = "answered_with_warning"
+    # failed
+    NAME_NOT_FOUND = "name_not_found"
+    REFUSED = "connection_refused"
+    UNREACHABLE = "unreachable"
+    CLOSED_EARLY = "closed_early"
+    TLS_FAILED = "tls_failed"
+    CERTIFICATE_INVALID = "certificate_invalid"
+    PROTOCOL_BROKEN = "protocol_broken"
+    STATUS_UNEXPECTED = "status_unexpected"
+    ANSWER_UNEXPECTED = "answer_unexpected"
+    ANSWER_TOO_LARGE = "answer_too_large"
+    STEP_FAILED = "step_failed"
+    STATE_NOT_REACHED = "state_not_reached"
+    PLUGIN_CRITICAL = "plugin_critical"
+    PLUGIN_WARNING = "plugin_warning"
+    # timed out
+    NO_ANSWER = "no_answer_in_time"
+    # blind
+    NAME_NO_ANSWER = "resolver_no_answer"
+    NOT_PERMITTED = "not_permitted"
+    NO_ROUTE = "no_route"
+    NO_TRUST = "no_trust_anchors"
+    NO_RESOURCES = "no_resources"
+    FILE_UNREADABLE = "file_unreadable"
+    PLUGIN_UNKNOWN = "plugin_unknown"
+    PLUGIN_MISSING = "plugin_missing"
+    BUDGET_SPENT = "budget_spent"
+    CLEANUP_OUTSTANDING = "cleanup_outstanding"
+    PROBER_BUSY = "prober_busy"
+    SHED = "shed"
+    INTERNAL = "internal_fault"
+
+
+class ProbeParams(BaseModel):
+    """Parameters of a kind: strict, frozen, no unknown key; each field's docstring becomes its help."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Host = Annotated[str, StringConstraints(pattern=r"^[^\s/@?#\[\]]{1,253}$")]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class IpVersion(StrEnum):
+    """Which of a name's addresses are tried. IPv4 and IPv6 fail apart, so give each its own probe."""
+
+    ANY = "any"
+    V4 = "4"
+    V6 = "6"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One value of an attempt. `metric` carries its unit; `labels` are sorted by name."""
+
+    metric: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What an attempt found. `detail` is one redacted sentence of evidence, at most `DETAIL_CHARACTERS` long."""
+
+    outcome: Outcome
+    reason: Reason
+    readings: tuple[Reading, ...] = ()
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class Blind(ProbeUnavailable):
+    """We could not look, with the reason of the closed list."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class Missed(Exception):  # noqa: N818 -- a finding about the target, not an error of ours
+    """The target did not do what it should: ends an attempt from deep inside a kind as a result."""
+
+    def __init__(
+        self, reason: Reason, detail: str, *, outcome: Outcome = Outcome.FAILED, readings: tuple[Reading, ...] = ()
+    ) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.outcome = outcome
+        self.readings = readings
+        super().__init__(detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What a kind is told about one run. Times are those of the event loop."""
+
+    probe: str
+    deadline: float
+    run: str
+    """Unique id of this run, fit for references in foreign systems."""
+    log: Any
+    state: Path | None = None
+    """Folder where a kind may keep what must survive a crash."""
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, never below zero."""
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+
+class Kind(Protocol):
+    """One way to measure. Made once a probe; `run` is called again and again, never twice at once."""
+
+    word: ClassVar[str]
+    Params: ClassVar[type[ProbeParams]]
+
+    @property
+    def target(self) -> str:
+        """What is measured, as series are labelled with; no secret, no query, no user."""
+
+    @property
+    def group(self) -> str:
+        """Targets of one group share a bulkhead: usually the host."""
+
+    async def run(self, attempt: Attempt) -> Result:
+        """Measures once, within the deadline; cancellation leaves nothing open.
+
+        Raises:
+            ProbeUnavailable: this host cannot look.
+            Missed: the target failed (an ordinary result, told this way from deep inside).
+        """
+
+
+@dataclass(slots=True)
+class Secrets:
+    """Texts that must never leave the prober: taken out of every detail, also where no pattern would know them."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def hide(self, text: str) -> str:
+        for secret in self.texts:
+            if len(secret) >= 4:
+                text = text.replace(secret, HIDDEN)
+        return text
+
+
+def read_secret(path: str) -> str:
+    """The content of a secret's file without the line end.
+
+    Raises:
+        Blind: the file cannot be read, so the probe cannot look.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Blind(Reason.FILE_UNREADABLE, f"secret file {path} cannot be read ({type(exc).__name__}).") from exc
+
+
+async def measure(kind: Kind, attempt: Attempt) -> Result:
+    """Runs a kind once and makes a result of whatever happens, with `success` and `duration_seconds`.
+
+    Cancellation passes through. A fault in the kind's own code is blind, not down: it is ours.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        async with asyncio.timeout_at(attempt.deadline):
+            result = await kind.run(attempt)
+    except TimeoutError:
+        result = Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail="no answer before the deadline.")
+    except Missed as missed:
+        result = Result(outcome=missed.outcome, reason=missed.reason, detail=missed.detail, readings=missed.readings)
+    except ProbeUnavailable as exc:
+        reason = exc.reason if isinstance(exc, Blind) else Reason.NOT_PERMITTED
+        result = Result(outcome=Outcome.BLIND, reason=reason, detail=str(exc))
+    except Exception as exc:  # noqa: BLE001 -- the guard of every kind: our own fault must not read as the target's
+        attempt.log.error("probe.fault", probe=attempt.probe, kind=kind.word, error=f"{type(exc).__name__}: {exc}")
+        result = Result(outcome=Outcome.BLIND, reason=Reason.INTERNAL, detail=f"{type(exc).__name__} in the kind.")
+    return _completed(result, result.seconds or loop.time() - began)
+
+
+def _completed(result: Result, seconds: float) -> Result:
+    readings: tuple[Reading, ...] = ()
+    if result.outcome is not Outcome.BLIND:
+        succeeded = 1.0 if result.outcome is Outcome.OK else 0.0
+        readings = (
+            Reading(metric=SUCCESS, value=succeeded),
+            Reading(metric=DURATION, value=seconds),
+            *result.readings[: MAX_READINGS - 2],
+        )
+    return Result(
+        outcome=result.outcome,
+        reason=result.reason,
+        readings=readings,
+        detail=redact_text(result.detail)[:DETAIL_CHARACTERS],
+        seconds=seconds,
+    )

@@ -1,0 +1,109 @@
+"""Names become addresses by c-ares on the prober's own loop: never in libcurl's threads, never in asyncio's.
+
+A dead resolver then costs the probe that asked, and nobody else. A name that is an address already is not looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+
+import aiodns
+
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import Blind, IpVersion, Missed, Reason
+
+_FAMILIES = {IpVersion.ANY: socket.AF_UNSPEC, IpVersion.V4: socket.AF_INET, IpVersion.V6: socket.AF_INET6}
+_NO_RESOLVER = frozenset({11, 12, 24})  # ARES_ECONNREFUSED, ARES_ETIMEOUT, ARES_ECANCELLED
+LOCAL_TROUBLE = {
+    errno.ENETUNREACH: Reason.NO_ROUTE,
+    errno.EADDRNOTAVAIL: Reason.NO_ROUTE,
+    errno.ENETDOWN: Reason.NO_ROUTE,
+    errno.EMFILE: Reason.NO_RESOURCES,
+    errno.ENFILE: Reason.NO_RESOURCES,
+    errno.ENOBUFS: Reason.NO_RESOURCES,
+    errno.ENOMEM: Reason.NO_RESOURCES,
+    errno.EPERM: Reason.NOT_PERMITTED,
+    errno.EACCES: Reason.NOT_PERMITTED,
+}
+"""Errors of the socket calls that say something about this host and nothing about the target."""
+_REMOTE_TROUBLE = {
+    errno.ECONNREFUSED: Reason.REFUSED,
+    errno.ECONNRESET: Reason.CLOSED_EARLY,
+    errno.EPIPE: Reason.CLOSED_EARLY,
+    errno.EHOSTUNREACH: Reason.UNREACHABLE,
+    errno.EHOSTDOWN: Reason.UNREACHABLE,
+}
+
+
+def trouble(number: int, what: str) -> Blind | Missed:
+    """What an error number of a socket call means: our own trouble is blind, the target's is a result."""
+    words = f"{what}: {errno.errorcode.get(number, number)}."
+    if (ours := LOCAL_TROUBLE.get(number)) is not None:
+        return Blind(ours, words)
+    if number == errno.ETIMEDOUT:
+        return Missed(Reason.NO_ANSWER, words, outcome=Outcome.TIMED_OUT)
+    return Missed(_REMOTE_TROUBLE.get(number, Reason.UNREACHABLE), words)
+
+
+def is_address(host: str) -> bool:
+    """True for a numeric IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class Names:
+    """The prober's resolver. Made inside a running loop; `nameservers` only for tests."""
+
+    def __init__(self, nameservers: list[str] | None = None) -> None:
+        self._nameservers = nameservers
+        self._resolver: aiodns.DNSResolver | None = None
+
+    async def address(self, host: str, within_seconds: float, version: IpVersion = IpVersion.ANY) -> str:
+        """One numeric address of the host, IPv4 first where any will do.
+
+        Raises:
+            Missed: there is no such name.
+            Blind: our resolver does not answer within nine tenths of the time: whether the target lives is unknown.
+        """
+        if is_address(host):
+            return host
+        if self._resolver is None:
+            self._resolver = aiodns.DNSResolver(nameservers=self._nameservers)
+        try:
+            async with asyncio.timeout(within_seconds * 0.9):
+                found = await self._resolver.getaddrinfo(
+                    _ascii(host), family=_FAMILIES[version], type=socket.SOCK_STREAM
+                )
+        except TimeoutError as exc:
+            raise Blind(Reason.NAME_NO_ANSWER, f"our resolver does not answer for {host} in time.") from exc
+        except aiodns.error.DNSError as exc:
+            if exc.args and exc.args[0] in _NO_RESOLVER:
+                raise Blind(Reason.NAME_NO_ANSWER, f"our resolver does not answer for {host}.") from exc
+            raise Missed(Reason.NAME_NOT_FOUND, f"{host}: {exc.args[-1] if exc.args else 'unknown'}.") from exc
+        nodes = sorted(found.nodes, key=lambda node: node.family != socket.AF_INET) if version == "any" else found.nodes
+        if not nodes:
+            raise Missed(Reason.NAME_NOT_FOUND, f"{host} has no address of the wanted kind.")
+        raw = nodes[0].addr[0]
+        return raw.decode() if isinstance(raw, bytes) else raw
+
+    async def aclose(self) -> None:
+        if self._resolver is not None:
+            await self._resolver.close()
+            self._resolver = None
+
+
+def _ascii(host: str) -> str:
+    if host.isascii():
+        return host
+    import idna  # only names beyond ASCII need it
+
+    try:
+        return idna.encode(host).decode()
+    except idna.IDNAError as exc:
+        raise Missed(Reason.NAME_NOT_FOUND, f"{host!r} is no name that DNS can hold.") from exc

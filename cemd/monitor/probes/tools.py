@@ -1,0 +1,41 @@
+"""What the prober lends its kinds: names, the HTTP engine, the janitor's folder, a log. Nothing of the daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cemd.kit.clock import Clock, SystemClock
+from cemd.monitor.probes.curl import CurlEngine
+from cemd.monitor.probes.names import Names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Shared by all kinds of one prober; closed by it."""
+
+    names: Names
+    curl: CurlEngine
+    clock: Clock
+    log: Any
+    state: Path | None = None
+
+    async def aclose(self) -> None:
+        await self.curl.aclose()
+        await self.names.aclose()
+
+
+def make_tools(*, state: Path | None = None, clock: Clock | None = None, nameservers: list[str] | None = None) -> Tools:
+    """Tools on the running loop; `nameservers` only where tests bring their own."""
+    times = clock or SystemClock()
+    names = Names(nameservers)
+    return Tools(
+        names=names,
+        curl=CurlEngine(names, times.now),
+        clock=times,
+        log=structlog.get_logger("cemd.monitor"),
+        state=state,
+    )

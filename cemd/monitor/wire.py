@@ -1,0 +1,173 @@
+"""Words between prober and daemon: MessagePack frames, each with a length of four bytes before it, over one stream.
+
+The prober names a series once (`Declare`) and sends columns of numbers from then on (`Measured`); the daemon
+acknowledges a batch when it is in the log. Numbers of series belong to one connection, numbers of batches to the
+source for ever. A frame beyond the limit, or bytes that are no frame, end the connection: a peer that speaks wrongly
+once cannot be trusted with where the next frame begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cemd.errors import CemdError
+from cemd.model.measurement import SeriesKey
+
+MAX_FRAME = 4 * 1024 * 1024
+MAX_DECLARED = 5_000
+"""Series in one `Declare`."""
+MAX_SAMPLES = 50_000
+"""Samples in one `Measured`."""
+VERSION = 1
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """First word of the prober. `source` is `prober:VANTAGE`; `number` is below that of any batch to come."""
+
+    version: int
+    source: str
+    number: int
+    pid: int
+
+
+class Declare(msgspec.Struct, frozen=True, kw_only=True, tag="declare"):
+    """Series `first`, `first + 1`, ... of this connection."""
+
+    first: int
+    keys: tuple[SeriesKey, ...]
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
+    """Columns of equal length: series <i4 (as declared), at <f8, value <f8, outcome u1; `number` grows by one."""
+
+    number: int
+    series: bytes
+    at: bytes
+    value: bytes
+    outcome: bytes
+
+
+class AttemptNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Evidence of one attempt, already redacted."""
+
+    probe: str
+    at: float
+    seconds: float
+    outcome: str
+    reason: str
+    detail: str
+    values: dict[str, float]
+
+
+class Attempts(msgspec.Struct, frozen=True, kw_only=True, tag="attempts"):
+    """Evidence; not acknowledged and not kept when the daemon is away."""
+
+    attempts: tuple[AttemptNote, ...]
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """The schedule moved. Counters are totals since the prober began."""
+
+    counters: dict[str, float]
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
+    """The probe set of an epoch is at work; what this prober cannot run stands in `refused` as sentences."""
+
+    epoch: str
+    probes: int
+    refused: tuple[str, ...]
+
+
+class Probes(msgspec.Struct, frozen=True, kw_only=True, tag="probes"):
+    """The whole probe set of an epoch: a JSON list of `cemd.config.probes.Probe`."""
+
+    epoch: str
+    probes: bytes
+    at_once: int
+
+
+class RecheckNow(msgspec.Struct, frozen=True, kw_only=True, tag="recheck"):
+    """Run this probe (uid) at once."""
+
+    probe: str
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
+    """All batches up to `number` are in the log."""
+
+    number: int
+
+
+FromProber: TypeAlias = Hello | Declare | Measured | Attempts | Progress | Taken
+FromDaemon: TypeAlias = Probes | RecheckNow | Ack
+
+_encoder = msgspec.msgpack.Encoder()
+from_prober: msgspec.msgpack.Decoder[FromProber] = msgspec.msgpack.Decoder(FromProber)
+from_daemon: msgspec.msgpack.Decoder[FromDaemon] = msgspec.msgpack.Decoder(FromDaemon)
+
+
+class WireError(CemdError):
+    """The peer sent what is no frame of ours; the connection ends."""
+
+
+def encode(frame: FromProber | FromDaemon) -> bytes:
+    """One frame with its length before it.
+
+    Raises:
+        WireError: the frame is larger than the peer takes.
+    """
+    body = _encoder.encode(frame)
+    if len(body) > MAX_FRAME:
+        raise WireError(f"a {type(frame).__name__} of {len(body)} bytes exceeds {MAX_FRAME}; split it.")
+    return len(body).to_bytes(4, "big") + body
+
+
+async def read_frame(reader: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+    """The next frame, None at the end of the stream.
+
+    Raises:
+        WireError: the bytes are no frame, or too many.
+    """
+    try:
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        if size > MAX_FRAME:
+            raise WireError(f"a frame of {size} bytes exceeds {MAX_FRAME}; the connection is closed.")
+        return decode(await reader.readexactly(size), decoder)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+def decode(body: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+    """The frame in `body`.
+
+    Raises:
+        WireError: it is none.
+    """
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        raise WireError(f"bytes that are no frame ({type(exc).__name__}); the connection is closed.") from exc
+
+
+def columns(frame: Measured) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
+    """(series, at, value, outcome) of equal length.
+
+    Raises:
+        WireError: lengths differ, or there are more than `MAX_SAMPLES`.
+    """
+    try:
+        series = np.frombuffer(frame.series, dtype="<i4")
+        at = np.frombuffer(frame.at, dtype="<f8")
+        value = np.frombuffer(frame.value, dtype="<f8")
+    except ValueError as exc:
+        raise WireError("a column is cut short; the connection is closed.") from exc
+    outcome = np.frombuffer(frame.outcome, dtype="u1")
+    if not len(series) == len(at) == len(value) == len(outcome) <= MAX_SAMPLES:
+        raise WireError("columns of a batch differ in length or are too long; the connection is closed.")
+    return series, at, value, outcome
