@@ -1,12 +1,34 @@
-"""Analyze's part of `step`."""
+"""Analyze's part of `step`: batches update columns; at ticks conditions become findings.
+
+Nothing here depends on how batches were cut: watermarks are running maxima per sample, windows and bank take samples in
+order. Surprising: a sample's time counts at most as far as core time (a source whose clock is ahead cannot spoil the
+watermark), and samples too far behind their vantage's watermark are ignored here: history keeps them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
+import numpy as np
+
+from cemd.analyze import blocks
+from cemd.analyze.bank import Bank
+from cemd.analyze.columns import Array
+from cemd.analyze.findings import Moment, OpenFindings
+from cemd.analyze.indicators import Indicators
+from cemd.analyze.judge import indicator_findings, retired_findings, series_findings, silence_findings
+from cemd.analyze.series import SeriesTable
+from cemd.analyze.views import analyze_view
+from cemd.analyze.views import series_columns as columns_of
+from cemd.config.configuration import Configuration
 from cemd.config.topology import Topology
-from cemd.model.entry import Entry
+from cemd.model.entry import Batch, ClockStepped, Entry, SeriesAdded, Started, Tick
 from cemd.model.finding import Finding
+from cemd.model.identity import Instant, SeriesId
+from cemd.model.measurement import SUCCESS, Series
+from cemd.model.quality import Outcome
+from cemd.model.view import AnalyzeView, SeriesColumns
 
 
 class AnalyzeState:
@@ -14,8 +36,195 @@ class AnalyzeState:
 
     def __init__(self) -> None:
         self.epoch = ""
+        self.at: Instant = 0.0
+        self.awake_at: Instant = 0.0  # silence is counted from here: while the daemon was away nobody was silent
+        self.last_numbers: dict[str, int] = {}
+        self.watermarks = np.full(0, -np.inf)  # by vantage
+        self.table = SeriesTable()
+        self.bank = Bank()
+        self.indicators = Indicators(Topology(Configuration()))
+        self.findings = OpenFindings()
+        self.ignored_batches = 0
+        self.late_samples = 0
 
 
-def handle(state: AnalyzeState, entry: Entry, topology: Topology) -> Sequence[Finding]:  # noqa: ARG001 -- the door
+def handle(state: AnalyzeState, entry: Entry, topology: Topology) -> Sequence[Finding]:
     """Applies an entry; findings arise at ticks, and all open ones are stated anew at `Started`."""
+    state.at = entry.at
+    if state.indicators.topology is not topology:  # a configuration epoch, or the first entry of all
+        _configure(state, topology)
+    match entry.payload:
+        case Batch() as batch:
+            _observe(state, batch, entry.at, topology)
+        case SeriesAdded(series=series):
+            _add_series(state, series)
+        case Tick():
+            return _tick(state, Moment(entry.at, entry.seq, state.epoch), topology)
+        case ClockStepped(seconds=seconds):
+            _step_clock(state, seconds, entry.at)
+        case Started():
+            state.awake_at = entry.at
+            return state.findings.state_anew(Moment(entry.at, entry.seq, state.epoch))
+        case _:
+            pass
     return ()
+
+
+def last_number(state: AnalyzeState, source: str) -> int:
+    """Highest batch number that was taken from a source; 0 before the first."""
+    return state.last_numbers.get(source, 0)
+
+
+def view(state: AnalyzeState, topology: Topology) -> AnalyzeView:
+    """What may be seen of services, touchpoints, journeys, index, indicators and findings; a copy."""
+    return analyze_view(topology, state.table, state.indicators, state.findings)
+
+
+def series_columns(state: AnalyzeState, topology: Topology) -> SeriesColumns:
+    """Every series as columns, with what is expected of it now; a copy."""
+    return columns_of(state.table, state.bank, state.at, topology.configuration.detector.learn_samples)
+
+
+def band(state: AnalyzeState, series: SeriesId, topology: Topology) -> tuple[float, float, float]:
+    """(expected, low, high) of one series now; NaN while "not yet" or where the series is unknown."""
+    row = state.table.row(series)
+    if row < 0:
+        return (float("nan"),) * 3
+    held = state.bank.band(np.array([row]), state.at, topology.configuration.detector.learn_samples)
+    return float(held.expected[0]), float(held.low[0]), float(held.high[0])
+
+
+def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology) -> None:
+    if batch.number:  # 0: pushed data, whose sender keeps no count
+        if batch.number <= last_number(state, batch.source):
+            state.ignored_batches += 1
+            return
+        state.last_numbers[batch.source] = batch.number
+    settings = topology.configuration.settings
+    rows = state.table.rows(batch.series)
+    at = np.minimum(batch.at, now)
+    takes = (rows >= 0) & np.isfinite(at) & (batch.at <= now + settings.lateness_seconds)
+    if not takes.all():
+        rows, at = rows[takes], at[takes]
+    value, outcome = batch.value[takes], batch.outcome[takes]
+    if not len(rows):
+        return
+    late = _late(state, rows, at, settings.lateness_seconds)
+    if late.any():
+        state.late_samples += int(late.sum())
+        rows, at, value, outcome = rows[~late], at[~late], value[~late], outcome[~late]
+    state.bank.observe(rows, at, value, outcome, topology.configuration.detector)
+    counts = np.isfinite(value) & (outcome != Outcome.BLIND)
+    if not counts.all():
+        rows, at, value = rows[counts], at[counts], value[counts]
+    state.indicators.observe(rows, at, value)
+
+
+def _late(state: AnalyzeState, rows: Array, at: Array, lateness: float) -> Array:
+    """Per sample: further behind the newest sample that its vantage gave before it (or it itself) than `lateness`."""
+    vantage = state.table.columns["vantage"][rows]
+    late = np.zeros(len(rows), np.bool_)
+    for code in np.flatnonzero(np.bincount(vantage)).tolist():
+        mine = np.flatnonzero(vantage == code)
+        newest = np.maximum.accumulate(np.maximum(at[mine], state.watermarks[code]))
+        late[mine] = at[mine] < newest - lateness
+        state.watermarks[code] = newest[-1]
+    return late
+
+
+def _add_series(state: AnalyzeState, series: Sequence[Series]) -> None:
+    rows = state.table.add(series)
+    state.indicators.add_series(state.table, rows)
+    state.bank.add(np.array([state.table.series[row].key.metric == SUCCESS for row in rows], np.bool_))
+    grown = np.full(len(state.table.vantages), -np.inf)
+    grown[: len(state.watermarks)] = state.watermarks
+    state.watermarks = grown
+
+
+def _configure(state: AnalyzeState, topology: Topology) -> None:
+    """A reload: places and instances are made anew, what did not change keeps its windows and streaks."""
+    state.table.place_all(topology)
+    indicators = Indicators(topology)
+    indicators.add_series(state.table, range(len(state.table)))
+    indicators.take_over(state.indicators)
+    state.indicators = indicators
+    retired = [row for row, place in enumerate(state.table.places) if place is None]
+    state.bank.forget_alarm(np.array(retired, np.intp))
+
+
+def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
+    if seconds > 0:
+        state.bank.shift(seconds)
+        state.indicators.shift(seconds)
+    else:
+        np.minimum(state.watermarks, now + seconds, out=state.watermarks)
+
+
+def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Finding]:
+    blind = state.bank.columns["outcome"] == Outcome.BLIND
+    turns = state.indicators.tick(moment.at, blind)
+    held = state.findings
+    return [
+        *retired_findings(held, state.indicators, state.table, moment),
+        *indicator_findings(held, turns, state.indicators, state.table, moment),
+        *series_findings(held, state.bank, state.table, moment, topology.configuration.detector),
+        *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
+    ]
+
+
+class _Meta(msgspec.Struct, frozen=True, kw_only=True):
+    at: Instant
+    awake_at: Instant
+    last_numbers: dict[str, int]
+    series: tuple[Series, ...]
+    instances: tuple[str, ...]
+    ignored_batches: int = 0
+    late_samples: int = 0
+
+
+def snapshot(state: AnalyzeState) -> dict[str, bytes]:
+    """The state as blocks; `restore` gives one that decides the same, to the bit."""
+    meta = _Meta(
+        at=state.at,
+        awake_at=state.awake_at,
+        last_numbers=state.last_numbers,
+        series=tuple(state.table.series),
+        instances=tuple(one.key for one in state.indicators.instances),
+        ignored_batches=state.ignored_batches,
+        late_samples=state.late_samples,
+    )
+    parts = {
+        "meta": msgspec.msgpack.encode(meta),
+        "watermarks": state.watermarks.tobytes(),
+        "findings": state.findings.dump(),
+    }
+    return {
+        "meta": blocks.pack(parts),
+        "bank": blocks.pack(state.bank.dump()),
+        "indicators": blocks.pack(state.indicators.dump()),
+    }
+
+
+def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology) -> None:
+    """Fills a new state from the blocks of `snapshot`, under the configuration that was in force then.
+
+    Raises:
+        StoreError: a block is damaged or newer than this program.
+    """
+    if not saved:
+        return
+    parts = blocks.unpack("meta", saved["meta"])
+    meta = msgspec.msgpack.decode(parts["meta"], type=_Meta)
+    state.at, state.awake_at, state.last_numbers = meta.at, meta.awake_at, meta.last_numbers
+    state.ignored_batches, state.late_samples = meta.ignored_batches, meta.late_samples
+    state.table = SeriesTable()
+    state.table.place_all(topology)
+    state.table.add(meta.series)
+    state.bank = Bank()
+    state.bank.load(blocks.unpack("bank", saved["bank"]))
+    state.watermarks = np.frombuffer(parts["watermarks"], "<f8").copy()
+    state.indicators = Indicators(topology)
+    state.indicators.add_series(state.table, range(len(state.table)))
+    if meta.instances == tuple(one.key for one in state.indicators.instances):  # else all restart as unknown
+        state.indicators.load(blocks.unpack("indicators", saved["indicators"]))
+    state.findings.load(parts["findings"])

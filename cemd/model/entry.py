@@ -25,7 +25,7 @@ Column: TypeAlias = np.ndarray[Any, Any]
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
-    """Samples from one source. `number` grows by one per source, so that a batch sent twice is logged once.
+    """Samples from one source. `number` grows per source, so that a batch sent twice counts once; 0: not numbered.
 
     Columns: series int64[n], at float64[n], value float64[n], outcome uint8[n].
     """
