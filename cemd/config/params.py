@@ -37,6 +37,8 @@ class Kinds:
 
     probe_params: Mapping[str, type[BaseModel]] = field(default_factory=lambda: MappingProxyType({}))
     channel_params: Mapping[str, type[BaseModel]] = field(default_factory=lambda: MappingProxyType({}))
+    figures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Kind of probe -> what it says about the figures that it gives; only for explanations."""
 
 
 def checked(

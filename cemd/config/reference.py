@@ -67,14 +67,15 @@ def explained(word: str, kinds: Kinds) -> str | None:
         (kinds.channel_params, "kind of channel", "`params:` of a channel in config/channels.yaml"),
     ):
         if word in table:
-            parts.append(_page(word, noun, place, table[word]))
+            figures = kinds.figures.get(word, "") if table is kinds.probe_params else ""
+            parts.append(_page(word, noun, place, table[word], figures))
     if word in MODELS:
         model, place = MODELS[word]
         parts.append(_page(word, "part of the files", place, model))
     return "\n\n".join(parts) or None
 
 
-def _page(word: str, noun: str, place: str, model: type[BaseModel]) -> str:
+def _page(word: str, noun: str, place: str, model: type[BaseModel], figures: str = "") -> str:
     schema = model.model_json_schema()
     lines = [f"{word}: {noun}; written in {place}", ""]
     if about := inspect.cleandoc(model.__doc__ or ""):

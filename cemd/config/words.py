@@ -39,6 +39,8 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
 }
 _NAME_PATTERN = "^[a-z0-9][a-z0-9._-]{0,62}$"
+_VERBS = ("is ", "are ", "has ", "must ", "needs ", "may ", "cannot ")
+"""A kind's own complaint that begins so goes on from the key's name."""
 
 
 def faults_of(error: ValidationError, source: Source, base: Path, model: Any) -> Iterator[Fault]:
@@ -116,7 +118,8 @@ def _sentence(kind: str, context: dict[str, Any], subject: str, detail: ErrorDet
             return f"{subject}: {context.get('discriminator', 'its kind')} is missing or unknown", f"use one of {tags}"
         case "value_error" | "assertion_error":
             fact, _, remedy = str(context["error"]).rstrip(".").partition("; ")
-            return f"{subject}: {fact}", remedy or "correct it"
+            joint = " " if fact.startswith(_VERBS) else ": "
+            return f"{subject}{joint}{fact}", remedy or "correct it"
         case _:
             return f"{subject}: {_plain(detail)}", "correct it"
 

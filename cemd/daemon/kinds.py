@@ -13,4 +13,5 @@ def kinds() -> Kinds:
     return Kinds(
         probe_params={word: kind.Params for word, kind in PROBES.items()},
         channel_params={word: kind.Params for word, kind in CHANNELS.items()},
+        figures={word: kind.__doc__ or "" for word, kind in PROBES.items()},
     )

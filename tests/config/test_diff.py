@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cemd.config.configuration import Configuration
 from cemd.config.diff import changes
-from cemd.config.load import load
+from cemd.config.load import Kinds, load
 from cemd.config.reference import MODELS, explained, topics
 
 from tests.config.kinds import KINDS, edited, write
@@ -101,3 +101,9 @@ def test_every_part_of_the_files_says_what_it_is(word: str) -> None:
 
 def test_unknown_word_has_no_explanation() -> None:
     assert explained("quantum", KINDS) is None
+
+
+def test_kind_says_which_figures_it_gives() -> None:
+    text = explained("ping", Kinds(probe_params=KINDS.probe_params, figures={"ping": "`loss_ratio` of a burst."}))
+    assert text is not None
+    assert "besides `success` and `duration_seconds`:\n`loss_ratio` of a burst.\n" in text
