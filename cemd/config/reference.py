@@ -80,6 +80,8 @@ def _page(word: str, noun: str, place: str, model: type[BaseModel], figures: str
     lines = [f"{word}: {noun}; written in {place}", ""]
     if about := inspect.cleandoc(model.__doc__ or ""):
         lines += [about, ""]
+    if figures:
+        lines += ["What it gives, besides `success` and `duration_seconds`:", inspect.cleandoc(figures), ""]
     defs = schema.get("$defs", {})
     lines += _keys(schema, defs)
     for name, inner in defs.items():
