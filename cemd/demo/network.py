@@ -33,8 +33,15 @@ class LineService:
         self._name = name
         self._conditions = conditions
         self._stands_on = stands_on
+        self._callers: set[asyncio.StreamWriter] = set()
+
+    def hang_up(self) -> None:
+        """Drops every connection, as the end of a process does."""
+        for writer in self._callers:
+            writer.transport.abort()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._callers.add(writer)
         try:
             async with asyncio.timeout(10):
                 writer.write(f"220 {self._name} DemoTelco\r\n".encode())
@@ -49,6 +56,7 @@ class LineService:
         except (OSError, TimeoutError, ValueError):
             pass  # whoever called went away, or sent no line; there is nobody to tell
         finally:
+            self._callers.discard(writer)
             writer.close()
 
 

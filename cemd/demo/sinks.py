@@ -6,18 +6,22 @@ before the mail is accepted, so that what was accepted is there after any crash.
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import itertools
 import json
+import logging
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
 from cemd.demo.conditions import Conditions
 from cemd.demo.network import ANYBODY
 
+MOST_MAIL_BYTES = 1_000_000
 MAIL = "mail"
 """Name under which the mail server can be broken."""
 
@@ -30,6 +34,7 @@ class MailSink:
         self._folder = folder
         self._conditions = conditions
         self._numbers = itertools.count(1 + sum(1 for _ in folder.glob("*.eml")))
+        self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         self._index = (folder / "mails.jsonl").open("a", encoding="utf-8")
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 -- aiosmtpd's name
@@ -43,6 +48,21 @@ class MailSink:
             self._index.write(json.dumps({"to": recipient, "subject": str(subject), "file": name}) + "\n")
         self._index.flush()
         return "250 stored"
+
+    def protocol(self) -> asyncio.BaseProtocol:
+        """The SMTP server's side of one connection."""
+        from aiosmtpd.smtp import SMTP  # only the demo has it
+
+        logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+        session = SMTP(self, data_size_limit=MOST_MAIL_BYTES, enable_SMTPUTF8=True, hostname="mail.demotelco.invalid")
+        self._sessions.add(session)
+        return cast(asyncio.BaseProtocol, session)
+
+    def hang_up(self) -> None:
+        """Drops every connection, as the end of a process does."""
+        for session in self._sessions:
+            if session.transport is not None:
+                session.transport.abort()
 
     def close(self) -> None:
         self._index.close()

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -29,9 +28,7 @@ from cemd.demo.network import LineService, Resolver
 from cemd.demo.operator import DOORS, NEEDS, Door
 from cemd.demo.orders import OrderManager
 from cemd.demo.sinks import MailSink, staff_application
-from cemd.demo.telemetry import Telemetry, broker_port, new_broker
-
-MOST_MAIL_BYTES = 1_000_000
+from cemd.demo.telemetry import Telemetry, broker_port, close_broker, new_broker
 
 
 class HttpDoor:
@@ -64,9 +61,10 @@ class HttpDoor:
 class LineDoor:
     """A TCP service (or the mail server) behind a port that can be shut."""
 
-    def __init__(self, protocol: Callable[[], asyncio.BaseProtocol], number: int) -> None:
+    def __init__(self, protocol: Callable[[], asyncio.BaseProtocol], hang_up: Callable[[], None], number: int) -> None:
         self._port = Port(number)
         self._protocol = protocol
+        self._hang_up = hang_up
         self._server: asyncio.Server | None = None
         self.number = self._port.number
 
@@ -78,6 +76,7 @@ class LineDoor:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._hang_up()
 
     async def close(self) -> None:
         await self.shut()
@@ -118,11 +117,12 @@ class Telco:
                 await self._keep(door, HttpDoor(app, number))
             case "tcp":
                 below = [self.ports[need] for need in NEEDS[door.service]] if door.name == door.service else []
-                await self._keep(door, LineDoor(_lines(LineService(door.service, self.conditions, below)), number))
+                service = LineService(door.service, self.conditions, below)
+                await self._keep(door, LineDoor(_lines(service), service.hang_up, number))
             case "smtp":
                 sink = MailSink(self._folder / "mail", self.conditions)
                 self._owned.callback(sink.close)
-                await self._keep(door, LineDoor(_mail(sink), number))
+                await self._keep(door, LineDoor(sink.protocol, sink.hang_up, number))
             case "udp":
                 transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
                     lambda: Resolver(self.conditions), local_addr=(HOST, number)
@@ -132,7 +132,7 @@ class Telco:
             case "mqtt":
                 broker = new_broker(number)
                 await broker.start()
-                self._owned.push_async_callback(broker.shutdown)
+                self._owned.push_async_callback(close_broker, broker)
                 self.ports[door.name] = broker_port(broker)
 
     async def _keep(self, door: Door, kept: HttpDoor | LineDoor) -> None:
@@ -196,13 +196,6 @@ def _lines(service: LineService) -> Callable[[], asyncio.BaseProtocol]:
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=4096, loop=loop), service.talk, loop=loop)
 
     return protocol
-
-
-def _mail(sink: MailSink) -> Callable[[], asyncio.BaseProtocol]:
-    from aiosmtpd.smtp import SMTP  # only the demo has it
-
-    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
-    return lambda: SMTP(sink, data_size_limit=MOST_MAIL_BYTES, enable_SMTPUTF8=True, hostname="mail.demotelco.invalid")
 
 
 async def obey(telco: Telco, lines: asyncio.StreamReader) -> None:

@@ -42,6 +42,23 @@ def broker_port(broker: Any) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
+async def close_broker(broker: Any) -> None:
+    """Ends the broker and drops the connections that it would leave open."""
+    port = broker_port(broker)
+    await broker.shutdown()
+    transports = getattr(asyncio.get_running_loop(), "_transports", {})
+    for transport in list(transports.values()):  # amqtt keeps no list of its own
+        if (transport.get_extra_info("sockname") or ("", 0))[1] == port:
+            transport.abort()
+    await asyncio.sleep(0)  # the loop closes what was aborted
+
+
+def _is_leaving() -> bool:
+    """True once this task was cancelled: `asyncio.wait_for` of Python 3.11 may swallow it, and the library uses it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Telemetry:
     """Publishes figures of the contact centre and the regions at QoS 1, for ever."""
 
@@ -50,19 +67,18 @@ class Telemetry:
         self._chance = random.Random(seed)
 
     async def publish(self, port: int) -> None:
-        while True:
+        while not _is_leaving():
             try:
                 async with aiomqtt.Client(
                     "127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V311, identifier="demotelco"
                 ) as client:
                     await self._publish_until_lost(client)
             except aiomqtt.MqttError:
-                if (task := asyncio.current_task()) and task.cancelling():
-                    return  # the library reports a cancelled connect as an error of MQTT
-                await asyncio.sleep(1)
+                if not _is_leaving():
+                    await asyncio.sleep(1)
 
     async def _publish_until_lost(self, client: aiomqtt.Client) -> None:
-        while True:
+        while not _is_leaving():
             for topic, values in self.figures().items():
                 document = {"at": round(time.time(), 3), **values}
                 await client.publish(f"{ROOT}/{topic}", json.dumps(document), qos=1)
