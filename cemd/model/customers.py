@@ -72,6 +72,7 @@ class Customers:
         self.languages: list[str] = []
         self.zones: list[str] = []
         self.version = 0
+        self.source = ""  # of the newest load: tells whether a file has to be loaded again
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         return self.columns[column][: self.size]
@@ -90,6 +91,7 @@ class Customers:
         for name, values in translated.items():
             self.columns[name][number] = values
         self.columns["flags"][number] |= np.uint8(CustomerFlag.PRESENT)
+        self.source = load.source
         self.version += 1
 
     def _translated(self, load: CustomersLoaded) -> dict[str, NDArray[Any]]:
@@ -128,7 +130,7 @@ class Customers:
         """Everything as one block, for a snapshot."""
         tables = (self.sites, self.services, self.segments, self.languages, self.zones)
         columns = {name: self[name].tobytes() for name in COLUMNS}
-        return msgspec.msgpack.encode((self.size, tables, columns))
+        return msgspec.msgpack.encode((self.size, self.source, tables, columns))
 
     def restore(self, block: bytes) -> None:
         """What `dump` wrote.
@@ -136,10 +138,10 @@ class Customers:
         Raises:
             msgspec.DecodeError: the block is not one of ours.
         """
-        size, tables, columns = msgspec.msgpack.decode(
-            block, type=tuple[int, tuple[list[str], list[str], list[str], list[str], list[str]], dict[str, bytes]]
+        size, source, tables, columns = msgspec.msgpack.decode(
+            block, type=tuple[int, str, tuple[list[str], list[str], list[str], list[str], list[str]], dict[str, bytes]]
         )
-        self.size = size
+        self.size, self.source = size, source
         self.sites, self.services, self.segments, self.languages, self.zones = tables
         self.columns = {name: np.frombuffer(columns[name], dtype).copy() for name, dtype in COLUMNS.items()}
         self.version += 1
