@@ -74,7 +74,10 @@ def checked(
 def secrets(tree: Tree, item: Item[Any], within: Path) -> Iterator[Fault]:
     """Secrets that stand as values: texts under a key such as `password`, and passwords in URLs."""
     for path, text in walk(tree):
-        key = next((part for part in reversed(path) if isinstance(part, str)), "")
+        keys = [part for part in path if isinstance(part, str)]
+        key = keys[-1] if keys else ""
+        if any(part.endswith(("_file", "_files")) for part in keys):
+            continue  # a path to where the secret is
         taken = "{" in text or text.startswith("$")  # a placeholder, or the place in an answer that it is taken from
         if _SECRET.search(key.lower().replace("-", "_")) and text and not taken:
             yield item.fault(

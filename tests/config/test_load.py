@@ -618,6 +618,14 @@ def test_bad_file_is_refused_with_its_message(tmp_path: Path, file: str, old: st
     assert "hush-hush" not in "".join(found), "a secret never stands in a message"
 
 
+def test_name_of_a_file_is_no_secret(tmp_path: Path) -> None:
+    text = 'take: {token: "$.token"}'
+    files = edited(
+        PROBES, text, f"{text}, headers: {{header_files: {{Authorization: /run/secret}}}}, password_file: /p"
+    )
+    assert load(write(tmp_path, **files), KINDS).warnings == ()
+
+
 def test_part_that_exists_once_is_refused_in_a_second_file(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "rules/improve/more.yaml").write_text("grouping: {confirm_sources: 3}\n", encoding="utf-8")
