@@ -162,10 +162,11 @@ def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
 
 def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Finding]:
     blind = state.bank.columns["outcome"] == Outcome.BLIND
-    turns = state.indicators.tick(moment.at, blind)
     held = state.findings
+    retired = retired_findings(held, state.indicators, state.table, moment)
+    turns = state.indicators.tick(moment.at, blind)
     return [
-        *retired_findings(held, state.indicators, state.table, moment),
+        *retired,
         *indicator_findings(held, turns, state.indicators, state.table, moment),
         *series_findings(held, state.bank, state.table, moment, topology.configuration.detector),
         *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),

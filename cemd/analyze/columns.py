@@ -1,0 +1,71 @@
+"""Struct of arrays that grows by doubling: the ground that bank, windows and indicators stand on.
+
+Room beyond `size` is allocated but untouched, so that the operating system does not hand out memory for it. Dumped as
+plain little-endian bytes: what is restored has the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+
+class Field(NamedTuple):
+    """One column: dtype, value of new rows, and the shape of one row's value."""
+
+    dtype: str
+    fill: float = 0
+    shape: tuple[int, ...] = ()
+
+
+class Columns:
+    """Named arrays of one length. `columns[name]` is a view of the rows in use; it is stale after `add`."""
+
+    def __init__(self, fields: Mapping[str, Field]) -> None:
+        self.fields = dict(fields)
+        self.size = 0
+        self.arrays: dict[str, Array] = {
+            name: np.zeros((0, *field.shape), field.dtype) for name, field in fields.items()
+        }
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name][: self.size]
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, rows: int) -> None:
+        """Appends rows that hold the fields' fill values."""
+        old, new = self.size, self.size + rows
+        room = len(next(iter(self.arrays.values())))
+        if new > room:
+            room = max(64, 2 * room, new)
+            for name, field in self.fields.items():
+                grown = np.zeros((room, *field.shape), field.dtype)  # pages come when they are written
+                grown[:old] = self.arrays[name][:old]
+                self.arrays[name] = grown
+        for name, field in self.fields.items():
+            if field.fill:  # the rest is zero already: rows are never taken away
+                self.arrays[name][old:new] = field.fill
+        self.size = new
+
+    def bytes_per_row(self) -> int:
+        """Memory of one row over all columns."""
+        return sum(int(np.dtype(f.dtype).itemsize * np.prod(f.shape, dtype=np.int64)) for f in self.fields.values())
+
+    def dump(self) -> dict[str, bytes]:
+        return {name: self[name].tobytes() for name in self.fields}
+
+    def load(self, size: int, dumped: Mapping[str, bytes]) -> None:
+        """Replaces all rows. Columns that `dumped` lacks (an older version) hold their fill values."""
+        self.size = 0
+        self.arrays = {name: np.zeros((0, *field.shape), field.dtype) for name, field in self.fields.items()}
+        self.add(size)
+        for name, field in self.fields.items():
+            if name in dumped:
+                self.arrays[name][:size] = np.frombuffer(dumped[name], field.dtype).reshape((size, *field.shape))

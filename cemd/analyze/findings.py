@@ -1,0 +1,121 @@
+"""Findings: what turned at a tick, said with evidence; and the list of all that are open, in order of their beginning.
+
+A finding's id and trace come from what it is about and the entry that made it, so that a replay gives the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
+from cemd.model.identity import Instant, record_id
+from cemd.model.quality import Quality
+from cemd.model.subject import Subject
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """Which entry speaks: time, seq and configuration epoch."""
+
+    at: Instant
+    seq: int
+    epoch: str
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What is found: everything of a finding but its identity and phase."""
+
+    quality: Quality
+    subject: Subject
+    indicator: str = ""
+    probe: str = ""
+    touchpoint: str = ""
+    evidence: Evidence
+
+
+class OpenFindings:
+    """Open findings by condition and key (of the indicator instance, series or feed)."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Finding] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(tuple(self._open.values()))
+
+    def get(self, condition: Condition, key: str) -> Finding | None:
+        return self._open.get(f"{condition}\x1f{key}")
+
+    def keys(self, condition: Condition) -> list[str]:
+        """Keys of the open findings of one condition."""
+        prefix = f"{condition}\x1f"
+        return [name.removeprefix(prefix) for name in self._open if name.startswith(prefix)]
+
+    def begin(self, condition: Condition, key: str, said: Said, moment: Moment) -> Finding:
+        trace = record_id("trc", condition, key, moment.seq)
+        finding = Finding(
+            id=record_id("fnd", condition, key, moment.seq),
+            trace=trace,
+            condition=condition,
+            phase=FindingPhase.BEGAN,
+            quality=said.quality,
+            subject=said.subject,
+            indicator=said.indicator,
+            probe=said.probe,
+            touchpoint=said.touchpoint,
+            began_at=moment.at,
+            at=moment.at,
+            seq=moment.seq,
+            epoch=moment.epoch,
+            evidence=said.evidence,
+        )
+        self._open[f"{condition}\x1f{key}"] = finding
+        return finding
+
+    def change(
+        self, condition: Condition, key: str, moment: Moment, *, quality: Quality, evidence: Evidence
+    ) -> Finding:
+        """Another quality, with new evidence; what it is about stays.
+
+        Raises:
+            KeyError: no such finding is open.
+        """
+        name = f"{condition}\x1f{key}"
+        self._open[name] = msgspec.structs.replace(
+            self._open[name],
+            phase=FindingPhase.CHANGED,
+            quality=quality,
+            evidence=evidence,
+            at=moment.at,
+            seq=moment.seq,
+            epoch=moment.epoch,
+        )
+        return self._open[name]
+
+    def end(self, condition: Condition, key: str, moment: Moment, evidence: Evidence | None = None) -> Finding:
+        """Raises KeyError when no such finding is open."""
+        finding = self._open.pop(f"{condition}\x1f{key}")
+        return msgspec.structs.replace(
+            finding,
+            phase=FindingPhase.ENDED,
+            at=moment.at,
+            seq=moment.seq,
+            epoch=moment.epoch,
+            evidence=evidence or finding.evidence,
+        )
+
+    def state_anew(self, moment: Moment) -> list[Finding]:
+        """After a start: every open finding, nothing changed."""
+        return [
+            msgspec.structs.replace(one, phase=FindingPhase.OPEN, at=moment.at, seq=moment.seq, epoch=moment.epoch)
+            for one in self._open.values()
+        ]
+
+    def dump(self) -> bytes:
+        return msgspec.msgpack.encode(self._open)
+
+    def load(self, body: bytes) -> None:
+        self._open = msgspec.msgpack.decode(body, type=dict[str, Finding])

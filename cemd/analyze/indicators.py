@@ -1,0 +1,329 @@
+"""Indicators: windows judged against objectives, as columns; one instance per indicator and (service, site,
+touchpoint).
+
+At a tick every instance gets a value, a score and a quality, and moves along its objective: broken for `for_seconds`
+opens, good (by the hysteresis) for `clear_for_seconds` ends; beyond `warn_at` the same way one step earlier. Too few
+samples, or only blind attempts: `unknown`, which neither opens nor ends anything and starts the waiting anew.
+Surprising: a changed definition restarts its window, but what it had open stays open until there is proof that it
+ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemd.analyze.columns import Array, Columns, Field
+from cemd.analyze.series import Place, SeriesTable
+from cemd.analyze.windows import BUCKETS, Windows
+from cemd.config.rules import Indicator, Objective, Selector, Summary
+from cemd.config.topology import Topology
+from cemd.model.measurement import Series
+from cemd.model.quality import Quality
+
+QUALITIES = (Quality.UNKNOWN, Quality.HEALTHY, Quality.AT_RISK, Quality.DEGRADED, Quality.DOWN)
+UNKNOWN, HEALTHY, AT_RISK, DEGRADED, DOWN = range(5)
+
+FIELDS = {
+    # what the definition says; `sign` turns "at most" into "at least" of the negated value, 0: no objective
+    "sign": Field("<f8"),
+    "target": Field("<f8", np.nan),
+    "clear": Field("<f8", np.nan),
+    "warn": Field("<f8", np.nan),
+    "calm": Field("<f8", np.nan),
+    "down": Field("<f8", np.nan),
+    "for_seconds": Field("<f8"),
+    "clear_seconds": Field("<f8"),
+    "min_samples": Field("<f8"),
+    "worst": Field("<f8"),
+    "best": Field("<f8"),
+    "weight": Field("<f8"),
+    # what was seen
+    "value": Field("<f8", np.nan),
+    "samples": Field("<f8"),
+    "quality": Field("|u1"),
+    "bad_since": Field("<f8", np.nan),
+    "good_since": Field("<f8", np.nan),
+    "warn_since": Field("<f8", np.nan),
+    "calm_since": Field("<f8", np.nan),
+    "up_since": Field("<f8", np.nan),
+    "broken": Field("|b1"),
+    "down_now": Field("|b1"),
+    "warned": Field("|b1"),
+}
+SEEN = tuple(FIELDS)[12:]
+STREAKS = ("bad_since", "good_since", "warn_since", "calm_since", "up_since")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One indicator on one service, site and touchpoint."""
+
+    indicator: Indicator
+    service: str
+    site: str
+    touchpoint: str
+
+    @property
+    def key(self) -> str:
+        return "\x1f".join((self.indicator.name, self.service, self.site, self.touchpoint))
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Numbers of the instances that turned at a tick."""
+
+    broke: NDArray[np.intp]
+    worsened: NDArray[np.intp]  # open and now down, or down and now only degraded
+    mended: NDArray[np.intp]
+    warned: NDArray[np.intp]
+    calmed: NDArray[np.intp]
+
+
+class Indicators:
+    """All instances under one configuration."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.instances: list[Instance] = []
+        self.number: dict[str, int] = {}
+        self.columns = Columns(FIELDS)
+        self.windows = Windows()
+        self._by_metric: dict[str, list[Indicator]] = {}
+        for indicator in topology.configuration.indicators:
+            self._by_metric.setdefault(indicator.of.metric, []).append(indicator)
+        self._pairs: list[tuple[int, int]] = []  # (row, instance) in order of rows
+        self._index: _Index | None = None
+
+    def add_series(self, table: SeriesTable, rows: Sequence[int]) -> None:
+        """Joins rows (greater than all before) to the instances that look at them, opening new instances."""
+        fresh: list[Instance] = []
+        for row in rows:
+            series, place = table.series[row], table.places[row]
+            for indicator in self._by_metric.get(series.key.metric, ()) if place else ():
+                if place is None or not matches(indicator.of, series, place, self.topology):
+                    continue
+                instance = Instance(indicator, place.service, place.site, place.touchpoint)
+                number = self.number.get(instance.key)
+                if number is None:
+                    number = self.number[instance.key] = len(self.instances) + len(fresh)
+                    fresh.append(instance)
+                self._pairs.append((row, number))
+        self._open(fresh)
+        self._index = None
+
+    def _open(self, fresh: Sequence[Instance]) -> None:
+        first = len(self.instances)
+        self.instances.extend(fresh)
+        self.columns.add(len(fresh))
+        self.windows.open([(one.indicator.summary, one.indicator.window_seconds) for one in fresh])
+        for number, one in enumerate(fresh, first):
+            for name, value in _definition(one.indicator).items():
+                self.columns[name][number] = value
+
+    @property
+    def index(self) -> _Index:
+        if self._index is None:
+            self._index = _Index(self._pairs, len(self.instances))
+        return self._index
+
+    def series_of(self, number: int) -> NDArray[np.intp]:
+        """Rows that an instance looks at."""
+        return self.index.rows_of(number)
+
+    def observe(self, rows: NDArray[np.intp], at: Array, value: Array) -> None:
+        """Adds samples with finite values to every window that looks at their rows."""
+        place, window = self.index.expand(rows)
+        self.windows.add(window, at[place], value[place])
+
+    def tick(self, now: float, blind: Array) -> Turns:
+        """Evaluates and moves along the objectives. `blind`: per row, the newest attempt could not look."""
+        c = self.columns
+        due = self.windows.due(now)
+        if len(due):
+            c["value"][due], c["samples"][due] = self.windows.evaluate(due, now)
+        known = (c["samples"] >= c["min_samples"]) & ~np.isnan(c["value"])
+        if blind.any():
+            known &= ~self.index.all_of(blind)
+        good = c["sign"] * c["value"]
+        bad = known & (good < c["target"])
+        _streak(c["bad_since"], bad, now)
+        _streak(c["good_since"], known & (good >= c["clear"]), now)
+        warning = known & (good < c["warn"])
+        _streak(c["warn_since"], warning, now)
+        _streak(c["calm_since"], known & (good >= c["calm"]), now)
+        is_down = bad & (good <= c["down"])
+        _streak(c["up_since"], known & ~is_down, now)
+        return self._turn(now, known=known, bad=bad, warning=warning, is_down=is_down)
+
+    def _turn(self, now: float, *, known: Array, bad: Array, warning: Array, is_down: Array) -> Turns:
+        c = self.columns
+        broken, warned, down_now = c["broken"], c["warned"], c["down_now"]
+        broke = ~broken & bad & (now - c["bad_since"] >= c["for_seconds"])
+        mended = broken & (now - c["good_since"] >= c["clear_seconds"])
+        stays = (broken | broke) & ~mended
+        down = stays & (is_down | (down_now & ~(now - c["up_since"] >= c["clear_seconds"])))
+        worsened = broken & stays & (down != down_now)
+        due = warning & (now - c["warn_since"] >= c["for_seconds"]) & ~stays
+        calm = (now - c["calm_since"] >= c["clear_seconds"]) | stays
+        calmed, warns = warned & calm, ~warned & due
+        broken[:], down_now[:] = stays, down
+        warned[:] = (warned & ~calm) | due
+        quality = np.where(known, HEALTHY, UNKNOWN)
+        quality[known & (bad | warning | warned)] = AT_RISK
+        quality[known & broken] = DEGRADED
+        quality[known & down_now] = DOWN
+        c["quality"][:] = quality
+        return Turns(*(np.flatnonzero(turn) for turn in (broke, worsened, mended, warns, calmed)))
+
+    def scores(self) -> Array:
+        """0 at `worst`, 100 at `best`, straight between; NaN where unknown."""
+        c = self.columns
+        share = (c["value"] - c["worst"]) / (c["best"] - c["worst"])
+        return np.where(c["quality"] == UNKNOWN, np.nan, np.clip(share, 0.0, 1.0) * 100.0)
+
+    def quality_of(self, number: int) -> Quality:
+        return QUALITIES[int(self.columns["quality"][number])]
+
+    def shift(self, seconds: float) -> None:
+        """The clock jumped ahead: what was waited for does not come sooner by it."""
+        for name in STREAKS:
+            self.columns[name][:] += seconds
+
+    def take_over(self, old: Indicators) -> list[str]:
+        """After a reload: unchanged instances keep everything, changed ones what they have open; returns the keys of
+        instances that are gone."""
+        kept: list[tuple[int, int]] = []
+        changed: list[tuple[int, int]] = []
+        for key, there in old.number.items():
+            here = self.number.get(key)
+            if here is None:
+                continue
+            same = old.instances[there].indicator == self.instances[here].indicator
+            (kept if same else changed).append((here, there))
+        for name in SEEN:
+            for here, there in kept:
+                self.columns[name][here] = old.columns[name][there]
+        for here, there in changed:
+            if self.instances[here].indicator.objective is not None:
+                for name in ("broken", "down_now", "warned"):
+                    self.columns[name][here] = old.columns[name][there]
+        self.windows.move_from(old.windows, kept)
+        return [key for key in old.number if key not in self.number]
+
+    def dump(self) -> dict[str, bytes]:
+        return {**{f"seen.{name}": self.columns[name].tobytes() for name in SEEN}, **self.windows.dump()}
+
+    def load(self, dumped: Mapping[str, bytes]) -> None:
+        """Fills the instances, which stand in the order of the dump."""
+        for name in SEEN:
+            self.columns[name][:] = np.frombuffer(dumped[f"seen.{name}"], FIELDS[name].dtype)
+        self.windows.load(dumped)
+
+
+class _Index:
+    """Which instances look at a row, and which rows an instance looks at, as flat arrays."""
+
+    def __init__(self, pairs: Sequence[tuple[int, int]], instances: int) -> None:
+        flat = np.array(pairs, np.intp).reshape(-1, 2)
+        self._row, self._instance = flat[:, 0], flat[:, 1]
+        self._order = np.argsort(self._instance, kind="stable")
+        self._starts = np.searchsorted(self._instance[self._order], np.arange(instances + 1))
+        top = int(self._row.max()) + 1 if len(flat) else 0
+        self._first = np.searchsorted(self._row, np.arange(top + 1))
+        self._instances = instances
+
+    def rows_of(self, number: int) -> NDArray[np.intp]:
+        return self._row[self._order[self._starts[number] : self._starts[number + 1]]]
+
+    def expand(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Every (place in `rows`, instance) pair, in order of places."""
+        top = len(self._first) - 1
+        inside = np.minimum(rows, top)
+        start = self._first[inside]
+        count = self._first[np.minimum(inside + 1, top)] - start
+        place = np.repeat(np.arange(len(rows)), count)
+        ends = np.cumsum(count)
+        within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count, count)
+        return place, self._instance[np.repeat(start, count) + within]
+
+    def all_of(self, flags: Array) -> Array:
+        """Per instance: the flag holds for all of its rows (and there is one)."""
+        holds = np.bincount(self._instance, weights=flags[self._row], minlength=self._instances)
+        every: Array = (holds > 0) & (holds == np.diff(self._starts))
+        return every
+
+
+def matches(of: Selector, series: Series, place: Place, topology: Topology) -> bool:
+    """True when every word of the selector fits; a site also fits the sites within it."""
+    words = (
+        (of.kind, place.kind),
+        (of.service, place.service),
+        (of.touchpoint, place.touchpoint),
+        (of.source, series.source),
+    )
+    return (
+        all(asked is None or asked == found for asked, found in words)
+        and (of.probe is None or of.probe in (place.probe, place.probe_name))
+        and (of.site is None or of.site in topology.around(place.site))
+    )
+
+
+def objective_text(objective: Objective | None) -> str:
+    """In words: "at least 0.98, warning at 0.99"; "" without an objective."""
+    if objective is None:
+        return ""
+    words, target = _aim(objective)
+    warning = "" if objective.warn_at is None else f", warning at {objective.warn_at:g}"
+    return f"{words} {target:g}{warning}"
+
+
+def window_seconds(indicators: Indicators, number: int) -> float:
+    return float(indicators.windows.columns["width"][number]) * BUCKETS
+
+
+def _aim(objective: Objective) -> tuple[str, float]:
+    if objective.at_least is not None:
+        return "at least", objective.at_least
+    if objective.at_most is not None:
+        return "at most", objective.at_most
+    raise ValueError("an objective names neither at_least nor at_most; give exactly one of them.")
+
+
+def _definition(indicator: Indicator) -> dict[str, float]:
+    """The columns that the definition fills."""
+    held = {
+        "min_samples": float(indicator.min_samples),
+        "worst": indicator.score.worst,
+        "best": indicator.score.best,
+        "weight": indicator.weight,
+    }
+    objective = indicator.objective
+    if objective is None:
+        return held
+    words, target = _aim(objective)
+    sign = 1.0 if words == "at least" else -1.0
+    ratio = indicator.summary is Summary.RATIO
+    limit = 1.0 if ratio and sign > 0 else np.inf  # a ratio cannot become better than 1: hysteresis stops there
+    down = objective.down_at if objective.down_at is not None else (0.0 if ratio and sign > 0 else np.nan)
+    warn = np.nan if objective.warn_at is None else objective.warn_at
+    return {
+        **held,
+        "sign": sign,
+        "target": sign * target,
+        "clear": min(sign * target + abs(target) * objective.hysteresis, limit),
+        "warn": sign * warn,
+        "calm": float(np.minimum(sign * warn + abs(warn) * objective.hysteresis, limit)),
+        "down": sign * down,
+        "for_seconds": objective.for_seconds,
+        "clear_seconds": objective.clear_for_seconds,
+    }
+
+
+def _streak(since: Array, holds: Array, now: float) -> None:
+    """`since` keeps the tick at which a condition began to hold; NaN while it does not."""
+    since[holds & np.isnan(since)] = now
+    since[~holds] = np.nan

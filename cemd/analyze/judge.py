@@ -1,0 +1,190 @@
+"""From what turned at a tick to findings with words and numbers: objectives, anomalies, silence, and what was retired.
+
+The subject is the service (at its site) that was measured; the touchpoint is noted. An anomaly alone is `at_risk`;
+silence is `unknown`, never down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cemd.analyze.bank import Bank
+from cemd.analyze.findings import Moment, OpenFindings, Said
+from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
+from cemd.analyze.series import Place, SeriesTable
+from cemd.config.rules import Detector
+from cemd.model.finding import Condition, Evidence, Finding
+from cemd.model.identity import Instant, SeriesId
+from cemd.model.quality import Quality
+from cemd.model.subject import Subject, SubjectKind
+
+MOST_SERIES = 20
+"""Series that evidence names; the indicator's window knows the rest."""
+
+
+def indicator_findings(
+    held: OpenFindings, turns: Turns, indicators: Indicators, table: SeriesTable, moment: Moment
+) -> list[Finding]:
+    """What objectives opened, changed and ended; what opens is said before what ends."""
+    broken, warning = Condition.OBJECTIVE_BROKEN, Condition.OBJECTIVE_WARNING
+    said: list[Finding] = []
+    for condition, numbers in ((broken, turns.broke), (warning, turns.warned)):
+        for number in numbers.tolist():
+            instance = indicators.instances[number]
+            evidence = _evidence(condition, number, indicators, table, moment)
+            quality = indicators.quality_of(number) if condition is broken else Quality.AT_RISK
+            probe = _probe(number, indicators, table)
+            said.append(held.begin(condition, instance.key, _of(instance, probe, quality, evidence), moment))
+    for number in turns.worsened.tolist():
+        evidence = _evidence(broken, number, indicators, table, moment)
+        quality = Quality.DOWN if indicators.columns["down_now"][number] else Quality.DEGRADED
+        said.append(held.change(broken, indicators.instances[number].key, moment, quality=quality, evidence=evidence))
+    for condition, numbers in ((warning, turns.calmed), (broken, turns.mended)):
+        for number in numbers.tolist():
+            evidence = _evidence(condition, number, indicators, table, moment)
+            said.append(held.end(condition, indicators.instances[number].key, moment, evidence))
+    return said
+
+
+def series_findings(
+    held: OpenFindings, bank: Bank, table: SeriesTable, moment: Moment, detector: Detector
+) -> list[Finding]:
+    """Anomalies that began and ended."""
+    opened, ended = bank.turned()
+    said: list[Finding] = []
+    for row in opened.tolist():
+        place = table.places[row]
+        if place is not None:
+            evidence = _of_series(bank, table, row, moment.at, detector)
+            metric = table.series[row].key.metric
+            spoken = _of_place(place, metric, Quality.AT_RISK, evidence)
+            said.append(held.begin(Condition.ANOMALY, str(table.series[row].id), spoken, moment))
+    for row in ended.tolist():
+        key = str(table.series[row].id)
+        if held.get(Condition.ANOMALY, key):
+            evidence = _of_series(bank, table, row, moment.at, detector)
+            said.append(held.end(Condition.ANOMALY, key, moment, evidence))
+    return said
+
+
+def silence_findings(
+    held: OpenFindings, bank: Bank, table: SeriesTable, moment: Moment, detector: Detector, awake_at: Instant
+) -> list[Finding]:
+    """Feeds that fell silent (all series that were ever heard), and those that speak again."""
+    last_at = bank.columns["last_at"]
+    patience = bank.silent_after(detector, table.columns["every_seconds"])
+    counts = table.columns["placed"] & np.isfinite(last_at)
+    silent = counts & (moment.at - np.maximum(last_at, awake_at) > patience)
+    open_keys = held.keys(Condition.SILENCE)
+    if not open_keys and not silent.any():
+        return []
+    feeds = len(table.feed_rows)
+    heard = np.bincount(table.columns["feed"][counts], minlength=feeds)
+    quiet = (np.bincount(table.columns["feed"][silent], minlength=feeds) == heard) & (heard > 0)
+    row_of = {str(table.series[row].id): feed for feed, row in enumerate(table.feed_rows)} if open_keys else {}
+    said = [held.end(Condition.SILENCE, key, moment) for key in open_keys if not quiet[row_of[key]]]
+    already = dict.fromkeys(open_keys)
+    for feed in np.flatnonzero(quiet).tolist():
+        row = table.feed_rows[feed]
+        key, place = str(table.series[row].id), table.places[row]
+        if key in already or place is None:
+            continue
+        since = float(last_at[table.columns["feed"] == feed].max())
+        note = f"no sample for {moment.at - since:.0f} s; after {float(patience[row]):.0f} s this counts as silence"
+        evidence = Evidence(series=(table.series[row].id,), since=since, until=moment.at, note=note)
+        said.append(held.begin(Condition.SILENCE, key, _of_place(place, "", Quality.UNKNOWN, evidence), moment))
+    return said
+
+
+def retired_findings(held: OpenFindings, indicators: Indicators, table: SeriesTable, moment: Moment) -> list[Finding]:
+    """Ends what is open on something that the configuration does not measure any more."""
+    said: list[Finding] = []
+    for condition in (Condition.OBJECTIVE_WARNING, Condition.OBJECTIVE_BROKEN):
+        flags = indicators.columns["warned" if condition is Condition.OBJECTIVE_WARNING else "broken"]
+        for key in held.keys(condition):
+            number = indicators.number.get(key)
+            if number is None or not flags[number]:
+                said.append(_retire(held, condition, key, moment))
+    for key in held.keys(Condition.ANOMALY):
+        row = table.row(SeriesId(int(key)))
+        if table.places[row] is None:
+            said.append(_retire(held, Condition.ANOMALY, key, moment))
+    return said
+
+
+def _retire(held: OpenFindings, condition: Condition, key: str, moment: Moment) -> Finding:
+    return held.end(
+        condition, key, moment, Evidence(until=moment.at, note="not measured any more: configuration changed")
+    )
+
+
+def _probe(number: int, indicators: Indicators, table: SeriesTable) -> str:
+    rows = indicators.series_of(number)
+    place = table.places[int(rows[0])] if len(rows) else None
+    return place.probe if place else ""
+
+
+def _of(instance: Instance, probe: str, quality: Quality, evidence: Evidence) -> Said:
+    return Said(
+        quality=quality,
+        subject=Subject(kind=SubjectKind.SERVICE, name=instance.service, site=instance.site),
+        indicator=instance.indicator.name,
+        probe=probe,
+        touchpoint=instance.touchpoint,
+        evidence=evidence,
+    )
+
+
+def _of_place(place: Place, metric: str, quality: Quality, evidence: Evidence) -> Said:
+    return Said(
+        quality=quality,
+        subject=Subject(kind=SubjectKind.SERVICE, name=place.service, site=place.site),
+        indicator=metric,
+        probe=place.probe,
+        touchpoint=place.touchpoint,
+        evidence=evidence,
+    )
+
+
+def _evidence(
+    condition: Condition, number: int, indicators: Indicators, table: SeriesTable, moment: Moment
+) -> Evidence:
+    instance = indicators.instances[number]
+    objective = instance.indicator.objective
+    value = float(indicators.columns["value"][number])
+    since = float(indicators.columns["bad_since" if condition is Condition.OBJECTIVE_BROKEN else "warn_since"][number])
+    samples, seconds = int(indicators.columns["samples"][number]), window_seconds(indicators, number)
+    target = None
+    if objective is not None:
+        asked = objective.at_most if objective.at_least is None else objective.at_least
+        target = objective.warn_at if condition is Condition.OBJECTIVE_WARNING else asked
+    unit = f" {instance.indicator.unit}" if instance.indicator.unit else ""
+    return Evidence(
+        series=tuple(table.series[row].id for row in indicators.series_of(number)[:MOST_SERIES].tolist()),
+        value=None if np.isnan(value) else value,
+        threshold=target,
+        samples=samples,
+        window_seconds=seconds,
+        since=0.0 if np.isnan(since) else since,
+        until=moment.at,
+        note=f"{instance.indicator.summary} {value:.4g}{unit} of {samples} samples in {seconds:g} s; "
+        f"asked: {objective_text(objective)}",
+    )
+
+
+def _of_series(bank: Bank, table: SeriesTable, row: int, at: Instant, detector: Detector) -> Evidence:
+    rows = np.array([row])
+    band = bank.band(rows, at, detector.learn_samples)
+    value, last_at = float(bank.values()[row]), float(bank.columns["last_at"][row])
+    return Evidence(
+        series=(table.series[row].id,),
+        value=value,
+        expected=float(band.expected[0]),
+        low=float(band.low[0]),
+        high=float(band.high[0]),
+        tail_probability=float(bank.tail(rows, detector.learn_samples)[0]),
+        samples=int(bank.columns["n"][row]),
+        until=last_at,
+        note=f"{table.series[row].key.metric} is not as it always was: {value:.4g}, "
+        f"usually {float(band.low[0]):.4g} to {float(band.high[0]):.4g}",
+    )
