@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cemd.config.params import Kinds
 from cemd.config.rules import Indicator, Policy, Rater, RaterProfile
 from cemd.config.settings import Settings
 from cemd.config.source import NOUNS, Item, Items
@@ -19,7 +20,7 @@ _RENAMED = ("services", "touchpoints", "journeys", "probes")
 _QUALITIES = ("at_risk", "degraded", "down")
 
 
-def contradictions(items: Items) -> Iterator[Fault]:
+def contradictions(items: Items, kinds: Kinds) -> Iterator[Fault]:
     """Every fault that one entry, or two together, make; references are checked elsewhere."""
     for settings in items.settings:
         yield from _settings(settings)
@@ -34,6 +35,7 @@ def contradictions(items: Items) -> Iterator[Fault]:
         yield from _rater(rater)
     for policy in items.policies:
         yield from _policy(policy, items)
+        yield from _texts(policy, kinds)
     for route in items.routes:
         yield from _wrong_audience(route, ("channel",), route.value.channel, "staff", items)
     for playbook in items.playbooks:
@@ -175,6 +177,16 @@ def _policy(item: Item[Policy], items: Items) -> Iterator[Fault]:
             if service.value.name == name and not service.value.sold:
                 fact = f'service "{name}" is not sold, so no customer has it'
                 yield item.fault(("services", place), fact, "name sold services; what they stand on is included")
+
+
+def _texts(item: Item[Policy], kinds: Kinds) -> Iterator[Fault]:
+    for language, texts in item.value.texts.items():
+        for name, text in texts.model_dump().items():
+            keys = ("texts", language, name)
+            if fault := kinds.text_fault(text):
+                yield item.fault(keys, f"{'.'.join(keys)}: {fault}", "use only what `cemd explain policy` names")
+            if name.endswith("subject") and len(text.splitlines()) != 1:
+                yield item.fault(keys, f"{'.'.join(keys)} is not one line", "write it on one line, in quotes")
 
 
 def _wrong_audience(

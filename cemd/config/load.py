@@ -73,7 +73,7 @@ def load(root: Path, kinds: Kinds) -> Loaded:
         reader.read(root, name, model)
     items = reader.items
     topology = Topology(_configuration(items))
-    faults = [*reader.faults, *contradictions(items), *duplicates(items), *dangling(items, kinds, topology)]
+    faults = [*reader.faults, *contradictions(items, kinds), *duplicates(items), *dangling(items, kinds, topology)]
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     warnings = (*cautions(items, topology), *_unread(root))

@@ -6,7 +6,7 @@ The floor of configuration knows no kind; the tables are handed in as `Kinds`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +39,8 @@ class Kinds:
     channel_params: Mapping[str, type[BaseModel]] = field(default_factory=lambda: MappingProxyType({}))
     figures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Kind of probe -> what it says about the figures that it gives; only for explanations."""
+    text_fault: Callable[[str], str | None] = field(default=lambda _text: None)
+    """What is wrong with a text for people, as a fact; None when it can be used."""
 
 
 def checked(

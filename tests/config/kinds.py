@@ -53,7 +53,11 @@ class Mail(FileModel):
     sender: str = "noc@example.net"
 
 
-KINDS = Kinds(probe_params={"ping": Ping, "walk": Walk}, channel_params={"mail": Mail})
+def text_fault(text: str) -> str | None:
+    return "line 1: nobody is named in a text" if "customer" in text else None
+
+
+KINDS = Kinds(probe_params={"ping": Ping, "walk": Walk}, channel_params={"mail": Mail}, text_fault=text_fault)
 
 FILES: dict[str, str] = {
     "config/cemd.yaml": """\

@@ -590,6 +590,24 @@ BAD: dict[str, tuple[str, str, str, str]] = {
             "write it into a file that only cemd can read, and name that file with a key that ends in `_file`"
         ),
     ),
+    "text-that-cannot-be-rendered": (
+        REPORT,
+        "A fault since {{ since }}.",
+        "Dear {{ customer }}.",
+        (
+            'rules/report/customers.yaml:9:16: policy "faults": texts.en.first: line 1: nobody is named in a text; '
+            "use only what `cemd explain policy` names"
+        ),
+    ),
+    "subject-of-two-lines": (
+        REPORT,
+        "first_subject: Fault",
+        'first_subject: "Fault\\nBcc: x"',
+        (
+            'rules/report/customers.yaml:8:24: policy "faults": texts.en.first_subject is not one line; '
+            "write it on one line, in quotes"
+        ),
+    ),
     "not-yaml": (
         REPORT,
         "en:\n",
