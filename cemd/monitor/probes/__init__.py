@@ -17,15 +17,19 @@ from pydantic import ValidationError
 from cemd.config.probes import Probe
 from cemd.errors import ProbeUnavailable
 from cemd.monitor.probes.base import Kind
+from cemd.monitor.probes.command import Command
 from cemd.monitor.probes.dns import Dns
 from cemd.monitor.probes.http import Http
+from cemd.monitor.probes.icmp import Icmp
 from cemd.monitor.probes.tcp import Tcp
 from cemd.monitor.probes.tools import Tools
 
 KINDS: Mapping[str, type[Kind]] = MappingProxyType(
     {
+        "command": Command,
         "dns": Dns,
         "http": Http,
+        "icmp": Icmp,
         "tcp": Tcp,
     }
 )
