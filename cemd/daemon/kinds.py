@@ -8,12 +8,12 @@ from cemd.config.params import Kinds
 def kinds() -> Kinds:
     """Models of the parameters of every kind of probe and channel."""
     from cemd.monitor.probes import KINDS as PROBES
-    from cemd.report.channels import kinds as channels
+    from cemd.report.channels import KINDS as CHANNELS
     from cemd.report.texts import check_template
 
     return Kinds(
         probe_params={word: kind.Params for word, kind in PROBES.items()},
-        channel_params={word: kind.Params for word, kind in channels().items()},
+        channel_params={word: kind.Params for word, kind in CHANNELS.items()},
         text_fault=check_template,
         figures={word: kind.__doc__ or "" for word, kind in PROBES.items()},
     )
