@@ -207,7 +207,7 @@ def _threshold(chart: Chart, frame: _Frame) -> Iterable[str]:
         return
     y = frame.y(chart.threshold)
     yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#b3261e" stroke-dasharray="6 4" class="chart-threshold"/>'
-    yield _text(WIDTH - RIGHT - 4, y - 5, "objective", "end", "chart-label chart-threshold-label")
+    yield _text(LEFT + 6, y - 5, "objective", "start", "chart-label chart-threshold-label")
 
 
 def _line(chart: Chart, frame: _Frame) -> Iterable[str]:

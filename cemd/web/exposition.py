@@ -37,8 +37,8 @@ def escaped(text: str) -> str:
 
 def label_name(text: str, taken: Iterable[str] = ()) -> str:
     """A valid label name for `text` that is not among `taken`: `round-trip` becomes `round_trip`."""
-    name = _NOT_IN_LABEL.sub("_", text) or "_"
-    if name[0].isdigit() or name.startswith("__") or name in _OWN:
+    name = _NOT_IN_LABEL.sub("_", text)
+    if not name[:1].isalpha() or name in _OWN:
         name = f"label_{name.lstrip('_')}"
     while name in taken:
         name += "_"

@@ -16,7 +16,7 @@ from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import Phase
 from cemd.model.quality import Outcome
-from cemd.model.subject import Subject
+from cemd.model.subject import Subject, SubjectKind
 from cemd.model.view import CommunicationView, RaterView, SeriesColumns, Views
 from cemd.web import shapes
 
@@ -51,7 +51,17 @@ class Presenter:
 
     def __init__(self, views: Views, zone: ZoneInfo) -> None:
         self.views, self.zone = views, zone
-        self._titles = {one.name: one.title or one.name for one in views.analyze.services}
+        seen = views.analyze
+        self._titles = {
+            (kind, one.name): one.title or one.name
+            for kind, named in (
+                (SubjectKind.SERVICE, seen.services),
+                (SubjectKind.TOUCHPOINT, seen.touchpoints),
+                (SubjectKind.JOURNEY, seen.journeys),
+            )
+            for one in named
+        }
+        self._units = {one.name: one.unit for one in seen.indicators}
         self._findings = {one.id: one for one in views.analyze.findings}
 
     def stamp(self) -> dict[str, object]:
@@ -80,6 +90,9 @@ class Presenter:
     def indicators(self) -> tuple[shapes.Indicator, ...]:
         return tuple(_same(shapes.Indicator, one) for one in self.views.analyze.indicators)
 
+    def _subject(self, subject: Subject) -> shapes.Subject:
+        return _same(shapes.Subject, subject, title=self._titles.get((subject.kind, subject.name), subject.name))
+
     def findings(self) -> tuple[shapes.Finding, ...]:
         return tuple(self.finding(one) for one in self.views.analyze.findings)
 
@@ -93,7 +106,8 @@ class Presenter:
         return _same(
             shapes.Finding,
             one,
-            subject=_subject(one.subject),
+            subject=self._subject(one.subject),
+            unit=self._units.get(one.indicator) or unit_of(one.indicator),
             began_at=moment(one.began_at, self.zone),
             changed_at=moment(one.at, self.zone),
             evidence=evidence,
@@ -118,12 +132,12 @@ class Presenter:
         return {name: tuple(told) for name, told in by_incident.items()}
 
     def incident(self, one: Incident, told: tuple[shapes.Told, ...]) -> shapes.Incident:
-        title = self._titles.get(one.cause.service, one.cause.service)
+        title = self._titles.get((SubjectKind.SERVICE, one.cause.service), one.cause.service)
         return _same(
             shapes.Incident,
             one,
             open=one.state not in OVER,
-            subject=_subject(one.subject),
+            subject=self._subject(one.subject),
             cause=_same(shapes.Cause, one.cause, title=title),
             impact=_same(shapes.Impact, one.impact),
             findings=tuple(self.finding(self._findings[name]) for name in one.findings if name in self._findings),
@@ -198,8 +212,10 @@ def outcome_word(code: int) -> str:
         return "unknown"
 
 
-def _subject(subject: Subject) -> shapes.Subject:
-    return _same(shapes.Subject, subject)
+def unit_of(metric: str) -> str:
+    """A metric's unit stands at the end of its name; empty where it names none."""
+    ending = metric.rpartition("_")[2]
+    return ending if ending in ("seconds", "ratio", "bytes", "mos", "celsius") else ""
 
 
 def _rater(rater: RaterView) -> shapes.Rater:

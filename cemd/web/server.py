@@ -54,7 +54,8 @@ class WebServer:
         """
         if not is_loopback(self.host) and self._house.token() is None:
             raise CemdError(
-                f"config/cemd.yaml, listen: host {self.host} is not loopback and there is no token; set push_token_file."
+                f"config/cemd.yaml, listen: host {self.host} is not loopback and there is no token;"
+                " set push_token_file."
             )
         self._runner = web.AppRunner(
             self.app(), handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS

@@ -143,6 +143,8 @@ class Indicator(Shape):
 class Subject(Shape):
     kind: SubjectKind
     name: str
+    title: str
+    """What people call it; the name where nothing better is known."""
     site: str
 
 
@@ -168,6 +170,9 @@ class Finding(Shape):
     quality: Quality
     subject: Subject
     indicator: str
+    """Name of the indicator, or metric of the series."""
+    unit: str
+    """Unit of the values in the evidence: `seconds`, `ratio`, ..., or empty."""
     probe: str
     touchpoint: str
     began_at: Moment

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-
 from cemd.web.server import WebServer
+
 from tests.web.scene import SceneHouse, rich_views
 
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter
-
 from cemd.model.entry import Command, CommandKind
 from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
 from cemd.model.identity import Instant, SeriesId, series_id
@@ -40,6 +38,7 @@ from cemd.model.view import (
     Views,
 )
 from cemd.web.house import PushAnswer
+from prometheus_client import CollectorRegistry, Counter
 
 NOW = 1_795_300_000.0
 Q = Quality

@@ -6,7 +6,7 @@ import { explainPage } from "/static/explain.js";
 import { incidentPage } from "/static/incident.js";
 import { overview } from "/static/overview.js";
 import { seriesPage } from "/static/series.js";
-import { clock, span, useZone } from "/static/words.js";
+import { clock, span, useTitles, useZone } from "/static/words.js";
 
 const at = (id) => document.getElementById(id);
 let view = null;
@@ -32,6 +32,7 @@ async function refresh() {
   try {
     view = await get("/api/v1/overview");
     useZone(view.zone);
+    useTitles(view);
     const params = new URLSearchParams(location.search);
     const more = await drawn.load(get, text, params);
     if (drawn === page) {

@@ -1,14 +1,14 @@
 // One incident: time line, evidence, cause with rivals, impact, communications.
 import { h, picture } from "/static/dom.js";
-import { cause, communicationCard, evidence, fact, impact, incidentButtons, panel, place } from "/static/parts.js";
-import { badge, said, span, when } from "/static/words.js";
+import { cause, chartKey, communicationCard, evidence, fact, impact, incidentButtons, panel, place } from "/static/parts.js";
+import { badge, listed, said, span, when } from "/static/words.js";
 
 const chartOf = (finding, now) => {
   const { series, since, threshold } = finding.evidence;
   const from = since ? since.epoch : finding.began_at.epoch;
   const back = Math.max(1800, (now.epoch - from) * 1.6);
   const query = new URLSearchParams({ since: (now.epoch - back).toFixed(0), mark_from: from, points: 600 });
-  if (threshold !== null && /_seconds|p95|p99|ratio|loss/.test(finding.indicator)) query.set("threshold", threshold);
+  if (threshold !== null && !/success$/.test(finding.indicator) && finding.unit !== "ratio") query.set("threshold", threshold);
   return `/api/v1/series/${series[0]}/chart.svg?${query}`;
 };
 
@@ -37,6 +37,7 @@ export function incidentPage(id) {
               one.findings.length ? one.findings.map((finding) => h("div", { class: "proof", "data-key": finding.id },
                 h("ul", { class: "evidence" }, evidence(finding)),
                 charts.get(finding.id) ? picture(charts.get(finding.id)) : null)) : h("p", { class: "empty" }, "No finding is open."),
+              charts.size ? chartKey(true) : null,
               one.past_findings.length ? h("p", { class: "muted" }, `Ended: ${one.past_findings.join(", ")}`) : null),
             panel("Time line", null, h("ol", { class: "timeline" }, [...one.timeline].reverse().map((item) =>
               h("li", { "data-key": `${item.seq}-${item.what}` }, when(item.at, now), h("span", {}, item.what, h("span", { class: "muted" }, item.by ? ` ${item.by}` : "")))),
@@ -46,7 +47,7 @@ export function incidentPage(id) {
               one.cause.reasons.length ? h("ul", { class: "why" }, one.cause.reasons.map((reason) => h("li", {}, reason))) : null,
               one.cause.rivals.length ? [h("h3", {}, "Rivals"), h("ul", { class: "why" }, one.cause.rivals.map((rival) => h("li", {}, rival)))] : null),
             panel("Impact", null, impact(one),
-              h("dl", { class: "facts" }, fact("Services", one.impact.services.join(", ") || "none"), fact("Touchpoints", one.impact.touchpoints.join(", ") || "none"), fact("Steps", one.impact.steps.join(", ") || "none"))),
+              h("dl", { class: "facts" }, fact("Services", listed(one.impact.services, 12)), fact("Touchpoints", listed(one.impact.touchpoints, 12)), fact("Steps", listed(one.impact.steps, 12)))),
             panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),
             h("p", {}, h("a", { href: `/explain/${one.id}`, "data-link": true }, "Explain: the chain from sample to message")))));
     },

@@ -1,7 +1,7 @@
 // The page that a control room leaves open.
 import { h } from "/static/dom.js";
 import { cause, communicationCard, evidence, impact, incidentButtons, panel, place, told } from "/static/parts.js";
-import { STATES, badge, bar, capital, count, said, score, shape, share, spark, span, star, when } from "/static/words.js";
+import { STATES, badge, bar, capital, count, said, score, shape, share, spark, span, star, titled, when } from "/static/words.js";
 
 const ORDER = ["down", "degraded", "at_risk", "unknown", "healthy"];
 
@@ -11,12 +11,13 @@ function cei(view) {
   const group = (title, values) => {
     const entries = Object.entries(values);
     return entries.length ? [h("h3", {}, title), h("ul", { class: "meters" }, entries.map(([name, value]) =>
-      h("li", { "data-key": `${title}-${name}` }, h("span", {}, said(name.replaceAll("-", " "))), bar(value, heat(value)), h("span", { class: "number" }, score(value)))))] : null;
+      h("li", { "data-key": `${title}-${name}` }, h("span", {}, name.length < 4 && title === "Domains" ? name.toUpperCase() : capital(name.replaceAll("-", " "))), bar(value, heat(value)), h("span", { class: "number" }, score(value)))))] : null;
   };
-  return panel("Customer experience", h("span", { class: "tag" }, c.calibrated ? "calibrated" : "uncalibrated"),
+  return panel("Customer experience", null,
     h("div", { class: "cei" },
       h("div", { class: `cei-score ${heat(c.score)}` }, c.score === null ? "–" : c.score.toFixed(1)),
-      h("div", { class: "cei-side" }, h("span", { class: "muted" }, "of 100"), spark(view.cei_trend, "Index"), h("span", { class: "muted" }, `${share(c.coverage)} covered`))),
+      h("div", { class: "cei-side" }, h("span", { class: "tag", title: c.calibrated ? "fitted to surveys" : "default weights, never fitted to a survey" }, c.calibrated ? "calibrated" : "uncalibrated"),
+        spark(view.cei_trend, "Index"), h("span", { class: "muted" }, `of 100 · ${share(c.coverage)} covered`))),
     h("ul", { class: "meters" }, part("Network", c.network, ""), part("Operations", c.operations, ""), part("Design", c.design, "")),
     group("Journeys by purpose", c.macro_journeys), group("Domains", c.domains));
 }
@@ -30,9 +31,9 @@ export function journey(one) {
       h("span", { class: "muted journey-about" }, one.capped ? "capped: a moment of truth is down" : said(one.stage)),
       spark(one.trend, one.title), h("span", { class: "number" }, score(one.score))),
     h("ol", { class: "steps" }, one.steps.map((step) =>
-      h("li", { class: `step ${step.quality}`, "data-key": step.name, title: `${step.title || step.name}: ${STATES[step.quality]}, ${step.touchpoint}${step.weakest ? `, weakest ${step.weakest}` : ""}` },
+      h("li", { class: `step ${step.quality}`, "data-key": step.name, title: `${step.title || step.name}: ${STATES[step.quality]}, ${step.touchpoint}${step.weakest ? `, weakest ${titled(step.weakest)}` : ""}` },
         h("span", { class: "step-name" }, shape(step.quality, false), h("span", {}, step.title || step.name), step.moment_of_truth ? star() : null),
-        h("span", { class: "step-state" }, STATES[step.quality], step.score === null ? "" : ` ${score(step.score)}`, step.weakest ? h("span", { class: "step-weakest" }, ` ${step.weakest}`) : null)))));
+        h("span", { class: "step-state" }, STATES[step.quality], step.score === null ? "" : ` ${score(step.score)}`, step.weakest ? h("span", { class: "step-weakest" }, ` ${titled(step.weakest)}`) : null)))));
 }
 
 function rater(view) {
@@ -58,9 +59,11 @@ function services(view) {
   const rank = (one) => ORDER.indexOf(one.quality);
   const sorted = [...view.services].sort((a, b) => rank(a) - rank(b) || a.title.localeCompare(b.title));
   const counts = ORDER.map((state) => [state, sorted.filter((one) => one.quality === state).length]).filter(([, n]) => n);
-  return panel("Services", h("span", { class: "counts" }, counts.map(([state, n]) => h("span", { "data-key": state, title: STATES[state] }, shape(state, true), n))),
-    h("ul", { class: "services" }, sorted.map((one) => h("li", { "data-key": one.name, title: one.depends_on.length ? `stands on ${one.depends_on.join(", ")}` : "" },
+  const list = panel("Services", h("span", { class: "counts" }, counts.map(([state, n]) => h("span", { "data-key": state, title: STATES[state] }, shape(state, true), n))),
+    h("ul", { class: "services" }, sorted.map((one) => h("li", { "data-key": one.name, title: one.depends_on.length ? `stands on ${one.depends_on.map(titled).join(", ")}` : "" },
       shape(one.quality, true), h("span", { class: "service-name" }, one.title || one.name), h("span", { class: "muted" }, one.sold ? `${one.domain}, sold` : one.domain), h("span", { class: "number" }, score(one.score))))));
+  list.classList.add("last");
+  return list;
 }
 
 function incidentCard(one, now) {
@@ -97,7 +100,7 @@ const legend = () => h("span", { class: "muted legend" }, star(), " moment of tr
 
 export const overview = {
   title: () => "Overview",
-  async load(get) {
+  async load() {
     return {};
   },
   draw(view) {

@@ -1,19 +1,26 @@
 // Parts that several pages share.
 import { h } from "/static/dom.js";
-import { amount, badge, capital, count, listed, said, share, shape, span, when } from "/static/words.js";
+import { amount, badge, capital, count, listed, said, share, shape, span, titled, when } from "/static/words.js";
 
 export const panel = (title, side, ...body) =>
   h("section", { class: "panel", "aria-label": title }, h("div", { class: "panel-head" }, h("h2", {}, title), side), body);
 
 export const fact = (name, ...value) => h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value));
 
-export const place = (subject) => (subject.site ? `${subject.name} at ${subject.site}` : subject.name);
+export const place = (subject) => (subject.site ? `${subject.title} at ${subject.site}` : subject.title);
+
+// A panel about one thing: its name is shown as it is written.
+export const named = (title, side, ...body) => {
+  const made = panel(title, side, ...body);
+  made.classList.add("named");
+  return made;
+};
 
 export const seriesPath = (id, finding) => {
   const query = new URLSearchParams();
   if (finding) {
     const { threshold, since } = finding.evidence;
-    if (threshold !== null && finding.evidence.value !== null && !finding.indicator.match(/success$/)) query.set("threshold", threshold);
+    if (threshold !== null && finding.evidence.value !== null && !/success$/.test(finding.indicator) && finding.unit !== "ratio") query.set("threshold", threshold);
     if (since) query.set("mark", since.epoch);
   }
   return `/series/${id}${query.size ? `?${query}` : ""}`;
@@ -21,13 +28,13 @@ export const seriesPath = (id, finding) => {
 
 export function evidence(finding) {
   const { value, expected, threshold, low, high, series } = finding.evidence;
-  const metric = finding.indicator;
+  const metric = finding.unit;
   const words = [];
   if (value !== null) words.push(`now ${amount(value, metric)}`);
   if (threshold !== null) words.push(`objective ${amount(threshold, metric)}`);
   else if (low !== null && high !== null) words.push(`expected ${amount(low, metric)} to ${amount(high, metric)}`);
   else if (expected !== null) words.push(`expected ${amount(expected, metric)}`);
-  const name = `${said(finding.condition)}: ${metric || place(finding.subject)}`;
+  const name = `${said(finding.condition)}: ${finding.indicator || place(finding.subject)}`;
   return h("li", { "data-key": finding.id },
     shape(finding.quality, true), " ",
     series.length ? h("a", { href: seriesPath(series[0], finding), "data-link": true }, name) : name,
@@ -35,11 +42,15 @@ export function evidence(finding) {
     finding.evidence.samples ? h("span", { class: "muted" }, ` (${count(finding.evidence.samples)} samples)`) : null);
 }
 
+export const chartKey = (shaded) => h("p", { class: "muted key" },
+  h("span", {}, h("i", { class: "key-line" }), "measured"), h("span", {}, h("i", { class: "key-band" }), "expected (fainter: as of its first record)"),
+  h("span", {}, h("i", { class: "key-failed" }), "failed attempt"), shaded ? h("span", {}, h("i", { class: "key-shade" }), "since the finding began") : null);
+
 export function cause(incident) {
   const { confidence, service, title, site, score } = incident.cause;
   if (confidence === "undetermined" || !service) return h("p", { class: "cause" }, h("span", { class: "tag" }, "undetermined"), " Cause not known yet.");
   return h("p", { class: "cause" }, h("span", { class: `tag ${confidence}` }, `${confidence} cause`), " ",
-    h("strong", {}, title || service), site ? ` at ${site}` : "", h("span", { class: "muted" }, score > 0 && score <= 1 ? ` score ${score.toFixed(2)}` : ""));
+    h("strong", {}, title || titled(service)), site ? ` at ${site}` : "", h("span", { class: "muted" }, score > 0 && score <= 1 ? ` score ${score.toFixed(2)}` : ""));
 }
 
 export function impact(incident) {
@@ -50,7 +61,7 @@ export function impact(incident) {
     fact("Journeys", listed(journeys)),
     truths.length ? fact("Moments of truth", listed(truths)) : null,
     fact("Where", sites.length ? listed(sites) : "everywhere"),
-    uncertainty ? fact("Uncertain", uncertainty) : null);
+    uncertainty ? h("div", { class: "fact" }, h("dt", {}, "Uncertain"), h("dd", { class: "light" }, uncertainty)) : null);
 }
 
 export function told(incident) {
@@ -78,12 +89,11 @@ export function communicationCard(one, now) {
   return h("article", { class: `communication ${one.ended_at ? "over" : ""}`, "data-key": one.id },
     h("header", {},
       h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites)}` : ""),
-      h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(one.state))),
+      h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(one.state)), one.reason ? `: ${said(one.reason)}` : ""),
       h("span", { class: "muted" }, `${said(one.phase)} · ${one.policy} · `, when(one.opened_at, now))),
     h("div", { class: "told-row" }, h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`),
       states.length ? h("span", { class: "muted" }, ` · ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),
     due.length ? h("ul", { class: "reasons" }, due.map(([reason, n]) => h("li", { "data-key": reason }, h("span", {}, said(reason)), h("span", { class: "number" }, count(n))))) : null,
-    one.reason ? h("p", { class: "muted" }, `Reason: ${said(one.reason)}`) : null,
     held ? h("div", { class: "buttons" },
       h("button", { type: "button", class: "", "data-command": "release", "data-subject": one.id }, "Release"),
       h("button", { type: "button", class: "quiet", "data-command": "decline", "data-subject": one.id }, "Decline")) : null);

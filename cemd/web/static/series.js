@@ -1,6 +1,6 @@
 // Pick a series, see it with its expected band.
 import { h, picture } from "/static/dom.js";
-import { fact, panel } from "/static/parts.js";
+import { chartKey, fact, named, panel } from "/static/parts.js";
 import { amount, count, said, when } from "/static/words.js";
 
 const SPANS = { "15 min": 900, "1 h": 3600, "6 h": 21600, "1 d": 86400, "7 d": 604800 };
@@ -37,10 +37,10 @@ export function seriesPage(id) {
           h("ul", { class: "picker" }, list.items.map((item) => h("li", { "data-key": String(item.id) },
             h("a", { href: `/series/${item.id}${q ? `?q=${encodeURIComponent(q)}` : ""}`, "data-link": true, "aria-current": one && item.id === one.id ? "page" : null },
               h("span", {}, h("strong", {}, item.probe), ` ${item.metric}`, h("small", {}, label(item))), h("span", { class: "number" }, amount(item.value, item.metric))))))),
-        one ? panel(`${one.probe} ${one.metric}`,
+        one ? named(`${one.probe} ${one.metric}`,
           h("span", { class: "spans", role: "group", "aria-label": "Span" }, Object.keys(SPANS).map((name) => h("a", { href: keep("span", name), "data-link": true, "aria-current": params.get("span") === name ? "true" : null }, name))),
           h("div", { class: "chart-box" }, picture(chart)),
-          h("p", { class: "muted key" }, h("span", { class: "key-line" }), "measured", h("span", { class: "key-band" }), "expected band (fainter: as of its first record)", h("span", { class: "key-failed" }), "failed attempt"),
+          chartKey(params.has("mark")),
           h("dl", { class: "facts" },
             fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", when(one.last_at, now)),
             fact("Expected", one.low === null ? "not yet known" : `${amount(one.low, one.metric)} to ${amount(one.high, one.metric)}`),

@@ -25,7 +25,15 @@ export const star = () =>
   s("svg", { class: "star", viewBox: "0 0 16 16", role: "img", "aria-label": "moment of truth", fill: "currentColor" },
     s("title", {}, "moment of truth"), s("path", { d: "M8 .9 10.2 5.5 15.2 6.1 11.5 9.6 12.5 14.6 8 12.1 3.5 14.6 4.5 9.6.8 6.1 5.8 5.5Z" }));
 
-export const said = (word) => String(word).replaceAll("_", " ");
+export const said = (word) => String(word).replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+
+// Names as people say them, learned from the newest view.
+let titles = new Map();
+export function useTitles(view) {
+  titles = new Map([...view.services, ...view.touchpoints, ...view.journeys].map((one) => [one.name, one.title || one.name]));
+  for (const one of view.journeys) for (const step of one.steps) titles.set(`${one.name}/${step.name}`, `${one.title || one.name}: ${step.title || step.name}`);
+}
+export const titled = (name) => titles.get(name) || name;
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 export const count = (n) => (n === null || n === undefined ? "–" : Math.round(n).toLocaleString("en-GB").replaceAll(",", "\u202f"));
 export const score = (n) => (n === null || n === undefined ? "–" : n.toFixed(0));
@@ -33,6 +41,7 @@ export const share = (n) => (n === null || n === undefined ? "–" : `${(n * 100
 
 export function amount(value, metric) {
   if (value === null || value === undefined) return "–";
+  if (/success$/.test(metric)) return value >= 1 ? "ok" : value <= 0 ? "failed" : `${+(value * 100).toPrecision(3)} %`;
   if (/_seconds$|^seconds$/.test(metric)) return Math.abs(value) < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
   if (/_ratio$|^ratio$/.test(metric)) return `${+(value * 100).toPrecision(3)} %`;
   return String(+value.toPrecision(4));
@@ -57,8 +66,9 @@ useZone("UTC");
 export const clock = (moment) => formats.clock.format(moment.epoch * 1000);
 
 // An instant for people; the whole one on hover and for machines.
-export function when(moment, now) {
+export function when(moment, now, whole = false) {
   if (!moment) return "–";
+  if (whole) return h("time", { datetime: moment.iso }, formats.full.format(moment.epoch * 1000));
   const far = now && Math.abs(now.epoch - moment.epoch) > 64800;
   const text = (far ? formats.day : formats.time).format(moment.epoch * 1000);
   return h("time", { datetime: moment.iso, title: formats.full.format(moment.epoch * 1000) }, text);
@@ -74,6 +84,7 @@ export function span(seconds) {
 
 export function listed(names, most = 4) {
   if (!names.length) return "none";
+  names = names.map(titled);
   return names.length <= most ? names.join(", ") : `${names.slice(0, most).join(", ")} and ${names.length - most} more`;
 }
 
@@ -81,7 +92,8 @@ export function listed(names, most = 4) {
 export function spark(points, label) {
   if (!points || points.filter((p) => p !== null).length < 2) return s("svg", { class: "spark", viewBox: "0 0 120 28", "aria-hidden": "true" });
   const known = points.filter((p) => p !== null);
-  const low = Math.min(...known, 90), high = Math.max(...known, low + 10);
+  const middle = (Math.min(...known) + Math.max(...known)) / 2, half = Math.max((Math.max(...known) - Math.min(...known)) / 2, 10);
+  const low = middle - half, high = middle + half; // at least 20 points high, so that noise stays small
   const step = 116 / Math.max(points.length - 1, 1);
   let path = "", pen = false;
   points.forEach((p, i) => {

@@ -1,0 +1,344 @@
+"""The API as a reader and a writer meet it, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import jsonschema
+import numpy as np
+import pytest
+from cemd.errors import CemdError
+from cemd.model.entry import CommandKind
+from cemd.web import present
+from cemd.web.guard import FORGERY_HEADER
+from cemd.web.house import PushAnswer
+from cemd.web.server import WebServer
+
+from tests.web.scene import LOOKUP, NOW, SceneHouse, rich_views
+
+HERE = {FORGERY_HEADER: "1"}
+ACTOR = {"actor": "ines"}
+PAYMENT = "inc-3f2a91c04d7e"
+
+
+async def got(client: aiohttp.ClientSession, path: str) -> Any:
+    async with client.get(path) as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+async def test_every_reading_route_answers_as_its_schema_says(client: aiohttp.ClientSession) -> None:
+    api = await got(client, "/api/v1/openapi.json")
+    assert api["openapi"] == "3.1.0"
+    fill = {"incident": PAYMENT, "id": PAYMENT, "series": str(LOOKUP)}
+    checked = 0
+    for path, operations in api["paths"].items():
+        content = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        schema = content.get("application/json", {}).get("schema")
+        if not schema:
+            continue
+        document = await got(client, path.format(**fill))
+        jsonschema.Draft202012Validator({**schema, "components": api["components"]}).validate(document)
+        checked += 1
+    assert checked >= 14
+
+
+async def test_every_instant_has_zone_and_epoch(client: aiohttp.ClientSession) -> None:
+    incident = (await got(client, f"/api/v1/incidents/{PAYMENT}"))["incident"]
+    opened = datetime.fromisoformat(incident["opened_at"]["iso"])
+    assert opened.timestamp() == incident["opened_at"]["epoch"] == NOW - 840
+    assert opened.isoformat().endswith("+01:00"), "the operator's zone"
+    assert incident["resolved_at"] is None
+
+
+async def test_overview_has_cause_rivals_evidence_and_who_was_told(client: aiohttp.ClientSession) -> None:
+    overview = await got(client, "/api/v1/overview")
+    first = overview["incidents"][0]
+    assert (first["cause"]["service"], first["cause"]["confidence"]) == ("payment-gateway", "probable")
+    assert first["subject"]["title"] == "Payment gateway"
+    assert [one["told"] for one in first["communications"]] == [7204]
+    assert first["findings"][0]["unit"] == "ratio"
+    assert overview["cei"]["calibrated"] is False
+
+
+async def test_a_reader_who_has_the_view_gets_304_until_the_next_tick(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    async with client.get("/api/v1/overview") as response:
+        tag = response.headers["ETag"]
+    async with client.get("/api/v1/overview", headers={"If-None-Match": tag}) as response:
+        assert response.status == 304
+    house.tick()
+    async with client.get("/api/v1/overview", headers={"If-None-Match": tag}) as response:
+        assert response.status == 200
+        tag = response.headers["ETag"]
+    house.reasons = ["The log is 40 s behind."]
+    async with client.get("/api/v1/overview", headers={"If-None-Match": tag}) as response:
+        assert (await response.json())["not_ready"] == ["The log is 40 s behind."]
+
+
+async def test_series_are_searched_by_all_words_and_paged(client: aiohttp.ClientSession) -> None:
+    found = await got(client, "/api/v1/series?q=SHOP+success")
+    assert [one["probe"] for one in found["items"]] == ["shop-order-to-activate"]
+    page = await got(client, "/api/v1/series?limit=3&offset=6")
+    assert (page["total"], len(page["items"])) == (8, 2)
+
+
+async def test_one_series_has_history_and_the_band_that_was_recorded(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    for _ in range(3):
+        house.tick(11)
+        await got(client, f"/api/v1/series/{LOOKUP}")
+    document = await got(client, f"/api/v1/series/{LOOKUP}?points=50")
+    assert document["samples"] > 200
+    assert len(document["points"]) <= 50
+    assert [one["low"] for one in document["band"]] == [0.012] * len(document["band"])
+    assert len(document["band"]) >= 3
+    async with client.get(f"/api/v1/series/{LOOKUP}/chart.svg?threshold=0.06") as response:
+        assert response.content_type == "image/svg+xml"
+        assert "chart-threshold" in await response.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "place"),
+    [
+        ("/api/v1/series?limit=0", 400, "query"),
+        ("/api/v1/series?limt=5", 400, "query"),
+        ("/api/v1/series?limit=5&limit=6", 400, "query"),
+        ("/api/v1/series/123456", 404, "series"),
+        ("/api/v1/series/abc", 404, "series"),
+        (f"/api/v1/series/{LOOKUP}?since=5&until=4", 400, "query"),
+        (f"/api/v1/series/{LOOKUP}?since=nan", 400, "query"),
+        ("/api/v1/incidents/inc-none", 404, "incident"),
+        ("/api/v1/explain/none", 404, "id"),
+        ("/api/v1/nothing", 404, "/api/v1/nothing"),
+        ("/static/..%2fserver.py", 404, "/static/../server.py"),
+    ],
+)
+async def test_what_does_not_fit_is_refused_with_place_fact_and_remedy(
+    client: aiohttp.ClientSession, path: str, status: int, place: str
+) -> None:
+    async with client.get(path) as response:
+        error = (await response.json())["error"]
+    assert (error["status"], error["place"]) == (status, place)
+    assert error["fact"]
+    assert error["remedy"]
+
+
+async def test_whole_numbers_are_read_leniently(client: aiohttp.ClientSession) -> None:
+    assert len((await got(client, "/api/v1/series?limit=2.0"))["items"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "subject"),
+    [
+        (f"incidents/{PAYMENT}/acknowledge", CommandKind.ACKNOWLEDGE, PAYMENT),
+        (f"incidents/{PAYMENT}/confirm", CommandKind.CONFIRM, PAYMENT),
+        (f"incidents/{PAYMENT}/close", CommandKind.CLOSE, PAYMENT),
+        (f"incidents/{PAYMENT}/cancel", CommandKind.CANCEL, PAYMENT),
+        ("communications/com-77ab3e5d1c02/release", CommandKind.RELEASE, "com-77ab3e5d1c02"),
+        ("communications/com-77ab3e5d1c02/decline", CommandKind.DECLINE, "com-77ab3e5d1c02"),
+        ("kill", CommandKind.KILL, ""),
+        ("unkill", CommandKind.UNKILL, ""),
+    ],
+)
+async def test_each_command_is_handed_on_with_its_actor(
+    client: aiohttp.ClientSession, house: SceneHouse, path: str, kind: CommandKind, subject: str
+) -> None:
+    async with client.post(f"/api/v1/{path}", json={**ACTOR, "note": "seen"}, headers=HERE) as response:
+        assert response.status == 200, await response.text()
+        assert (await response.json())["seq"] == 41_261
+    (command,) = house.commands
+    assert (command.kind, command.subject, command.actor, command.note) == (kind, subject, "ines", "seen")
+
+
+@pytest.mark.parametrize(
+    ("headers", "data", "status"),
+    [
+        ({"Content-Type": "application/json"}, b'{"actor":"x"}', 403),
+        ({"Content-Type": "text/plain", **HERE}, b'{"actor":"x"}', 415),
+        ({"Content-Type": "application/json", **HERE, "Origin": "http://evil.example"}, b'{"actor":"x"}', 403),
+        ({"Content-Type": "application/json", **HERE, "Sec-Fetch-Site": "cross-site"}, b'{"actor":"x"}', 403),
+        ({"Content-Type": "application/json", **HERE, "Host": "evil.example"}, b'{"actor":"x"}', 421),
+        ({"Content-Type": "application/json", **HERE}, b'{"actor":""}', 400),
+        ({"Content-Type": "application/json", **HERE}, b'{"actor":"a\\nb"}', 400),
+        ({"Content-Type": "application/json", **HERE}, b'{"actor":"x","more":1}', 400),
+        ({"Content-Type": "application/json", **HERE}, b"\xff{", 400),
+        ({"Content-Type": "application/json", **HERE}, b'{"actor":"' + b"x" * 20_000 + b'"}', 413),
+    ],
+    ids=[
+        "no header",
+        "no json",
+        "origin",
+        "cross site",
+        "rebinding",
+        "empty",
+        "line feed",
+        "unknown",
+        "bytes",
+        "large",
+    ],
+)
+async def test_forged_or_broken_commands_reach_nobody(
+    client: aiohttp.ClientSession, house: SceneHouse, headers: dict[str, str], data: bytes, status: int
+) -> None:
+    async with client.post("/api/v1/kill", data=data, headers=headers) as response:
+        assert response.status == status
+        assert "remedy" in (await response.json())["error"]
+    assert house.commands == []
+
+
+async def test_reading_needs_a_host_of_ours(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/v1/overview", headers={"Host": "rebound.example:80"}) as response:
+        assert response.status == 421
+    async with client.get("/api/v1/overview", headers={"Host": "localhost:1"}) as response:
+        assert response.status == 200
+
+
+async def test_where_a_token_is_set_commands_and_pushes_must_carry_it(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    house.secret = b"open-sesame"
+    for headers, status in (
+        (HERE, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Basic open-sesame"}, 401),
+        ({"Authorization": "Bearer open-sesame"}, 200),
+    ):
+        async with client.post("/api/v1/kill", json=ACTOR, headers=headers) as response:
+            assert response.status == status
+            assert "open-sesame" not in await response.text()
+    async with client.post("/api/v1/measurements/x", json={}, headers=HERE) as response:
+        assert response.status == 401
+    assert (await got(client, "/api/v1/overview"))["token_needed"] is True
+
+
+async def test_an_address_that_is_not_loopback_needs_a_token() -> None:
+    with pytest.raises(CemdError, match="no token; set push_token_file"):
+        await WebServer(SceneHouse(), host="0.0.0.0", port=0).start()  # noqa: S104 -- it must be refused
+
+
+async def test_a_port_in_use_is_said_with_a_remedy(server: WebServer) -> None:
+    with pytest.raises(CemdError, match=f"cannot listen on 127.0.0.1 port {server.port} .*choose another port"):
+        await WebServer(SceneHouse(), port=server.port).start()
+
+
+async def test_pushed_measurements_are_answered_as_the_house_says(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    async with client.post("/api/v1/measurements/billing", json=[{"a": 1}], headers=HERE) as response:
+        assert await response.json() == {"accepted": 2, "refused": 0, "message": ""}
+    assert house.pushed == [("billing", b'[{"a": 1}]')]
+    house.push_answer = PushAnswer(status=429, accepted=0, refused=2, message="100000 samples wait for the log")
+    async with client.post("/api/v1/measurements/billing", json=[], headers=HERE) as response:
+        assert (response.status, response.headers["Retry-After"]) == (429, "5")
+        assert (await response.json())["error"]["fact"] == "100000 samples wait for the log"
+
+
+async def test_a_packed_bomb_is_refused_before_it_is_whole(client: aiohttp.ClientSession, house: SceneHouse) -> None:
+    bomb = gzip.compress(b"[" + b" " * (64 << 20) + b"]")
+    headers = {**HERE, "Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with client.post("/api/v1/measurements/billing", data=bomb, headers=headers) as response:
+        assert response.status == 413
+    assert house.pushed == []
+
+
+async def test_health_and_readiness_say_why_not(client: aiohttp.ClientSession, house: SceneHouse) -> None:
+    assert await got(client, "/healthz") == {"alive": True}
+    assert await got(client, "/readyz") == {"ready": True, "reasons": []}
+    house.living, house.reasons = False, ["The first tick has not come."]
+    async with client.get("/healthz") as response:
+        assert response.status == 503
+    async with client.get("/readyz") as response:
+        assert (response.status, await response.json()) == (
+            503,
+            {"ready": False, "reasons": ["The first tick has not come."]},
+        )
+
+
+async def test_before_the_first_tick_documents_are_refused_but_metrics_and_kill_are_served(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    views, house.shown = house.shown, None
+    async with client.get("/api/v1/overview") as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
+    async with client.get("/metrics") as response:
+        assert "cemd_loop_ticks_total" in await response.text()
+    assert views
+
+
+async def test_metrics_are_served_packed_and_plain_alike(client: aiohttp.ClientSession) -> None:
+    async with client.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:
+        plain = await response.text()
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert "Content-Encoding" not in response.headers
+    async with client.get("/metrics", headers={"Accept-Encoding": "gzip"}) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert await response.text() == plain
+    async with client.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as response:
+        assert (await response.text()).endswith("# EOF\n")
+
+
+async def test_answers_carry_the_headers_that_keep_others_out(client: aiohttp.ClientSession) -> None:
+    for path in ("/", "/static/app.js", "/api/v1/overview", "/metrics", "/api/v1/nothing"):
+        async with client.get(path) as response:
+            assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_the_stream_tells_each_new_view_and_says_goodbye(house: SceneHouse) -> None:
+    server = WebServer(house, port=0)
+    await server.start()
+    seen: list[int] = []
+    async with aiohttp.ClientSession(server.url) as client, client.get("/api/v1/stream") as response:
+        assert response.content_type == "text/event-stream"
+        async with asyncio.timeout(10):
+            async for line in response.content:
+                if line.startswith(b'data: {"seq'):
+                    seen.append(json.loads(line[6:])["seq"])
+                    if len(seen) == 3:
+                        break
+                    house.tick()
+            stopping = asyncio.create_task(server.stop())
+            rest = await response.content.read()
+            await stopping
+    assert seen == [41_260, 41_261, 41_262]
+    assert b"event: bye" in rest
+
+
+async def test_stopping_does_not_wait_for_readers(house: SceneHouse) -> None:
+    server = WebServer(house, port=0)
+    await server.start()
+    async with aiohttp.ClientSession(server.url) as client, client.get("/api/v1/stream") as response:
+        await response.content.readline()
+        async with asyncio.timeout(2):
+            await server.stop()
+
+
+async def test_a_fault_inside_is_an_answer_without_details(
+    client: aiohttp.ClientSession, house: SceneHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("secret-of-the-house")
+
+    house.explain = broken  # type: ignore[method-assign, assignment]
+    async with client.get("/api/v1/explain/x") as response:
+        assert response.status == 500
+        assert "secret-of-the-house" not in await response.text()
+    assert "request failed" in caplog.text
+
+
+def test_unknown_numbers_are_null() -> None:
+    views = rich_views()
+    views.series.value[0] = np.nan
+    views.series.last_at[0] = np.nan
+    one = present.series_now(views.series, 0, ZoneInfo("UTC"))
+    assert (one.value, one.last_at) == (None, None)
