@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -206,13 +207,18 @@ class _Reader:
         for step in path:
             part = part[step]
         try:
-            return TypeAdapter(model).validate_json(msgspec.json.encode(part), strict=True)
+            return _adapter(model).validate_json(msgspec.json.encode(part), strict=True)
         except ValidationError as exc:
             self.faults.extend(faults_of(exc, source, path, model))
             return None
 
 
 _SINGLE: dict[str, type[BaseModel]] = {"detector": Detector, "rater": Rater, "cei": Cei, "grouping": Grouping}
+
+
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
 
 
 def _is_valid(model: type[BaseModel], tree: dict[str, Any]) -> bool:

@@ -269,6 +269,8 @@ def resolved(text: str) -> str | int | float | bool | None:
             return True
         case "false":
             return False
+    if text[0] not in "+-.0123456789":
+        return text
     if _INT.fullmatch(text):
         number = int(text, _base(text)) if len(text) <= _DIGITS_MOST else None
         if number is None or not -(2**63) <= number < 2**63:
