@@ -39,6 +39,8 @@ class Kinds:
     channel_params: Mapping[str, type[BaseModel]] = field(default_factory=lambda: MappingProxyType({}))
     figures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Kind of probe -> what it says about the figures that it gives; only for explanations."""
+    channels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Kind of channel -> what it says about itself; only for explanations."""
     text_fault: Callable[[str], str | None] = field(default=lambda _text: None)
     """What is wrong with a text for people, as a fact; None when it can be used."""
 

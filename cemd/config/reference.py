@@ -67,21 +67,25 @@ def explained(word: str, kinds: Kinds) -> str | None:
         (kinds.channel_params, "kind of channel", "`params:` of a channel in config/channels.yaml"),
     ):
         if word in table:
-            figures = kinds.figures.get(word, "") if table is kinds.probe_params else ""
-            parts.append(_page(word, noun, place, table[word], figures))
+            parts.append(_page(word, noun, place, table[word], _notes(word, table is kinds.probe_params, kinds)))
     if word in MODELS:
         model, place = MODELS[word]
         parts.append(_page(word, "part of the files", place, model))
     return "\n\n".join(parts) or None
 
 
-def _page(word: str, noun: str, place: str, model: type[BaseModel], figures: str = "") -> str:
+def _notes(word: str, of_probe: bool, kinds: Kinds) -> str:
+    text = inspect.cleandoc((kinds.figures if of_probe else kinds.channels).get(word, ""))
+    return f"What it gives, besides `success` and `duration_seconds`:\n{text}" if of_probe and text else text
+
+
+def _page(word: str, noun: str, place: str, model: type[BaseModel], notes: str = "") -> str:
     schema = model.model_json_schema()
     lines = [f"{word}: {noun}; written in {place}", ""]
     if about := inspect.cleandoc(model.__doc__ or ""):
         lines += [about, ""]
-    if figures:
-        lines += ["What it gives, besides `success` and `duration_seconds`:", inspect.cleandoc(figures), ""]
+    if notes:
+        lines += [notes, ""]
     defs = schema.get("$defs", {})
     lines += _keys(schema, defs)
     for name, inner in defs.items():

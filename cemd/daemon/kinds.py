@@ -16,4 +16,5 @@ def kinds() -> Kinds:
         channel_params={word: kind.Params for word, kind in CHANNELS.items()},
         text_fault=check_template,
         figures={word: kind.__doc__ or "" for word, kind in PROBES.items()},
+        channels={word: kind.__doc__ or "" for word, kind in CHANNELS.items()},
     )

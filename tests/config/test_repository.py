@@ -1,0 +1,47 @@
+"""The files of the repository itself: they load without a warning and fit the published schemas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+from cemd.config.load import PATTERNS, load
+from cemd.config.reference import explained
+from cemd.config.schema import FILES as MODELS
+from cemd.config.schema import schemas
+from cemd.config.yaml import parse
+from cemd.daemon.kinds import kinds
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = [
+    (path.relative_to(ROOT).as_posix(), next(word for word, known in MODELS.items() if known is model))
+    for pattern, model in PATTERNS
+    for path in sorted(ROOT.glob(pattern))
+]
+
+
+def test_every_folder_has_an_example() -> None:
+    assert {word for _, word in FILES} == set(MODELS)
+
+
+def test_all_files_load_without_a_warning() -> None:
+    loaded = load(ROOT, kinds())
+    assert loaded.warnings == ()
+    assert loaded.files == tuple(name for name, _ in FILES)
+
+
+def test_every_kind_of_probe_has_an_example_and_an_explanation() -> None:
+    tables = kinds()
+    used = {probe.kind for probe in load(ROOT, tables).configuration.probes}
+    assert set(tables.probe_params) <= used
+    for word in (*tables.probe_params, *tables.channel_params):
+        text = explained(word, tables)
+        assert text is not None
+        assert len(text.splitlines()) > 4
+
+
+@pytest.mark.parametrize(("name", "word"), FILES, ids=[name for name, _ in FILES])
+def test_file_fits_its_schema(name: str, word: str) -> None:
+    tree = parse((ROOT / name).read_bytes(), name).tree
+    jsonschema.Draft202012Validator(schemas(kinds())[word]).validate(tree)
