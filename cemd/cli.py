@@ -70,8 +70,8 @@ def main() -> None:
 def demo(seconds: float | None, port: int, keep: bool, as_json: bool) -> None:
     """Shows cemd at work on DemoTelco, a small operator with real servers on loopback.
 
-    Within two minutes: a fault, the incident with its cause, who was told, the all-clear. Ends with Ctrl-C, or by itself
-    with --for. Exit code 0 only if the fault was found, its cause named, the hurt told and the all-clear sent.
+    Within two minutes: a fault, the incident with its cause, who was told, the all-clear. Ends with Ctrl-C, or by
+    itself with --for. Exit code 0 only if the fault was found, its cause named, the hurt told and the all-clear sent.
     """
     from cemd.demo.command import run_demo
 
@@ -253,14 +253,15 @@ def notices(root: Path, state: Path | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("target", type=click.Path(path_type=Path))
+@click.option("--with-master-key", is_flag=True, help="Put master.key beside the files: keep such a backup locked up.")
 @ROOT
 @STATE
 @JSON
-def backup(target: Path, root: Path, state: Path | None, as_json: bool) -> None:
+def backup(target: Path, with_master_key: bool, root: Path, state: Path | None, as_json: bool) -> None:
     """Writes a consistent copy of the state into the folder TARGET; the daemon may go on running."""
     from cemd.commands.keeping import back_up
 
-    back_up(target, root, state, as_json=as_json)
+    back_up(target, root, state, with_master_key=with_master_key, as_json=as_json)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The prober as a child of the daemon: started, watched, started again with growing pauses, ended as a process group."""
+"""The prober as a child of the daemon: started, watched, started again with growing pauses, ended with its group."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Accepted:
 def read(
     root: Path, kinds: Kinds, current: Configuration | None, *, author: str, state: Path, rows: StateStore
 ) -> Accepted:
-    """What should be in effect now: the files below `root`, or the epoch that a rollback pinned while they stay as they are.
+    """What should be in effect now: the files below `root`, or the epoch that a rollback pinned over them.
 
     Raises:
         ConfigError: the files have faults; nothing changes.

@@ -18,13 +18,15 @@ from pathlib import Path
 from cemd.errors import StoreError
 from cemd.store import schema
 from cemd.store.ballast import Ballast
-from cemd.store.base import Faults, Store, no_faults
+from cemd.store.base import Faults, StateStore, Store, no_faults
+from cemd.store.digest import reference_digest
 from cemd.store.journal import SqliteLog, SqliteSnapshots
-from cemd.store.keys import LEDGER, SqliteKeys, master_key
+from cemd.store.keys import LEDGER, SqliteKeys, derived, master_key
 from cemd.store.progress import FileProgress
+from cemd.store.queries import SQL
 from cemd.store.sealing import SqliteSamples
 from cemd.store.state import SqliteSeries, SqliteState
-from cemd.store.writer import Readers, Writer
+from cemd.store.writer import NoWriter, Readers, Writer
 
 KINDS = ("samples", "state", "keys")
 LOCK = "cemd.lock"
@@ -117,6 +119,31 @@ def open_readers(directory: Path, kind: str) -> Readers:
     if not path.exists():
         raise StoreError(f"{path}: there is no such file; is {directory} the state directory (`state_directory`)?")
     return Readers(path)
+
+
+def open_state_readers(directory: Path) -> StateStore:
+    """state.db for looking only, beside a running daemon or without one; whatever would write raises StoreError.
+
+    Raises:
+        StoreError: there is no such file.
+    """
+    return SqliteState(NoWriter(directory / "state.db"), open_readers(directory, "state"))
+
+
+def find_number(directory: Path, reference: str) -> int | None:
+    """Number of a customer by reference, None where none was ever given; gives none.
+
+    Raises:
+        StoreError: no keys.db, or no master key.
+    """
+    readers = open_readers(directory, "keys")
+    try:
+        with readers.reading() as connection:
+            digest = reference_digest(derived(master_key(directory, exists=True), "digest"), reference)
+            found = connection.execute(SQL["person_by_digest"], (digest,)).fetchone()
+    finally:
+        readers.close()
+    return int(found[0]) if found else None
 
 
 def _writer(path: Path, kind: str, faults: Faults, ballast: Ballast) -> Writer:

@@ -17,7 +17,7 @@ from cemd.store import outbox
 from cemd.store.base import TABLE_NAME, OutboxColumns, StateChange
 from cemd.store.packing import packed, unpacked
 from cemd.store.queries import SQL
-from cemd.store.writer import Readers, Writer
+from cemd.store.writer import NoWriter, Readers, Writer
 
 RESERVED = frozenset({"mark", "series", "epoch", "quarantine", "notice", "migration"})
 QUESTIONS = {
@@ -39,7 +39,7 @@ def row_table(name: str) -> str:
 
 
 class SqliteState:
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer | NoWriter, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
         with readers.reading() as connection:

@@ -69,7 +69,5 @@ class Upkeep:
         used = self._used("state")
         if used <= self._state_bytes:
             return []
-        return [
-            f"{self._store.directory / 'state.db'}: it holds {used // 2**20} MiB, more than its quota of "
-            f"{self._state_bytes // 2**20} MiB; raise retention.state_megabytes or close old communications."
-        ]
+        words = f"it holds {used // 2**20} MiB, more than its quota of {self._state_bytes // 2**20} MiB"
+        return [f"{self._store.directory / 'state.db'}: {words}; raise retention.state_megabytes on this machine."]

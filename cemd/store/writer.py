@@ -62,11 +62,15 @@ class Writer:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._connection = connect(path)
-        with sentences(path):
-            self._connection.execute("PRAGMA synchronous = FULL")
-            prepare(self._connection)  # before WAL: the page size of a new file can be chosen only then
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+        try:
+            with sentences(path):
+                self._connection.execute("PRAGMA synchronous = FULL")
+                prepare(self._connection)  # before WAL: the page size of a new file can be chosen only then
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+        except BaseException:
+            self._connection.close()
+            raise
         self._thread = threading.Thread(target=self._run, name=f"writer {path.name}", daemon=True)
         self._thread.start()
 
@@ -188,6 +192,16 @@ class Writer:
                 self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         except (OSError, sqlite3.Error):
             return  # the log stays whole in the write-ahead log; the next commit tells what is wrong
+
+
+class NoWriter:
+    """Stands where a writer would be, for those who may only look."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def call(self, operation: str, _work: Callable[[sqlite3.Connection], T]) -> T:
+        raise StoreError(f"{self.path}: {operation} would write, but it was opened for looking only.")
 
 
 class Readers:

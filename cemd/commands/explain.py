@@ -1,0 +1,98 @@
+"""`cemd explain`: the chain behind a record, or the parameters of a kind."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cemd.commands.looking import state_rows
+from cemd.commands.people import number_of
+from cemd.config.reference import explained
+from cemd.daemon.explain import explain, explain_customer
+from cemd.daemon.kinds import kinds
+from cemd.errors import CemdError
+
+
+def print_explanation(what: str, *, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
+    """Prints what is known of an id or of a kind.
+
+    Raises:
+        CemdError: nobody knows it.
+    """
+    page = explained(what, kinds())
+    if page is not None and customer is None:
+        click.echo(json.dumps({"topic": what, "text": page}) if as_json else page)
+        return
+    chain = explain(state_rows(root, state), what)
+    if chain is None:
+        raise CemdError(
+            f'"{what}" is no id that state.db knows and no kind of probe or channel; the page shows ids, '
+            "`cemd explain icmp` explains a kind."
+        )
+    if customer is not None:
+        chain = _for_customer(chain, customer, root, state)
+    click.echo(json.dumps(chain, indent=2) if as_json else "\n".join(_lines(chain)))
+
+
+def _for_customer(chain: dict[str, Any], customer: str, root: Path, state: Path | None) -> dict[str, Any]:
+    number = number_of(customer, root, state)
+    rows = state_rows(root, state)
+    told = {one["id"]: explain_customer(rows, one["id"], number) for one in chain["communications"]}
+    return {**chain, "customer": told}
+
+
+def _lines(chain: dict[str, Any]) -> list[str]:
+    """The chain for people: from what was measured to who was told."""
+    lines = []
+    for finding in chain["findings"]:
+        evidence = finding["evidence"]
+        lines.append(
+            f"finding {finding['id']}: {finding['condition']} of {finding['indicator']} on {_subject(finding)}"
+        )
+        lines.append(
+            f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {finding['probe'] or '?'}"
+        )
+        lines.append(f"  value {_value(evidence['value'])} against {_value(evidence['threshold'])}, "
+                     f"{evidence['samples']} samples of series {', '.join(map(str, evidence['series']))}")  # fmt: skip
+    for incident in chain["incidents"]:
+        cause, impact = incident["cause"], incident["impact"]
+        lines.append(f"incident {incident['id']}: {incident['state']}, {incident['quality']}, on {_subject(incident)}")
+        lines.append(f"  cause: {cause['service'] or 'undetermined'} ({cause['confidence']})")
+        lines.extend(f"    because {reason}" for reason in cause["reasons"])
+        lines.append(f"  hurts {impact['customers']} customers in {', '.join(impact['journeys']) or 'no journey'}")
+        lines.extend(f"  {_at(item['at'])} {item['what']} ({item['by']})" for item in incident["timeline"])
+    for alert in chain["alerts"]:
+        told = "firing" if alert["told_firing"] else "not firing"
+        lines.append(f"alert to {alert['route']}: {alert['state']}, last told {told}")
+    for communication in chain["communications"]:
+        lines.append(f"communication {communication['id']}: {communication['state']} by policy {communication['policy']}"
+                     f" ({communication['mode']}) {communication['reason']}".rstrip())  # fmt: skip
+        for decision in communication["decisions"]:
+            counts = ", ".join(f"{reason} {count}" for reason, count in decision["counts"].items())
+            lines.append(f"  {_at(decision['at'])} {decision['stage']} {decision['phase']}: {counts}")
+        for phase, states in communication["notices"].items():
+            lines.append(f"  notices {phase}: " + ", ".join(f"{state} {count}" for state, count in states.items()))
+    for communication, steps in chain.get("customer", {}).items():
+        lines.append(
+            f"this customer in {communication}:" if steps else f"this customer is not part of {communication}."
+        )
+        lines.extend(f"  {_at(step['at'])} {step['stage']} {step['phase']}: {step.get('reason') or step.get('state')}"
+                     for step in steps)  # fmt: skip
+    return lines
+
+
+def _subject(record: dict[str, Any]) -> str:
+    subject = record["subject"]
+    return f"{subject['kind']} {subject['name']}" + (f" at {subject['site']}" if subject["site"] else "")
+
+
+def _at(instant: float) -> str:
+    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _value(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6g}"

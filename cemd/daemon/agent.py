@@ -1,0 +1,30 @@
+"""The prober's own process: logs and signals around `Prober`; SIGTERM and Ctrl-C end it quietly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from cemd.kit.logs import set_up_logs
+from cemd.kit.sdnotify import notifier
+from cemd.monitor.prober import Prober
+
+
+def run_agent(socket: Path, state: Path, *, log_json: bool | None) -> int:
+    """Runs a prober until it is told to stop; returns the exit code."""
+    set_up_logs(json_lines=not sys.stderr.isatty() if log_json is None else log_json)
+    asyncio.run(_run(socket, state))
+    return 0
+
+
+async def _run(socket: Path, state: Path) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stopping.set)
+    prober = Prober(socket=socket, state=state, log=structlog.get_logger("cemd.monitor"), notifier=notifier())
+    await prober.run(stopping)

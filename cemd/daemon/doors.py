@@ -1,0 +1,89 @@
+"""What the web may see and ask: the daemon's side of `cemd.web.house.House`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from cemd.daemon.explain import explain
+from cemd.daemon.published import Published
+from cemd.errors import StoreError
+from cemd.loop.sequencer import Sequencer
+from cemd.model.entry import Command
+from cemd.model.identity import Instant, SeriesId
+from cemd.model.measurement import Samples
+from cemd.model.view import Views
+from cemd.monitor.intake import Push
+from cemd.store.base import Store
+from cemd.web.house import PushAnswer
+
+HUNG_TICKS = 15
+"""So many ticks without progress of the core: it hangs, and the process should be started anew."""
+HUNG_SECONDS = 60.0
+"""But never sooner than this: a large snapshot or a long replay is no hang."""
+
+
+class Doors:
+    """Read by the event loop only; holds nothing that the house does not own."""
+
+    def __init__(
+        self,
+        *,
+        operator: str,
+        zone: str,
+        registry: CollectorRegistry,
+        sequencer: Sequencer,
+        published: Published,
+        store: Store,
+        push: Push,
+        token_file: Path | None,
+    ) -> None:
+        self.operator = operator
+        self.zone = zone
+        self.registry = registry
+        self.trouble: list[str] = []  # what else keeps the daemon from being ready, by the house
+        self._sequencer = sequencer
+        self._published = published
+        self._store = store
+        self._push = push
+        self._token = token_file.read_bytes().strip() if token_file is not None else None
+
+    def views(self) -> Views | None:
+        return self._published.views
+
+    def alive(self) -> bool:
+        patience = max(HUNG_SECONDS, HUNG_TICKS * self._sequencer.rhythm.tick_seconds)
+        return time.monotonic() - self._sequencer.last_tick_monotonic < patience
+
+    def ready(self) -> list[str]:
+        reasons = list(self.trouble)
+        if self._published.views is None:
+            reasons.append("no tick has been made yet; wait a moment.")
+        if self._sequencer.trouble:
+            reasons.append(f"the store does not write ({self._sequencer.trouble})")
+        return reasons
+
+    def token(self) -> bytes | None:
+        return self._token
+
+    async def command(self, command: Command) -> int:
+        return await self._sequencer.submit(command)
+
+    async def history(self, series: SeriesId, since: Instant, until: Instant) -> Samples:
+        return await asyncio.to_thread(self._store.samples.history, series, since, until)
+
+    async def explain(self, record: str) -> dict[str, Any] | None:
+        try:
+            return await asyncio.to_thread(explain, self._store.state, record)
+        except StoreError as exc:
+            return {"id": record, "error": str(exc)}
+
+    async def push(self, source: str, body: bytes) -> PushAnswer:
+        answer = await self._push.accept(source, body)
+        return PushAnswer(
+            status=answer.status, accepted=answer.accepted, refused=answer.refused, message=answer.message
+        )

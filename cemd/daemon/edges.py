@@ -1,0 +1,177 @@
+"""The edges of the daemon, wired: doors for measurements, senders of notices and alerts, customers from their file.
+
+Entering starts them in the order in which they need each other, leaving ends producers before senders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from cemd.analyze import stage as analyze
+from cemd.config.configuration import Configuration
+from cemd.config.settings import MqttIntake as MqttSettings
+from cemd.config.topology import Topology
+from cemd.daemon.outlet import Taker as EffectTaker
+from cemd.daemon.places import Places
+from cemd.errors import CemdError
+from cemd.kit.clock import SystemClock
+from cemd.kit.logs import SaidOnce
+from cemd.kit.tasks import keep_running
+from cemd.loop.sequencer import Sequencer
+from cemd.model.effect import Effects
+from cemd.model.entry import Entry
+from cemd.model.measurement import Attempt
+from cemd.monitor.intake import MqttIntake, ProberServer, Push, SeriesBook, Taker
+from cemd.monitor.metrics import monitor_metrics
+from cemd.report.edge import Edge
+from cemd.report.metrics import ReportMetrics
+from cemd.store.base import Store
+
+ATTEMPTS_KEPT = 20
+"""Failed attempts kept per probe, as evidence for people."""
+
+log = structlog.get_logger("cemd")
+
+
+class Edges:
+    """Owned by the house; everything here lives on the event loop."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        where: Places,
+        store: Store,
+        sequencer: Sequencer,
+        registry: CollectorRegistry,
+        *,
+        root: Path,
+    ) -> None:
+        settings = configuration.settings
+        self.attempts: dict[str, deque[Attempt]] = {}
+        self.registry = registry
+        self._configuration = configuration
+        self._root = root
+        self._store = store
+        self._sequencer = sequencer
+        self._clock = SystemClock()
+        self._said = SaidOnce(log)
+        self._metrics = monitor_metrics(registry)
+        self.book = SeriesBook(store.series.resolve, sequencer.submit, max_series=settings.intake.max_series)
+        self._taker = Taker(
+            self.book,
+            sequencer.submit,
+            clock=self._clock,
+            metrics=self._metrics,
+            log=structlog.get_logger("cemd.monitor"),
+        )
+        self.push = Push(self._taker, settings.intake.http)
+        self.prober = ProberServer(
+            where.socket,
+            self.book,
+            sequencer.submit,
+            clock=self._clock,
+            metrics=self._metrics,
+            log=structlog.get_logger("cemd.monitor"),
+            on_attempts=self._keep_attempts,
+            last_number=lambda source: analyze.last_number(sequencer.core.state.analyze, source),
+        )
+        self.report = Edge(
+            configuration, keys=store.keys, submit=sequencer.submit, metrics=ReportMetrics.build(registry)
+        )
+        self._brokers: list[tuple[MqttSettings, asyncio.Task[None]]] = []
+        self._tasks: asyncio.TaskGroup
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            self._tasks = await opening.enter_async_context(asyncio.TaskGroup())
+            opening.callback(self.book.close)
+            await self.prober.start()
+            opening.push_async_callback(self.prober.stop)
+            opening.callback(self._end_brokers)
+            await opening.enter_async_context(self.report)
+            self.reconfigure(self._configuration, epoch="")
+            self._opened = opening.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._opened.aclose()
+
+    @property
+    def takers(self) -> tuple[EffectTaker, ...]:
+        """Who takes committed effects."""
+        return (self._recheck, self._send)
+
+    def reconfigure(self, configuration: Configuration, *, epoch: str) -> None:
+        """Every edge takes its part of a configuration; what did not change goes on undisturbed."""
+        self._configuration = configuration
+        settings = configuration.settings
+        self.book.allow(settings.intake.max_series)
+        self.push.allow(settings.intake.http)
+        self.prober.set_probes(epoch, configuration.probes, at_once=settings.probes_at_once)
+        self.report.configure(configuration)
+        wanted = settings.intake.mqtt
+        for broker, task in self._brokers:
+            if broker not in wanted:
+                task.cancel()
+        kept = [(broker, task) for broker, task in self._brokers if broker in wanted]
+        new = [broker for broker in wanted if all(broker != one for one, _ in kept)]
+        started = [
+            (broker, self._tasks.create_task(self._listen(broker), name=f"mqtt {broker.name}")) for broker in new
+        ]
+        self._brokers = [*kept, *started]
+
+    async def load_customers(self) -> None:
+        """Loads the customer file when its content is not the one that the core has; a faulty file changes nothing."""
+        source = self._configuration.settings.customers
+        if source is None:
+            return
+        from cemd.report.customers import load_customers
+
+        path = self._root / source.file
+        try:
+            mark = await asyncio.to_thread(_mark, path)
+            if mark == self._sequencer.core.state.customers.source:
+                return
+            topology = Topology(self._configuration)
+            loads = await asyncio.to_thread(lambda: list(load_customers(path, self._store.keys, topology, mark=mark)))
+            for load in loads:
+                await self._sequencer.submit(load)
+        except (CemdError, OSError) as exc:
+            log.error("customers_refused", file=str(path), reason=str(exc))
+            return
+        log.info("customers_loaded", file=str(path), customers=sum(len(load.columns["number"]) for load in loads))
+
+    async def _listen(self, broker: MqttSettings) -> None:
+        work = MqttIntake(broker, self._taker, brokers=self._metrics.brokers, log=structlog.get_logger("cemd.monitor"))
+        await keep_running(work.run, name=f"mqtt {broker.name}", log=log)
+
+    def _end_brokers(self) -> None:
+        for _, task in self._brokers:
+            task.cancel()
+
+    def _recheck(self, _: Entry, effects: Effects) -> None:
+        for recheck in effects.rechecks:
+            self.prober.recheck(recheck.probe)
+
+    def _send(self, _: Entry, effects: Effects) -> None:
+        self.report.take(effects)
+
+    def _keep_attempts(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            self.attempts.setdefault(attempt.probe, deque(maxlen=ATTEMPTS_KEPT)).append(attempt)
+
+
+def _mark(path: Path) -> str:
+    """Name and content of a file as one short text."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return f"{path.name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"

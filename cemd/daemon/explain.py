@@ -1,0 +1,162 @@
+"""The chain behind a record: samples, finding, incident, communication, decisions, notices; read from rows alone.
+
+It works beside a running daemon and on the state of a stopped one. No address is ever part of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import zstandard
+from pyroaring import BitMap
+
+from cemd.improve.records import AttachedFinding
+from cemd.model.incident import Incident
+from cemd.model.notice import Alert, Communication, Decision, NoticeState, Phase, Reason
+from cemd.store.base import StateStore
+
+R = TypeVar("R")
+
+
+def explain(rows: StateStore, record: str) -> dict[str, Any] | None:
+    """The chain that `record` is part of, ready for JSON; None when nobody knows it.
+
+    Args:
+        rows: The state store, or readers of it.
+        record: Id of an incident, finding, communication, alert, decision or notice
+            (`communication.customer.phase.revision`); the trace id that they share will do, and so does a beginning of
+            an id that only one of them has.
+
+    Raises:
+        StoreError: state.db cannot be read.
+    """
+    findings = dict(_table(rows, "incident_finding", AttachedFinding))
+    incidents = dict(_table(rows, "incident", Incident))
+    communications = dict(_table(rows, "communication", Communication))
+    decisions = dict(_table(rows, "decision", Decision))
+    alerts = dict(_table(rows, "alert", Alert))
+    wanted = _incidents_of(record, findings, incidents, communications, decisions, alerts)
+    alone = [kept for kept in findings.values() if record in {kept.finding.id, kept.finding.trace}]
+    if not wanted and not alone:
+        return None
+    told = [one for one in communications.values() if wanted.intersection(one.incidents)]
+    return {
+        "id": record,
+        "incidents": [_plain(incidents[name]) for name in sorted(wanted) if name in incidents],
+        "findings": [
+            {**_plain(kept.finding), "open": kept.open, "incident": kept.incident}
+            for kept in (*(one for one in findings.values() if one.incident in wanted), *alone)
+            if kept.incident in wanted or kept in alone
+        ],
+        "alerts": [_plain(alert) for alert in alerts.values() if alert.incident in wanted],
+        "communications": [
+            {**_plain(one), "decisions": _decisions(decisions, one.id), "notices": _notices(rows, one.id)}
+            for one in told
+        ],
+    }
+
+
+def communications(rows: StateStore) -> list[dict[str, Any]]:
+    """Every communication, oldest first, with its decisions and the states of its notices."""
+    decisions = dict(_table(rows, "decision", Decision))
+    return [
+        {**_plain(one), "decisions": _decisions(decisions, name), "notices": _notices(rows, name)}
+        for name, one in _table(rows, "communication", Communication)
+    ]
+
+
+def explain_customer(rows: StateStore, communication: str, customer: int) -> list[dict[str, Any]]:
+    """Why one customer was told of a communication, or not: each decision that names the customer, in order, then what
+    became of each notice."""
+    steps: list[dict[str, Any]] = []
+    for _, decision in _table(rows, "decision", Decision):
+        if decision.communication == communication and decision.customers:
+            members = BitMap.deserialize(decision.customers)
+            if customer in members:
+                reason = zstandard.decompress(decision.reasons)[members.rank(customer) - 1]
+                steps.append({"at": decision.at, "stage": decision.stage, "phase": decision.phase.name.lower(),
+                              "revision": decision.revision, "reason": Reason(reason).name.lower()})  # fmt: skip
+    steps.extend(
+        {"at": at, "stage": "outbox", "phase": phase.name.lower(), "revision": revision,
+         "channel": channel, "state": state.name.lower()}
+        for told, phase, revision, state, channel, at in rows.notices_of(customer, 0.0)
+        if told == communication
+    )  # fmt: skip
+    return sorted(steps, key=lambda step: float(step["at"]))
+
+
+def _table(rows: StateStore, table: str, record: type[R]) -> Iterator[tuple[str, R]]:
+    decoder = msgspec.json.Decoder(record)
+    return ((key, decoder.decode(body)) for key, body in rows.rows(table))
+
+
+def _plain(record: object) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(record)
+    return plain
+
+
+def _incidents_of(
+    record: str,
+    findings: dict[str, AttachedFinding],
+    incidents: dict[str, Incident],
+    communications: dict[str, Communication],
+    decisions: dict[str, Decision],
+    alerts: dict[str, Alert],
+) -> set[str]:
+    """Incidents that the record belongs to."""
+    owners: dict[str, set[str]] = {}
+
+    def note(name: str, *belongs: str) -> None:
+        owners.setdefault(name, set()).update(name for name in belongs if name)
+
+    for incident in incidents.values():
+        note(incident.id, incident.id)
+        note(incident.trace, incident.id)
+    for kept in findings.values():
+        note(kept.finding.id, kept.incident)
+        note(kept.finding.trace, kept.incident)
+    for communication in communications.values():
+        note(communication.id, *communication.incidents)
+    for decision in decisions.values():
+        owner = communications.get(decision.communication)
+        note(decision.id, *(owner.incidents if owner else ()))
+    for alert in alerts.values():
+        note(alert.id, alert.incident)
+    if record in owners:
+        return owners[record]
+    notice_of = record.split(".", 1)[0]
+    if "." in record and notice_of in communications:
+        return set(communications[notice_of].incidents)
+    begun = [name for name in owners if name.startswith(record)] if len(record) >= 6 else []
+    return owners[begun[0]] if len(begun) == 1 else set()
+
+
+def _decisions(decisions: dict[str, Decision], communication: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": one.id,
+            "at": one.at,
+            "seq": one.seq,
+            "stage": one.stage,
+            "phase": one.phase.name.lower(),
+            "revision": one.revision,
+            "epoch": one.epoch,
+            "counts": one.counts,
+        }
+        for one in decisions.values()
+        if one.communication == communication
+    ]
+
+
+def _notices(rows: StateStore, communication: str) -> dict[str, dict[str, int]]:
+    """How many outbox rows stand in which state, by phase."""
+    columns = rows.outbox(communication)
+    pairs, counts = np.unique(np.stack([columns.phase, columns.state]), axis=1, return_counts=True)
+    found: dict[str, Counter[str]] = {}
+    for (phase, state), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
+        found.setdefault(Phase(phase).name.lower(), Counter())[NoticeState(state).name.lower()] += count
+    return {phase: dict(states) for phase, states in found.items()}

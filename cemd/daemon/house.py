@@ -1,0 +1,278 @@
+"""The house: everything that `cemd run` is, built once, in order, and ended in the opposite order.
+
+Start: files, store, core (recovered from snapshot, rows and log), edges, page, prober, ticks. Stop: producers first,
+then the core finishes what it was given and saves a snapshot, then the edges, the store last. A fault of the core ends
+the process: whatever must survive is written already, and the service manager starts it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from cemd import __version__
+from cemd.config.load import load
+from cemd.config.settings import Settings
+from cemd.daemon import reload
+from cemd.daemon.doors import Doors
+from cemd.daemon.edges import Edges
+from cemd.daemon.kinds import kinds
+from cemd.daemon.metrics import watch_daemon
+from cemd.daemon.outlet import Outlet
+from cemd.daemon.places import Places, made, places
+from cemd.daemon.prober_process import ProberProcess
+from cemd.daemon.published import Published
+from cemd.errors import CemdError, ConfigError, StoreError
+from cemd.kit.logs import set_up_logs
+from cemd.kit.sdnotify import Notifier, notifier, watchdog_seconds
+from cemd.loop.core import Core
+from cemd.loop.sequencer import Rhythm, Sequencer
+from cemd.model.effect import Effects
+from cemd.model.entry import Command, CommandKind, ConfigEpoch, Entry, SeriesAdded, Started
+from cemd.store.backup import is_restored, release_restored
+from cemd.store.sqlite import SqliteStore, open_store
+from cemd.store.upkeep import Upkeep
+from cemd.web.server import WebServer
+
+EXIT_CONFIG = 78
+EXIT_STORE = 74
+"""sysexits.h: the unit does not start again by itself after these, because it would fail the same way."""
+GRACE_SECONDS = 20.0
+UPKEEP_SECONDS = 30.0
+UPKEEP_BUSY_SECONDS = 1.0
+
+log = structlog.get_logger("cemd")
+
+
+def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | None, log_json: bool | None) -> int:
+    """Runs the daemon until it is told to stop; returns the exit code."""
+    json_lines = not sys.stderr.isatty() if log_json is None else log_json
+    set_up_logs(json_lines=json_lines)
+    try:
+        root = root.resolve()
+        os.chdir(root)  # files that the configuration names lie relative to it
+        settings = load(root, kinds()).configuration.settings
+        set_up_logs(json_lines=json_lines, lines_per_second=settings.retention.log_lines_per_second)
+        where = made(places(root, settings, state))
+        store = open_store(where.state, ballast_megabytes=settings.retention.ballast_megabytes)
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return EXIT_CONFIG
+    except StoreError as exc:
+        print(f"cemd: {exc}", file=sys.stderr)
+        return EXIT_STORE
+    try:
+        return asyncio.run(_live(root, where, store, port=port, with_prober=with_prober))
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return EXIT_CONFIG
+    except CemdError as exc:
+        print(f"cemd: {exc}", file=sys.stderr)
+        return EXIT_STORE if isinstance(exc, StoreError) else 1
+    finally:
+        store.close()
+
+
+async def _live(root: Path, where: Places, store: SqliteStore, *, port: int | None, with_prober: bool) -> int:
+    return await _House(root, where, store, port=port).live(with_prober=with_prober)
+
+
+class _House:
+    """One life of the daemon."""
+
+    def __init__(self, root: Path, where: Places, store: SqliteStore, *, port: int | None) -> None:
+        self.root = root
+        self.where = where
+        self.store = store
+        self.registry = CollectorRegistry()
+        self.published = Published()
+        self.stopping = asyncio.Event()
+        self.notify: Notifier = notifier()
+        self.fault: BaseException | None = None
+        self.outlet = Outlet(asyncio.get_running_loop())
+        self.core = Core(store, self.outlet)
+        self._port = port
+        self._reloading: asyncio.Task[None] | None = None
+
+    async def live(self, *, with_prober: bool) -> int:
+        """Builds, runs until the stop signal, and takes everything down again; returns the exit code.
+
+        Raises:
+            ConfigError: the files have faults.
+            StoreError: the state cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, self.stopping.set)
+        await asyncio.to_thread(self.core.recover, wall=time.time())
+        accepted = self._read_files("start")
+        self.configuration = accepted.configuration
+        self.sequencer = Sequencer(
+            self.core,
+            _rhythm(self.configuration.settings),
+            loop=loop,
+            after_tick=self.published.publish,
+            failed=self._core_failed,
+        )
+        self.refused_reloads = watch_daemon(self.registry, self.sequencer)
+        self._tell_the_core(accepted)
+        async with AsyncExitStack() as opened:
+            self.sequencer.start()
+            opened.push_async_callback(self.sequencer.stop)
+            self.edges = await opened.enter_async_context(
+                Edges(self.configuration, self.where, self.store, self.sequencer, self.registry, root=self.root)
+            )
+            self.outlet.connect(*self.edges.takers, self._take_config)
+            server = self._page()
+            await server.start()
+            opened.push_async_callback(server.stop)
+            await self._work(server, with_prober=with_prober)
+        return 1 if self.fault is not None else 0
+
+    async def _work(self, server: WebServer, *, with_prober: bool) -> None:
+        """Runs everything that goes on until the stop signal."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self._feed_watchdog(), name="watchdog"),
+                tasks.create_task(self._keep_files(), name="upkeep"),
+                tasks.create_task(self.edges.load_customers(), name="customers"),
+            ]
+            if with_prober:
+                prober = ProberProcess(self.where.socket, self.where.prober)
+                running.append(tasks.create_task(prober.run(), name="prober"))
+            loop.add_signal_handler(signal.SIGHUP, lambda: self._reload_soon(tasks))
+            self.where.pid.write_text(f"{os.getpid()}\n")
+            self.notify.ready(f"watching {len(self.configuration.probes)} probes")
+            log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
+            await self.stopping.wait()
+            loop.remove_signal_handler(signal.SIGHUP)
+            self.notify.stopping()
+            log.info("stopping")
+            for task in running:
+                task.cancel()
+        self.where.pid.unlink(missing_ok=True)
+
+    def _read_files(self, author: str) -> reload.Accepted:
+        current = self.core.state.topology.configuration if self.core.state.epoch else None
+        accepted = reload.read(
+            self.root, kinds(), current, author=author, state=self.where.state, rows=self.store.state
+        )
+        for warning in accepted.warnings:
+            log.warning("configuration", warning=warning)
+        return accepted
+
+    def _tell_the_core(self, accepted: reload.Accepted) -> None:
+        """What the core has to know before the first tick: that it started, what was numbered but never logged, the
+        files if they changed, and that a restored set holds sending."""
+        self.sequencer.post(Started(version=__version__))
+        if is_restored(self.where.state):
+            self.sequencer.post(Command(kind=CommandKind.HOLD_SENDING, actor="restore"))
+            release_restored(self.where.state)
+            log.warning("restored", remedy="sending is held until a person releases it")
+        self._take_epoch(accepted)
+        table = self.core.state.analyze.table
+        unknown = tuple(series for series in self.store.series.all() if table.row(series.id) < 0)
+        if unknown:
+            self.sequencer.post(SeriesAdded(series=unknown))
+        for seq in self.core.set_aside:
+            log.error("entry_set_aside", seq=seq, remedy="it crashed the core twice; state.db keeps it in quarantine")
+
+    def _take_epoch(self, accepted: reload.Accepted) -> bool:
+        """Keeps a configuration and gives it to the core; False when it is in effect already."""
+        if accepted.hash == self.core.state.epoch:
+            return False
+        self.store.state.save_epoch(accepted.hash, accepted.author, time.time(), accepted.document)
+        self.sequencer.post(ConfigEpoch(hash=accepted.hash, author=accepted.author, document=accepted.document))
+        for change in accepted.changes:
+            log.info("configuration_changed", change=change)
+        return True
+
+    def _reload_soon(self, tasks: asyncio.TaskGroup) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = tasks.create_task(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        """Reads the files again: all of them take effect, or nothing changes."""
+        self.notify.reloading()
+        try:
+            accepted = await asyncio.to_thread(self._read_files, "reload")
+            changed = self._take_epoch(accepted)
+        except CemdError as exc:
+            self.refused_reloads.inc()
+            log.error("reload_refused", reason=str(exc), remedy="the configuration before it stays in effect")
+        else:
+            log.info("reloaded", epoch=accepted.hash, changed=changed)
+            await self.edges.load_customers()
+        self.notify.ready(f"watching {len(self.configuration.probes)} probes")
+
+    def _take_config(self, _: Entry, effects: Effects) -> None:
+        """A configuration took effect in the core: the edges follow."""
+        if effects.config is not None:
+            self.configuration = self.core.state.topology.configuration
+            self.sequencer.rhythm = _rhythm(self.configuration.settings)
+            self.edges.reconfigure(self.configuration, epoch=effects.config.hash)
+
+    def _page(self) -> WebServer:
+        settings = self.configuration.settings
+        token = settings.listen.push_token_file
+        self.doors = Doors(
+            operator=settings.operator.name,
+            zone=settings.operator.zone,
+            registry=self.registry,
+            sequencer=self.sequencer,
+            published=self.published,
+            store=self.store,
+            push=self.edges.push,
+            token_file=self.root / token if token is not None else None,
+        )
+        port = settings.listen.port if self._port is None else self._port
+        stale = max(15.0, 5 * settings.tick_seconds)
+        return WebServer(self.doors, host=settings.listen.host, port=port, stale_after_seconds=stale)
+
+    async def _feed_watchdog(self) -> None:
+        """Fed by progress alone: the core ticks and, where one should be, the prober works."""
+        every = watchdog_seconds()
+        while every is not None:
+            if self.doors.alive():
+                self.notify.watchdog()
+            await asyncio.sleep(every / 3)
+
+    async def _keep_files(self) -> None:
+        """Old history, quotas, ballast."""
+        retention = self.configuration.settings.retention
+        upkeep = Upkeep(
+            self.store,
+            samples_days=retention.samples_days,
+            samples_megabytes=retention.samples_megabytes,
+            state_megabytes=retention.state_megabytes,
+        )
+        said: set[str] = set()
+        while True:
+            report = await asyncio.to_thread(upkeep.run, time.time())
+            for fault in report.faults:
+                if fault not in said:
+                    log.warning("upkeep", fault=fault)
+            said = set(report.faults)
+            await asyncio.sleep(UPKEEP_BUSY_SECONDS if report.round_running else UPKEEP_SECONDS)
+
+    def _core_failed(self, exc: BaseException) -> None:
+        log.critical("core_failed", error=f"{type(exc).__name__}: {exc}", exc_info=exc)
+        self.fault = exc
+        self.stopping.set()
+
+
+def _rhythm(settings: Settings) -> Rhythm:
+    return Rhythm(
+        tick_seconds=settings.tick_seconds,
+        snapshot_seconds=settings.retention.snapshot_seconds,
+        max_pending_samples=settings.intake.max_pending,
+    )

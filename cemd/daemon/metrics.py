@@ -1,0 +1,42 @@
+"""The daemon's own metrics: the loop's progress, read when somebody scrapes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cemd.loop.sequencer import Sequencer
+
+
+def watch_daemon(registry: CollectorRegistry, sequencer: Sequencer) -> Counter:
+    """Registers the loop's metrics; returns the counter of refused reloads."""
+    registry.register(_Loop(sequencer))
+    return Counter(
+        "cemd_config_reloads_refused", "Reloads that changed nothing: the files had faults.", registry=registry
+    )
+
+
+class _Loop(Collector):
+    def __init__(self, sequencer: Sequencer) -> None:
+        self._sequencer = sequencer
+
+    def collect(self) -> Iterator[Metric]:
+        loop = self._sequencer
+        silent = time.monotonic() - loop.last_tick_monotonic
+        yield CounterMetricFamily("cemd_loop_entries", "Entries logged since the start.", value=loop.logged_entries)
+        yield CounterMetricFamily("cemd_loop_ticks", "Ticks since the start.", value=loop.ticks)
+        yield GaugeMetricFamily("cemd_loop_seq", "Newest entry that was applied.", value=loop.core.state.seq)
+        yield GaugeMetricFamily(
+            "cemd_loop_pending_samples", "Samples that wait for the log.", value=loop.pending_samples
+        )
+        yield GaugeMetricFamily("cemd_loop_since_tick_seconds", "Time since the last tick.", value=max(0.0, silent))
+        slowest = loop.slowest_step_seconds
+        yield GaugeMetricFamily("cemd_loop_slowest_group_seconds", "Longest group since the start.", value=slowest)
+        refusing = float(bool(loop.trouble))
+        yield GaugeMetricFamily("cemd_loop_store_refuses", "1 while the store does not write.", value=refusing)
+        aside = float(len(loop.core.set_aside))
+        yield GaugeMetricFamily("cemd_loop_entries_set_aside", "Entries that this start set aside.", value=aside)
