@@ -146,6 +146,10 @@ class Customers:
         self.columns = {name: np.frombuffer(columns[name], dtype).copy() for name, dtype in COLUMNS.items()}
         self.version += 1
 
+    def present(self) -> int:
+        """How many customers there are now."""
+        return int(np.count_nonzero(self["flags"] & CustomerFlag.PRESENT))
+
     def set_flag(self, number: int, flag: CustomerFlag) -> None:
         if 0 <= number < self.size:
             self.columns["flags"][number] |= np.uint8(flag)

@@ -167,6 +167,8 @@ class NoticeRows:
     expires_at: Instant
     seq: int
     values: dict[str, str]  # what the text may say: service, site, since, ...
+    languages: tuple[str, ...] = ()  # table that `language` points into
+    language: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))  # per row; empty: not known
     texts: dict[str, tuple[str, str]] = field(default_factory=dict)  # by language: subject, body
 
     def notice_id(self, index: int) -> str:

@@ -157,9 +157,18 @@ def rows_of(
         at=moment.at,
         expires_at=moment.at + policy.valid_for_seconds,
         seq=moment.seq,
+        languages=tuple(moment.customers.languages),
+        language=languages_of(moment, customer),
         values=spoken_values(state, communication, moment.topology),
         texts=spoken_texts(policy, phase),
     )
+
+
+def languages_of(moment: Moment, customer: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Language code of each customer; none where the columns do not know them all."""
+    if len(customer) and int(customer.max()) >= moment.customers.size:
+        return np.zeros(0, np.uint8)
+    return np.asarray(moment.customers["language"][customer], dtype=np.uint8)
 
 
 def send_again(state: ReportState, moment: Moment) -> None:

@@ -10,7 +10,7 @@ from cemd.model.identity import Instant
 from cemd.model.incident import Confidence, Incident
 from cemd.model.notice import Communication, CommunicationState, Phase
 from cemd.model.subject import SubjectKind
-from cemd.report.channels.address import address_kind
+from cemd.report.address import address_kind
 from cemd.report.decide import Way
 from cemd.report.quiet import zone_or
 from cemd.report.state import ReportState, is_hurting

@@ -30,8 +30,9 @@ from cemd.report.contacts import apply_contact
 from cemd.report.dispatch import announce, dispatch, send_again, settle
 from cemd.report.state import SENDING, Moment, ReportState
 from cemd.report.upkeep import sweep
+from cemd.report.view import view
 
-__all__ = ["ReportState", "handle"]
+__all__ = ["ReportState", "handle", "view"]
 
 
 def handle(

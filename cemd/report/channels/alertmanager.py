@@ -1,0 +1,93 @@
+"""Staff alerts to a Prometheus Alertmanager, over its API v2.
+
+A firing alert carries an end in the near future and is sent again before it (`refresh_seconds`, five times as often as
+the end is far), so that it ends by itself when cemd is gone for good; a resolved one carries the instant of its end.
+Sending twice is harmless there: labels name the alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from pydantic import Field
+
+from cemd.config.base import FileModel
+from cemd.errors import ChannelError
+from cemd.model.identity import Instant
+from cemd.model.notice import Alert
+from cemd.report.channels.base import STAFF, Message, secret_in
+
+
+class AlertmanagerParams(FileModel):
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    """Base address, without `/api/v2`."""
+    token_file: str | None = None
+    """Bearer token, where a proxy stands in front."""
+    refresh_seconds: Annotated[float, Field(ge=5, le=3600)] = 60.0
+    """How often a firing alert is repeated; it ends by itself after five times this."""
+
+
+class Alertmanager:
+    """Posts one alert at a time."""
+
+    Params: ClassVar[type[FileModel]] = AlertmanagerParams
+    serves: ClassVar[tuple[str, ...]] = (STAFF,)
+
+    def __init__(self, params: AlertmanagerParams, *, name: str, timeout_seconds: float) -> None:
+        self._params = params
+        self._name = name
+        self._timeout = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, message: Message) -> None:
+        del message
+        raise ChannelError(f"channel {self._name!r}: an Alertmanager reaches no customers.", permanent=True)
+
+    async def alert(self, alert: Alert) -> None:
+        document = {
+            "labels": {name: value for name, value in alert.labels.items() if value},
+            "annotations": {"summary": alert.summary, **{n: v for n, v in alert.annotations.items() if v}},
+            "startsAt": rfc3339(alert.starts_at),
+            **({"endsAt": rfc3339(alert.ends_at)} if alert.ends_at is not None else {}),
+        }
+        token = secret_in(self._params.token_file, name=self._name)
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        status = await self._post(msgspec.json.encode([document]), headers)
+        if status >= 300:
+            words = f"channel {self._name!r}: the Alertmanager answered {status}."
+            raise ChannelError(words, permanent=status in (400, 404, 413))
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> int:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(trust_env=False)
+        url = self._params.url.rstrip("/") + "/api/v2/alerts"
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
+            ):
+                return answer.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+            host = urlsplit(url).netloc.rpartition("@")[2]
+            unknown = not isinstance(exc, aiohttp.ClientConnectorError)
+            words = f"channel {self._name!r}: {host} gave no answer ({type(exc).__name__})."
+            raise ChannelError(words, permanent=False, unknown=unknown) from exc
+
+
+def rfc3339(at: Instant) -> str:
+    """An instant as Alertmanager reads it.
+
+    >>> rfc3339(0.5)
+    '1970-01-01T00:00:00.500Z'
+    """
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

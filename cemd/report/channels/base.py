@@ -1,0 +1,92 @@
+"""What every channel is: parameters, whom it serves, and one call that sends or raises `ChannelError`.
+
+A channel maps its own failures: `permanent` when trying again is useless, `unknown` when the message may have left.
+Deadline, retry, rate and logging belong to the edge; `within` here turns a missed deadline into an unknown outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from cemd.config.base import FileModel
+from cemd.errors import ChannelError
+from cemd.model.notice import Alert
+
+CUSTOMERS = "customers"
+STAFF = "staff"
+GRACE_SECONDS = 1.0
+"""What a channel gets beyond its own deadline before it is cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one address. `id` is the same whenever the same message is sent."""
+
+    id: str
+    to: str
+    subject: str
+    body: str
+    language: str = ""
+    communication: str = ""
+    phase: str = ""
+    revision: int = 0
+    trace: str = ""
+
+
+class Kind(Protocol):
+    """A way to reach people. Made once per configured channel; closed when the configuration no longer has it."""
+
+    Params: ClassVar[type[FileModel]]
+    serves: ClassVar[tuple[str, ...]]
+
+    def __init__(self, params: Any, *, name: str, timeout_seconds: float) -> None: ...
+
+    async def send(self, message: Message) -> None:
+        """To a customer. Raises ChannelError."""
+
+    async def alert(self, alert: Alert) -> None:
+        """To staff. Raises ChannelError."""
+
+    async def close(self) -> None:
+        """Gives its connections up; never waits for a peer."""
+
+
+async def within(seconds: float, work: Any, *, name: str) -> None:
+    """Runs one sending under a deadline; what was cut off may have left.
+
+    Raises:
+        ChannelError: the channel's own, or unknown when the deadline passed.
+    """
+    try:
+        async with asyncio.timeout(seconds + GRACE_SECONDS):
+            await work
+    except TimeoutError as exc:
+        words = f"channel {name!r}: no answer within {seconds:g} s; look at its server."
+        raise ChannelError(words, permanent=False, unknown=True) from exc
+
+
+def secret_in(path: str | None, *, name: str) -> str | None:
+    """The secret that stands in a file, read anew each time so that it can be rotated.
+
+    Raises:
+        ChannelError: the file cannot be read; nothing was sent.
+    """
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        words = f"channel {name!r}: the secret file {path} cannot be read ({type(exc).__name__}); correct it."
+        raise ChannelError(words, permanent=False) from exc
+
+
+def alert_text(alert: Alert) -> tuple[str, str]:
+    """(subject, body) of an alert for people."""
+    word = "FIRING" if alert.firing else "RESOLVED"
+    lines = [f"{word}: {alert.summary}", ""]
+    lines += [f"{name}: {value}" for name, value in alert.annotations.items() if value]
+    lines += ["", f"incident: {alert.incident}", f"explain: cemd explain {alert.incident}"]
+    return f"[{word}] {alert.summary}", "\n".join(lines)

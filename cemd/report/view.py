@@ -1,0 +1,96 @@
+"""What others may see of report: communications with their counts, alerts, switches; and why one customer was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cemd.model.customers import Customers
+from cemd.model.notice import Communication, NoticeState, Phase, Reason
+from cemd.model.view import CommunicationView, ReportView
+from cemd.report.choosing import standing
+from cemd.report.state import ReportState
+
+
+def view(state: ReportState, customers: Customers) -> ReportView:
+    """A snapshot for the page, the API and the metrics."""
+    sending = state.sending
+    return ReportView(
+        communications=tuple(_seen(state, communication) for communication in state.communications),
+        alerts=tuple(state.alerts),
+        killed=sending.killed,
+        sending_held=sending.held,
+        customers=customers.present(),
+        due=tuple(dict.fromkeys(waiting.channel for waiting in state.waiting)),
+    )
+
+
+def _seen(state: ReportState, communication: Communication) -> CommunicationView:
+    reasons: dict[str, int] = {}
+    for decision in state.decisions_of(communication.id):
+        for reason, count in decision.counts.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    told = state.told_of(communication.id)
+    return CommunicationView(
+        communication=communication, told=len(told.everyone()), reasons=reasons, states=told.states()
+    )
+
+
+def chain_of(state: ReportState, name: str) -> dict[str, Any] | None:
+    """One communication from incident to notices, for people; None where there is none of that name."""
+    communication = state.communications.get(name)
+    if communication is None:
+        return None
+    told = state.told_of(name)
+    return {
+        "communication": communication,
+        "incidents": [incident.id for incident in state.incidents_of(communication)],
+        "decisions": [
+            {
+                "id": decision.id,
+                "phase": decision.phase.name.lower(),
+                "revision": decision.revision,
+                "stage": decision.stage,
+                "at": decision.at,
+                "counts": decision.counts,
+            }
+            for decision in state.decisions_of(name)
+        ],
+        "notices": [
+            {
+                "phase": phase.name.lower(),
+                "revision": revision,
+                "states": {s.name.lower(): len(members) for s, members in sets.by_state.items() if members},
+            }
+            for (phase, revision), sets in told.sets.items()
+        ],
+    }
+
+
+def reason_for(state: ReportState, name: str, customer: int) -> list[dict[str, Any]]:
+    """Why one customer was told in one communication, or why not: the standing reason of each phase and revision."""
+    communication = state.communications.get(name)
+    if communication is None:
+        return []
+    found = []
+    keys = dict.fromkeys((decision.phase, decision.revision) for decision in state.decisions_of(name))
+    for phase, revision in keys:
+        numbers, reasons = standing(state, communication, phase, revision)
+        place = int(np.searchsorted(numbers, customer))
+        if place < len(numbers) and numbers[place] == customer:
+            row = {
+                "phase": phase.name.lower(),
+                "revision": revision,
+                "reason": Reason(int(reasons[place])).name.lower(),
+                "notice": notice_state(state, name, phase, revision, customer),
+            }
+            found.append(row)
+    return found
+
+
+def notice_state(state: ReportState, name: str, phase: Phase, revision: int, customer: int) -> str | None:
+    """State of the outbox row, None where there is none."""
+    sets = state.told_of(name).sets.get((phase, revision))
+    states: dict[NoticeState, Any] = sets.by_state if sets is not None else {}
+    return next((each.name.lower() for each, members in states.items() if customer in members), None)

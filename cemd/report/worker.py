@@ -1,0 +1,290 @@
+"""One channel at work: asks for notices at its rate, sends them, tells what became of each. The bulkhead.
+
+Every channel has its own worker, window, connections and pace, so a dead server delays no other channel. A notice that
+surely did not leave is tried again until it expires; one that may have left is unknown, and class `safety` alone is
+tried again then. Nothing is sent after the kill switch, after the communication was withdrawn, or past its expiry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cemd.config.channels import Channel
+from cemd.errors import ChannelError
+from cemd.kit.clock import Clock
+from cemd.kit.retry import Backoff
+from cemd.model.entry import AlertOutcome, DispatchRequest, NoticeOutcomes, Payload
+from cemd.model.notice import Alert, MessageClass, NoticeRows, NoticeState, Phase
+from cemd.report.bucket import Bucket
+from cemd.report.channels.base import Kind, Message, within
+from cemd.report.metrics import ReportMetrics
+from cemd.report.texts import choose_language, render
+
+Submit = Callable[[Payload], Awaitable[object]]
+Addresses = Callable[[list[int], Channel], Awaitable[list[str | None]]]
+
+FLUSH_SECONDS = 0.2
+ANSWER_SECONDS = 2.0
+"""So long an unanswered request is waited for; an answer without rows is not told."""
+LOT = 200
+
+
+@dataclass(slots=True)
+class Stops:
+    """What must not leave any more; shared by all workers, changed by effects."""
+
+    killed: bool = False
+    withdrawn: dict[tuple[str, Phase, int], None] = field(default_factory=dict)
+
+
+class Worker:
+    """Owns one channel from configuration to connections."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        kind: Kind,
+        *,
+        submit: Submit,
+        addresses: Addresses,
+        stops: Stops,
+        clock: Clock,
+        metrics: ReportMetrics,
+        log: Any,
+    ) -> None:
+        self.channel = channel
+        self.kind = kind
+        self._submit = submit
+        self._addresses = addresses
+        self._stops = stops
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._bucket = Bucket(channel.per_second, clock)
+        self._window = max(20, min(2_000, int(channel.per_second * 4)))
+        self._pending = 0
+        self._due = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._lots: deque[NoticeRows] = deque()
+        self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
+        self._alerts_left = 0
+        self._outcomes: dict[tuple[str, Phase, int, str], list[tuple[int, int]]] = {}
+        self._settled = asyncio.Event()
+        self._broken = False
+
+    def wake(self) -> None:
+        """Notices wait for this channel."""
+        self._due.set()
+
+    def take(self, rows: NoticeRows) -> None:
+        """Rows that are committed in flight."""
+        self._pending += len(rows.customer)
+        self._lots.append(rows)
+        self._arrived.set()
+
+    def take_alert(self, alert: Alert) -> None:
+        self._alerts_left += 1
+        self._alerts.put_nowait(alert)
+
+    async def until_idle(self) -> None:
+        """Returns when nothing is on its way and every outcome was told."""
+        while self._pending or self._outcomes or self._alerts_left:
+            self._settled.clear()
+            await self._settled.wait()
+
+    async def run(self) -> None:
+        """Works until cancelled; what is then without an outcome stays in flight, and is unknown at the next start."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ask(), name=f"{self.channel.name}-ask")
+                tasks.create_task(self._send_lots(tasks), name=f"{self.channel.name}-send")
+                tasks.create_task(self._send_alerts(), name=f"{self.channel.name}-alerts")
+                tasks.create_task(self._tell(), name=f"{self.channel.name}-tell")
+        finally:
+            await self.kind.close()
+
+    async def _ask(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            room = self._window - self._pending
+            if room <= 0 or self._stops.killed:
+                await self._pause()
+                continue
+            self._arrived.clear()
+            capacity = max(1, min(room, int(self.channel.per_second) or 1))
+            await self._told(DispatchRequest(channel=self.channel.name, capacity=capacity))
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._arrived.wait()
+            except TimeoutError:
+                continue  # nothing was granted; the next tick says whether something waits
+
+    async def _pause(self) -> None:
+        """Waits until something was settled, then asks again."""
+        self._settled.clear()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._settled.wait()
+        except TimeoutError:
+            pass
+        self._due.set()
+
+    async def _send_lots(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            if not self._lots:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            rows = self._lots.popleft()
+            for low in range(0, len(rows.customer), LOT):
+                customers = rows.customer[low : low + LOT].tolist()
+                addresses = await self._addresses(customers, self.channel)
+                for place, address in enumerate(addresses):
+                    await self._bucket.take()
+                    name = f"{self.channel.name}-notice"
+                    tasks.create_task(self._send_one(rows, low + place, address), name=name)
+
+    async def _send_one(self, rows: NoticeRows, index: int, address: str | None) -> None:
+        state, reason = NoticeState.FAILED, "no_address"
+        if address:
+            state, reason = await self._until_settled(rows, self._message(rows, index, address))
+        self._note(rows, int(rows.customer[index]), state, reason)
+
+    def _message(self, rows: NoticeRows, index: int, address: str) -> Message | None:
+        wanted = rows.languages[rows.language[index]] if index < len(rows.language) and rows.languages else ""
+        language = choose_language(wanted, rows.texts, rows.values.get("operator_language", ""))
+        subject, body = rows.texts[language]
+        try:
+            return Message(
+                id=rows.notice_id(index),
+                to=address,
+                subject=render(subject, rows.values),
+                body=render(body, rows.values),
+                language=language,
+                communication=rows.communication,
+                phase=rows.phase.name.lower(),
+                revision=rows.revision,
+                trace=rows.trace,
+            )
+        except ValueError as exc:
+            self._log.error("text.refused", communication=rows.communication, error=str(exc))
+            return None
+
+    async def _until_settled(self, rows: NoticeRows, message: Message | None) -> tuple[NoticeState, str]:
+        """Tries until the fate is known, or the third decision says no."""
+        if message is None:
+            return NoticeState.FAILED, "text"
+        waits = Backoff(first_seconds=1.0, longest_seconds=60.0)
+        maybe_left = False
+        while (refusal := self._refusal(rows)) is None:
+            try:
+                with self._metrics.seconds.labels(self.channel.name).time():
+                    await within(self.channel.timeout_seconds, self.kind.send(message), name=self.channel.name)
+            except ChannelError as exc:
+                maybe_left = maybe_left or exc.unknown
+                if exc.unknown and rows.message_class is not MessageClass.SAFETY:
+                    self._say_broken(exc)
+                    return NoticeState.UNKNOWN, "no_answer"
+                if exc.permanent:
+                    return (NoticeState.UNKNOWN if maybe_left else NoticeState.FAILED), "refused"
+                self._say_broken(exc)
+                self._metrics.retries.labels(self.channel.name).inc()
+                await asyncio.sleep(waits.next_delay())
+                continue
+            self._say_working()
+            return NoticeState.ACCEPTED, ""
+        return (NoticeState.UNKNOWN, "no_answer") if maybe_left else refusal
+
+    def _refusal(self, rows: NoticeRows) -> tuple[NoticeState, str] | None:
+        """The third decision, just before the transport."""
+        if self._stops.killed:
+            return NoticeState.CANCELLED, "kill_switch"
+        if (rows.communication, rows.phase, rows.revision) in self._stops.withdrawn:
+            return NoticeState.CANCELLED, "incident_over"
+        if self._clock.now() >= rows.expires_at:
+            return NoticeState.EXPIRED, "expired"
+        return None
+
+    def _note(self, rows: NoticeRows, customer: int, state: NoticeState, reason: str) -> None:
+        key = (rows.communication, rows.phase, rows.revision, reason)
+        self._outcomes.setdefault(key, []).append((customer, int(state)))
+        self._metrics.notices.labels(self.channel.name, rows.phase.name.lower(), state.name.lower()).inc()
+        self._pending -= 1
+        self._metrics.in_flight.labels(self.channel.name).set(self._pending)
+        self._settled.set()
+
+    async def _tell(self) -> None:
+        """Brings outcomes back, gathered: one entry for many notices."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Tells every outcome that is known."""
+        while self._outcomes:
+            key = next(iter(self._outcomes))
+            pairs = self._outcomes.pop(key)
+            communication, phase, revision, reason = key
+            await self._told(
+                NoticeOutcomes(
+                    communication=communication,
+                    phase=phase,
+                    revision=revision,
+                    customer=np.array([customer for customer, _ in pairs], np.uint32),
+                    state=np.array([state for _, state in pairs], np.uint8),
+                    reason=reason,
+                )
+            )
+        self._settled.set()
+
+    async def _send_alerts(self) -> None:
+        while True:
+            alert = await self._alerts.get()
+            outcome = AlertOutcome(alert=alert.id, revision=alert.revision, sent=True)
+            try:
+                await within(self.channel.timeout_seconds, self.kind.alert(alert), name=self.channel.name)
+                self._say_working()
+            except ChannelError as exc:
+                self._say_broken(exc)
+                outcome = AlertOutcome(
+                    alert=alert.id,
+                    revision=alert.revision,
+                    sent=False,
+                    permanent=exc.permanent,
+                    unknown=exc.unknown,
+                    reason=str(exc),
+                )
+            word = "sent" if outcome.sent else "unknown" if outcome.unknown else "failed"
+            self._metrics.alerts.labels(self.channel.name, word).inc()
+            await self._told(outcome)
+            self._alerts_left -= 1
+            self._settled.set()
+
+    async def _told(self, payload: Payload) -> None:
+        """Hands an entry to the core; a refusal for want of room is tried again, for the outcome must not be lost."""
+        waits = Backoff(first_seconds=0.1, longest_seconds=5.0)
+        while True:
+            try:
+                await self._submit(payload)
+            except Exception as exc:  # noqa: BLE001 -- the guard of this channel
+                self._log.error("outcome.refused", channel=self.channel.name, error=f"{type(exc).__name__}: {exc}")
+                await asyncio.sleep(waits.next_delay())
+            else:
+                return
+
+    def _say_broken(self, exc: ChannelError) -> None:
+        if not self._broken:
+            self._broken = True
+            self._log.warning("channel.failed", channel=self.channel.name, error=str(exc))
+
+    def _say_working(self) -> None:
+        if self._broken:
+            self._broken = False
+            self._log.info("channel.works_again", channel=self.channel.name)

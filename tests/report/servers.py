@@ -1,0 +1,80 @@
+"""Real servers on loopback that keep what they got, and misbehave when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.message import Message as Mail
+from typing import Any
+
+
+class MailSink:
+    """A mail server that keeps what it got, or answers as told."""
+
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
+        self.answer = "250 taken"
+        self.refuse: dict[str, str] = {}
+        self.sessions = 0
+        self.hang_in_data = asyncio.Event()
+        self.hang_in_data.set()
+
+    async def handle_RCPT(self, _s: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
+        if address in self.refuse:
+            return self.refuse[address]
+        envelope.rcpt_tos.append(address)
+        return "250 ok"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.answer.startswith("250"):
+            self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        await self.hang_in_data.wait()
+        return self.answer
+
+
+@asynccontextmanager
+async def mail_server(sink: MailSink, **options: Any) -> AsyncIterator[int]:
+    """Serves the sink on a free port."""
+    from aiosmtpd.smtp import SMTP
+
+    open_ones: list[Any] = []
+
+    def protocol() -> Any:
+        served = SMTP(sink, hostname="localhost", loop=loop, **options)
+        open_ones.append(served)
+        sink.sessions += 1
+        return served
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(protocol, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        sink.hang_in_data.set()
+        server.close()
+        for served in open_ones:
+            if served.transport is not None:
+                served.transport.close()
+        await asyncio.sleep(0)
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """Takes connections and never says a word."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def hold(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        for writer in writers:
+            writer.close()
+        server.close()
+        await server.wait_closed()

@@ -1,0 +1,129 @@
+"""The edge end to end: entries through the real stage, mail through a real server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from cemd.kit.clock import ManualClock
+from cemd.model.customers import ChannelKind
+from cemd.model.entry import CommandKind, NoticeOutcomes, Payload
+from cemd.model.notice import CommunicationState
+from cemd.report.edge import Edge
+from cemd.report.metrics import ReportMetrics
+from cemd.store.memory import MemoryKeys
+from prometheus_client import CollectorRegistry
+
+from tests.report.servers import MailSink, mail_server
+from tests.report.world import NOON, World, configuration, people
+
+
+class Living:
+    """A world whose effects go to a real edge; time moves by hand."""
+
+    def __init__(self, world: World, keys: MemoryKeys) -> None:
+        self.world = world
+        self.keys = keys
+        self.clock = ManualClock(now=NOON)
+        self.edge: Edge | None = None
+        self.heard: list[Payload] = []
+        enter = world.enter
+
+        def entered(payload: Payload, *events: Any) -> Any:
+            effects = enter(payload, *events)
+            if self.edge is not None:
+                self.edge.take(effects)
+            return effects
+
+        world.enter = entered  # type: ignore[method-assign]
+
+    async def submit(self, payload: Payload) -> None:
+        self.heard.append(payload)
+        self.world.enter(payload)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Living]:
+        metrics = ReportMetrics.build(CollectorRegistry())
+        async with Edge(
+            self.world.topology.configuration, keys=self.keys, submit=self.submit, metrics=metrics, clock=self.clock
+        ) as edge:
+            self.edge = edge
+            yield self
+
+    async def pass_time(self, seconds: float, step: float = 50.0) -> None:
+        for _ in range(int(seconds / step)):
+            self.clock.advance(step)
+            self.world.tick(step)
+            await asyncio.sleep(0)
+
+    async def until(self, true: Any) -> None:
+        async with asyncio.timeout(10):
+            while not true():
+                self.world.tick()
+                await asyncio.sleep(0.02)
+
+
+def living(port: int, n: int = 5, **params: Any) -> Living:
+    document = configuration().model_dump(mode="json")
+    for channel in document["channels"]:
+        if channel["kind"] == "email":
+            channel["params"] = {"host": "127.0.0.1", "port": port, "encryption": "none",
+                                 "sender": "DemoTelco <care@demo.example>", **params}  # fmt: skip
+            channel["per_second"] = 1000.0
+    import msgspec
+    from cemd.config.configuration import Configuration
+
+    world = World(Configuration.from_document(msgspec.json.encode(document)), people(n))
+    keys = MemoryKeys()
+    numbers = keys.numbers([f"ref-{i}" for i in range(n)])
+    keys.put_addresses(numbers.tolist(), ChannelKind.EMAIL, [f"person{i}@example.org" for i in range(n)])
+    return Living(world, keys)
+
+
+async def test_from_incident_to_mail_and_the_all_clear() -> None:
+    handler = MailSink()
+    async with mail_server(handler) as port, living(port).open() as house:
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: house.world.communication.state is CommunicationState.TOLD)
+        await house.until(lambda: len(handler.mails) == 5)
+        assert sorted(mail["To"] for mail in handler.mails) == [f"person{i}@example.org" for i in range(5)]
+        assert handler.mails[0]["Subject"] == "Mobile data is disturbed"
+        assert handler.mails[0]["Message-ID"].endswith("@demo.example>")
+        house.world.clear()
+        await house.pass_time(700)
+        await house.until(lambda: len(handler.mails) == 10)
+        await house.until(lambda: house.world.communication.state is CommunicationState.ENDED)
+    states = house.world.state.told_of(house.world.communication.id).states()
+    assert states == {"accepted": 10}
+
+
+async def test_refused_recipient_is_failed_and_owed_no_end() -> None:
+    handler = MailSink()
+    handler.refuse = {"person2@example.org": "550 nobody here"}
+    async with mail_server(handler) as port, living(port).open() as house:
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: len(handler.mails) == 4)
+        await house.until(lambda: any(isinstance(p, NoticeOutcomes) and p.reason == "refused" for p in house.heard))
+        house.world.clear()
+        await house.pass_time(700)
+        await house.until(lambda: house.world.communication.state is CommunicationState.ENDED)
+        await house.until(lambda: len(handler.mails) == 8)
+    assert 2 not in house.world.told("over")
+
+
+async def test_kill_switch_stops_what_was_not_yet_sent() -> None:
+    house = living(9)  # nobody listens: every try surely did not leave
+    async with house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: len(house.world.rows) > 0)
+        house.world.command(CommandKind.KILL)
+        await house.until(lambda: any(isinstance(p, NoticeOutcomes) for p in house.heard))
+    outcomes = [p for p in house.heard if isinstance(p, NoticeOutcomes)]
+    assert {p.reason for p in outcomes} == {"kill_switch"}
+    assert np.concatenate([p.state for p in outcomes]).tolist() == [6] * 5
