@@ -7,7 +7,6 @@ sent is never changed: the daemon may have logged it and only its acknowledgemen
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cemd.kit.files import write_durably
 from cemd.model.measurement import SUCCESS, SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor.wire import MAX_DECLARED, MAX_SAMPLES, Declare, Measured
@@ -63,28 +63,6 @@ def _number_in(file: Path) -> int:
         return int(file.read_text())
     except (OSError, ValueError):
         return 0
-
-
-def write_durably(file: Path, content: bytes) -> None:
-    """Replaces a file so that a crash leaves the old content or the new, and a power cut keeps the new."""
-    fresh = file.with_name(f".{file.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fresh.replace(file)
-    sync_folder(file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes names that were added to or removed from a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class _Columns:

@@ -110,6 +110,7 @@ class Prober:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until `stopping`; then ends what runs, hands over what it can within the grace, and closes."""
+        await self._tools.janitor.recover()
         self._notifier.ready("waiting for the daemon")
         try:
             async with asyncio.TaskGroup() as links:
@@ -130,7 +131,6 @@ class Prober:
         stop = asyncio.create_task(stopping.wait(), name="stop")
         try:
             async with asyncio.TaskGroup() as runs:
-                runs.create_task(self._recover_cleanups(), name="cleanups")
                 while not stopping.is_set():
                     self._start_due(runs)
                     await self._until_due(stop)
@@ -331,10 +331,8 @@ class Prober:
         counters["running"] = float(self._schedule.running())
         counters["shed_samples"] = float(self._backlog.shed_total)
         counters["unacknowledged_batches"] = float(self._backlog.unacknowledged())
+        counters["cleanups_outstanding"] = float(self._tools.janitor.outstanding())
         return counters
-
-    async def _recover_cleanups(self) -> None:
-        """Undoes what test transactions left behind when an earlier prober was killed."""
 
     async def _drained(self) -> None:
         """Waits until everything is acknowledged, or the grace is over."""

@@ -23,6 +23,7 @@ from cemd.monitor.probes.http import Http
 from cemd.monitor.probes.icmp import Icmp
 from cemd.monitor.probes.tcp import Tcp
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.probes.transaction import Transaction
 
 KINDS: Mapping[str, type[Kind]] = MappingProxyType(
     {
@@ -31,6 +32,7 @@ KINDS: Mapping[str, type[Kind]] = MappingProxyType(
         "http": Http,
         "icmp": Icmp,
         "tcp": Tcp,
+        "transaction": Transaction,
     }
 )
 

@@ -140,8 +140,6 @@ class Attempt:
     run: str
     """Unique id of this run, fit for references in foreign systems."""
     log: Any
-    state: Path | None = None
-    """Folder where a kind may keep what must survive a crash."""
 
     def remaining(self) -> float:
         """Seconds until the deadline, never below zero."""

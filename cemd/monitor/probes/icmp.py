@@ -179,7 +179,7 @@ def checksum(data: bytes) -> int:
     >>> hex(checksum(bytes.fromhex("0001f203f4f5f6f7")))
     '0x220d'
     """
-    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
+    total: int = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -197,14 +197,7 @@ def _receive(
         except OSError as exc:
             burst.error = exc.errno or errno.EIO
             return
-        at = next(
-            (
-                _nanoseconds(value)
-                for level, kind, value in ancillary
-                if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS)
-            ),
-            None,
-        )
+        at = _stamp(ancillary)
         if family == socket.AF_INET and data[:1] and data[0] >> 4 == 4:
             data = data[(data[0] & 0x0F) * 4 :]  # a raw socket of IPv4 hands the IP header over too
         if len(data) < _HEADER.size + len(token) or data[0] != _ECHO[socket.AddressFamily(family)][1]:

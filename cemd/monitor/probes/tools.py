@@ -1,4 +1,4 @@
-"""What the prober lends its kinds: names, the HTTP engine, the janitor's folder, a log. Nothing of the daemon."""
+"""What the prober lends its kinds: names, the HTTP engine, the janitor, a log. Nothing of the daemon."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from cemd.kit.clock import Clock, SystemClock
 from cemd.monitor.probes.curl import CurlEngine
+from cemd.monitor.probes.janitor import Janitor
 from cemd.monitor.probes.names import Names
 
 
@@ -19,11 +20,12 @@ class Tools:
 
     names: Names
     curl: CurlEngine
+    janitor: Janitor
     clock: Clock
     log: Any
-    state: Path | None = None
 
     async def aclose(self) -> None:
+        await self.janitor.aclose()
         await self.curl.aclose()
         await self.names.aclose()
 
@@ -31,11 +33,7 @@ class Tools:
 def make_tools(*, state: Path | None = None, clock: Clock | None = None, nameservers: list[str] | None = None) -> Tools:
     """Tools on the running loop; `nameservers` only where tests bring their own."""
     times = clock or SystemClock()
+    log = structlog.get_logger("cemd.monitor")
     names = Names(nameservers)
-    return Tools(
-        names=names,
-        curl=CurlEngine(names, times.now),
-        clock=times,
-        log=structlog.get_logger("cemd.monitor"),
-        state=state,
-    )
+    curl = CurlEngine(names, times.now)
+    return Tools(names=names, curl=curl, janitor=Janitor(state, curl, clock=times, log=log), clock=times, log=log)
