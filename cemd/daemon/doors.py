@@ -17,7 +17,7 @@ from cemd.model.entry import Command
 from cemd.model.identity import Instant, SeriesId
 from cemd.model.measurement import Samples
 from cemd.model.view import Views
-from cemd.monitor.intake import Push
+from cemd.monitor.intake import ProberServer, Push
 from cemd.store.base import Store
 from cemd.web.house import PushAnswer
 
@@ -40,16 +40,17 @@ class Doors:
         published: Published,
         store: Store,
         push: Push,
+        prober: ProberServer,
         token_file: Path | None,
     ) -> None:
         self.operator = operator
         self.zone = zone
         self.registry = registry
-        self.trouble: list[str] = []  # what else keeps the daemon from being ready, by the house
         self._sequencer = sequencer
         self._published = published
         self._store = store
         self._push = push
+        self._prober = prober
         self._token = token_file.read_bytes().strip() if token_file is not None else None
 
     def views(self) -> Views | None:
@@ -60,11 +61,13 @@ class Doors:
         return time.monotonic() - self._sequencer.last_tick_monotonic < patience
 
     def ready(self) -> list[str]:
-        reasons = list(self.trouble)
+        reasons = []
         if self._published.views is None:
             reasons.append("no tick has been made yet; wait a moment.")
         if self._sequencer.trouble:
             reasons.append(f"the store does not write ({self._sequencer.trouble})")
+        if self._prober.stalled():
+            reasons.append("no prober has told of progress for a while; is `cemd agent` running?")
         return reasons
 
     def token(self) -> bytes | None:

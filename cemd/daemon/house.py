@@ -232,6 +232,7 @@ class _House:
             published=self.published,
             store=self.store,
             push=self.edges.push,
+            prober=self.edges.prober,
             token_file=self.root / token if token is not None else None,
         )
         port = settings.listen.port if self._port is None else self._port
