@@ -82,6 +82,7 @@ class Edges:
             log=structlog.get_logger("cemd.monitor"),
             on_attempts=self._keep_attempts,
             last_number=lambda source: analyze.last_number(sequencer.core.state.analyze, source),
+            mode=where.socket_mode,
         )
         self.report = Edge(
             configuration, keys=store.keys, submit=sequencer.submit, metrics=ReportMetrics.build(registry)

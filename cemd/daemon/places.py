@@ -19,6 +19,11 @@ class Places:
     prober: Path
     pid: Path
 
+    @property
+    def socket_mode(self) -> int:
+        """In a directory of the service manager the group may connect: the prober's unit is another user."""
+        return 0o600 if self.socket.parent == self.state else 0o660
+
 
 def places(root: Path, settings: Settings, override: Path | None) -> Places:
     """The state directory: `override` (the service manager's), else the one of the settings below `root`.

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from cemd.cli import main
+from cemd.config.settings import Settings
 from cemd.daemon.house import GRACE_SECONDS as DAEMON_GRACE_SECONDS
+from cemd.daemon.places import places
 from cemd.monitor.prober import GRACE_SECONDS as PROBER_GRACE_SECONDS
 from click.testing import CliRunner
 
@@ -81,3 +83,13 @@ def test_only_the_prober_keeps_a_capability() -> None:
     assert settings("cemd.service")["CapabilityBoundingSet"] == [""]
     assert settings("cemd-prober.service")["CapabilityBoundingSet"] == ["CAP_NET_RAW"]
     assert settings("cemd-prober.service")["AmbientCapabilities"] == ["CAP_NET_RAW"]
+
+
+def test_socket_is_open_to_the_group_only_where_the_manager_made_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    assert places(tmp_path, Settings(), None).socket_mode == 0o600
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    found = places(tmp_path, Settings(), None)
+    assert (found.socket, found.socket_mode) == (tmp_path / "run/prober.sock", 0o660)
