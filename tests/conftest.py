@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 
@@ -23,6 +24,11 @@ SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 def program(component: str) -> str | None:
     """Path of the program that serves this component, None where it is not installed."""
     return next((path for name in PROGRAMS[component] if (path := shutil.which(name, path=SBIN))), None)
+
+
+def pytest_sessionstart() -> None:
+    """No loop but those of the tests: else the first asynchronous test makes one that nobody closes."""
+    asyncio.set_event_loop(None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

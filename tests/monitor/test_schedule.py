@@ -1,0 +1,170 @@
+"""The schedule in virtual time: phases that last, late runs skipped, bulkheads that hold, failures looked at again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from cemd.monitor.schedule import Plan, Schedule, Skip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def plan(uid: str, every: float = 10.0, kind: str = "tcp", group: str = "") -> Plan:
+    return Plan(uid=uid, every_seconds=every, kind=kind, group=group or uid)
+
+
+def walk(schedule: Schedule, now: float, seconds: float, *, failed: bool = False) -> list[tuple[float, str]]:
+    """Lets virtual time pass; every run takes no time. (when, who) of all runs."""
+    runs = []
+    end = now + seconds
+    while (at := schedule.next_at()) is not None and at <= end:
+        now = max(now, at)
+        for due in schedule.turn(now).start:
+            runs.append((now, due.uid))
+            schedule.finished(due.uid, now, failed=failed)
+    return runs
+
+
+def test_each_probe_runs_once_an_interval_at_its_phase() -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan("a"), plan("b", 5.0)], 1000.0)
+    runs = walk(schedule, 1000.0, 100.0)
+    assert Counter(uid for _, uid in runs) == {"a": 10, "b": 20}
+    for at, uid in runs:
+        every = 10.0 if uid == "a" else 5.0
+        assert at % every == pytest.approx(plan(uid, every).phase(), abs=1e-6)
+
+
+def test_phase_survives_a_restart_at_another_monotonic_time() -> None:
+    wall = 1_700_000_000.0
+    before = Schedule(wall_offset=wall - 50.0)
+    before.load([plan("a")], 50.0)
+    after = Schedule(wall_offset=wall + 123.4 - 7.0)
+    after.load([plan("a")], 7.0)
+    first, second = before.next_at(), after.next_at()
+    assert first is not None
+    assert second is not None
+    gap = (second + wall + 123.4 - 7.0) - (first + wall - 50.0)
+    assert gap / 10.0 == pytest.approx(round(gap / 10.0), abs=1e-6)
+
+
+def test_reload_keeps_the_next_run_of_what_did_not_change() -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan("a")], 0.0)
+    planned = schedule.next_at()
+    schedule.load([plan("a"), plan("b", 86_400.0)], 0.5)
+    assert schedule.next_at() == planned
+
+
+def test_runs_are_spread_over_the_interval() -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan(f"p{number}", 60.0) for number in range(600)], 0.0)
+    per_second = Counter(int(at) for at, _ in walk(schedule, 0.0, 59.99))
+    assert max(per_second.values()) < 30
+
+
+def test_host_that_slept_skips_what_it_missed_and_counts_it() -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan("a")], 0.0)
+    first = schedule.next_at()
+    assert first is not None
+    turn = schedule.turn(first + 1006.0)
+    assert turn.start == []
+    assert turn.skipped == [("a", Skip.LATE)]
+    assert schedule.skipped_total[Skip.LATE] == 1
+    after = schedule.next_at()
+    assert after is not None
+    assert first + 1006.0 < after <= first + 1016.0
+    assert (after - first) % 10.0 == pytest.approx(0.0, abs=1e-6) or (after - first) % 10.0 == pytest.approx(10.0)
+
+
+def test_hanging_group_delays_nobody_else() -> None:
+    schedule = Schedule(wall_offset=0.0, group_at_once=2)
+    hanging = [plan(f"h{number}", group="dead-host") for number in range(5)]
+    schedule.load([*hanging, plan("other")], 0.0)
+    started = [due.uid for at in range(11) for due in schedule.turn(float(at)).start]
+    assert "other" in started
+    assert len([uid for uid in started if uid.startswith("h")]) == 2
+    turn = schedule.turn(18.0)
+    assert {why for _, why in turn.skipped} <= {Skip.BULKHEAD, Skip.STILL_RUNNING, Skip.LATE}
+    assert schedule.skipped_total[Skip.BULKHEAD] >= 1
+
+
+def test_slot_that_gets_free_goes_to_who_waited() -> None:
+    schedule = Schedule(wall_offset=0.0, kind_at_once=1)
+    schedule.load([plan("a", 1000.0), plan("b", 1000.0)], 0.0)
+    for uid in ("a", "b"):
+        schedule.recheck(uid, 1.0)
+    [first] = schedule.turn(1.0).start
+    assert schedule.turn(1.5).start == []
+    schedule.finished(first.uid, 2.0, failed=False)
+    [second] = schedule.turn(2.0).start
+    assert {first.uid, second.uid} == {"a", "b"}
+    assert schedule.running() == 1
+
+
+def test_first_failures_are_looked_at_again_quickly_and_only_those() -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan("a", 60.0)], 0.0)
+    runs = walk(schedule, 0.0, 240.0, failed=True)
+    assert len(runs) == 4 + 2
+    quick = [after[0] - before[0] for before, after in pairwise(runs)][:2]
+    assert quick == pytest.approx([5.0, 5.0])
+
+
+def test_recheck_runs_at_once_coalesces_and_keeps_the_phase() -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan("a", 1000.0)], 0.0)
+    regular = schedule.next_at()
+    assert regular is not None
+    assert regular > 2.0
+    assert not schedule.recheck("nobody", 1.0)
+    schedule.recheck("a", 1.0)
+    assert [due.uid for due in schedule.turn(1.0).start] == ["a"]
+    schedule.recheck("a", 1.1)
+    schedule.recheck("a", 1.2)
+    assert schedule.turn(1.2).start == []
+    schedule.finished("a", 1.3, failed=False)
+    assert [due.uid for due in schedule.turn(1.3).start] == ["a"]
+    schedule.finished("a", 1.4, failed=False)
+    assert schedule.turn(1.5).start == []
+    assert schedule.next_at() == regular
+
+
+def test_probe_that_left_while_running_frees_its_slot() -> None:
+    schedule = Schedule(wall_offset=0.0, kind_at_once=1)
+    schedule.load([plan("a", 1000.0)], 0.0)
+    schedule.recheck("a", 0.0)
+    assert schedule.turn(0.0).start
+    schedule.load([plan("b", 1000.0)], 1.0)
+    schedule.finished("a", 2.0, failed=True)
+    assert schedule.running() == 0
+    schedule.recheck("b", 3.0)
+    assert [due.uid for due in schedule.turn(3.0).start] == ["b"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("tdfrl"), st.integers(0, 7), st.floats(0.0, 8.0)), max_size=60))
+def test_no_order_of_events_runs_a_probe_twice_at_once_or_breaks_a_bulkhead(
+    events: list[tuple[str, int, float]],
+) -> None:
+    schedule = Schedule(wall_offset=3.0, kind_at_once=4, group_at_once=2)
+    every = [plan(f"p{number}", 2.0 + number, group=f"g{number % 3}") for number in range(8)]
+    schedule.load(every, 0.0)
+    now, running = 0.0, set()
+    for what, number, seconds in events:
+        uid = f"p{number}"
+        now += seconds
+        if what == "r":
+            schedule.recheck(uid, now)
+        elif what == "l":
+            schedule.load(every[number:], now)
+        elif uid in running:
+            running.discard(uid)
+            schedule.finished(uid, now, failed=what == "f")
+        for due in schedule.turn(now).start:
+            assert due.uid not in running
+            running.add(due.uid)
+        assert schedule.running() == len(running) <= 4
