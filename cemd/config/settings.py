@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,8 @@ class MqttIntake(FileModel):
     """The broker's port; 1883 is the standard without TLS, 8883 with it."""
     topics: list[str] = Field(min_length=1)
     """What to subscribe to; `+` and `#` as MQTT defines them."""
+    version: Literal["5", "3.1.1"] = "5"
+    """Version of MQTT that the broker speaks; 3.1.1 only for brokers that know nothing newer."""
     client_id: str = "cemd"
     """Under this name the broker keeps what we did not acknowledge; two daemons need two names."""
     user: str | None = None

@@ -10,6 +10,7 @@ import json
 import logging
 import random
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import aiomqtt
@@ -79,25 +80,28 @@ class Telemetry:
 
     async def _publish_until_lost(self, client: aiomqtt.Client) -> None:
         while not _is_leaving():
-            for topic, values in self.figures().items():
-                document = {"at": round(time.time(), 3), **values}
-                await client.publish(f"{ROOT}/{topic}", json.dumps(document), qos=1)
+            for topic, measurements in self.figures(time.time()).items():
+                await client.publish(f"{ROOT}/{topic}", json.dumps(measurements), qos=1)
             await asyncio.sleep(EVERY_SECONDS)
 
-    def figures(self) -> dict[str, dict[str, float]]:
-        """One reading of every source, by topic."""
+    def figures(self, at: float) -> dict[str, list[dict[str, object]]]:
+        """One reading of every source by topic, in the form that cemd takes: metric, value, at, labels."""
         near = self._chance.gauss
-        figures = {
-            "contact-centre/queue": {
-                "wait_seconds": max(0.0, near(14, 2) + self._conditions.delay_seconds("contact-centre", ANYBODY) * 60),
-                "answered_ratio": min(1.0, max(0.0, near(0.97, 0.005))),
-                "own_language_ratio": min(1.0, max(0.0, near(0.95, 0.01))),
-            }
+        slow = self._conditions.delay_seconds("contact-centre", ANYBODY)
+        queue = {
+            "wait_seconds": max(0.0, near(14, 2) + 60 * slow),
+            "answered_ratio": min(1.0, max(0.0, near(0.97, 0.005))),
+            "own_language_ratio": min(1.0, max(0.0, near(0.95, 0.01))),
         }
-        for region in ("east", "west", "capital"):
+        labels = {"service": "contact-centre", "touchpoint": "call-centre"}
+        figures = {"contact-centre/queue": _measurements(queue, labels, at)}
+        for region in ("east", "west"):
             if not self._conditions.is_out(f"access-{region}"):
-                figures[f"access/{region}"] = {
-                    "attached_subscribers": round(near(6000, 40)),
-                    "drop_ratio": max(0.0, near(0.004, 0.0005)),
-                }
+                cells = {"attached_count": round(near(6000, 40)), "drop_ratio": max(0.0, near(0.004, 0.0005))}
+                labels = {"service": f"access-{region}", "site": region}
+                figures[f"access/{region}"] = _measurements(cells, labels, at)
         return figures
+
+
+def _measurements(values: Mapping[str, float], labels: dict[str, str], at: float) -> list[dict[str, object]]:
+    return [{"metric": metric, "value": value, "at": at, "labels": labels} for metric, value in values.items()]

@@ -192,7 +192,8 @@ async def test_telemetry_reaches_a_subscriber(telco: Telco) -> None:
             async for message in subscriber.messages:
                 assert isinstance(message.payload, bytes)
                 if str(message.topic) == "demotelco/contact-centre/queue":
-                    assert json.loads(message.payload)["wait_seconds"] >= 0
+                    metrics = [one["metric"] for one in json.loads(message.payload)]
+                    assert metrics == ["wait_seconds", "answered_ratio", "own_language_ratio"]
                     return
 
 

@@ -106,9 +106,6 @@ class MqttIntake:
 
     def _client(self) -> aiomqtt.Client:
         settings = self._settings
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_SECONDS
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
         secret = settings.password_file
         return aiomqtt.Client(
             settings.host,
@@ -116,9 +113,7 @@ class MqttIntake:
             username=settings.user,
             password=Path(secret).read_text(encoding="utf-8").rstrip("\r\n") if secret else None,
             identifier=settings.client_id,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            clean_start=False,
-            properties=properties,
+            **_session(settings.version),
             tls_context=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else None,
             queue_type=_BoundedQueue,
         )
@@ -155,3 +150,13 @@ class MqttIntake:
     def _judged(self, message: aiomqtt.Message) -> Pushed:
         payload: Any = message.payload
         return self._taker.judge(self._source, payload if isinstance(payload, bytes) else b"")
+
+
+def _session(version: str) -> dict[str, Any]:
+    """What asks for a session that survives, in the words of each version of MQTT."""
+    if version == "3.1.1":
+        return {"protocol": aiomqtt.ProtocolVersion.V311, "clean_session": False}
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = SESSION_SECONDS
+    properties.ReceiveMaximum = RECEIVE_MAXIMUM
+    return {"protocol": aiomqtt.ProtocolVersion.V5, "clean_start": False, "properties": properties}
