@@ -189,7 +189,7 @@ def settle(state: ReportState, outcomes: NoticeOutcomes, moment: Moment) -> None
     told = state.told.get(outcomes.communication)
     if told is None:
         return
-    first = np.sort(np.unique(outcomes.customer, return_index=True)[1])
+    first = np.sort(np.unique(outcomes.customer, return_index=True)[1], kind="stable")
     known = first[np.isin(outcomes.state[first], [int(each) for each in NoticeState if each is not NoticeState.SHADOW])]
     clean = NoticeOutcomes(
         communication=outcomes.communication,

@@ -25,8 +25,8 @@ from cemd.model.notice import NoticeRows, NoticeState
 from cemd.report.address import address_kind
 from cemd.report.channels import KINDS
 from cemd.report.channels.base import Kind
+from cemd.report.channels.worker import Stops, Submit, Worker
 from cemd.report.metrics import ReportMetrics
-from cemd.report.worker import Stops, Submit, Worker
 from cemd.store.base import KeyStore
 
 GRACE_SECONDS = 5.0

@@ -1,4 +1,5 @@
-"""Ways to reach people: one file a kind, one table from word to class; `base` holds what is common.
+"""Ways to reach people: one file a kind, one table from word to class; `base` holds what is common, and
+`worker` drives one channel for the edge.
 
 A channel sends one message or tells why not (`ChannelError`). It decides nothing, retries nothing, remembers nothing
 but its connections, and never logs an address.

@@ -21,8 +21,8 @@ from cemd.kit.clock import Clock
 from cemd.kit.retry import Backoff
 from cemd.model.entry import AlertOutcome, DispatchRequest, NoticeOutcomes, Payload
 from cemd.model.notice import Alert, MessageClass, NoticeRows, NoticeState, Phase
-from cemd.report.bucket import Bucket
 from cemd.report.channels.base import Kind, Message, within
+from cemd.report.channels.bucket import Bucket
 from cemd.report.metrics import ReportMetrics
 from cemd.report.texts import choose_language, render
 
