@@ -56,13 +56,13 @@ def scale_of(metric: str, largest: float) -> tuple[float, str]:
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers that span low..high: steps of 1, 2 or 5 times a power of ten."""
-    span = (high - low) or abs(high) or 1.0
+    span = max((high - low) or abs(high) or 1.0, 1e-12)
     rough = span / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
-    return [round(step * number, 12) for number in range(first, max(last, first + 1) + 1)]
+    return [float(f"{step * number:.12g}") for number in range(first, max(last, first + 1) + 1)]
 
 
 def time_ticks(since: Instant, until: Instant, zone: ZoneInfo) -> list[tuple[Instant, str]]:

@@ -24,6 +24,10 @@ from cemd.model.measurement import Series, SeriesKey
 BLOCK = 1000
 """Lines per block: rendered in about 0.1 ms, so a thread that renders gives way often."""
 
+GIVE_WAY_SECONDS = 0.0001
+"""Pause after a block. A pause of 0 would take the interpreter lock back before a waiting event loop wakes up, and the
+loop would wait for the switch interval (5 ms) each time it needs the lock."""
+
 _encode = msgspec.json.Encoder().encode
 _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
@@ -101,14 +105,18 @@ class SeriesText:
         if self._series != series[:known]:
             known = 0
             self._prefixes, self._values, self._blocks = [], np.zeros(0), []
-        seen = set(self._prefixes)
-        for one in series[known:]:
+        seen: set[bytes] = set()
+        for start in range(0, known, BLOCK):  # in portions: one large call would hold the interpreter lock
+            seen.update(self._prefixes[start : start + BLOCK])
+        for number, one in enumerate(series[known:], 1):
             labels = labels_of(one.key)
             prefix = f"{self.metric}{{{labels}}} ".encode()
             if prefix in seen:  # two sources measure the same: told apart by the series' number
                 prefix = f'{self.metric}{{{labels},series="{one.id}"}} '.encode()
             seen.add(prefix)
             self._prefixes.append(prefix)
+            if number % 250 == 0:
+                time.sleep(GIVE_WAY_SECONDS)
         self._series, self._version = series, version
 
     def render(self, values: NDArray[np.float64]) -> list[bytes]:
@@ -122,7 +130,7 @@ class SeriesText:
                 fresh.append(blocks[number])
                 continue
             fresh.append(block_text(self._prefixes[start : start + BLOCK], part))
-            time.sleep(0)  # gives the event loop its turn: the interpreter lock changes hands here
+            time.sleep(GIVE_WAY_SECONDS)
         self._values, self._blocks = values, fresh
         return [self.head, *fresh]
 

@@ -1,0 +1,265 @@
+"""The page in a real browser: what a control room sees, and that nothing leaves the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from cemd.model.entry import CommandKind
+from cemd.web.server import WebServer
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.conftest import program
+from tests.web.scene import LOOKUP, SceneHouse, rich_views
+
+pytestmark = pytest.mark.needs("chromium")
+HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
+CONTRAST = """
+() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgba = (colour, under) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const one of [under, colour]) if (one) { canvas.fillStyle = one; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const text = (values) => `rgb(${values.slice(0, 3).join(",")})`;
+  const light = (values) => values.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const under = (element) => {
+    if (!element) return text(rgba("white"));
+    const own = getComputedStyle(element).backgroundColor;
+    return text(rgba(own, under(element.parentElement)));
+  };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("script, noscript, dialog, svg, .skip")) continue;
+    const back = under(element), style = getComputedStyle(element);
+    const one = light(rgba(style.color, back)), other = light(rgba(back));
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) poor.push([ratio.toFixed(2), element.className, walker.currentNode.data]);
+  }
+  return poor;
+}
+"""
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=program("chromium"), args=arguments)
+        yield browser
+        await browser.close()
+
+
+class Watched:
+    """A page whose complaints and requests are kept."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.hosts: set[str | None] = set()
+        page.on(
+            "console",
+            lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None,
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
+
+
+async def opened(browser: Browser, url: str, *, scheme: str = "light", width: int = 1280) -> Watched:
+    context = await browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    context.set_default_timeout(10_000)
+    watched = Watched(await context.new_page())
+    await watched.page.goto(url)
+    await watched.page.wait_for_selector(".panel, .fault[role=alert]:not(:empty)")
+    return watched
+
+
+async def test_the_first_page_shows_what_is_wrong_and_why_and_asks_nobody_else(
+    server: WebServer, browser: Browser
+) -> None:
+    watched = await opened(browser, server.url)
+    page = watched.page
+    card = page.locator(".incident").first
+    await expect(card).to_contain_text("Payment gateway")
+    await expect(card).to_contain_text("probable cause")
+    await expect(card).to_contain_text("It failed first, 60 s before top-up.")
+    await expect(card).to_contain_text("7 204 of 9 812 customers told")
+    await expect(page.locator(".cei")).to_contain_text("uncalibrated")
+    await expect(page.locator(".journey").first.locator(".step").nth(2)).to_contain_text("Down")
+    await expect(page.locator(".rater tbody tr")).to_have_count(7)
+    assert watched.complaints == []
+    assert watched.hosts == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["", "incidents/inc-3f2a91c04d7e", f"series/{LOOKUP}", "explain/inc-3f2a91c04d7e"])
+async def test_every_text_has_contrast_enough(server: WebServer, browser: Browser, scheme: str, path: str) -> None:
+    watched = await opened(browser, server.url + path, scheme=scheme)
+    assert await watched.page.evaluate(CONTRAST) == []
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 1280, 1920])
+async def test_no_width_scrolls_sideways(server: WebServer, browser: Browser, width: int) -> None:
+    page = (await opened(browser, server.url, width=width)).page
+    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+async def test_acknowledging_by_keyboard_reaches_the_house_and_shows(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    page = (await opened(browser, server.url)).page
+    await page.get_by_role("button", name="Acknowledge").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Your name")).to_be_focused()
+    await page.keyboard.type("ines")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".incident").first).to_contain_text("Acknowledged by ines")
+    assert [(one.kind, one.actor) for one in house.commands] == [(CommandKind.ACKNOWLEDGE, "ines")]
+
+
+async def test_the_kill_switch_asks_first_and_then_says_so_loudly(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    page = (await opened(browser, server.url)).page
+    await page.get_by_role("button", name="Stop all messages").click()
+    await page.get_by_role("button", name="Back").click()
+    assert house.commands == []
+    await page.get_by_role("button", name="Stop all messages").click()
+    await page.get_by_label("Your name").fill("ines")
+    await page.get_by_role("dialog").get_by_role("button", name="Stop all messages").click()
+    await expect(page.get_by_role("alert").filter(has_text="All messages to customers are stopped.")).to_be_visible()
+    await expect(page.locator("#kill")).to_be_hidden()
+    await page.get_by_role("button", name="Resume").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Resume messages").click()
+    await expect(page.locator("#kill")).to_be_visible()
+    assert [one.kind for one in house.commands] == [CommandKind.KILL, CommandKind.UNKILL]
+
+
+async def test_a_token_is_asked_for_where_one_is_needed(server: WebServer, browser: Browser, house: SceneHouse) -> None:
+    house.secret = b"open-sesame"
+    house.tick()
+    page = (await opened(browser, server.url)).page
+    await page.get_by_role("button", name="Acknowledge").click()
+    await page.get_by_label("Your name").fill("ines")
+    await page.get_by_label("Token").fill("wrong")
+    await page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
+    await expect(page.locator("#ask-fault")).to_contain_text("no valid token")
+    await page.get_by_label("Token").fill("open-sesame")
+    await page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
+    await expect(page.locator(".incident").first).to_contain_text("Acknowledged by ines")
+
+
+async def test_a_page_without_news_says_that_it_is_stale(house: SceneHouse, browser: Browser) -> None:
+    server = WebServer(house, port=0, stale_after_seconds=1.5)
+    await server.start()
+    try:
+        page = (await opened(browser, server.url)).page
+        stale = page.get_by_role("alert").filter(has_text="Stale.")
+        await expect(stale).to_contain_text("What you see is from 23:26:40", timeout=10_000)
+        house.tick()
+        await expect(stale).to_have_count(0)
+    finally:
+        await server.stop()
+    await expect(stale).to_be_visible(timeout=10_000)
+
+
+async def test_new_views_change_the_page_in_place(server: WebServer, browser: Browser, house: SceneHouse) -> None:
+    page = (await opened(browser, server.url)).page
+    card = await page.query_selector(".incident")
+    assert card
+    await page.locator("details.over summary").first.click()
+    house.tick(120)
+    await expect(page.locator(".incident").first).to_contain_text("for 17 min")
+    assert await card.evaluate("(card) => card.isConnected"), "the same element, no flicker"
+    assert await page.locator("details.over").first.get_attribute("open") is not None, "what was opened stays open"
+
+
+async def test_evidence_leads_to_the_chart_with_its_band(server: WebServer, browser: Browser) -> None:
+    watched = await opened(browser, server.url)
+    page = watched.page
+    await page.get_by_role("link", name="lookup-p95").click()
+    await expect(page.locator(".named h2")).to_have_text("resolver-east lookup_seconds")
+    await expect(page.locator("svg.chart .chart-band").first).to_be_attached()
+    await expect(page.locator("svg.chart .chart-threshold")).to_be_attached()
+    await page.get_by_label("Find by name").fill("core loss")
+    await expect(page.locator(".picker li")).to_have_count(1)
+    await page.go_back()
+    await expect(page.locator(".incident").first).to_be_visible()
+    assert watched.complaints == []
+
+
+async def test_an_incident_has_its_own_page_with_time_line_and_rivals(server: WebServer, browser: Browser) -> None:
+    watched = await opened(browser, f"{server.url}incidents/inc-3f2a91c04d7e")
+    main = watched.page.locator("main")
+    for words in (
+        "Confirmed by quorum",
+        "fails only where it needs payment-gateway",
+        "Top up the balance: Pay",
+        "quiet hours",
+    ):
+        await expect(main).to_contain_text(words)
+    await expect(main.locator("svg.chart")).to_have_count(2)
+    await watched.page.get_by_role("link", name="Explain: the chain").click()
+    await expect(main).to_contain_text("fnd-71c2aa30b1e4")
+    assert watched.complaints == []
+
+
+async def test_hostile_names_are_only_text(browser: Browser) -> None:
+    views = rich_views()
+    seen = views.analyze
+    spoilt = msgspec.structs.replace(
+        seen,
+        services=tuple(msgspec.structs.replace(one, title=HOSTILE) for one in seen.services),
+        journeys=tuple(msgspec.structs.replace(one, title=HOSTILE, owner=HOSTILE) for one in seen.journeys),
+        touchpoints=tuple(msgspec.structs.replace(one, title=HOSTILE) for one in seen.touchpoints),
+    )
+    incidents = tuple(
+        msgspec.structs.replace(
+            one, acknowledged_by=HOSTILE, cause=msgspec.structs.replace(one.cause, reasons=(HOSTILE,))
+        )
+        for one in views.incidents
+    )
+    series = tuple(
+        msgspec.structs.replace(one, key=msgspec.structs.replace(one.key, target=HOSTILE))
+        for one in views.series.series
+    )
+    house = SceneHouse(replace(views, analyze=spoilt, incidents=incidents, series=replace(views.series, series=series)))
+    house.operator = HOSTILE
+    server = WebServer(house, port=0)
+    await server.start()
+    try:
+        for path in (
+            "",
+            "incidents/inc-3f2a91c04d7e",
+            f"series/{LOOKUP}",
+            "explain/%3Cimg%20src=x%20onerror=alert(1)%3E",
+        ):
+            watched = await opened(browser, server.url + path)
+            assert await watched.page.evaluate("window.hurt") is None
+            assert await watched.page.locator("main img").count() == 0
+            assert await watched.page.locator("#operator").text_content() == HOSTILE
+            assert watched.hosts == {"127.0.0.1"}
+    finally:
+        await server.stop()
+
+
+async def test_the_theme_can_be_chosen_and_is_kept(server: WebServer, browser: Browser) -> None:
+    page = (await opened(browser, server.url)).page
+    await page.get_by_role("button", name="Theme").click()
+    assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+    await page.reload()
+    assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
