@@ -135,10 +135,10 @@ class _Reader:
 
     def _sections(self, source: Source, document: Document, model: type[BaseModel]) -> None:
         assert isinstance(document.tree, dict)  # noqa: S101 -- checked by the caller; for the type checker
-        values = (
-            self._values(source, document.tree["values"]) if model is ProbesFile and "values" in document.tree else {}
-        )
+        values = self._values(source) if model is ProbesFile and "values" in document.tree else {}
         for section, content in document.tree.items():
+            if section == "values" and model is ProbesFile:
+                continue
             if section not in model.model_fields:
                 known = list(model.model_fields)
                 fact = f'unknown key "{section[:64]}"{did_you_mean(section, known)}'
@@ -149,7 +149,7 @@ class _Reader:
                 item_model = get_args(model.model_fields[section].annotation)[0]
                 for place in range(len(content)):
                     self._entry(source, (section, place), item_model, values)
-            elif content is not None and section != "values":
+            elif content is not None:
                 remedy = "begin each entry with `- name: …`"
                 self.faults.append(source.at_value((section,), f"{section} is not a list", remedy))
 
@@ -165,15 +165,17 @@ class _Reader:
         if (value := self._validated(source, path, model)) is not None:
             getattr(self.items, section).append(Item(value, source, path))
 
-    def _values(self, source: Source, content: Any) -> dict[str, str]:
+    def _values(self, source: Source) -> dict[str, str] | None:
         values = self._validated(source, ("values",), dict[str, str])
         if values is None:
-            return dict.fromkeys(content, "") if isinstance(content, dict) else {}
+            return None
         item = Item(values, source, ("values",))
         self.faults.extend(secrets(values, item, ()))
         return dict(values)
 
-    def _entry(self, source: Source, path: tuple[str, int], model: type[BaseModel], values: dict[str, str]) -> None:
+    def _entry(
+        self, source: Source, path: tuple[str, int], model: type[BaseModel], values: dict[str, str] | None
+    ) -> None:
         section = path[0]
         self._take_name(source, path)
         value = self._validated(source, path, model)

@@ -46,9 +46,12 @@ class Kinds:
 
 
 def checked(
-    params: dict[str, Any], item: Item[Any], models: Mapping[str, type[BaseModel]], values: Mapping[str, str]
+    params: dict[str, Any], item: Item[Any], models: Mapping[str, type[BaseModel]], values: Mapping[str, str] | None
 ) -> tuple[dict[str, Any], list[Fault]]:
-    """The parameters of a probe or channel with values put in, and all that is wrong with them."""
+    """The parameters of a probe or channel with values put in, and all that is wrong with them.
+
+    `values` is None where the file's values are not valid themselves: then nothing is said about what they would fill.
+    """
     kind: str = item.value.kind
     if kind not in models:
         known = sorted(models)
@@ -56,6 +59,8 @@ def checked(
         return params, [item.fault(("kind",), f"unknown kind{hint}", f"use one of {', '.join(known) or 'none'}")]
     model = models[kind]
     faults = list(secrets(params, item, ("params",)))
+    if values is None:
+        return params, faults
     filled = _filled(params, values)
     if not getattr(model, "run_time_values", False):
         faults.extend(_unknown_placeholders(params, item, values))

@@ -81,8 +81,8 @@ def _fault(detail: ErrorDetails, source: Source, base: Path, model: Any) -> tupl
             remedy = f"known here: {', '.join(known)}" if known and not hint else "correct or remove it"
             return source.at_key(path, fact, remedy), path
         case _ if of_key:
-            fact, remedy = f"{subject}: the key is wrong: {_plain(detail)}", "write a key that is permitted"
-            return source.at_key(path, fact, remedy), path
+            form = f"write it as {context['pattern']}" if "pattern" in context else f"correct it: {_plain(detail)}"
+            return source.at_key(path, f"{subject}: the key has the wrong form", form), path
         case _:
             fact, remedy = _sentence(kind, context, subject, detail, value_at(source.document.tree, path))
             return source.at_value(path, fact, remedy), path
@@ -91,7 +91,7 @@ def _fault(detail: ErrorDetails, source: Source, base: Path, model: Any) -> tupl
 def _sentence(kind: str, context: dict[str, Any], subject: str, detail: ErrorDetails, value: Tree) -> tuple[str, str]:
     if kind in _WANTED:
         wanted = _WANTED[kind]
-        return f"{subject} is {_called(value)}", f"write {wanted}{' without quotes' if _quoted(kind, value) else ''}"
+        return f"{subject} is {_called(value)}", f"write {wanted}{_quotes(kind, value)}"
     if kind in _BOUNDS:
         key, word = _BOUNDS[kind]
         return f"{subject} is out of range", f"write a number {word} {context[key]:g}"
@@ -129,8 +129,11 @@ def _plain(detail: ErrorDetails) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _quoted(kind: str, value: Tree) -> bool:
-    return isinstance(value, str) and kind in ("int_type", "float_type", "bool_type")
+def _quotes(kind: str, value: Tree) -> str:
+    """What quotes have to do with it, if anything."""
+    if isinstance(value, str) and kind in ("int_type", "float_type", "bool_type"):
+        return " without quotes"
+    return " in quotes" if isinstance(value, bool | int | float) and kind == "string_type" else ""
 
 
 def _called(value: Tree) -> str:

@@ -353,6 +353,12 @@ BAD: dict[str, tuple[str, str, str, str]] = {
             "add `cor_host: …` under `values:` at the top of the file"
         ),
     ),
+    "value-that-is-no-text": (
+        PROBES,
+        'packets: "5"',
+        "packets: 5",
+        "probes/core.yaml:1:41: values: packets is a whole number; write a text in quotes",
+    ),
     "kind's-own-check": (
         PROBES,
         'steps: [{get: "/orders/{order}"}]',
@@ -520,8 +526,8 @@ BAD: dict[str, tuple[str, str, str, str]] = {
         "              en:",
         "              English:",
         (
-            'rules/report/customers.yaml:7:7: policy "faults": texts.English: the key is wrong: '
-            "string should match pattern '^[a-z]{2}(-[A-Z]{2})?$'; write a key that is permitted"
+            'rules/report/customers.yaml:7:7: policy "faults": texts.English: the key has the wrong form; '
+            "write it as ^[a-z]{2}(-[A-Z]{2})?$"
         ),
     ),
     "unknown-zone": (
@@ -658,6 +664,11 @@ def test_part_that_exists_once_is_refused_in_a_second_file(tmp_path: Path) -> No
 def test_reference_to_an_entry_that_is_not_valid_is_no_second_fault(tmp_path: Path) -> None:
     (only,) = messages(write(tmp_path, **edited(CATALOGUE, "transport, domain: network", "transport, domain: net")))
     assert "domain is none of the words" in only
+
+
+def test_faulty_values_are_the_only_fault_of_what_they_fill(tmp_path: Path) -> None:
+    (only,) = messages(write(tmp_path, **edited(PROBES, 'values: {core_host: 192.0.2.1, packets: "5"}', "values: [x]")))
+    assert only == "probes/core.yaml:1:9: values is a list; write a mapping of keys to values"
 
 
 def test_unreadable_file_is_a_fault(tmp_path: Path) -> None:
