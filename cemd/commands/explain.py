@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,44 +46,51 @@ def _for_customer(chain: dict[str, Any], customer: str, root: Path, state: Path 
     return {**chain, "customer": told}
 
 
-def _lines(chain: dict[str, Any]) -> list[str]:
+def _lines(chain: dict[str, Any]) -> Iterator[str]:
     """The chain for people: from what was measured to who was told."""
-    lines = []
     for finding in chain["findings"]:
-        evidence = finding["evidence"]
-        lines.append(
-            f"finding {finding['id']}: {finding['condition']} of {finding['indicator']} on {_subject(finding)}"
-        )
-        lines.append(
-            f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {finding['probe'] or '?'}"
-        )
-        lines.append(f"  value {_value(evidence['value'])} against {_value(evidence['threshold'])}, "
-                     f"{evidence['samples']} samples of series {', '.join(map(str, evidence['series']))}")  # fmt: skip
+        yield from _finding(finding)
     for incident in chain["incidents"]:
-        cause, impact = incident["cause"], incident["impact"]
-        lines.append(f"incident {incident['id']}: {incident['state']}, {incident['quality']}, on {_subject(incident)}")
-        lines.append(f"  cause: {cause['service'] or 'undetermined'} ({cause['confidence']})")
-        lines.extend(f"    because {reason}" for reason in cause["reasons"])
-        lines.append(f"  hurts {impact['customers']} customers in {', '.join(impact['journeys']) or 'no journey'}")
-        lines.extend(f"  {_at(item['at'])} {item['what']} ({item['by']})" for item in incident["timeline"])
+        yield from _incident(incident)
     for alert in chain["alerts"]:
         told = "firing" if alert["told_firing"] else "not firing"
-        lines.append(f"alert to {alert['route']}: {alert['state']}, last told {told}")
+        yield f"alert to {alert['route']}: {alert['state']}, last told {told}"
     for communication in chain["communications"]:
-        lines.append(f"communication {communication['id']}: {communication['state']} by policy {communication['policy']}"
-                     f" ({communication['mode']}) {communication['reason']}".rstrip())  # fmt: skip
-        for decision in communication["decisions"]:
-            counts = ", ".join(f"{reason} {count}" for reason, count in decision["counts"].items())
-            lines.append(f"  {_at(decision['at'])} {decision['stage']} {decision['phase']}: {counts}")
-        for phase, states in communication["notices"].items():
-            lines.append(f"  notices {phase}: " + ", ".join(f"{state} {count}" for state, count in states.items()))
+        yield from _communication(communication)
     for communication, steps in chain.get("customer", {}).items():
-        lines.append(
-            f"this customer in {communication}:" if steps else f"this customer is not part of {communication}."
-        )
-        lines.extend(f"  {_at(step['at'])} {step['stage']} {step['phase']}: {step.get('reason') or step.get('state')}"
-                     for step in steps)  # fmt: skip
-    return lines
+        yield f"this customer in {communication}:" if steps else f"this customer is not part of {communication}."
+        for step in steps:
+            yield f"  {_at(step['at'])} {step['stage']} {step['phase']}: {step.get('reason') or step.get('state')}"
+
+
+def _finding(finding: dict[str, Any]) -> Iterator[str]:
+    evidence = finding["evidence"]
+    series = ", ".join(map(str, evidence["series"]))
+    value, threshold = _value(evidence["value"]), _value(evidence["threshold"])
+    yield f"finding {finding['id']}: {finding['condition']} of {finding['indicator']} on {_subject(finding)}"
+    yield f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {finding['probe'] or 'several probes'}"
+    yield f"  value {value} against {threshold}, {evidence['samples']} samples of series {series}"
+
+
+def _incident(incident: dict[str, Any]) -> Iterator[str]:
+    cause, impact = incident["cause"], incident["impact"]
+    yield f"incident {incident['id']}: {incident['state']}, {incident['quality']}, on {_subject(incident)}"
+    yield f"  cause: {cause['service'] or 'undetermined'} ({cause['confidence']})"
+    for reason in cause["reasons"]:
+        yield f"    because {reason}"
+    yield f"  hurts {impact['customers']} customers in {', '.join(impact['journeys']) or 'no journey'}"
+    for item in incident["timeline"]:
+        yield f"  {_at(item['at'])} {item['what']} ({item['by']})"
+
+
+def _communication(communication: dict[str, Any]) -> Iterator[str]:
+    policy = f"policy {communication['policy']} ({communication['mode']})"
+    yield f"communication {communication['id']}: {communication['state']}, {policy} {communication['reason']}".rstrip()
+    for decision in communication["decisions"]:
+        counts = ", ".join(f"{reason} {count}" for reason, count in decision["counts"].items())
+        yield f"  {_at(decision['at'])} {decision['stage']} {decision['phase']}: {counts}"
+    for phase, states in communication["notices"].items():
+        yield f"  notices {phase}: " + ", ".join(f"{state} {count}" for state, count in states.items())
 
 
 def _subject(record: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +20,13 @@ from cemd.store.sqlite import find_number
 
 def check_file(file: Path, root: Path, *, as_json: bool) -> None:
     """Reads a customer file without keeping anything; exit code 1 when it has faults."""
-    try:
-        rows = check_customers(file, Topology(loaded_files(root).configuration))
-    except ConfigError as exc:
-        if not as_json:
-            raise
-        click.echo(json.dumps({"ok": False, "faults": [str(fault) for fault in exc.faults]}, indent=2))
-        raise SystemExit(1) from exc
-    click.echo(json.dumps({"ok": True, "customers": rows}) if as_json else f"{file}: {rows} customers, no fault.")
+    faults = check_customers(file, Topology(loaded_files(root).configuration))
+    if as_json:
+        click.echo(json.dumps({"ok": not faults, "faults": [str(fault) for fault in faults]}, indent=2))
+        sys.exit(1 if faults else 0)
+    if faults:
+        raise ConfigError(faults)
+    click.echo(f"{file}: no fault.")
 
 
 def number_of(reference: str, root: Path, state: Path | None) -> int:

@@ -31,6 +31,7 @@ from cemd.model.entry import Entry
 from cemd.model.measurement import Attempt
 from cemd.monitor.intake import MqttIntake, ProberServer, Push, SeriesBook, Taker
 from cemd.monitor.metrics import monitor_metrics
+from cemd.report.customers import load_customers
 from cemd.report.edge import Edge
 from cemd.report.metrics import ReportMetrics
 from cemd.store.base import Store
@@ -134,8 +135,6 @@ class Edges:
         source = self._configuration.settings.customers
         if source is None:
             return
-        from cemd.report.customers import load_customers
-
         path = self._root / source.file
         try:
             mark = await asyncio.to_thread(_mark, path)
