@@ -62,7 +62,7 @@ class SqliteLog:
 
     def trim(self, upto: int) -> None:
         def work(connection: sqlite3.Connection) -> int:
-            connection.execute(SQL["mark_put"], ("log_trimmed", min(upto, self._last)))
+            connection.execute(SQL["mark_raise"], ("log_trimmed", min(upto, self._last)))
             return connection.execute(SQL["log_trim"], (upto, TRIM_GROUPS)).rowcount
 
         while upto > 0 and self._writer.call("log.trim", work) == TRIM_GROUPS:

@@ -12,6 +12,8 @@ SELECT first, last, packing, blob FROM log WHERE first >= ? AND last > ? ORDER B
 DELETE FROM log WHERE first IN (SELECT first FROM log WHERE first <= ?1 AND last <= ?1 ORDER BY first LIMIT ?2)
 -- name: mark_put
 INSERT INTO mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+-- name: mark_raise
+INSERT INTO mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
 -- name: mark_get
 SELECT value FROM mark WHERE name = ?
 

@@ -46,6 +46,14 @@ def test_the_last_seq_survives_trimming_everything(house: House) -> None:
     log.append(group(6, 6))
 
 
+def test_trimming_less_than_before_changes_nothing(house: House) -> None:
+    for seq in range(1, 4):
+        house.store.log.append(group(seq, seq))
+    house.store.log.trim(3)
+    house.store.log.trim(1)
+    assert house.reopen().log.last_seq() == 3
+
+
 def test_trimming_keeps_a_group_that_is_needed_in_part(house: House) -> None:
     for first, last in ((1, 3), (4, 8), (9, 9)):
         house.store.log.append(group(first, last))
