@@ -68,7 +68,8 @@ def _finding(finding: dict[str, Any]) -> Iterator[str]:
     series = ", ".join(map(str, evidence["series"]))
     value, threshold = _value(evidence["value"]), _value(evidence["threshold"])
     yield f"finding {finding['id']}: {finding['condition']} of {finding['indicator']} on {_subject(finding)}"
-    yield f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {finding['probe'] or 'several probes'}"
+    by = finding["probe"] or "several probes"
+    yield f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {by}"
     yield f"  value {value} against {threshold}, {evidence['samples']} samples of series {series}"
 
 
