@@ -36,7 +36,7 @@ class Watch:
         configuration = topology.configuration
         strict = [indicator for indicator in configuration.indicators if indicator.objective is not None]
         for probe in configuration.probes:
-            waits = [_wait(indicator) for indicator in strict if _matches(indicator.of, probe)]
+            waits = [_wait(indicator) for indicator in strict if _matches(indicator.of, probe, topology)]
             if waits:
                 delay = 2 * probe.every_seconds + probe.timeout_seconds + min(waits) + MARGIN_SECONDS
                 self._add(probe.service, probe.name, probe.site or "", delay)
@@ -74,7 +74,7 @@ class Watch:
                 parts += [
                     indicator.model_dump_json()
                     for indicator in configuration.indicators
-                    if indicator.of.service == service.name or any(_matches(indicator.of, probe) for probe in mine)
+                    if indicator.of.service == service.name or any(_matches(indicator.of, probe, self.topology) for probe in mine)
                 ]
                 digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8)
                 self._fingerprints[service.name] = digest.hexdigest()
@@ -89,15 +89,13 @@ def _wait(indicator: Indicator) -> float:
     return indicator.objective.for_seconds if indicator.objective else 0.0
 
 
-def _matches(selector: Selector, probe: Probe) -> bool:
+def _matches(selector: Selector, probe: Probe, topology: Topology) -> bool:
     """True when some series of the probe is one that the selector looks at."""
-    return selector.source is None and all(
-        wanted is None or wanted == given
-        for wanted, given in (
-            (selector.probe, probe.name),
-            (selector.kind, probe.kind),
-            (selector.service, probe.service),
-            (selector.touchpoint, probe.touchpoint),
-            (selector.site, probe.site),
-        )
+    return (
+        selector.source is None
+        and selector.probe in (None, probe.name)
+        and selector.kind in (None, probe.kind)
+        and selector.service in (None, probe.service)
+        and selector.touchpoint in (None, probe.touchpoint)
+        and (selector.site is None or (probe.site is not None and selector.site in topology.around(probe.site)))
     )

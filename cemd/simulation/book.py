@@ -1,0 +1,206 @@
+"""The book: what really happened, written down by a witness outside the process, from commits, sends and entries.
+
+It takes nothing from the core's own memory. It applies every logged entry to its own small idea of the world (kill
+switch, contacts), mirrors the outbox from committed changes, and counts what left. The promises read it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cemd.config.rules import Policy
+from cemd.model.entry import Command, CommandKind, Contact, ContactKind, Entry, NoticeOutcomes, decode_group
+from cemd.model.identity import Instant
+from cemd.model.incident import Incident
+from cemd.model.notice import (
+    TOLD_STATES,
+    Alert,
+    Communication,
+    Decision,
+    NoticeRows,
+    NoticeState,
+    Phase,
+)
+from cemd.store.base import LogGroup, StateChange
+
+Key = tuple[int, Phase, int]
+"""(customer, phase, revision)."""
+MOVABLE = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
+
+
+@dataclass(slots=True)
+class Row:
+    """One outbox row, as commits left it."""
+
+    state: NoticeState
+    at: Instant
+    digest: int
+    informational: bool
+
+
+@dataclass(slots=True)
+class Book:
+    """Everything that a promise may ask for."""
+
+    groups: list[LogGroup] = field(default_factory=list)
+    logged_seq: int = 0
+    acknowledged_seq: int = 0
+    applied_seq: int = 0
+    read_seq: int = 0  # entries up to here were read for switches and contacts
+    last_at: Instant = 0.0
+    stepped_seq: int = 0  # its effects left last
+    stepped_at: Instant = 0.0  # of the entry that was committed last
+    skipped: frozenset[int] = frozenset()
+
+    killed: bool = False
+    held: bool = False
+    released: set[str] = field(default_factory=set)
+    calls: set[tuple[int, str]] = field(default_factory=set)
+    tickets: set[tuple[int, str]] = field(default_factory=set)
+    by_agent: set[tuple[int, str]] = field(default_factory=set)
+    unsubscribed: set[int] = field(default_factory=set)
+    erased: set[int] = field(default_factory=set)
+
+    outbox: dict[str, dict[Key, Row]] = field(default_factory=dict)
+    communications: dict[str, Communication] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    decisions: dict[str, list[Decision]] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    moved: list[tuple[Incident, Incident]] = field(default_factory=list)  # in the last commit: before, after
+
+    submitted: Counter[tuple[str, Key]] = field(default_factory=Counter)
+    submitted_to: Counter[tuple[str, Phase, int, int]] = field(default_factory=Counter)
+    alerted: dict[str, list[tuple[Alert, Instant]]] = field(default_factory=dict)
+    flying_at_death: int | None = None
+    told_wrongly: int = 0
+    trace: deque[str] = field(default_factory=lambda: deque(maxlen=60))
+    _unread: deque[Entry] = field(default_factory=deque)
+
+    def note(self, what: str) -> None:
+        self.trace.append(what)
+
+    def log(self, group: LogGroup) -> None:
+        """A group is in the log."""
+        self.groups.append(group)
+        self.logged_seq = group.last
+        entries = decode_group(group.blob)
+        self._unread.extend(entries)
+        self.last_at = entries[-1].at if entries else self.last_at
+
+    def commit(self, change: StateChange) -> None:
+        """A change is durable."""
+        self.read_to(change.applied_seq)
+        self.applied_seq = change.applied_seq
+        self.stepped_at = change.at
+        self.moved = []
+        for communication in change.orphaned:
+            for row in self.outbox.get(communication, {}).values():
+                if row.state is NoticeState.IN_FLIGHT:
+                    row.state = NoticeState.UNKNOWN
+        for rows in change.notices:
+            self._insert(rows)
+        for outcomes in change.outcomes:
+            self._settle(outcomes)
+        for changed in change.rows:
+            self._keep(changed.table, changed.key, changed.body)
+
+    def read_to(self, seq: int) -> None:
+        """Applies the entries up to this one to switches and contacts."""
+        while self._unread and self._unread[0].seq <= seq:
+            entry = self._unread.popleft()
+            self.read_seq = entry.seq
+            if entry.seq in self.skipped:
+                continue
+            match entry.payload:
+                case Command() as command:
+                    self._obey(command)
+                case Contact() as contact:
+                    self._contact(contact)
+                case _:
+                    pass
+
+    def row(self, communication: str, key: Key) -> Row | None:
+        return self.outbox.get(communication, {}).get(key)
+
+    def in_state(self, *states: NoticeState) -> int:
+        return sum(row.state in states for rows in self.outbox.values() for row in rows.values())
+
+    def told(self, communication: str, *phases: Phase) -> dict[int, int]:
+        """Customers told in these phases, with the latest revision."""
+        told: dict[int, int] = {}
+        for (customer, phase, revision), row in self.outbox.get(communication, {}).items():
+            if phase in phases and row.state in TOLD_STATES:
+                told[customer] = max(revision, told.get(customer, -1))
+        return told
+
+    def _insert(self, rows: NoticeRows) -> None:
+        box = self.outbox.setdefault(rows.communication, {})
+        for customer, digest in zip(rows.customer.tolist(), rows.digest.tolist(), strict=True):
+            box[customer, rows.phase, rows.revision] = Row(
+                state=rows.state, at=rows.at, digest=digest, informational=rows.message_class == "service"
+            )
+
+    def _settle(self, outcomes: NoticeOutcomes) -> None:
+        box = self.outbox.get(outcomes.communication, {})
+        for customer, state in zip(outcomes.customer.tolist(), outcomes.state.tolist(), strict=True):
+            row = box.get((customer, Phase(outcomes.phase), outcomes.revision))
+            if row is not None and row.state in MOVABLE:
+                row.state = NoticeState(state)
+
+    def _keep(self, table: str, key: str, body: bytes | None) -> None:
+        if body is None:
+            return
+        match table:
+            case "communication":
+                self.communications[key] = msgspec.json.decode(body, type=Communication)
+            case "kept_policy":
+                self.policies[key] = Policy.model_validate_json(msgspec.json.decode(body)["document"])
+            case "decision":
+                decision = msgspec.json.decode(body, type=Decision)
+                self.decisions.setdefault(decision.communication, []).append(decision)
+            case "incident":
+                incident = msgspec.json.decode(body, type=Incident)
+                if (before := self.incidents.get(key)) is not None:
+                    self.moved.append((before, incident))
+                self.incidents[key] = incident
+            case _:
+                pass
+
+    def _obey(self, command: Command) -> None:
+        match command.kind:
+            case CommandKind.KILL:
+                self.killed = True
+            case CommandKind.UNKILL:
+                self.killed = False
+            case CommandKind.HOLD_SENDING:
+                self.held = True
+                self.released.clear()
+            case CommandKind.RELEASE if command.subject:
+                self.released.add(command.subject)
+            case CommandKind.RELEASE:
+                self.held = False
+            case _:
+                pass
+
+    def _contact(self, contact: Contact) -> None:
+        about = (contact.customer, contact.service)
+        match contact.kind:
+            case ContactKind.CALL_QUEUED:
+                self.calls.add(about)
+            case ContactKind.CALL_ENDED:
+                self.calls.discard(about)
+            case ContactKind.TICKET_OPENED:
+                self.tickets.add(about)
+            case ContactKind.TICKET_CLOSED:
+                self.tickets.discard(about)
+            case ContactKind.TOLD_BY_AGENT if contact.communication:
+                self.by_agent.add((contact.customer, contact.communication))
+            case ContactKind.UNSUBSCRIBED:
+                self.unsubscribed.add(contact.customer)
+            case ContactKind.ERASED:
+                self.erased.add(contact.customer)
+            case _:
+                pass
