@@ -60,6 +60,9 @@ COLUMNS: dict[str, str] = {
 DIGEST_OF = {ChannelKind.EMAIL: "digest_email", ChannelKind.SMS: "digest_sms", ChannelKind.WEBHOOK: "digest_webhook"}
 
 
+_STICKY = CustomerFlag.UNSUBSCRIBED | CustomerFlag.ERASED
+
+
 class Customers:
     """The columns, with plain verbs. `size` is one above the highest number ever seen."""
 
@@ -78,7 +81,7 @@ class Customers:
         return self.columns[column][: self.size]
 
     def load(self, load: CustomersLoaded) -> None:
-        """Adds or replaces rows by number.
+        """Adds or replaces rows by number. Who unsubscribed or was erased stays so, whatever a late file says.
 
         Raises:
             ValueError: more than 64 services, 65,535 sites, 255 segments or languages; the load is refused whole.
@@ -88,8 +91,10 @@ class Customers:
         self._grow(int(number.max()) + 1 if len(number) else 0)
         if load.replace:
             self.columns["flags"][: self.size] &= np.uint8(0xFF ^ CustomerFlag.PRESENT)
+        kept = self.columns["flags"][number] & np.uint8(_STICKY)
         for name, values in translated.items():
             self.columns[name][number] = values
+        self.columns["flags"][number] |= kept
         self.columns["flags"][number] |= np.uint8(CustomerFlag.PRESENT)
         self.source = load.source
         self.version += 1

@@ -1,0 +1,212 @@
+"""For any sequence of events, commands, dispatches, outcomes and restarts: the promises to customers hold.
+
+The checks look at what a customer could notice (rows handed to an edge) and at decisions, never at how report works.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from cemd.model.customers import ChannelKind, CustomerFlag
+from cemd.model.entry import CommandKind, ContactKind
+from cemd.model.notice import CommunicationState, NoticeRows, NoticeState, Phase, Reason
+from cemd.report.choosing import standing
+from cemd.report.state import ReportState
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.report.world import World, configuration, people, policy
+
+N = 6
+CAPS = [{"most": 4, "window_seconds": 86_400.0}]
+QUIET = {"start": "22:00", "end": "08:00"}
+OUTCOMES = (
+    NoticeState.ACCEPTED, NoticeState.DELIVERED, NoticeState.FAILED, NoticeState.EXPIRED, NoticeState.CANCELLED,
+    NoticeState.UNKNOWN,
+)  # fmt: skip
+
+steps = st.one_of(
+    st.tuples(st.just("wait"), st.sampled_from([10, 60, 300, 700, 4000, 20_000])),
+    st.tuples(st.just("hurt"), st.booleans()),
+    st.tuples(st.just("clear"), st.none()),
+    st.tuples(st.just("relapse"), st.none()),
+    st.tuples(st.just("resolve"), st.none()),
+    st.tuples(st.just("take"), st.integers(1, 4)),
+    st.tuples(st.just("outcome"), st.sampled_from(OUTCOMES)),
+    st.tuples(st.just("kill"), st.none()),
+    st.tuples(st.just("unkill"), st.none()),
+    st.tuples(st.just("hold"), st.none()),
+    st.tuples(st.just("release"), st.booleans()),
+    st.tuples(st.just("decline"), st.none()),
+    st.tuples(st.just("restart"), st.none()),
+    st.tuples(st.just("contact"), st.tuples(st.sampled_from(list(ContactKind)), st.integers(0, N - 1))),
+    st.tuples(st.just("reload"), st.sampled_from(["live", "shadow", "gone"])),
+)
+
+
+class Checked(World):
+    """A world that remembers what it must never see."""
+
+    def __init__(self, mode: str, quiet: bool, caps: bool, ceiling: int) -> None:
+        changes: dict[str, Any] = {"mode": mode, "ceiling": ceiling}
+        if quiet:
+            changes["quiet_hours"] = QUIET
+        if caps:
+            changes["caps"] = CAPS
+        self.rule = policy(**changes)
+        mail, both = 1 << ChannelKind.EMAIL, (1 << ChannelKind.EMAIL) | (1 << ChannelKind.WEBHOOK)
+        load = people(
+            N,
+            channels=[mail, mail, both, both, 0, mail],
+            digest_email=[1, 2, 3, 3, 0, 6],
+            digest_webhook=[0, 0, 30, 40, 0, 0],
+            preferred=[255, 255, 255, ChannelKind.WEBHOOK, 255, 255],
+            zone=[0, 1, 2, 3, 0, 1],
+            flags=[0, 0, 0, 0, 0, int(CustomerFlag.MACHINE)],
+        )
+        super().__init__(configuration([self.rule]), load)
+        self.flying: list[NoticeRows] = []
+
+    def obey(self, step: tuple[str, Any]) -> None:
+        match step:
+            case ("wait", seconds):
+                self.tick(seconds)
+            case ("hurt", confirmed):
+                self.hurt(confirmed=confirmed)
+            case ("clear", _) if self.incident:
+                self.clear()
+            case ("relapse", _) if self.incident:
+                self.relapse()
+            case ("resolve", _) if self.incident and self.incident.clear_since:
+                self.resolve()
+            case ("take", capacity):
+                for channel in ("mail", "hook"):
+                    before = len(self.rows)
+                    self.take(channel, capacity, None)
+                    self.flying.extend(self.rows[before:])
+            case ("outcome", state) if self.flying:
+                self.outcome(self.flying.pop(0), state)
+            case ("kill" | "unkill" as word, _):
+                self.command(CommandKind(word))
+            case ("hold", _):
+                self.command(CommandKind.HOLD_SENDING)
+            case ("release", everything):
+                for one in () if everything else self.state.communications:
+                    self.command(CommandKind.RELEASE, one.id)
+                if everything:
+                    self.command(CommandKind.RELEASE)
+            case ("decline", _):
+                for one in self.state.communications:
+                    self.command(CommandKind.DECLINE, one.id)
+            case ("restart", _):
+                self.flying.clear()
+                lived = snapshot(self.state)
+                self.restart_and_compare(lived)
+            case ("contact", (kind, customer)):
+                self.contact(kind, customer)
+            case ("reload", word):
+                rules = [] if word == "gone" else [{**self.rule, "mode": word}]
+                self.reload(configuration(rules))
+            case _:
+                pass
+
+    def restart_and_compare(self, lived: object) -> None:
+        loaded = ReportState()
+        loaded.restore(self.store)
+        assert snapshot(loaded) == lived
+        self.restart()
+
+    def finish(self) -> None:
+        """Everything calms down: nothing is held back any more, every edge works, time passes."""
+        self.command(CommandKind.UNKILL)
+        self.command(CommandKind.RELEASE)
+        for incident in self.state.incidents:
+            self.incident = incident
+            if incident.clear_since is None:
+                self.clear()
+        for _ in range(60):
+            self.tick(3600)
+            for channel in ("mail", "hook"):
+                self.take(channel, 100)
+
+
+def snapshot(state: ReportState) -> object:
+    """Rows and worked-out sets, comparable."""
+    told = {
+        name: {
+            key: {each: sorted(members) for each, members in sets.by_state.items() if members}
+            for key, sets in told.sets.items()
+            if any(sets.by_state.values())
+        }
+        for name, told in state.told.items()
+    }
+    tables = {table.table: {str(key): row for key, row in enumerate(table)} for table in state.tables()}
+    numbers = np.arange(N, dtype=np.uint32)
+    at = max((c.opened_at for c in state.communications), default=0.0)
+    counts = state.ledger.count(numbers, 10.0**9, at).tolist()
+    return {name: sets for name, sets in told.items() if sets}, tables, counts
+
+
+def check_never_twice(world: Checked) -> None:
+    """One notice for one communication, phase and revision; one per address too."""
+    assert max(Counter(world.sent).values(), default=1) == 1
+    addresses = Counter(
+        (rows.communication, rows.phase, rows.revision, digest)
+        for rows in world.rows
+        for digest in rows.digest.tolist()
+        if digest
+    )
+    assert max(addresses.values(), default=1) == 1
+
+
+def check_one_end_each(world: Checked) -> None:
+    """Who was told has one end in that revision: a row of "over" or a named reason, never both, never none."""
+    for one in world.state.communications:
+        assert one.state in (CommunicationState.ENDED, CommunicationState.DECLINED), one
+        told = world.state.told_of(one.id)
+        over = told.rows(Phase.OVER, one.revision)
+        numbers, reasons = standing(world.state, one, Phase.OVER, one.revision)
+        named = set(numbers[(reasons != Reason.OVER_NOTICE) & (reasons != Reason.QUIET_HOURS)].tolist())
+        assert not named & set(over)
+        beginnings = told.told(Phase.FIRST, one.revision) | told.told(Phase.CORRECTION, one.revision)
+        if one.mode == "live":
+            assert set(beginnings) <= named | set(over)
+
+
+def check_no_end_without_beginning(world: Checked) -> None:
+    begun: set[tuple[str, int]] = set()
+    for communication, customer, phase, _ in world.sent:
+        if phase == "first":
+            begun.add((communication, customer))
+        else:
+            assert (communication, customer) in begun
+
+
+def check_nobody_who_must_not(world: Checked) -> None:
+    assert not {customer for _, customer, _, _ in world.sent} & {4, 5}  # no channel; a machine
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(["live", "live", "shadow"]), st.booleans(), st.booleans(), st.sampled_from([2, 100]),
+    st.lists(steps, min_size=5, max_size=45),
+)  # fmt: skip
+def test_promises_hold_for_any_sequence(
+    mode: str, quiet: bool, caps: bool, ceiling: int, sequence: list[tuple[str, Any]]
+) -> None:
+    world = Checked(mode, quiet, caps, ceiling)
+    for step in sequence:
+        killed = world.state.sending.killed
+        sent = len(world.sent)
+        world.obey(step)
+        if killed and world.state.sending.killed:
+            assert len(world.sent) == sent
+    world.finish()
+    check_never_twice(world)
+    check_one_end_each(world)
+    check_no_end_without_beginning(world)
+    check_nobody_who_must_not(world)
+    if mode == "shadow":
+        assert world.sent == []
