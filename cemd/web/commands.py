@@ -16,6 +16,8 @@ from cemd.web.routes import Route, body_of, query_of
 from cemd.web.shapes import CommandAsked
 
 PUSH_BYTES = 8 * 1024 * 1024
+PUSHES_AT_ONCE = 8
+"""Bodies in memory at once; who comes while all are busy is told to come back."""
 READ_SECONDS = 20.0
 LOG_SECONDS = 20.0
 
@@ -40,6 +42,7 @@ class Commands:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._pushes = 0
 
     def routes(self) -> tuple[Route, ...]:
         def post(path: str, kind: CommandKind, summary: str, tag: str) -> Route:
@@ -104,7 +107,15 @@ class Commands:
 
     async def push(self, request: web.Request) -> web.StreamResponse:
         """POST /api/v1/measurements/{source}."""
-        source = request.match_info["source"]
+        if self._pushes >= PUSHES_AT_ONCE:
+            raise Refused(503, request.path[:200], f"{PUSHES_AT_ONCE} pushes are under way", "send it again later")
+        self._pushes += 1
+        try:
+            return await self._pushed(request, request.match_info["source"])
+        finally:
+            self._pushes -= 1
+
+    async def _pushed(self, request: web.Request, source: str) -> web.StreamResponse:
         async with asyncio.timeout(READ_SECONDS):
             body = await request.read()
         async with asyncio.timeout(LOG_SECONDS):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +15,14 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
+from prometheus_client import Counter
 
 from cemd.model.view import Views
 from cemd.web.guard import Refused
 from cemd.web.house import House
 from cemd.web.memory import Memory
-from cemd.web.metrics import Exposition
 from cemd.web.present import Presenter
+from cemd.web.scrape import Exposition
 from cemd.web.shapes import Shape
 
 T = TypeVar("T")
@@ -36,8 +38,9 @@ def _tag(seq: int, *parts: str) -> str:
 class Desk:
     """Owns the thread; `close` ends it."""
 
-    def __init__(self, house: House, *, stale_after_seconds: float) -> None:
+    def __init__(self, house: House, worked: Counter, *, stale_after_seconds: float) -> None:
         self.house = house
+        self._worked = worked
         self.stale_after_seconds = stale_after_seconds
         self.memory = Memory()
         self.exposition = Exposition(house.registry)
@@ -69,7 +72,14 @@ class Desk:
     async def away(self, work: Callable[[], T]) -> T:
         """Runs `work` in the desk's thread."""
         async with asyncio.timeout(WAIT_SECONDS):
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, work)
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        begun = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self._worked.inc(time.perf_counter() - begun)
 
     async def note(self, views: Views) -> None:
         await self.away(lambda: self.memory.note(views))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+import structlog
 from aiohttp import web
+from prometheus_client import Counter
 
 from cemd.web.house import House
 
-log = logging.getLogger("cemd.web")
+log = structlog.get_logger("cemd.web")
 
 FORGERY_HEADER = "X-Cemd-Request"
 """A header that only a script of our own origin, or a program, can send; its value does not matter."""
@@ -71,8 +72,9 @@ class Refused(Exception):  # noqa: N818 -- an answer on its way, not a fault
 class Guard:
     """One middleware for everything."""
 
-    def __init__(self, house: House, host: str) -> None:
+    def __init__(self, house: House, host: str, requests: Counter) -> None:
         self._house = house
+        self._requests = requests
         self._host = host.lower()
         self._loopback = is_loopback(host)
 
@@ -81,6 +83,9 @@ class Guard:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             response = await self._answer(request, handler)
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource is not None else "none"
+            self._requests.labels(route, str(response.status)).inc()
             if not response.prepared:
                 for name, value in HEADERS.items():
                     response.headers.setdefault(name, value)
@@ -107,7 +112,7 @@ class Guard:
                 503, request.path, "the daemon did not answer in time", "try again in a few seconds", _extra(503)
             )
         except Exception:  # the guard of this edge: logged, answered, and the page lives on
-            log.exception("request failed", extra={"path": request.path})
+            log.exception("request_failed", path=request.path[:200])
             return refusal(500, request.path, "the request failed inside the daemon", "read the log of cemd.web")
 
     def _check_host(self, request: web.Request) -> None:

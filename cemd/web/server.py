@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from importlib import resources
 from pathlib import PurePosixPath
 
@@ -11,12 +12,13 @@ from aiohttp import web
 
 from cemd import __version__
 from cemd.errors import CemdError
-from cemd.web import metrics, openapi
+from cemd.web import openapi, scrape
 from cemd.web.api import Api
 from cemd.web.commands import PUSH_BYTES, Commands
 from cemd.web.desk import Desk
 from cemd.web.guard import HEADERS, Guard, is_loopback, refusal
 from cemd.web.house import House
+from cemd.web.metrics import MalformedOnce, WebMetrics
 from cemd.web.routes import Route, get
 from cemd.web.stream import Stream
 
@@ -34,8 +36,9 @@ class WebServer:
     ) -> None:
         self.host, self.port = host, port
         self._house = house
-        self._desk = Desk(house, stale_after_seconds=stale_after_seconds)
-        self._stream = Stream(house, self._desk.note)
+        self._metrics_of_web = WebMetrics.build(house.registry)
+        self._desk = Desk(house, self._metrics_of_web.render, stale_after_seconds=stale_after_seconds)
+        self._stream = Stream(house, self._desk.note, self._metrics_of_web.readers)
         self._runner: web.AppRunner | None = None
         self._watch: asyncio.Task[None] | None = None
         self._files = _static()
@@ -58,15 +61,18 @@ class WebServer:
                 " set push_token_file."
             )
         self._runner = web.AppRunner(
-            self.app(), handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+            self.app(),
+            handle_signals=False,
+            access_log=None,
+            logger=self._logger(),
+            shutdown_timeout=SHUTDOWN_SECONDS,
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port)
         try:
             await site.start()
         except OSError as exc:
-            await self._runner.cleanup()
-            self._desk.close()
+            await self._closed()
             raise CemdError(
                 f"config/cemd.yaml, listen: cannot listen on {self.host} port {self.port} ({exc.strerror or exc});"
                 " choose another port, or 0 for any free one."
@@ -79,14 +85,29 @@ class WebServer:
         self._stream.close()
         if self._watch is not None:
             await self._watch
+        await self._closed()
+
+    async def _closed(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
         self._desk.close()
+        self._metrics_of_web.forget()
+
+    def _logger(self) -> logging.Logger:
+        logger = logging.getLogger("cemd.web.http")
+        logger.filters[:] = [MalformedOnce(self._metrics_of_web.malformed)]
+        return logger
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=PUSH_BYTES, middlewares=[Guard(self._house, self.host).middleware])
+        app = web.Application(
+            client_max_size=PUSH_BYTES,
+            middlewares=[Guard(self._house, self.host, self._metrics_of_web.requests).middleware],
+        )
         for route in self.routes:
-            app.router.add_route(route.method, route.path, route.handler)
+            if route.method == "GET" and route.name != "stream":
+                app.router.add_get(route.path, route.handler)  # answers HEAD too
+            else:
+                app.router.add_route(route.method, route.path, route.handler)
         for path in PAGES:
             app.router.add_get(path, self._page)
         app.router.add_get("/static/{file}", self._file)
@@ -117,7 +138,7 @@ class WebServer:
         return web.Response(body=body, content_type="application/json")
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        strict = metrics.wants_openmetrics(request.headers.get("Accept", ""))
+        strict = scrape.wants_openmetrics(request.headers.get("Accept", ""))
         band = request.query.get("band") == "1"
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
         exposition, views = self._desk.exposition, self._house.views()
@@ -126,7 +147,7 @@ class WebServer:
         response = web.StreamResponse(
             headers={**HEADERS, "Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
         )
-        response.headers["Content-Type"] = metrics.OPENMETRICS if strict else metrics.TEXT
+        response.headers["Content-Type"] = scrape.OPENMETRICS if strict else scrape.TEXT
         if packed:
             response.headers["Content-Encoding"] = "gzip"
         response.content_length = sum(map(len, blocks))

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
+from prometheus_client import Gauge
 
 from cemd.model.view import Views
 from cemd.web.guard import HEADERS, Refused
@@ -25,12 +26,13 @@ MOST_READERS = 200
 class Stream:
     """Call `run` in a task; `close` ends it and every reader."""
 
-    def __init__(self, house: House, note: Callable[[Views], Awaitable[None]]) -> None:
+    def __init__(self, house: House, note: Callable[[Views], Awaitable[None]], readers: Gauge) -> None:
         self._house = house
         self._note = note
         self._changed = asyncio.Event()
         self._closed = asyncio.Event()
         self._readers = 0
+        self._gauge = readers
 
     async def run(self) -> None:
         """Watches for new views until closed."""
@@ -61,12 +63,14 @@ class Stream:
         response.charset = "utf-8"
         await response.prepare(request)
         self._readers += 1
+        self._gauge.set(self._readers)
         try:
             await self._feed(response)
         except (ConnectionError, TimeoutError):
             pass  # the reader left, or sleeps: it comes back by itself
         finally:
             self._readers -= 1
+            self._gauge.set(self._readers)
         return response
 
     async def _feed(self, response: web.StreamResponse) -> None:

@@ -13,9 +13,11 @@ import aiohttp
 import jsonschema
 import numpy as np
 import pytest
+import structlog
 from cemd.errors import CemdError
 from cemd.model.entry import CommandKind
 from cemd.web import present
+from cemd.web.commands import PUSHES_AT_ONCE
 from cemd.web.guard import FORGERY_HEADER
 from cemd.web.house import PushAnswer
 from cemd.web.server import WebServer
@@ -281,7 +283,10 @@ async def test_metrics_are_served_packed_and_plain_alike(client: aiohttp.ClientS
         assert "Content-Encoding" not in response.headers
     async with client.get("/metrics", headers={"Accept-Encoding": "gzip"}) as response:
         assert response.headers["Content-Encoding"] == "gzip"
-        assert await response.text() == plain
+        packed = await response.text()
+    assert [line for line in packed.splitlines() if "cemd_web_" not in line] == [
+        line for line in plain.splitlines() if "cemd_web_" not in line
+    ]
     async with client.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as response:
         assert (await response.text()).endswith("# EOF\n")
 
@@ -323,17 +328,66 @@ async def test_stopping_does_not_wait_for_readers(house: SceneHouse) -> None:
             await server.stop()
 
 
-async def test_a_fault_inside_is_an_answer_without_details(
-    client: aiohttp.ClientSession, house: SceneHouse, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_inside_is_an_answer_without_details(client: aiohttp.ClientSession, house: SceneHouse) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("secret-of-the-house")
 
     house.explain = broken  # type: ignore[method-assign, assignment]
-    async with client.get("/api/v1/explain/x") as response:
-        assert response.status == 500
-        assert "secret-of-the-house" not in await response.text()
-    assert "request failed" in caplog.text
+    with structlog.testing.capture_logs() as lines:
+        async with client.get("/api/v1/explain/x") as response:
+            assert response.status == 500
+            assert "secret-of-the-house" not in await response.text()
+    assert [line["event"] for line in lines] == ["request_failed"]
+
+
+async def test_bytes_that_are_no_http_are_counted_told_once_and_dropped(
+    server: WebServer, client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"GET / HTTP/1.1\r\nno colon \xff\r\n\r\n")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert len([one for one in caplog.records if one.name == "cemd.web.http"]) == 1
+    assert "Traceback" not in caplog.text
+    async with client.get("/metrics") as response:
+        assert "cemd_web_malformed_total 3.0" in await response.text()
+
+
+async def test_requests_are_counted_by_route_and_a_next_server_starts_anew(house: SceneHouse) -> None:
+    for _ in range(2):
+        server = WebServer(house, port=0)
+        await server.start()
+        async with aiohttp.ClientSession(server.url) as client:
+            async with client.head(f"/api/v1/incidents/{PAYMENT}") as response:
+                assert response.status == 200
+            async with client.get("/metrics") as response:
+                line = 'cemd_web_requests_total{route="/api/v1/incidents/{incident}",status="200"} 1.0'
+                assert line in await response.text()
+        await server.stop()
+
+
+async def test_pushes_beyond_those_under_way_are_told_to_come_back(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    gate = asyncio.Event()
+
+    async def slow(source: str, body: bytes) -> PushAnswer:
+        await gate.wait()
+        return PushAnswer(status=200, accepted=len(body), refused=len(source))
+
+    house.push = slow  # type: ignore[method-assign]
+
+    async def pushed() -> int:
+        async with client.post("/api/v1/measurements/x", json=[], headers=HERE) as response:
+            return response.status
+
+    tasks = [asyncio.create_task(pushed()) for _ in range(PUSHES_AT_ONCE + 3)]
+    refused, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result() for task in refused} == {503}
+    gate.set()
+    assert sorted(await asyncio.gather(*tasks)) == [200] * PUSHES_AT_ONCE + [503] * 3
 
 
 def test_unknown_numbers_are_null() -> None:

@@ -12,7 +12,7 @@ from cemd.model.identity import series_id
 from cemd.model.measurement import Series, SeriesKey
 from cemd.web import exposition
 from cemd.web.exposition import SeriesText, block_text, family, label_name, labels_of
-from cemd.web.metrics import Exposition, wants_openmetrics
+from cemd.web.scrape import Exposition, wants_openmetrics
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter

@@ -6,7 +6,7 @@ import { explainPage } from "/static/explain.js";
 import { incidentPage } from "/static/incident.js";
 import { overview } from "/static/overview.js";
 import { seriesPage } from "/static/series.js";
-import { clock, span, useTitles, useZone } from "/static/words.js";
+import { capital, clock, span, useTitles, useZone } from "/static/words.js";
 
 const at = (id) => document.getElementById(id);
 let view = null;
@@ -61,7 +61,7 @@ function frame() {
   const banners = [];
   const banner = (kind, key, ...words) => banners.push(h("div", { class: `banner ${kind}`, "data-key": key, role: "alert" }, words));
   const patience = view ? view.stale_after_seconds : 15;
-  if (silent > patience) banner("down", "stale", h("strong", {}, "Stale."), ` No new data for ${span(silent)}.`, view ? ` What you see is from ${clock(view.at)}.` : "");
+  if (silent > patience) banner("down", "stale", h("strong", {}, "Stale."), view ? ` What you see is from ${clock(view.at)}.` : " No data yet.", h("span", { "aria-hidden": "true" }, `Nothing new for ${span(silent)}.`));
   if (view) {
     at("operator").textContent = view.operator;
     at("clock").textContent = `${clock(view.at)} · ${silent < 3 ? "live" : `${span(silent)} ago`}`;
@@ -69,7 +69,7 @@ function frame() {
     at("kill").hidden = view.killed;
     if (view.killed) banner("down", "killed", h("strong", {}, "All messages to customers are stopped."), " ", h("button", { type: "button", "data-command": "unkill" }, "Resume"));
     if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore: release each communication by hand.");
-    for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${reason}`);
+    for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${capital(reason)}`);
   }
   if (fault && silent <= patience) banner("at_risk", "fault", fault);
   morphChildren(at("banners"), banners);
