@@ -22,6 +22,12 @@ def dangling(items: Items, kinds: Kinds, topology: Topology) -> Iterator[Fault]:
             noun = NOUNS[section]
             fact = f'{noun} "{name}" does not exist{did_you_mean(name, list(known))}'
             yield item.fault(keys, fact, f"define it under `{section}:` or correct the name")
+    owners = list(dict.fromkeys(journey.value.owner for journey in items.journeys))
+    for route in items.routes:
+        for place, owner in enumerate(route.value.owners):
+            if owner not in owners:
+                fact = f"no journey has this owner{did_you_mean(owner, owners)}"
+                yield route.fault(("owners", place), fact, "name the `owner:` of a journey")
     for indicator in items.indicators:
         yield from _selector(indicator, indicator.value.of, items, kinds, topology)
 

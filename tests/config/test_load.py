@@ -296,6 +296,12 @@ BAD: dict[str, tuple[str, str, str, str]] = {
             "define it under `channels:` or correct the name"
         ),
     ),
+    "route-of-an-owner-of-nothing": (
+        CHANNELS,
+        "channel: noc",
+        "channel: noc, owners: [sales]",
+        ('config/channels.yaml:5:40: route "all": no journey has this owner; name the `owner:` of a journey'),
+    ),
     "policy-through-a-staff-channel": (
         REPORT,
         "channels: [mail]",
