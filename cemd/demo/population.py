@@ -99,20 +99,9 @@ def expected_addresses(fault: Fault, everybody: Iterable[Person]) -> set[str]:
     return {person.email for person in told if not (by_place and person.abroad)}
 
 
-COLUMNS = (
-    "customer",
-    "site",
-    "services",
-    "segment",
-    "language",
-    "zone",
-    "bases",
-    "email",
-    "machine",
-    "abroad",
-    "unsubscribed",
-    "critical",
-)
+COLUMNS = ("reference", "site", "services", "segment", "language", "zone",
+           "email", "sms", "webhook", "basis", "preferred", "flags")  # fmt: skip
+FLAGS = ("machine", "abroad", "unsubscribed", "critical")
 
 
 def write_csv(path: Path, everybody: Iterable[Person]) -> None:
@@ -120,18 +109,8 @@ def write_csv(path: Path, everybody: Iterable[Person]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for person in everybody:
-            flags = (person.machine, person.abroad, person.unsubscribed, person.critical)
-            writer.writerow(
-                [
-                    person.reference,
-                    person.site,
-                    " ".join(person.services),
-                    person.segment,
-                    person.language,
-                    person.zone,
-                    " ".join(person.bases),
-                    person.email,
-                    *("true" if flag else "false" for flag in flags),
-                ]
-            )
+        for one in everybody:
+            flags = ";".join(flag for flag in FLAGS if getattr(one, flag))
+            services, bases = ";".join(one.services), ";".join(one.bases)
+            who = (one.reference, one.site, services, one.segment, one.language, one.zone)
+            writer.writerow((*who, one.email, "", "", bases, "", flags))

@@ -12,10 +12,12 @@ import email.policy
 import itertools
 import json
 import logging
+import time
 import weakref
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 from aiohttp import web
 
 from cemd.demo.conditions import Conditions
@@ -45,7 +47,8 @@ class MailSink:
         (self._folder / name).write_bytes(content)
         subject = email.message_from_bytes(content, policy=email.policy.default)["subject"] or ""
         for recipient in envelope.rcpt_tos:
-            self._index.write(json.dumps({"to": recipient, "subject": str(subject), "file": name}) + "\n")
+            line = {"to": recipient, "subject": str(subject), "file": name, "at": round(time.time(), 3)}
+            self._index.write(json.dumps(line) + "\n")
         self._index.flush()
         return "250 stored"
 
@@ -68,11 +71,23 @@ class MailSink:
         self._index.close()
 
 
-def read_mails(folder: Path) -> list[dict[str, str]]:
+class Mail(msgspec.Struct, frozen=True):
+    """One accepted mail to one recipient."""
+
+    to: str
+    subject: str
+    file: str
+    at: float
+
+
+def read_mails(folder: Path) -> list[Mail]:
     """Every mail that the sink accepted, oldest first; a line cut short by a crash is left out."""
     index = folder / "mails.jsonl"
-    lines = index.read_text(encoding="utf-8").splitlines(keepends=True) if index.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = index.read_bytes().splitlines(keepends=True) if index.exists() else []
+    return [_line.decode(line) for line in lines if line.endswith(b"\n")]
+
+
+_line = msgspec.json.Decoder(Mail)
 
 
 def staff_application(folder: Path) -> web.Application:

@@ -174,13 +174,13 @@ async def test_mails_are_there_to_read_and_counted_by_recipient(telco: Telco, tm
     recipients = ["a@example.invalid", "b@example.invalid"]
     await aiosmtplib.send(message, hostname="127.0.0.1", port=telco.ports["mail"], recipients=recipients)
     mails = read_mails(tmp_path / "mail")
-    assert [(mail["to"], mail["subject"]) for mail in mails] == [(to, "Störung") for to in recipients]
-    assert b"We know." in (tmp_path / "mail" / mails[0]["file"]).read_bytes()
+    assert [(mail.to, mail.subject) for mail in mails] == [(to, "Störung") for to in recipients]
+    assert b"We know." in (tmp_path / "mail" / mails[0].file).read_bytes()
 
 
 def test_a_line_cut_short_by_a_crash_is_no_mail(tmp_path: Path) -> None:
-    (tmp_path / "mails.jsonl").write_text('{"to": "a", "subject": "s", "file": "f"}\n{"to": "b", "sub')
-    assert [mail["to"] for mail in read_mails(tmp_path)] == ["a"]
+    (tmp_path / "mails.jsonl").write_text('{"to": "a", "subject": "s", "file": "f", "at": 1}\n{"to": "b", "sub')
+    assert [mail.to for mail in read_mails(tmp_path)] == ["a"]
 
 
 async def test_telemetry_reaches_a_subscriber(telco: Telco) -> None:
