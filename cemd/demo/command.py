@@ -25,9 +25,9 @@ import aiohttp
 from cemd.config.yaml import parse
 from cemd.demo import files
 from cemd.demo.faults import NEEDS_SECONDS, time_line
-from cemd.demo.house import TelcoProcess, end, free_port, start_daemon
+from cemd.demo.house import TelcoProcess, ask_command_line, end, free_port, start_daemon
 from cemd.demo.population import expected_addresses, people, write_csv
-from cemd.demo.sinks import Mail, read_mails
+from cemd.demo.sinks import Mail, read_alerts, read_mails
 from cemd.demo.story import Api, Story
 from cemd.demo.verdict import FaultRecord, Judgement, Subjects, judge, problems_of
 from cemd.errors import CemdError
@@ -56,6 +56,7 @@ async def _demo(seconds: float | None, *, port: int, keep: bool, as_json: bool) 
         async with AsyncExitStack() as owned:
             await demo.open(owned, port)
             await demo.watch()
+            await demo.count_notices()
         return demo.report(as_json=as_json)
     except CemdError as exc:
         print(f"cemd demo: {exc}", file=sys.stderr)
@@ -91,6 +92,7 @@ class Demo:
         self._incidents: list[Mapping[str, Any]] = []
         self._communications: list[Mapping[str, Any]] = []
         self._mails: list[Mail] = []
+        self._notices: dict[str, Counter[str]] = {}
         self._settled_at: float | None = None
         self._was_stopped = False
 
@@ -119,7 +121,7 @@ class Demo:
         client = await owned.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)))
         self._api = Api(client, self._page)
         self._subjects = _subjects(self._scratch)
-        self._story = Story(self.say, self._subjects, str(sink / "mail"))
+        self._story = Story(self.say, self._subjects, self._scratch)
         await self._ready()
         self.say("cemd", f"watches DemoTelco. The page: {self._page}")
 
@@ -192,6 +194,12 @@ class Demo:
         begun = [record.began_at for record in self._records if record.began_at is not None]
         self._story.look(self._incidents, self._communications, self._mails, max(begun, default=None))
 
+    async def count_notices(self) -> None:
+        """Asks the command line, as an operator would, what became of the notices."""
+        for communication in await ask_command_line(self._scratch, "notices"):
+            for phase, states in communication["notices"].items():
+                self._notices.setdefault(phase, Counter()).update(states)
+
     async def _stopped_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
@@ -231,7 +239,9 @@ class Demo:
             "faults": [one.document() for one in judgements],
             "incidents": [_incident(one) for one in self._incidents],
             "communications": [_communication(one) for one in self._communications],
+            "notices": {phase: dict(states) for phase, states in self._notices.items()},
             "mails": dict(Counter(self._subjects.phase_of(mail.subject) for mail in self._mails)),
+            "staff_alerts": dict(Counter(read_alerts(self._scratch / "sink"))),
         }
 
     def show_log(self) -> None:

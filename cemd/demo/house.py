@@ -134,3 +134,26 @@ async def start_daemon(root: Path, port: int) -> Process:
         start_new_session=True,
         preexec_fn=_end_with_the_demo,
     )
+
+
+async def ask_command_line(root: Path, *words: str) -> Any:
+    """What a command of cemd answers in JSON about the state below `root`.
+
+    Raises:
+        CemdError: it fails, or answers something else.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cemd", *words, "--root", str(root), "--json"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            answer, _ = await process.communicate()
+    finally:
+        await end(process, within_seconds=1)
+    try:
+        return json.loads(answer)
+    except ValueError as exc:
+        raise CemdError(f"`cemd {' '.join(words)}` answers {answer[:200].decode(errors='replace')!r}.") from exc

@@ -87,6 +87,13 @@ def read_mails(folder: Path) -> list[Mail]:
     return [_line.decode(line) for line in lines if line.endswith(b"\n")]
 
 
+def read_alerts(folder: Path) -> list[str]:
+    """Status of every staff alert, oldest first: `firing` or `resolved`."""
+    taken = folder / "staff.jsonl"
+    lines = taken.read_text(encoding="utf-8").splitlines(keepends=True) if taken.exists() else []
+    return [str(json.loads(json.loads(line)["body"])["status"]) for line in lines if line.endswith("\n")]
+
+
 _line = msgspec.json.Decoder(Mail)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,6 @@ from cemd.demo.verdict import Subjects
 
 Say = Callable[[str, str], None]
 """Takes a mark (one word) and a sentence."""
-POLL_SECONDS = 5.0
 
 
 class Api:
@@ -48,10 +48,10 @@ class Api:
 class Story:
     """Remembers what was told, so that only news is told."""
 
-    def __init__(self, say: Say, subjects: Subjects, mail_folder: str) -> None:
+    def __init__(self, say: Say, subjects: Subjects, scratch: Path) -> None:
         self._say = say
         self._subjects = subjects
-        self._mail_folder = mail_folder
+        self._scratch = scratch
         self._told: set[tuple[str, ...]] = set()
         self._mails = 0
         self._phases: dict[str, int] = {}
@@ -99,6 +99,7 @@ class Story:
             self._say("incident", f"{name} cause: {cause['title'] or cause['service']} ({cause['confidence']})")
             for reason in cause["reasons"][:3]:
                 self._say("", f"  {reason}")
+            self._say("", f"  the whole chain: cemd explain {name} --root {self._scratch}")
         journeys = ", ".join(impact["journeys"])
         if impact["customers"] and self._once(name, "impact", journeys, str(impact["customers"])):
             self._say("incident", f"{name} hurts {impact['customers']} customers; journeys: {journeys or 'none'}")
@@ -119,7 +120,9 @@ class Story:
             phase = self._subjects.phase_of(mail.subject)
             self._phases[phase] = self._phases.get(phase, 0) + 1
             if self._once("mail", phase):
-                self._say("mail", f'first "{phase}" mail: "{mail.subject}", to read in {self._mail_folder}/{mail.file}')
+                self._say(
+                    "mail", f'first "{phase}" mail: "{mail.subject}", to read in {self._scratch}/sink/mail/{mail.file}'
+                )
         if len(mails) > self._mails or self._counted_at == 0.0:
             self._counted_at = time.monotonic()
         elif self._phases and time.monotonic() - self._counted_at > 2 and self._once("count", str(self._phases)):
