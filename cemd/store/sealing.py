@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ COMPACTED = 31
 """The part number of a chunk of six hours; parts of an hour are 0..30."""
 COMPACTED_HOURS = 6
 CHUNKS_PER_CALL = 256
-MOST_CHUNKS, FEWEST_CHUNKS = 128, 4
+MOST_CHUNKS, FEWEST_CHUNKS = 64, 4
 GOAL_SECONDS = 0.008
 """A sealing transaction aims at this and is bounded at 20 ms."""
 
@@ -59,7 +60,7 @@ class SqliteSamples:
         self._readers = readers
         self._lock = threading.RLock()
         self._at_once = 32
-        self.longest_seconds = 0.0  # of the sealing transactions so far
+        self.took_seconds: deque[float] = deque(maxlen=10_000)  # of the newest sealing transactions
         with readers.reading() as connection:
             self._open = OpenHour(dict(connection.execute(SQL["sealed_all"])))
 
@@ -133,7 +134,7 @@ class SqliteSamples:
 
         self._writer.call("samples.seal", work)
         took = time.perf_counter() - began
-        self.longest_seconds = max(self.longest_seconds, took)
+        self.took_seconds.append(took)
         self._at_once = int(min(max(self._at_once * GOAL_SECONDS / took, FEWEST_CHUNKS), MOST_CHUNKS))
         self._open.close_rows(group, series)
 

@@ -26,7 +26,7 @@ from cemd.store.progress import FileProgress
 from cemd.store.queries import SQL
 from cemd.store.sealing import SqliteSamples
 from cemd.store.state import SqliteSeries, SqliteState
-from cemd.store.writer import NoWriter, Readers, Writer
+from cemd.store.writer import Fold, NoWriter, Readers, Writer
 
 KINDS = ("samples", "state", "keys")
 LOCK = "cemd.lock"
@@ -147,8 +147,9 @@ def find_number(directory: Path, reference: str) -> int | None:
 
 
 def _writer(path: Path, kind: str, faults: Faults, ballast: Ballast) -> Writer:
+    fold = Fold.SCRUB if kind == "keys" else Fold.REUSE
     make_room: Callable[[], bool] = (lambda: False) if kind == "samples" else ballast.give_up
-    writer = Writer(path, faults=faults, make_room=make_room, prepare=partial(_prepare, path, kind))
+    writer = Writer(path, faults=faults, make_room=make_room, prepare=partial(_prepare, path, kind), fold=fold)
     path.chmod(0o600)
     return writer
 

@@ -7,12 +7,15 @@ disk (`synchronous=FULL`); when it raises, nothing of its work happened.
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,14 +27,25 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 MOST_TOGETHER = 64
-CHECKPOINT_BYTES = 8 * 2**20
-"""Size of the write-ahead log beyond which it is folded into the file, after the callers have their answers."""
+FOLD_BYTES = 8 * 2**20
+"""Fill of the write-ahead log beyond which it is folded into the file, after the callers have their answers. Its file
+is then written over from its beginning: a file that does not grow is synced faster."""
+KEEP_BYTES = 64 * 2**20
+FRAMES = struct.Struct("=16xI")
+"""Number of frames in the header of the WAL index (sqlite.org/walformat.html, section 2.1)."""
 
 
 def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """A connection without implicit transactions that any thread may use (one at a time)."""
     with sentences(path):
         return sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+
+
+class Fold(Enum):
+    """What becomes of the write-ahead log."""
+
+    REUSE = "reuse"  # written over when it was folded into the file
+    SCRUB = "scrub"  # emptied after every commit: what was deleted is nowhere
 
 
 class _Job:
@@ -54,9 +68,11 @@ class Writer:
         faults: Faults = no_faults,
         make_room: Callable[[], bool] = lambda: False,
         prepare: Callable[[sqlite3.Connection], None] = lambda _: None,
+        fold: Fold = Fold.REUSE,
     ) -> None:
         self.path = path
-        self._wal = path.with_name(path.name + "-wal")
+        self._fold_how = fold
+        self._index: int | None = None
         self._faults = faults
         self._make_room = make_room
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -68,6 +84,8 @@ class Writer:
                 prepare(self._connection)  # before WAL: the page size of a new file can be chosen only then
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+                self._connection.execute(f"PRAGMA journal_size_limit = {KEEP_BYTES}")
+                self._page_bytes: int = self._connection.execute("PRAGMA page_size").fetchone()[0]
         except BaseException:
             self._connection.close()
             raise
@@ -100,9 +118,10 @@ class Writer:
             jobs, ending = self._next()
             if jobs:
                 self._commit(jobs)
-                self._fold(CHECKPOINT_BYTES)
-        self._fold(0)
-        self._connection.close()
+                self._fold()
+        if self._index is not None:
+            os.close(self._index)
+        self._connection.close()  # the last connection folds all and removes the write-ahead log
 
     def _next(self) -> tuple[list[_Job], bool]:
         """Waits for a job, then takes what waits with it."""
@@ -183,15 +202,24 @@ class Writer:
             connection.execute("RELEASE piece")
         return result
 
-    def _fold(self, beyond: int) -> None:
-        """Moves the write-ahead log into the file; readers in the way make it stop early, and it is tried again."""
+    def _fold(self) -> None:
+        """Moves the write-ahead log into the file as far as no reader needs it."""
         try:
-            if self._wal.stat().st_size > beyond:
+            if self._fold_how is Fold.SCRUB:
                 self._connection.execute("PRAGMA busy_timeout = 0")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+            elif self._filled() > FOLD_BYTES:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except (OSError, sqlite3.Error):
             return  # the log stays whole in the write-ahead log; the next commit tells what is wrong
+
+    def _filled(self) -> int:
+        """Bytes of the write-ahead log in use, from the index that SQLite shares between processes."""
+        if self._index is None:
+            self._index = os.open(self.path.with_name(self.path.name + "-shm"), os.O_RDONLY | os.O_CLOEXEC)
+        (frames,) = FRAMES.unpack(os.pread(self._index, FRAMES.size, 0))
+        return int(frames) * self._page_bytes
 
 
 class NoWriter:
