@@ -39,6 +39,7 @@ class Row:
     at: Instant
     digest: int
     informational: bool
+    seq: int  # of the entry that wrote it
 
 
 @dataclass(slots=True)
@@ -74,7 +75,8 @@ class Book:
     submitted: Counter[tuple[str, Key]] = field(default_factory=Counter)
     submitted_to: Counter[tuple[str, Phase, int, int]] = field(default_factory=Counter)
     alerted: dict[str, list[tuple[Alert, Instant]]] = field(default_factory=dict)
-    flying_at_death: int | None = None
+    born_at_seq: int = 0  # what was applied when the present process began
+    flying: int = 0  # in flight or unknown, before the last change that orphaned any
     told_wrongly: int = 0
     trace: deque[str] = field(default_factory=lambda: deque(maxlen=60))
     _unread: deque[Entry] = field(default_factory=deque)
@@ -96,6 +98,8 @@ class Book:
         self.applied_seq = change.applied_seq
         self.stepped_at = change.at
         self.moved = []
+        if change.orphaned:
+            self.flying = self.in_state(NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
         for communication in change.orphaned:
             for row in self.outbox.get(communication, {}).values():
                 if row.state is NoticeState.IN_FLIGHT:
@@ -140,7 +144,7 @@ class Book:
         box = self.outbox.setdefault(rows.communication, {})
         for customer, digest in zip(rows.customer.tolist(), rows.digest.tolist(), strict=True):
             box[customer, rows.phase, rows.revision] = Row(
-                state=rows.state, at=rows.at, digest=digest, informational=rows.message_class == "service"
+                state=rows.state, at=rows.at, digest=digest, informational=rows.message_class == "service", seq=rows.seq
             )
 
     def _settle(self, outcomes: NoticeOutcomes) -> None:

@@ -32,7 +32,7 @@ class Doors:
     recheck: Callable[[str], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Flight:
     """Notices that were handed over and are on their way out."""
 

@@ -23,6 +23,7 @@ from cemd.model.entry import Entry, Started
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import (
+    TOLD_STATES,
     CommunicationState,
     MessageClass,
     Mode,
@@ -149,13 +150,13 @@ def loaded_equals_lived(book: Book, now: Restarted) -> Sentences:
 
 
 def unknown_is_bounded_by_what_was_in_flight(book: Book, now: Stepped) -> Sentences:
-    """After a start no more notices are unknown than were unknown or in flight at the death (9.7)."""
-    if not isinstance(now.entry.payload, Started) or book.flying_at_death is None:
+    """After a start no more notices are unknown than were unknown or in flight before it (9.7)."""
+    if not isinstance(now.entry.payload, Started) or not now.effects.orphaned:
         return
     outbox = now.core.store.state.outbox
     unknown = sum(int((outbox(name).state == NoticeState.UNKNOWN).sum()) for name in book.outbox)
-    if unknown > book.flying_at_death:
-        yield f"{unknown} notices are unknown, {book.flying_at_death} were in flight or unknown."
+    if unknown > book.flying:
+        yield f"{unknown} notices are unknown, {book.flying} were in flight or unknown."
 
 
 def replay_decides_the_same(book: Book, now: Finished) -> Sentences:
@@ -364,12 +365,15 @@ def over_only_to_the_told(book: Book, now: Written) -> Sentences:
 
 
 def nothing_leaves_before_its_row(book: Book, now: Sent) -> Sentences:
-    """A message leaves only after its row is committed in flight (9.7)."""
+    """A message leaves only after its row is committed in flight, by the process that wrote the row; only one of class
+    safety may leave again after a start (9.7)."""
     rows = now.rows
     row = book.row(rows.communication, (int(rows.customer[now.index]), rows.phase, rows.revision))
     if row is None:
         yield f"{rows.notice_id(now.index)} leaves without a row."
-    elif row.state is not NoticeState.IN_FLIGHT:
+    elif row.informational and row.seq <= book.born_at_seq:
+        yield f"{rows.notice_id(now.index)} leaves though a former process may have sent it."
+    elif row.informational and row.state not in (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN):
         yield f"{rows.notice_id(now.index)} leaves though its row is {row.state.name.lower()}."
 
 
@@ -421,8 +425,9 @@ def everyone_told_hears_one_end(book: Book, now: Finished) -> Sentences:
             ends = [key for key in box if key[0] == customer and key[1] is Phase.OVER and key[2] >= revision]
             if not ends and reasons.get(customer, -1) < revision:
                 yield f"customer {customer} was told of {communication.id} and heard no end, without a reason."
-            if len(ends) > 1:
-                yield f"customer {customer} heard {len(ends)} ends of {communication.id} after the last notice."
+            heard = [key for key in ends if box[key].state in TOLD_STATES]
+            if len(heard) > 1:
+                yield f"customer {customer} heard {len(heard)} ends of {communication.id} after the last notice."
 
 
 Promise = Callable[..., Sentences]

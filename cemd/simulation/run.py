@@ -32,7 +32,7 @@ from cemd.model.entry import (
     Started,
     Tick,
 )
-from cemd.model.notice import Alert, CommunicationState, NoticeRows, NoticeState, Phase
+from cemd.model.notice import Alert, CommunicationState, NoticeRows, Phase
 from cemd.simulation import promises
 from cemd.simulation.book import Book
 from cemd.simulation.edges import Doors, Edges
@@ -121,6 +121,7 @@ class Simulation:
         self.edges: Edges | None = None
         self.life = 0
         self.reloads = 0
+        self.starts = 0
         self.configuration: Configuration = self.world.configuration
         self._agenda: list[tuple[float, int, int, Callable[[], None]]] = []
         self._count = 0
@@ -217,7 +218,8 @@ class Simulation:
         """A new process: loads, states that it started, goes on. It may die again on the way."""
         self.life += 1
         self.book.skipped = frozenset(self.memory.state.quarantined())
-        self.book.stepped_seq = self.memory.state.applied_seq()
+        self.book.stepped_seq = self.book.born_at_seq = self.memory.state.applied_seq()
+        self.starts += 1
         core = self.make(self.memory.store(), self._outlet)
         self.edges = Edges(
             Doors(
@@ -268,7 +270,6 @@ class Simulation:
         self._inbox.clear()
         self.trouble.kill_in = None
         self.memory.restart()
-        self.book.flying_at_death = self.book.in_state(NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
         self._at(self.clock.monotonic + self.chance.choice((1.0, 3.0, 30.0, 600.0)), self._reborn)
 
     def _reborn(self) -> None:
@@ -567,7 +568,7 @@ class Simulation:
             days=self.days,
             broken=broken,
             entries=book.logged_seq,
-            starts=self.life,
+            starts=self.starts,
             kills=self.trouble.struck,
             refusals=self.trouble.refusals,
             reloads=self.reloads,
