@@ -6,7 +6,9 @@ The checks look at what a customer could notice (rows handed to an edge) and at 
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from cemd.model.customers import ChannelKind, CustomerFlag
@@ -27,22 +29,36 @@ OUTCOMES = (
     NoticeState.UNKNOWN,
 )  # fmt: skip
 
-steps = st.one_of(
+common = st.one_of(
+    st.tuples(st.just("run"), st.sampled_from([60, 400, 700, 700, 4000, 30_000])),
     st.tuples(st.just("wait"), st.sampled_from([10, 60, 300, 700, 4000, 20_000])),
-    st.tuples(st.just("hurt"), st.booleans()),
     st.tuples(st.just("clear"), st.none()),
     st.tuples(st.just("relapse"), st.none()),
-    st.tuples(st.just("resolve"), st.none()),
     st.tuples(st.just("take"), st.integers(1, 4)),
     st.tuples(st.just("outcome"), st.sampled_from(OUTCOMES)),
+    st.tuples(st.just("restart"), st.none()),
+)
+rare = st.one_of(
+    st.tuples(st.just("hurt"), st.booleans()),
+    st.tuples(st.just("resolve"), st.none()),
     st.tuples(st.just("kill"), st.none()),
     st.tuples(st.just("unkill"), st.none()),
     st.tuples(st.just("hold"), st.none()),
     st.tuples(st.just("release"), st.booleans()),
     st.tuples(st.just("decline"), st.none()),
-    st.tuples(st.just("restart"), st.none()),
     st.tuples(st.just("contact"), st.tuples(st.sampled_from(list(ContactKind)), st.integers(0, N - 1))),
     st.tuples(st.just("reload"), st.sampled_from(["live", "shadow", "gone"])),
+)
+steps = st.one_of(common, common, common, rare)
+beginnings = st.sampled_from(
+    [
+        [],
+        [("hurt", True), ("run", 400)],
+        [("hurt", True), ("wait", 350), ("take", 2)],
+        [("hurt", True), ("run", 400), ("clear", None), ("run", 700)],
+        [("hurt", True), ("run", 400), ("clear", None), ("wait", 650), ("take", 2), ("relapse", None)],
+        [("hurt", True), ("run", 400), ("clear", None), ("run", 700), ("relapse", None), ("run", 60)],
+    ]
 )
 
 
@@ -73,6 +89,8 @@ class Checked(World):
         match step:
             case ("wait", seconds):
                 self.tick(seconds)
+            case ("run", seconds):
+                self.run(seconds, step=seconds / 5)
             case ("hurt", confirmed):
                 self.hurt(confirmed=confirmed)
             case ("clear", _) if self.incident:
@@ -184,20 +202,41 @@ def check_no_end_without_beginning(world: Checked) -> None:
             assert (communication, customer) in begun
 
 
+def check_caps_in_every_window(world: Checked) -> None:
+    """The slot of the end was reserved with the first, so that the cap holds for all phases together."""
+    if not world.rule.get("caps"):
+        return
+    for customer in range(N):
+        at = sorted(rows.at for rows in world.rows if customer in rows.customer)
+        for since in at:
+            assert sum(since <= each < since + 86_400 for each in at) <= 4
+
+
+def check_nobody_is_woken(world: Checked) -> None:
+    """In the customer's zone, else the site's (Berlin here), it is never between 22:00 and 08:00."""
+    if not world.rule.get("quiet_hours"):
+        return
+    zones = ["Europe/Berlin", "Europe/Berlin", "America/New_York", "Asia/Tokyo"]
+    for rows in world.rows:
+        for customer in rows.customer.tolist():
+            hour = datetime.fromtimestamp(rows.at, ZoneInfo(zones[customer])).hour
+            assert 8 <= hour < 22
+
+
 def check_nobody_who_must_not(world: Checked) -> None:
     assert not {customer for _, customer, _, _ in world.sent} & {4, 5}  # no channel; a machine
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.sampled_from(["live", "live", "shadow"]), st.booleans(), st.booleans(), st.sampled_from([2, 100]),
-    st.lists(steps, min_size=5, max_size=45),
+    st.sampled_from(["live", "live", "shadow"]), st.booleans(), st.booleans(), st.sampled_from([2, 100, 100]),
+    beginnings, st.lists(steps, max_size=30),
 )  # fmt: skip
 def test_promises_hold_for_any_sequence(
-    mode: str, quiet: bool, caps: bool, ceiling: int, sequence: list[tuple[str, Any]]
+    mode: str, quiet: bool, caps: bool, ceiling: int, beginning: list[Any], sequence: list[Any]
 ) -> None:
     world = Checked(mode, quiet, caps, ceiling)
-    for step in sequence:
+    for step in (*beginning, *sequence):
         killed = world.state.sending.killed
         sent = len(world.sent)
         world.obey(step)
@@ -207,6 +246,8 @@ def test_promises_hold_for_any_sequence(
     check_never_twice(world)
     check_one_end_each(world)
     check_no_end_without_beginning(world)
+    check_caps_in_every_window(world)
+    check_nobody_is_woken(world)
     check_nobody_who_must_not(world)
     if mode == "shadow":
         assert world.sent == []
