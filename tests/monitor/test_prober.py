@@ -1,0 +1,246 @@
+"""Prober and daemon, end to end: real processes, real sockets, killed in the middle; nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import struct
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+from cemd.config.probes import Probe
+from cemd.model.entry import SeriesAdded
+from cemd.model.quality import Outcome
+from cemd.monitor import wire
+
+from tests.monitor.daemon_side import MemoryLog, daemon_side, prober_child, until
+from tests.monitor.peers import free_port, http_server
+
+
+def probe(name: str, kind: str, every: float = 0.4, **params: object) -> Probe:
+    return Probe(name=name, kind=kind, service="s", every_seconds=every, timeout_seconds=every / 2, params=dict(params))
+
+
+async def ok(request: web.Request) -> web.Response:
+    del request
+    return web.Response(text="fine")
+
+
+async def test_measurements_reach_the_log_with_outcomes_and_evidence(tmp_path: Path) -> None:
+    async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
+        probes = [probe("web", "http", url=url), probe("dead", "tcp", host="127.0.0.1", port=free_port())]
+        side.server.set_probes("e1", probes, at_once=10)
+        async with prober_child(tmp_path / "s", tmp_path / "state") as child:
+            await until(lambda: len(side.log.samples("web", "success")) >= 3 and side.attempts, what="measurements")
+            assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
+            assert {outcome for _, _, outcome in side.log.samples("web", "success")} == {Outcome.OK}
+            assert {(v, o) for _, v, o in side.log.samples("dead", "success")} == {(0.0, Outcome.FAILED)}
+            assert {attempt.probe for attempt in side.attempts} == {"dead"}
+            assert side.attempts[0].reason == "connection_refused"
+            assert side.server.counters["runs_ok"] >= 3
+            assert not side.server.stalled()
+            assert await child.end(signal.SIGTERM) == 0
+    assert isinstance(side.log.payloads[0], SeriesAdded)
+
+
+async def test_killed_prober_and_killed_daemon_lose_and_repeat_nothing_acknowledged(tmp_path: Path) -> None:
+    log, state, socket = MemoryLog(), tmp_path / "state", tmp_path / "s"
+    async with http_server(lambda app: app.router.add_get("/", ok)) as url:
+        probes = [probe("web", "http", url=url)]
+
+        async def grow(by: int) -> None:
+            wanted = len(log.samples("web", "success")) + by
+            await until(lambda: len(log.samples("web", "success")) >= wanted, what="measurements")
+
+        async with prober_child(socket, state) as child:
+            for _ in range(2):  # the daemon dies and comes back; the prober keeps measuring meanwhile
+                async with daemon_side(socket, log) as side:
+                    side.server.set_probes("e1", probes, at_once=10)
+                    await grow(2)
+                await asyncio.sleep(0.5)
+            async with daemon_side(socket, log) as side:
+                side.server.set_probes("e1", probes, at_once=10)
+                await grow(1)
+                await child.end(signal.SIGKILL)
+                await child.start()
+                await grow(2)
+    numbers = [batch.number for batch in log.batches()]
+    assert numbers == sorted(set(numbers))
+    times = [at for at, _, _ in log.samples("web", "success")]
+    assert len(times) == len(set(times))
+    assert len(log.series) == len({key.identity() for key in log.series})
+
+
+async def test_what_was_measured_while_the_daemon_was_away_arrives_later(tmp_path: Path) -> None:
+    log, socket = MemoryLog(), tmp_path / "s"
+    async with http_server(lambda app: app.router.add_get("/", ok)) as url:
+        probes = [probe("web", "http", every=0.2, url=url)]
+        async with prober_child(socket, tmp_path / "state"):
+            async with daemon_side(socket, log) as side:
+                side.server.set_probes("e1", probes, at_once=10)
+                await until(lambda: log.samples("web", "success"), what="measurements")
+            gone = max(at for at, _, _ in log.samples("web", "success"))
+            await asyncio.sleep(1.5)
+            async with daemon_side(socket, log) as side:
+                side.server.set_probes("e1", probes, at_once=10)
+                await until(lambda: len([a for a, _, _ in log.samples("web", "success") if a > gone]) >= 6, what="it")
+    times = sorted(at for at, _, _ in log.samples("web", "success"))
+    assert max(after - before for before, after in pairwise(times)) < 0.7
+
+
+async def test_batch_logged_but_never_acknowledged_is_not_logged_twice(tmp_path: Path) -> None:
+    log = MemoryLog()
+    batch = measured(7, [0], [1.0])
+    for _ in range(2):  # the daemon died between log and acknowledgement
+        async with daemon_side(tmp_path / "s", log):
+            reader, writer = await connected(tmp_path / "s")
+            for frame in (batch, measured(8, [0], [2.0])):
+                writer.write(wire.encode(frame))
+            acks = [(await read(reader)).number for _ in range(2)]
+            writer.close()
+            assert acks == [7, 8]
+    assert [(one.number, one.value.tolist()) for one in log.batches("prober:test")] == [(7, [1.0]), (8, [2.0])]
+
+
+async def test_overloaded_log_withholds_the_acknowledgement_until_it_takes(tmp_path: Path) -> None:
+    async with daemon_side(tmp_path / "s") as side:
+        side.log.refusing = True
+        reader, writer = await connected(tmp_path / "s")
+        writer.write(wire.encode(measured(1, [0], [1.0])))
+        ack = asyncio.create_task(read(reader))
+        await until(lambda: side.log.refused >= 2, what="refusals")
+        assert not ack.done()
+        side.log.refusing = False
+        assert (await ack).number == 1
+        writer.close()
+    assert len(side.log.batches("prober:test")) == 1
+
+
+async def test_absurd_samples_are_left_out_and_the_rest_is_taken(tmp_path: Path) -> None:
+    async with daemon_side(tmp_path / "s") as side:
+        reader, writer = await connected(tmp_path / "s")
+        nan, inf = float("nan"), float("inf")
+        at = [1e9, 1e18, 1e9, 1e9, nan, 1e9]
+        frame = wire.Measured(
+            number=1,
+            series=struct.pack("<6i", *[0] * 6),
+            at=struct.pack("<6d", *at),
+            value=struct.pack("<6d", 1.0, 2.0, nan, nan, 5.0, inf),
+            outcome=bytes([0, 0, 0, Outcome.BLIND, 0, 0]),
+        )
+        writer.write(wire.encode(frame))
+        await read(reader)
+        writer.close()
+    [batch] = side.log.batches("prober:test")
+    assert batch.outcome.tolist() == [Outcome.OK, Outcome.BLIND]
+
+
+async def test_series_over_the_limit_are_refused_and_the_others_live(tmp_path: Path) -> None:
+    async with daemon_side(tmp_path / "s", max_series=1) as side:
+        reader, writer = await connected(tmp_path / "s", series=3)
+        writer.write(wire.encode(measured(1, [0, 1, 2], [1.0, 2.0, 3.0])))
+        await read(reader)
+        writer.close()
+    assert [batch.value.tolist() for batch in side.log.batches("prober:test")] == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    "bytes_sent",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\xff\xff\xff" + b"x" * 100,
+        b"\x00\x00\x00\x04\xc1\xc1\xc1\xc1",
+        wire.encode(wire.Progress(counters={})),
+        wire.encode(wire.Hello(version=99, source="prober:x", number=0, pid=1)),
+        wire.encode(wire.Hello(version=wire.VERSION, source="prober:x", number=0, pid=1)) * 2,
+        wire.encode(wire.Hello(version=wire.VERSION, source="prober:x", number=0, pid=1))
+        + wire.encode(wire.Measured(number=1, series=b"\0\0\0\0", at=b"\0" * 8, value=b"\0" * 8, outcome=b"\0")),
+        wire.encode(wire.Hello(version=wire.VERSION, source="prober:x", number=0, pid=1))
+        + wire.encode(wire.Measured(number=1, series=b"\0\0\0", at=b"", value=b"", outcome=b"")),
+        wire.encode(wire.Hello(version=wire.VERSION, source="prober:x", number=0, pid=1))
+        + wire.encode(wire.Declare(first=5, keys=())),
+    ],
+    ids=["http", "endless", "no-frame", "no-hello", "version", "two-hellos", "undeclared", "cut-column", "bad-order"],
+)
+async def test_hostile_bytes_end_their_connection_and_disturb_nobody(bytes_sent: bytes, tmp_path: Path) -> None:
+    async with daemon_side(tmp_path / "s") as side:
+        good_reader, good_writer = await connected(tmp_path / "s")
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(bytes_sent)
+        async with asyncio.timeout(5):
+            while await reader.read(4096):
+                pass
+        writer.close()
+        good_writer.write(wire.encode(measured(1, [0], [1.0])))
+        assert (await read(good_reader)).number == 1
+        good_writer.close()
+    assert len(side.log.batches("prober:test")) == 1
+
+
+async def connected(socket: Path, series: int = 1) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A prober by hand that has declared its series."""
+    from cemd.model.measurement import SeriesKey
+
+    reader, writer = await asyncio.open_unix_connection(str(socket))
+    writer.write(wire.encode(wire.Hello(version=wire.VERSION, source="prober:test", number=0, pid=1)))
+    keys = tuple(SeriesKey(probe="p", metric=f"m{number}_seconds") for number in range(series))
+    writer.write(wire.encode(wire.Declare(first=0, keys=keys)))
+    return reader, writer
+
+
+def measured(number: int, series: list[int], values: list[float]) -> wire.Measured:
+    size = len(series)
+    return wire.Measured(
+        number=number,
+        series=struct.pack(f"<{size}i", *series),
+        at=struct.pack(f"<{size}d", *[1e9] * size),
+        value=struct.pack(f"<{size}d", *values),
+        outcome=bytes(size),
+    )
+
+
+async def read(reader: asyncio.StreamReader) -> wire.Ack:
+    async with asyncio.timeout(5):
+        frame = await wire.read_frame(reader, wire.from_daemon)
+    assert isinstance(frame, wire.Ack)
+    return frame
+
+
+async def test_probe_that_cannot_run_here_is_blind_and_the_others_run(tmp_path: Path) -> None:
+    async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
+        odd = probe("odd", "tcp", host="127.0.0.1", port=1).model_copy(update={"kind": "not-yet-invented"})
+        side.server.set_probes("e1", [odd, probe("web", "http", url=url)], at_once=10)
+        async with prober_child(tmp_path / "s", tmp_path / "state"):
+            await until(lambda: side.log.samples("web", "success") and side.log.samples("odd", "success"), what="both")
+        assert {outcome for _, _, outcome in side.log.samples("odd", "success")} == {Outcome.BLIND}
+
+
+async def test_new_epoch_changes_what_runs_and_keeps_the_series_of_what_stays(tmp_path: Path) -> None:
+    async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
+        log = side.log
+        stays, goes = probe("stays", "http", url=url), probe("goes", "http", url=url)
+        side.server.set_probes("e1", [stays, goes], at_once=10)
+        async with prober_child(tmp_path / "s", tmp_path / "state"):
+            await until(lambda: log.samples("stays", "success") and log.samples("goes", "success"), what="both")
+            side.server.set_probes("e2", [stays], at_once=10)
+            await asyncio.sleep(1.0)
+            left = len(log.samples("goes", "success"))
+            more = len(log.samples("stays", "success")) + 3
+            await until(lambda: len(log.samples("stays", "success")) >= more, what="what stays")
+            assert len(log.samples("goes", "success")) == left
+        assert len({key for key in log.series if key.probe == "stays" and key.metric == "success"}) == 1
+
+
+def test_frames_survive_the_wire_and_a_frame_too_large_is_refused() -> None:
+    frame = measured(3, [1, 2], [0.5, 1.5])
+    body = wire.encode(frame)[4:]
+    assert wire.decode(body, wire.from_prober) == frame
+    series, _, value, _ = wire.columns(frame)
+    assert (series.tolist(), value.tolist()) == ([1, 2], [0.5, 1.5])
+    with pytest.raises(wire.WireError, match="split it"):
+        wire.encode(wire.Probes(epoch="e", probes=b" " * (wire.MAX_FRAME + 1), at_once=1))
+    with pytest.raises(wire.WireError):
+        wire.decode(msgspec.msgpack.encode({"type": "unheard"}), wire.from_prober)
