@@ -1,4 +1,6 @@
-"""A file that takes up room for nothing, until the disk is full: then it is given up, so that state stays writable."""
+"""A file that takes up room for nothing, until the disk is full: then it is given up, so that log and state stay
+writable while samples give way (deleting takes room, too).
+"""
 
 from __future__ import annotations
 

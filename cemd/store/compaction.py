@@ -28,6 +28,7 @@ LOOK_BACK_HOURS = 72
 ROLLUP_TIMES = 12
 """Roll-ups are kept this many times longer than samples."""
 HORIZON_STEP_HOURS = 24
+SHRINK_PAGES = 500
 LAST_KEY = (1 << 63) - 1
 HOURLY = np.dtype([("mean", "<f4"), ("least", "<f4"), ("most", "<f4"), ("good", "<u4"), ("bad", "<u4")])
 
@@ -59,25 +60,31 @@ class Compactor:
             found = connection.execute(SQL["mark_get"], ("horizon_hour",)).fetchone()
         self.horizon: int = found[0] if found else 0
 
-    def step(self, now: Instant, *, seconds: float = 0.05) -> bool:
-        """Works for about `seconds`; returns True while the round is not over.
+    def step(self, now: Instant, *, seconds: float = 0.05, pressed: bool = False) -> bool:
+        """Works for about `seconds`; returns True while the round is not over. `pressed`: the disk is full; samples
+        older than a day give way, and their room is given back to the disk.
 
         Raises:
             StoreError: a damaged chunk stays as it is, and the round goes on behind it at the next call.
         """
         hour = int(now // 3600)
-        if self._cursor is None and not self._begin(hour):
+        if pressed:
+            self._writer.call("samples.shrink", _give_back)
+        if self._cursor is None and not self._begin(hour, pressed=pressed):
             return False
         until = time.monotonic() + seconds
         while self._cursor is not None and time.monotonic() < until:
             self._visit(hour)
         return self._cursor is not None
 
-    def _begin(self, hour: int) -> bool:
+    def _begin(self, hour: int, *, pressed: bool) -> bool:
         """A round a day; another at once while the file is over its quota."""
         wanted = max(self.horizon, int(hour - self._hours))
         if self.used_bytes() > self._most_bytes:
             wanted = min(max(wanted, self._oldest_hour(hour)) + HORIZON_STEP_HOURS, hour)
+        elif pressed:  # perhaps somebody else filled the disk: a day of samples is kept in any case
+            eldest = max(wanted, self._oldest_hour(hour)) + HORIZON_STEP_HOURS
+            wanted = max(wanted, min(eldest, hour - SETTLED_HOURS))
         if wanted == self.horizon and hour < self._round_hour + 24:
             return False
         self.horizon, self._round_hour, self._cursor = wanted, hour, 0
@@ -113,7 +120,7 @@ class Compactor:
         keys = [key for key in (found, rolled) if key is not None]
         if not keys:
             self._cursor = None
-            self._writer.call("samples.shrink", lambda c: c.execute("PRAGMA incremental_vacuum(1000)").fetchall())
+            self._writer.call("samples.shrink", _give_back)
             return
         series = key_parts(min(keys))[0]
         following = chunk_key(series + 1, 0, 0)
@@ -158,6 +165,11 @@ class Compactor:
             _roll_up(connection, series, block, hourly, str(self._writer.path))
 
         self._writer.call("samples.compact", work)
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Free pages at the end of the file go back to the disk, some at a time."""
+    connection.execute(f"PRAGMA incremental_vacuum({SHRINK_PAGES})").fetchall()
 
 
 def rollups(readers: Readers, series: SeriesId, since: Instant, until: Instant) -> Rollup:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from cemd.errors import StoreError
 
+FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""The second comes where the index of the write-ahead log cannot grow."""
+
 
 def explained(path: Path, error: sqlite3.Error) -> StoreError:
     """The StoreError that says what happened to this file."""
     name = getattr(error, "sqlite_errorname", None) or ""
     fact = str(error)
-    if name.startswith("SQLITE_FULL"):
+    if name.startswith(FULL):
         words = f"the disk is full ({fact}); free space on it, or lower the quotas of `retention` in config/cemd.yaml"
     elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         words = f"another process holds it locked ({fact}); find it with `fuser -v {path}` and end it"
@@ -31,9 +34,7 @@ def explained(path: Path, error: sqlite3.Error) -> StoreError:
 
 def is_full(error: BaseException) -> bool:
     """True when the disk (or a quota) had no room."""
-    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorname", None) or "").startswith(
-        "SQLITE_FULL"
-    )
+    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorname", None) or "").startswith(FULL)
 
 
 @contextmanager

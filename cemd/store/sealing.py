@@ -29,7 +29,7 @@ COMPACTED = 31
 COMPACTED_HOURS = 6
 CHUNKS_PER_CALL = 256
 MOST_CHUNKS, FEWEST_CHUNKS = 64, 4
-GOAL_SECONDS = 0.008
+GOAL_SECONDS = 0.005
 """A sealing transaction aims at this and is bounded at 20 ms."""
 
 

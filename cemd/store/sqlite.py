@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -148,8 +147,7 @@ def find_number(directory: Path, reference: str) -> int | None:
 
 def _writer(path: Path, kind: str, faults: Faults, ballast: Ballast) -> Writer:
     fold = Fold.SCRUB if kind == "keys" else Fold.REUSE
-    make_room: Callable[[], bool] = (lambda: False) if kind == "samples" else ballast.give_up
-    writer = Writer(path, faults=faults, make_room=make_room, prepare=partial(_prepare, path, kind), fold=fold)
+    writer = Writer(path, faults=faults, make_room=ballast.give_up, prepare=partial(_prepare, path, kind), fold=fold)
     path.chmod(0o600)
     return writer
 

@@ -45,12 +45,13 @@ class Upkeep:
         """One piece of work. Errors do not rise: a full disk is what upkeep is for."""
         faults: list[str] = []
         running = False
+        ballast = self._store.ballast
+        standing = ballast.make_again()
         try:
-            running = self._compactor.step(now, seconds=seconds)
+            running = self._compactor.step(now, seconds=seconds, pressed=ballast.bytes > 0 and not standing)
         except StoreError as exc:
             faults.append(str(exc))
         faults.extend(self._over_quota())
-        standing = self._store.ballast.make_again()
         return UpkeepReport(
             bytes_used={kind: self._used(kind) for kind in KINDS},
             bytes_free=shutil.disk_usage(self._store.directory).free,

@@ -111,6 +111,18 @@ def test_over_its_quota_the_oldest_samples_give_way(store: SqliteStore) -> None:
     assert kept.at[0] > START + 24 * HOUR
 
 
+def test_on_a_full_disk_samples_give_way_down_to_a_day(store: SqliteStore) -> None:
+    fill(store, 72, every=600)
+    now = START + 72 * HOUR
+    worker = compactor(store)
+    for _ in range(9):
+        while worker.step(now, pressed=True):
+            pass
+    kept = store.samples.history(SERIES[0], START, now).at
+    assert kept[0] == START + 48 * HOUR
+    assert kept[-1] == START + 72 * HOUR - 600
+
+
 def test_upkeep_tells_sizes_and_a_broken_quota(store: SqliteStore) -> None:
     fill(store, 2)
     upkeep = Upkeep(store, samples_days=30, samples_megabytes=100, state_megabytes=1)
