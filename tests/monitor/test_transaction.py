@@ -26,7 +26,7 @@ async def test_values_are_carried_and_each_step_is_timed(tmp_path: Path) -> None
         assert steps == ["login", "order", "activate"]
         await until(lambda: not built.orders, what="the clean-up")
         await until(lambda: not list((tmp_path / "cleanups").glob("*.json")), what="forgetting the intent")
-        assert made.janitor.outstanding() == 0
+        await until(lambda: made.janitor.outstanding() == 0, what="the end of the duty")
 
 
 async def test_failed_step_says_which_and_the_order_is_still_cancelled(tmp_path: Path) -> None:

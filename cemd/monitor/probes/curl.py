@@ -31,6 +31,7 @@ TRUST_BUNDLES = (
 _MAX_HEADERS = 64 * 1024
 _REASONS = {
     35: Reason.TLS_FAILED,
+    1: Reason.PROTOCOL_BROKEN,  # the scheme was checked before: it is the answer that is of no known HTTP
     8: Reason.PROTOCOL_BROKEN,
     16: Reason.PROTOCOL_BROKEN,
     18: Reason.CLOSED_EARLY,
@@ -184,6 +185,7 @@ def _prepare(curl: pycurl.Curl, request: Request, taken: _Taken, trust: str) -> 
     if trust:
         curl.setopt(pycurl.CAINFO, trust)
         curl.setopt(pycurl.OPT_CERTINFO, 1)
+        curl.setopt(pycurl.SSL_SESSIONID_CACHE, 0)  # a resumed session shows no certificate and times no handshake
     curl.setopt(pycurl.WRITEFUNCTION, taken.write)
     curl.setopt(pycurl.HEADERFUNCTION, taken.header)
 
@@ -212,7 +214,7 @@ def _raise_for(exc: pycurl.error, curl: pycurl.Curl, taken: _Taken, wall: float)
         raise Blind(Reason.NO_TRUST, f"the trust anchors cannot be read ({words}).") from exc
     if code == 7:
         raise trouble(curl.getinfo(pycurl.OS_ERRNO), "connect") from exc
-    if code in {1, 2, 3, 4, 27, 43}:
+    if code in {2, 3, 4, 27, 43}:
         raise Blind(Reason.INTERNAL, f"libcurl: {words}.") from exc
     days = _expiry_days(curl, wall) if code == 60 else None
     expiry = f" The certificate ends in {days:.1f} days." if days is not None else ""

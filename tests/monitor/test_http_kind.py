@@ -1,0 +1,265 @@
+"""http: conditions, redirects, limits, trust, phases; names are never libcurl's business."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cemd.model.quality import Outcome
+from cemd.monitor.probes import curl
+from cemd.monitor.probes.base import Reason
+from cemd.monitor.probes.tools import Tools
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.monitor.peers import echo, free_port, http_server, look, name_server, tcp_server, tools, value
+
+
+@dataclass(slots=True)
+class Seen:
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@pytest.fixture
+async def lent(tmp_path: Path) -> AsyncIterator[Tools]:
+    async with tools(state=tmp_path) as made:
+        yield made
+
+
+def site(seen: Seen) -> Any:
+    async def state(request: web.Request) -> web.Response:
+        seen.headers = dict(request.headers)
+        seen.body = await request.read()
+        return web.json_response({"state": "up", "queue": {"depth": 7}}, headers={"X-Node": "east-1"})
+
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async def large(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for _ in range(100):
+            await answer.write(b"x" * 65_536)
+        return answer
+
+    async def away(request: web.Request) -> web.Response:
+        raise web.HTTPFound(request.query.get("to", "/state"))
+
+    def add(app: web.Application) -> None:
+        app.router.add_route("*", "/state", state)
+        app.router.add_get("/slow", slow)
+        app.router.add_get("/large", large)
+        app.router.add_get("/away", away)
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({}, Reason.ANSWERED),
+        ({"status": [200, 204]}, Reason.ANSWERED),
+        ({"status": [503]}, Reason.STATUS_UNEXPECTED),
+        ({"header_contains": {"x-node": "east"}}, Reason.ANSWERED),
+        ({"header_contains": {"x-node": "west"}}, Reason.ANSWER_UNEXPECTED),
+        ({"body_contains": "up"}, Reason.ANSWERED),
+        ({"body_contains": "down"}, Reason.ANSWER_UNEXPECTED),
+        ({"body_matches": '"depth": *[0-9]+'}, Reason.ANSWERED),
+        ({"body_matches": "^nothing"}, Reason.ANSWER_UNEXPECTED),
+        ({"json_condition": "$.state == 'up' and $.queue.depth < 10"}, Reason.ANSWERED),
+        ({"json_condition": "$.queue.depth > 10"}, Reason.ANSWER_UNEXPECTED),
+        ({"json_condition": "$.nowhere == null"}, Reason.ANSWER_UNEXPECTED),
+        ({"max_body_bytes": 5}, Reason.ANSWER_TOO_LARGE),
+        ({"method": "HEAD"}, Reason.ANSWERED),
+    ],
+)
+async def test_conditions(params: dict[str, Any], reason: Reason, lent: Tools) -> None:
+    async with http_server(site(Seen({}))) as url:
+        result = await look(lent, "http", {"url": f"{url}/state", **params})
+    assert result.reason is reason, result.detail
+
+
+async def test_body_headers_and_token_are_sent_and_phases_add_up(lent: Tools, tmp_path: Path) -> None:
+    seen = Seen({})
+    (tmp_path / "token").write_text("tok-from-file\n")
+    async with http_server(site(seen)) as url:
+        params = {
+            "url": f"{url}/state",
+            "method": "POST",
+            "json": {"a": [1, "ü"]},
+            "headers": {"X-Trace": "cemd"},
+            "bearer_file": str(tmp_path / "token"),
+        }
+        result = await look(lent, "http", params)
+    assert result.outcome is Outcome.OK
+    assert seen.headers["Authorization"] == "Bearer tok-from-file"
+    assert seen.headers["Content-Type"] == "application/json"
+    assert seen.headers["X-Trace"] == "cemd"
+    assert seen.body == '{"a":[1,"ü"]}'.encode()
+    phases = sum(value(result, f"{phase}_seconds") for phase in ("name", "connect", "first_byte"))
+    assert 0 < phases <= value(result, "response_seconds") * 1.01 + 0.001
+    assert value(result, "response_seconds") <= value(result, "duration_seconds") + 0.01
+
+
+async def test_large_answer_is_cut_off_early(lent: Tools) -> None:
+    async with http_server(site(Seen({}))) as url:
+        result = await look(lent, "http", {"url": f"{url}/large", "max_body_bytes": 100_000})
+    assert result.reason is Reason.ANSWER_TOO_LARGE
+
+
+async def test_redirect_is_the_answer_unless_allowed_and_never_leads_to_other_schemes(lent: Tools) -> None:
+    async with http_server(site(Seen({}))) as url:
+        plain = await look(lent, "http", {"url": f"{url}/away"})
+        followed = await look(lent, "http", {"url": f"{url}/away", "redirects": 2})
+        evil = await look(lent, "http", {"url": f"{url}/away?to=file:///etc/passwd", "redirects": 2})
+    assert plain.reason is Reason.STATUS_UNEXPECTED
+    assert followed.reason is Reason.ANSWERED
+    assert evil.reason is Reason.ANSWER_UNEXPECTED
+    assert "root:" not in evil.detail
+
+
+async def test_secret_does_not_follow_a_redirect_to_another_place(lent: Tools, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("tok-from-file")
+    seen = Seen({})
+    async with http_server(site(seen)) as there, http_server(site(Seen({}))) as here:
+        params = {"url": f"{here}/away?to={there}/state", "redirects": 1, "bearer_file": str(tmp_path / "token")}
+        assert (await look(lent, "http", params)).outcome is Outcome.OK
+    assert "Authorization" not in seen.headers
+
+
+@pytest.mark.parametrize(
+    "talk", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort"]
+)
+async def test_broken_http_is_a_failure_of_the_target(talk: bytes, lent: Tools) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10_000)
+        writer.write(talk)
+
+    async with tcp_server(speak) as port:
+        result = await look(lent, "http", {"url": f"http://127.0.0.1:{port}/"})
+    assert result.outcome is Outcome.FAILED
+    assert result.reason in {Reason.CLOSED_EARLY, Reason.PROTOCOL_BROKEN}
+
+
+async def test_environment_proxies_are_ignored(lent: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    async with http_server(site(Seen({}))) as url:
+        assert (await look(lent, "http", {"url": f"{url}/state"})).outcome is Outcome.OK
+
+
+async def test_names_are_resolved_by_our_resolver_and_host_stays() -> None:
+    seen = Seen({})
+    async with (
+        name_server({("shop.example.", "A"): ["127.0.0.1"]}) as (server, dns_port),
+        http_server(site(seen)) as url,
+    ):
+        port = url.rpartition(":")[2]
+        async with tools(nameservers=[f"127.0.0.1:{dns_port}"]) as made:
+            params = {"url": f"http://shop.example:{port}/state", "ip_version": "4"}
+            result = await look(made, "http", params)
+            missing = await look(made, "http", {"url": f"http://gone.example:{port}/", "ip_version": "4"})
+    assert result.outcome is Outcome.OK, result.detail
+    assert seen.headers["Host"] == f"shop.example:{port}"
+    assert server.asked >= 1
+    assert (missing.outcome, missing.reason) == (Outcome.FAILED, Reason.NAME_NOT_FOUND)
+
+
+async def test_dead_resolver_is_blind_and_delays_no_other_probe() -> None:
+    async with name_server({}) as (server, dns_port), http_server(site(Seen({}))) as url:
+        server.mode = "mute"
+        async with tools(nameservers=[f"127.0.0.1:{dns_port}"]) as made:
+            hanging = [
+                asyncio.create_task(look(made, "http", {"url": f"http://h{number}.example/"}, seconds=1.0))
+                for number in range(50)
+            ]
+            await asyncio.sleep(0.05)
+            other = await look(made, "http", {"url": f"{url.replace('localhost', '127.0.0.1')}/state"}, seconds=1.0)
+            results = await asyncio.gather(*hanging)
+    assert other.outcome is Outcome.OK
+    assert value(other, "duration_seconds") < 0.5
+    assert {(result.outcome, result.reason) for result in results} == {(Outcome.BLIND, Reason.NAME_NO_ANSWER)}
+
+
+# TLS.
+
+
+def certificate(folder: Path, *, days: float, name: str = "localhost") -> tuple[Path, Path]:
+    """A self-signed certificate and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / f"{name}.pem", folder / f"{name}.key"
+    cert_file.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_file, key_file
+
+
+def context(files: tuple[Path, Path]) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(*files)
+    return made
+
+
+async def test_tls_is_verified_against_the_trust_set_and_expiry_is_told(lent: Tools, tmp_path: Path) -> None:
+    files = certificate(tmp_path, days=20)
+    async with http_server(site(Seen({})), ssl_context=context(files)) as url:
+        good = await look(lent, "http", {"url": f"{url}/state", "ca_file": str(files[0])})
+        soon = await look(lent, "http", {"url": f"{url}/state", "ca_file": str(files[0]), "certificate_days": 30})
+        untrusted = await look(lent, "http", {"url": f"{url}/state"})
+        no_trust = await look(lent, "http", {"url": f"{url}/state", "ca_file": str(tmp_path / "none")})
+    assert good.outcome is Outcome.OK, good.detail
+    assert value(good, "certificate_expiry_days") == pytest.approx(20, abs=0.1)
+    assert value(good, "tls_seconds") > 0
+    assert soon.reason is Reason.CERTIFICATE_INVALID
+    assert untrusted.reason in {Reason.CERTIFICATE_INVALID, Reason.NO_TRUST}
+    assert (no_trust.outcome, no_trust.reason) == (Outcome.BLIND, Reason.NO_TRUST)
+
+
+async def test_expired_certificate_and_wrong_name_fail_and_say_so(lent: Tools, tmp_path: Path) -> None:
+    expired = certificate(tmp_path, days=-2)
+    async with http_server(site(Seen({})), ssl_context=context(expired)) as url:
+        old = await look(lent, "http", {"url": f"{url}/state", "ca_file": str(expired[0])})
+    other = certificate(tmp_path, days=20, name="other.example")
+    async with http_server(site(Seen({})), ssl_context=context(other)) as url:
+        wrong = await look(lent, "http", {"url": f"{url}/state", "ca_file": str(other[0])})
+    assert (old.outcome, old.reason) == (Outcome.FAILED, Reason.CERTIFICATE_INVALID)
+    assert "-2.0 days" in old.detail
+    assert (wrong.outcome, wrong.reason) == (Outcome.FAILED, Reason.CERTIFICATE_INVALID)
+
+
+async def test_slim_host_without_any_trust_bundle_is_blind(lent: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curl, "TRUST_BUNDLES", ("/nowhere/ca.crt",))
+    async with tcp_server(echo) as port:
+        result = await look(lent, "http", {"url": f"https://localhost:{port}/"})
+    assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.NO_TRUST)
+
+
+async def test_peer_that_speaks_no_tls_fails(lent: Tools) -> None:
+    async with tcp_server(echo) as port:
+        result = await look(lent, "http", {"url": f"https://localhost:{port}/"})
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.TLS_FAILED)
