@@ -12,7 +12,7 @@ from aiohttp import web
 
 from cemd import __version__
 from cemd.model.identity import SeriesId
-from cemd.model.measurement import Samples
+from cemd.model.measurement import SUCCESS, Samples
 from cemd.model.view import Views
 from cemd.web import chart, probes, shapes
 from cemd.web.desk import Desk
@@ -35,6 +35,8 @@ class ChartAsked(Span):
     mark_from: float | None = None
     """Shade from this instant, seconds since 1970."""
     mark_until: float | None = None
+    fit: bool = False
+    """Begin at the first sample where the span begins long before it."""
 
 
 def paged(items: Sequence[I], page: Page, words: Callable[[I], Iterable[str]]) -> tuple[int, tuple[I, ...]]:
@@ -389,18 +391,19 @@ class Api:
             one = series_now(views.series, row, zone)
             kept = chart.thinned(samples.at, samples.value, min(asked.points, 2000))
             place = f" from {one.vantage}" if one.vantage else ""
+            begins = float(samples.at[0]) if asked.fit and len(samples) else since
             return chart.draw(
                 chart.Chart(
                     title=f"{one.probe} {one.metric}{place}",
                     metric=one.metric,
                     zone=zone,
-                    since=since,
+                    since=begins if begins - since > (until - since) / 10 else since,
                     until=until,
                     at=samples.at[kept],
                     value=samples.value[kept],
                     outcome=samples.outcome[kept],
                     band=self._band(views, one, since, until),
-                    threshold=asked.threshold,
+                    threshold=asked.threshold if one.metric != SUCCESS else None,  # a share is no value of one attempt
                     shaded_from=asked.mark_from,
                     shaded_until=asked.mark_until,
                 )

@@ -34,6 +34,7 @@ ON_COMMUNICATION = {
 ON_ALL = {
     CommandKind.KILL: "Stop every message to customers at once.",
     CommandKind.UNKILL: "Let messages to customers leave again.",
+    CommandKind.RELEASE: "Lift the hold after a restore as a whole.",
 }
 
 
@@ -45,14 +46,14 @@ class Commands:
         self._pushes = 0
 
     def routes(self) -> tuple[Route, ...]:
-        def post(path: str, kind: CommandKind, summary: str, tag: str) -> Route:
+        def post(path: str, kind: CommandKind, summary: str, tag: str, name: str = "") -> Route:
             return Route(
                 method="POST",
                 path=f"/api/v1/{path}{kind.value}",
-                name=kind.value,
+                name=name or kind.value,
                 tag=tag,
                 summary=summary,
-                handler=self._handler(kind),
+                handler=self._handler(kind, "{" in path),
                 answer=shapes.CommandDoc,
                 body=CommandAsked,
                 refusals=(404,) if "{" in path else (),
@@ -64,7 +65,7 @@ class Commands:
                 post("communications/{communication}/", kind, words, "customers")
                 for kind, words in ON_COMMUNICATION.items()
             ),
-            *(post("", kind, words, "customers") for kind, words in ON_ALL.items()),
+            *(post("", kind, words, "customers", f"{kind.value}_all") for kind, words in ON_ALL.items()),
             Route(
                 method="POST",
                 path="/api/v1/measurements/{source}",
@@ -77,12 +78,12 @@ class Commands:
             ),
         )
 
-    def _handler(self, kind: CommandKind) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(self, kind: CommandKind, with_subject: bool) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             query_of(request, shapes.Nothing)
             async with asyncio.timeout(READ_SECONDS):
                 asked = await body_of(request, CommandAsked, COMMAND_BYTES)
-            subject = self._subject(kind, request)
+            subject = self._subject(kind, request) if with_subject else ""
             command = Command(kind=kind, actor=asked.actor, subject=subject, note=asked.note)
             async with asyncio.timeout(LOG_SECONDS):
                 seq = await self._desk.house.command(command)
@@ -92,18 +93,16 @@ class Commands:
         return handle
 
     def _subject(self, kind: CommandKind, request: web.Request) -> str:
-        """The id in the path, which must be one that the view knows; KILL and UNKILL work without any view."""
+        """The id in the path, which must be one that the view knows."""
         if kind in ON_INCIDENT:
             name = request.match_info["incident"]
             if all(one.id != name for one in self._desk.views().incidents):
                 raise Refused(404, "incident", f"nobody knows {name[:80]!r}", "see /api/v1/incidents")
             return name
-        if kind in ON_COMMUNICATION:
-            name = request.match_info["communication"]
-            if all(one.communication.id != name for one in self._desk.views().report.communications):
-                raise Refused(404, "communication", f"nobody knows {name[:80]!r}", "see /api/v1/communications")
-            return name
-        return ""
+        name = request.match_info["communication"]
+        if all(one.communication.id != name for one in self._desk.views().report.communications):
+            raise Refused(404, "communication", f"nobody knows {name[:80]!r}", "see /api/v1/communications")
+        return name
 
     async def push(self, request: web.Request) -> web.StreamResponse:
         """POST /api/v1/measurements/{source}."""

@@ -149,6 +149,7 @@ async def test_whole_numbers_are_read_leniently(client: aiohttp.ClientSession) -
         ("communications/com-77ab3e5d1c02/decline", CommandKind.DECLINE, "com-77ab3e5d1c02"),
         ("kill", CommandKind.KILL, ""),
         ("unkill", CommandKind.UNKILL, ""),
+        ("release", CommandKind.RELEASE, ""),
     ],
 )
 async def test_each_command_is_handed_on_with_its_actor(

@@ -191,7 +191,7 @@ async def test_new_views_change_the_page_in_place(server: WebServer, browser: Br
 async def test_evidence_leads_to_the_chart_with_its_band(server: WebServer, browser: Browser) -> None:
     watched = await opened(browser, server.url)
     page = watched.page
-    await page.get_by_role("link", name="lookup-p95").click()
+    await page.get_by_role("link", name="Resolvers at east: lookup-p95").click()
     await expect(page.locator(".named h2")).to_have_text("resolver-east lookup_seconds")
     await expect(page.locator("svg.chart .chart-band").first).to_be_attached()
     await expect(page.locator("svg.chart .chart-threshold")).to_be_attached()

@@ -64,11 +64,11 @@ function frame() {
   if (silent > patience) banner("down", "stale", h("strong", {}, "Stale."), view ? ` What you see is from ${clock(view.at)}.` : " No data yet.", h("span", { "aria-hidden": "true" }, `Nothing new for ${span(silent)}.`));
   if (view) {
     at("operator").textContent = view.operator;
-    at("clock").textContent = `${clock(view.at)} · ${silent < 3 ? "live" : `${span(silent)} ago`}`;
+    at("clock").textContent = `${clock(view.at)} · ${silent < Math.min(3, patience) ? "live" : `${span(silent)} ago`}`;
     at("clock").classList.toggle("late", silent > patience);
     at("kill").hidden = view.killed;
     if (view.killed) banner("down", "killed", h("strong", {}, "All messages to customers are stopped."), " ", h("button", { type: "button", "data-command": "unkill" }, "Resume"));
-    if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore: release each communication by hand.");
+    if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore. Release communications one by one, or ", h("button", { type: "button", "data-command": "release" }, "Lift the hold"));
     for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${capital(reason)}`);
   }
   if (fault && silent <= patience) banner("at_risk", "fault", fault);

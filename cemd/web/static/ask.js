@@ -8,6 +8,7 @@ const WORDS = {
   close: ["Close this incident", "It is dealt with.", "Close incident"],
   cancel: ["Cancel this incident", "It never was one.", "Cancel incident"],
   release: ["Release this communication", "Messages to its audience will be sent.", "Release"],
+  releaseAll: ["Lift the hold after the restore", "Every communication may send again what is still due and still true.", "Lift the hold"],
   decline: ["Decline this communication", "Nobody is told.", "Decline"],
   kill: ["Stop all messages to customers", "Nothing more leaves, in every communication, until somebody resumes.", "Stop all messages"],
   unkill: ["Resume messages to customers", "What is still due and still true may be sent.", "Resume messages"],
@@ -16,7 +17,7 @@ const WORDS = {
 let waiting = null;
 
 export function ask(kind, subject, tokenNeeded, done) {
-  const [title, words, go] = WORDS[kind];
+  const [title, words, go] = WORDS[kind === "release" && !subject ? "releaseAll" : kind];
   waiting = { kind, subject, done };
   at("ask-title").textContent = title;
   at("ask-words").textContent = subject ? `${subject}. ${words}` : words;
@@ -34,7 +35,7 @@ export function ask(kind, subject, tokenNeeded, done) {
 }
 
 const pathOf = ({ kind, subject }) => {
-  if (kind === "kill" || kind === "unkill") return kind;
+  if (!subject) return kind;
   return `${kind === "release" || kind === "decline" ? "communications" : "incidents"}/${encodeURIComponent(subject)}/${kind}`;
 };
 

@@ -1,21 +1,51 @@
-// The chain behind an id: every element a foldable list, ids are links.
+// The chain behind an id: records as foldable cards, in the order in which one led to the other; ids are links.
 import { h } from "/static/dom.js";
-import { named, panel } from "/static/parts.js";
-import { said, when } from "/static/words.js";
+import { panel } from "/static/parts.js";
+import { capital, count, said, shape, STATES, when } from "/static/words.js";
 
 const ID = /^(inc|fnd|com|dec|alr)-[0-9a-z.]+$/;
+const ORDER = ["incident", "incidents", "findings", "alerts", "communications", "notices", "decisions"];
+const ASIDE = new Set(["trace", "epoch", "seq", "told_revision", "message_class", "cause_key"]);
+const FOLDED = new Set(["timeline", "labels", "annotations"]);
+
+const empty = (item) => item === null || item === "" || (Array.isArray(item) && !item.length) || (typeof item === "object" && !Object.keys(item).length);
 
 function value(item, name) {
-  if (item === null || item === undefined || item === "") return h("span", { class: "muted" }, "–");
-  if (Array.isArray(item)) return item.length ? h("ol", { class: "tree" }, item.map((one) => h("li", {}, value(one, name)))) : h("span", { class: "muted" }, "none");
-  if (typeof item === "object") return tree(item);
-  if (typeof item === "number" && /(^|_)(at|since|until)$/.test(name) && item > 1e8) return when({ epoch: item, iso: new Date(item * 1000).toISOString() }, null, true);
+  if (Array.isArray(item)) {
+    if (item.every((one) => typeof one !== "object")) return h("ul", { class: item.length > 1 ? "dots" : "" }, item.map((one) => h("li", {}, value(one, name))));
+    return h("div", { class: "cards" }, item.map((one, index) => card(one, name, index)));
+  }
+  if (typeof item === "object") return FOLDED.has(name) ? h("details", {}, h("summary", {}, "show"), tree(item)) : tree(item);
+  if (typeof item === "boolean") return item ? "yes" : "no";
+  if (typeof item === "number" && item > 1e8 && /(^|_)(at|since|until|by)$/.test(name)) return when({ epoch: item, iso: new Date(item * 1000).toISOString() }, null, true);
+  if (typeof item === "number" && name === "series") return h("a", { href: `/series/${item}`, "data-link": true }, String(item));
+  if (typeof item === "number") return Number.isInteger(item) ? count(item) : String(+item.toPrecision(5));
   if (typeof item === "string" && ID.test(item)) return h("a", { href: `/explain/${item}`, "data-link": true }, item);
-  return String(item);
+  return STATES[item] ? [shape(item), ` ${STATES[item]}`] : String(item);
 }
 
-const empty = (item) => item === null || item === "" || (Array.isArray(item) && !item.length);
-const tree = (item) => h("dl", { class: "tree" }, Object.entries(item).filter(([, one]) => !empty(one)).map(([name, one]) => h("div", {}, h("dt", {}, said(name)), h("dd", {}, value(one, name)))));
+const tree = (item) => h("dl", { class: "tree" }, Object.entries(item).filter(([, one]) => !empty(one)).map(([name, one]) =>
+  h("div", { class: ASIDE.has(name) ? "aside" : "" }, h("dt", {}, capital(said(name))), h("dd", {}, value(one, name)))));
+
+// One record: what it is in a line, all of it when unfolded.
+function card(item, name, index) {
+  if (typeof item !== "object" || item === null) return value(item, name);
+  const { id, what, at } = item;
+  const words = [item.condition, item.indicator, item.stage, item.state, item.phase !== undefined && typeof item.phase !== "number" ? item.phase : null].filter(Boolean).map(said);
+  if (what && !id) return h("p", { class: "event" }, at ? value(at, "at") : null, " ", what, h("span", { class: "muted" }, item.by ? ` ${item.by}` : ""));
+  const title = id || said(name).replace(/s$/, "");
+  return h("details", { class: "card", "data-key": id || `${name}-${index}`, open: index < 3 }, h("summary", {}, item.quality ? shape(item.quality, true) : null, " ", h("strong", {}, title), h("span", { class: "muted" }, ` ${words.join(", ")}`)), tree(item));
+}
+
+function chain(document) {
+  const place = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) : -1);
+  const parts = Object.entries(document.chain).filter(([name, one]) => name !== "id" && !empty(one)).sort((a, b) => place(a[0]) - place(b[0]));
+  const plain = parts.filter(([, one]) => typeof one !== "object");
+  return [
+    plain.length ? tree(Object.fromEntries(plain)) : null,
+    parts.filter(([, one]) => typeof one === "object").map(([name, one]) => panel(capital(said(name)), Array.isArray(one) ? h("span", { class: "muted" }, String(one.length)) : null, value(one, name))),
+  ];
+}
 
 export function explainPage(id) {
   return {
@@ -29,11 +59,12 @@ export function explainPage(id) {
       }
     },
     draw(view, { document, fault }) {
-      return h("div", { class: "one" }, h("div", { class: "one-head" }, h("h1", {}, "Explain"),
-        h("form", { class: "search", "data-explain": true }, h("label", {}, "Id of an incident, finding, communication or notice", h("input", { id: "explain-id", name: "id", value: id || "", autocomplete: "off", spellcheck: "false" })), h("button", { class: "primary" }, "Explain"))),
+      return h("div", { class: "one" },
+        h("div", { class: "one-head" }, h("h1", {}, id ? `Explain ${id}` : "Explain"), h("p", { class: "muted" }, "The chain from sample to message: what was seen, what was made of it, who was told and why."),
+          h("form", { class: "search", "data-explain": true }, h("label", {}, "Id of an incident, finding, communication or notice", h("input", { id: "explain-id", name: "id", value: id || "", autocomplete: "off", spellcheck: "false" })), h("button", { class: "primary" }, "Explain"))),
         fault ? h("p", { class: "fault", role: "alert" }, fault) : null,
-        document ? named(document.id, null, tree(document.chain)) : null,
-        !id && view.incidents.length ? panel("Start from", null, h("ul", { class: "plain" }, view.incidents.map((one) => h("li", { "data-key": one.id }, h("a", { href: `/explain/${one.id}`, "data-link": true }, one.id), h("span", { class: "muted" }, ` ${one.subject.name}`))))) : null);
+        document ? h("div", { class: "column chain" }, chain(document)) : null,
+        !id ? panel("Start from", null, h("ul", { class: "plain" }, view.incidents.map((one) => h("li", { "data-key": one.id }, h("a", { href: `/explain/${one.id}`, "data-link": true }, one.id), h("span", { class: "muted" }, ` ${one.subject.title}`))))) : null);
     },
   };
 }

@@ -1,14 +1,14 @@
 // One incident: time line, evidence, cause with rivals, impact, communications.
 import { h, picture } from "/static/dom.js";
-import { cause, chartKey, communicationCard, evidence, fact, impact, incidentButtons, panel, place } from "/static/parts.js";
-import { badge, listed, said, span, when } from "/static/words.js";
+import { cause, chartKey, communicationCard, evidence, fact, impact, incidentButtons, life, panel, place } from "/static/parts.js";
+import { badge, listed, span, when } from "/static/words.js";
 
 const chartOf = (finding, now) => {
   const { series, since, threshold } = finding.evidence;
   const from = since ? since.epoch : finding.began_at.epoch;
-  const back = Math.max(1800, (now.epoch - from) * 1.6);
-  const query = new URLSearchParams({ since: (now.epoch - back).toFixed(0), mark_from: from, points: 600 });
-  if (threshold !== null && !/success$/.test(finding.indicator) && finding.unit !== "ratio") query.set("threshold", threshold);
+  const back = Math.max(1200, (now.epoch - from) * 2);
+  const query = new URLSearchParams({ since: (now.epoch - back).toFixed(0), mark_from: from, points: 600, fit: true });
+  if (threshold !== null) query.set("threshold", threshold);
   return `/api/v1/series/${series[0]}/chart.svg?${query}`;
 };
 
@@ -28,7 +28,7 @@ export function incidentPage(id) {
         h("div", { class: "one-head" },
           h("p", { class: "muted" }, h("a", { href: "/", "data-link": true }, "Overview"), ` / incident ${one.id}`),
           h("h1", {}, badge(one.quality), place(one.subject)),
-          h("p", { class: "muted" }, `priority ${one.priority} · ${said(one.state)} · hurt since `, when(one.first_hurt_at, now), ` · ${one.open ? `for ${span(now.epoch - one.first_hurt_at.epoch)}` : "over"}`,
+          h("p", { class: "muted" }, `priority ${one.priority} · ${life(one)} · hurt since `, when(one.first_hurt_at, now), ` · ${one.open ? `for ${span(now.epoch - one.first_hurt_at.epoch)}` : "over"}`,
             one.reopened ? ` · reopened ${one.reopened} times` : "", one.planned ? " · planned work" : ""),
           incidentButtons(one, true)),
         h("div", { class: "two" },
@@ -48,7 +48,7 @@ export function incidentPage(id) {
               one.cause.rivals.length ? [h("h3", {}, "Rivals"), h("ul", { class: "why" }, one.cause.rivals.map((rival) => h("li", {}, rival)))] : null),
             panel("Impact", null, impact(one),
               h("dl", { class: "facts" }, fact("Services", listed(one.impact.services, 12)), fact("Touchpoints", listed(one.impact.touchpoints, 12)), fact("Steps", listed(one.impact.steps, 12)))),
-            panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),
+            panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now, view.sending_held)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),
             h("p", {}, h("a", { href: `/explain/${one.id}`, "data-link": true }, "Explain: the chain from sample to message")))));
     },
   };

@@ -1,6 +1,6 @@
 // The page that a control room leaves open.
 import { h } from "/static/dom.js";
-import { cause, communicationCard, evidence, impact, incidentButtons, panel, place, told } from "/static/parts.js";
+import { cause, communicationCard, evidence, impact, incidentButtons, life, panel, place, told } from "/static/parts.js";
 import { STATES, badge, bar, capital, count, said, score, shape, share, spark, span, star, titled, when } from "/static/words.js";
 
 const ORDER = ["down", "degraded", "at_risk", "unknown", "healthy"];
@@ -69,7 +69,7 @@ function services(view) {
 function incidentCard(one, now) {
   return h("article", { class: `incident ${one.quality}`, "data-key": one.id },
     h("header", {}, badge(one.quality), h("h3", {}, h("a", { href: `/incidents/${one.id}`, "data-link": true }, place(one.subject))),
-      h("span", { class: "muted incident-about" }, `priority ${one.priority} · ${said(one.state)} · for ${span(now.epoch - one.first_hurt_at.epoch)} · since `, when(one.first_hurt_at, now))),
+      h("span", { class: "muted incident-about" }, `priority ${one.priority} · ${life(one)} · for ${span(now.epoch - one.first_hurt_at.epoch)} · since `, when(one.first_hurt_at, now))),
     cause(one),
     one.cause.reasons.length ? h("ul", { class: "why" }, one.cause.reasons.slice(0, 3).map((reason) => h("li", {}, reason))) : null,
     impact(one),
@@ -92,7 +92,7 @@ function communications(view) {
   const over = view.communications.filter((one) => one.ended_at).slice(0, 5);
   return panel("Customers told", h("span", { class: "muted" }, `${count(view.customers)} customers`),
     open.length || over.length ? null : h("p", { class: "empty" }, "Nobody had to be told anything."),
-    open.map((one) => communicationCard(one, view.at)),
+    open.map((one) => communicationCard(one, view.at, view.sending_held)),
     over.length ? h("details", { class: "over", "data-key": "over" }, h("summary", {}, `${over.length} ended`), over.map((one) => communicationCard(one, view.at))) : null);
 }
 

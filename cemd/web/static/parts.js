@@ -16,11 +16,14 @@ export const named = (title, side, ...body) => {
   return made;
 };
 
+// TM Forum's first state is called acknowledged; for people it is new until somebody took it.
+export const life = (incident) => (incident.state === "acknowledged" && !incident.acknowledged_by ? "new" : said(incident.state));
+
 export const seriesPath = (id, finding) => {
   const query = new URLSearchParams();
   if (finding) {
     const { threshold, since } = finding.evidence;
-    if (threshold !== null && finding.evidence.value !== null && !/success$/.test(finding.indicator) && finding.unit !== "ratio") query.set("threshold", threshold);
+    if (threshold !== null) query.set("threshold", threshold);
     if (since) query.set("mark", since.epoch);
   }
   return `/series/${id}${query.size ? `?${query}` : ""}`;
@@ -34,7 +37,8 @@ export function evidence(finding) {
   if (threshold !== null) words.push(`objective ${amount(threshold, metric)}`);
   else if (low !== null && high !== null) words.push(`expected ${amount(low, metric)} to ${amount(high, metric)}`);
   else if (expected !== null) words.push(`expected ${amount(expected, metric)}`);
-  const name = `${said(finding.condition)}: ${finding.indicator || place(finding.subject)}`;
+  const name = `${place(finding.subject)}: ${finding.indicator || said(finding.condition)}`;
+  words.unshift(said(finding.condition));
   return h("li", { "data-key": finding.id },
     shape(finding.quality, true), " ",
     series.length ? h("a", { href: seriesPath(series[0], finding), "data-link": true }, name) : name,
@@ -68,7 +72,9 @@ export function told(incident) {
   if (!incident.communications.length) return h("span", { class: "muted" }, "No customer communication.");
   return incident.communications.map((one) =>
     h("span", { class: "told", "data-key": one.id }, one.mode === "shadow" ? h("span", { class: "tag" }, "shadow") : null,
-      h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told, ${said(one.state)}`));
+      one.audience
+        ? [h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told`, one.state === "told" ? "" : `, ${said(one.state)}`]
+        : `Customers: ${said(one.state)}, nobody told yet`));
 }
 
 export function incidentButtons(incident, all) {
@@ -82,10 +88,15 @@ export function incidentButtons(incident, all) {
     all ? [button("close", "Close", ""), button("cancel", "Cancel", "quiet")] : null);
 }
 
-export function communicationCard(one, now) {
+export function communicationCard(one, now, allHeld) {
   const due = Object.entries(one.reasons).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
   const states = Object.entries(one.states).filter(([, n]) => n > 0);
   const held = one.state === "held";
+  const button = (kind, words, style) => h("button", { type: "button", class: style, "data-command": kind, "data-subject": one.id }, words);
+  const buttons = [
+    !one.ended_at && (held || one.reason === "ceiling" || allHeld) ? button("release", "Release", "") : null,
+    ["holding", "held", "telling"].includes(one.state) ? button("decline", "Decline", "quiet") : null,
+  ].filter(Boolean);
   return h("article", { class: `communication ${one.ended_at ? "over" : ""}`, "data-key": one.id },
     h("header", {},
       h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites)}` : ""),
@@ -94,9 +105,7 @@ export function communicationCard(one, now) {
     h("div", { class: "told-row" }, h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`),
       states.length ? h("span", { class: "muted" }, ` · ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),
     due.length ? h("ul", { class: "reasons" }, due.map(([reason, n]) => h("li", { "data-key": reason }, h("span", {}, said(reason)), h("span", { class: "number" }, count(n))))) : null,
-    held ? h("div", { class: "buttons" },
-      h("button", { type: "button", class: "", "data-command": "release", "data-subject": one.id }, "Release"),
-      h("button", { type: "button", class: "quiet", "data-command": "decline", "data-subject": one.id }, "Decline")) : null);
+    buttons.length ? h("div", { class: "buttons" }, buttons) : null);
 }
 
 export { badge, count, share, span };

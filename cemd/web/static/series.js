@@ -17,6 +17,7 @@ export function seriesPage(id) {
       const mark = Number(params.get("mark"));
       const since = until - (params.get("span") ? seconds : Math.max(3600, mark ? (until - mark) * 1.5 : 0));
       const query = new URLSearchParams({ since: since.toFixed(0), until: until.toFixed(0), points: 900 });
+      if (!params.get("span")) query.set("fit", true);
       if (params.get("threshold")) query.set("threshold", params.get("threshold"));
       if (mark) query.set("mark_from", mark);
       const own = `/api/v1/series/${encodeURIComponent(id)}`;
