@@ -15,7 +15,7 @@ from cemd.improve import lifecycle
 from cemd.improve.cause import probable_cause
 from cemd.improve.grouping import WORDS, Relation, best_incident, deepest_first
 from cemd.improve.impact import accrued, impact_of, urgency
-from cemd.improve.picture import Picture
+from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, Grounds, RefusedCommand, ServiceChange, hurts
 from cemd.improve.state import ImproveState
 from cemd.model.customers import Customers
@@ -210,6 +210,9 @@ class Desk:
             incident = self.state.incidents.get(key)
             if picture is not None and incident is not None and incident.state not in _FINAL:
                 self._follow(incident, picture)
+        for key in touched:
+            if picture is not None and key in self.state.incidents and self._absorb(self.state.incidents[key], picture):
+                self._follow(self.state.incidents[key], picture)
 
     def _follow(self, incident: Incident, picture: Picture) -> None:
         attached = self.state.attached(incident.id)
@@ -237,6 +240,41 @@ class Desk:
             self._put_changed(self.state.incidents[incident.id], judged)
         if is_hurt:
             self._confirm_by_quorum(incident.id)
+
+    def _absorb(self, incident: Incident, picture: Picture) -> list[Incident]:
+        """Takes in the incidents that stand on this one's cause, now that the cause itself is seen to be hurt.
+
+        What stands on a cause is often measured sooner than the cause, and then opens incidents of its own. One that
+        was confirmed or acknowledged stays: people may have been told of it.
+        """
+        cause = incident.cause
+        if incident.state in lifecycle.OVER or not cause.service or not picture.hurting(cause.service, cause.site):
+            return []
+        taken = [
+            other
+            for other in self.state.live()
+            if other.id != incident.id
+            and other.state not in lifecycle.OVER
+            and other.confirmed_at is None
+            and not other.acknowledged_by
+            and self._stands_on(other, cause)
+        ]
+        for other in taken:
+            for one in self.state.attached(other.id):
+                self.state.attach(_replace(one, incident=incident.id))
+            gone = lifecycle.cancelled(self._accrue(other), self.at)
+            self._put(gone, IncidentChange.CANCELLED, f"is part of {incident.id}: it stands on {_named(cause)}.")
+            self.state.forget(gone)
+            self._put(self.state.incidents[incident.id], None, f"takes in {other.id}: {other.subject} stands on it.")
+        return taken
+
+    def _stands_on(self, incident: Incident, cause: Cause) -> bool:
+        hurt = [one.finding for one in self.state.attached(incident.id) if self._hurts(one)]
+        return bool(hurt) and all(
+            any(cause.service in self.topology.needs(service) for service in services_of(finding, self.topology))
+            and self.topology.overlap(finding.subject.site, cause.site)
+            for finding in hurt
+        )
 
     def _refresh(self, incident: Incident) -> None:
         """Once a minute: user-minutes, and what time alone teaches (who is still fine is evidence)."""

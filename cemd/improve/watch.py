@@ -74,7 +74,8 @@ class Watch:
                 parts += [
                     indicator.model_dump_json()
                     for indicator in configuration.indicators
-                    if indicator.of.service == service.name or any(_matches(indicator.of, probe, self.topology) for probe in mine)
+                    if indicator.of.service == service.name
+                    or any(_matches(indicator.of, probe, self.topology) for probe in mine)
                 ]
                 digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8)
                 self._fingerprints[service.name] = digest.hexdigest()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cemd.config.rules import Grouping
+from cemd.model.entry import CommandKind
 from cemd.model.finding import Condition, FindingPhase
-from cemd.model.incident import IncidentChange
+from cemd.model.incident import IncidentChange, IncidentState
 from cemd.model.quality import Quality
 
 from tests.improve.house import House, configuration
@@ -42,6 +43,30 @@ def test_services_that_share_a_dependency_nobody_measures_are_one_incident() -> 
 def test_services_whose_shared_dependency_measures_healthy_are_two_incidents() -> None:
     house = House()
     house.tick(house.began("mobile-data"), house.began("emergency"))
+    assert len(house.incidents) == 2
+
+
+def test_incidents_that_began_before_their_common_cause_was_seen_become_one() -> None:
+    house = House()
+    house.tick(house.began("mobile-data"))
+    house.tick(house.began("emergency"), after=1.0)
+    assert len(house.incidents) == 2, "core measures healthy so far"
+    house.tick(house.began("core"), after=1.0)
+    (merged,) = (one for one in house.incidents if one.state is not IncidentState.CANCELLED)
+    others = [one for one in house.incidents if one.state is IncidentState.CANCELLED]
+    assert merged.cause.service == "core"
+    assert len(merged.findings) == 3
+    assert [f"is part of {merged.id}" in one.timeline[-1].what for one in others] == [True]
+
+
+def test_an_acknowledged_incident_is_not_taken_in() -> None:
+    house = House()
+    house.tick(house.began("mobile-data"))
+    house.tick(house.began("emergency"), after=1.0)
+    for incident in house.incidents:
+        house.command(CommandKind.ACKNOWLEDGE, incident.id)
+    house.tick(house.began("core"), after=1.0)
+    assert {one.state for one in house.incidents} == {IncidentState.IN_PROGRESS}
     assert len(house.incidents) == 2
 
 
