@@ -7,10 +7,8 @@ disk (`synchronous=FULL`); when it raises, nothing of its work happened.
 
 from __future__ import annotations
 
-import os
 import queue
 import sqlite3
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -31,8 +29,7 @@ FOLD_BYTES = 8 * 2**20
 """Fill of the write-ahead log beyond which it is folded into the file, after the callers have their answers. Its file
 is then written over from its beginning: a file that does not grow is synced faster."""
 KEEP_BYTES = 64 * 2**20
-FRAMES = struct.Struct("=16xI")
-"""Number of frames in the header of the WAL index (sqlite.org/walformat.html, section 2.1)."""
+MOST_COMMITS = 1_024
 
 
 def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
@@ -72,7 +69,10 @@ class Writer:
     ) -> None:
         self.path = path
         self._fold_how = fold
-        self._index: int | None = None
+        self._wal = path.with_name(path.name + "-wal")
+        self._wal_bytes = 0
+        self._commits = 0
+        self._fold_every = 16
         self._faults = faults
         self._make_room = make_room
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -119,8 +119,6 @@ class Writer:
             if jobs:
                 self._commit(jobs)
                 self._fold()
-        if self._index is not None:
-            os.close(self._index)
         self._connection.close()  # the last connection folds all and removes the write-ahead log
 
     def _next(self) -> tuple[list[_Job], bool]:
@@ -209,17 +207,21 @@ class Writer:
                 self._connection.execute("PRAGMA busy_timeout = 0")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-            elif self._filled() > FOLD_BYTES:
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            elif self._is_filled():
+                _, frames, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                wanted = self._fold_every * FOLD_BYTES / max(frames * self._page_bytes, 1)
+                self._fold_every = int(min(max(wanted, 1), MOST_COMMITS))
+                self._commits = 0
         except (OSError, sqlite3.Error):
             return  # the log stays whole in the write-ahead log; the next commit tells what is wrong
 
-    def _filled(self) -> int:
-        """Bytes of the write-ahead log in use, from the index that SQLite shares between processes."""
-        if self._index is None:
-            self._index = os.open(self.path.with_name(self.path.name + "-shm"), os.O_RDONLY | os.O_CLOEXEC)
-        (frames,) = FRAMES.unpack(os.pread(self._index, FRAMES.size, 0))
-        return int(frames) * self._page_bytes
+    def _is_filled(self) -> bool:
+        """A guess from how many commits filled it last time, held right by its size: asking SQLite costs a checkpoint,
+        and opening its files beside it would drop its locks."""
+        self._commits += 1
+        size = self._wal.stat().st_size
+        grown, self._wal_bytes = size > max(self._wal_bytes, KEEP_BYTES), size
+        return grown or self._commits >= self._fold_every
 
 
 class NoWriter:
