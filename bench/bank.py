@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cemd.analyze.bank import HOURS, Bank
@@ -57,12 +58,12 @@ def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Callable[[]
     values = [rng.normal(10.0, 2.0, series) for _ in range(8)]
     outcome = np.zeros(series, np.uint8)
     detector = Detector()
-    clock = [NOW]
+    at = np.full(series, NOW)
 
     def run(count: int = ticks) -> int:
         for number in range(count):
-            clock[0] += 10.0
-            bank.observe(rows, np.full(series, clock[0]), values[number % 8], outcome, detector)
+            np.add(at, 10.0, out=at)
+            bank.observe(rows, at, values[number % 8], outcome, detector)
         return count * series
 
     run(100)
@@ -76,7 +77,8 @@ def river_case() -> Callable[[], int]:
 
     rng = np.random.default_rng(1)
     values = rng.normal(10.0, 2.0, (20, RIVER_SERIES)).tolist()
-    models = [anomaly.GaussianScorer(window_size=None, grace_period=10) for _ in range(RIVER_SERIES)]
+    scorer: Any = anomaly.GaussianScorer
+    models = [scorer(window_size=None, grace_period=10) for _ in range(RIVER_SERIES)]
 
     def run() -> int:
         for row in values:

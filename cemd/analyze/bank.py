@@ -33,9 +33,6 @@ FIELDS = {
     "n": Field("<f4"),
     "level": Field("<f4"),
     "spread": Field("<f4"),
-    "t1": Field("<f4", 2.46),  # thresholds of a normal distribution in mean absolute deviations: where steering starts
-    "t2": Field("<f4", 3.52),
-    "t3": Field("<f4", 4.36),
     "bet": Field("<f4", 1.0),
     "slot_wins": Field("<f4", 0.5),  # share of samples that the hour of the week foretold better than the level
     "reach": Field("<f4"),  # how far from `base` it has been of late
@@ -48,6 +45,9 @@ FIELDS = {
     "alarm": Field("|b1"),
     "open": Field("|b1"),
 }
+START = np.array([[2.46], [3.52], [4.36]], np.float32)
+"""Thresholds of a normal distribution in mean absolute deviations: where steering starts."""
+
 SEASON = {"slot_mean": "<f4", "slot_spread": "<f4", "slot_count": "|u1"}
 
 
@@ -66,6 +66,7 @@ class Bank:
     def __init__(self) -> None:
         self.columns = Columns(FIELDS)
         self.season: dict[str, Array] = {name: np.zeros((HOURS, 0), dtype) for name, dtype in SEASON.items()}
+        self.thresholds: Array = np.zeros((3, 0), np.float32)
         self._scratch = Scratch()
 
     def __len__(self) -> int:
@@ -82,10 +83,14 @@ class Bank:
                 grown = aligned_zeros((HOURS, room), dtype)
                 grown[:, :old] = self.season[name][:, :old]
                 self.season[name] = grown
+            thresholds = aligned_zeros((3, room), "<f4")
+            thresholds[:, :old] = self.thresholds[:, :old]
+            self.thresholds = thresholds
+        self.thresholds[:, old : len(self)] = START
 
     def bytes_per_series(self) -> int:
         """Memory of one series, season included."""
-        return self.columns.bytes_per_row() + HOURS * sum(np.dtype(dtype).itemsize for dtype in SEASON.values())
+        return self.columns.bytes_per_row() + 3 * 4 + HOURS * sum(np.dtype(dtype).itemsize for dtype in SEASON.values())
 
     def observe(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array, detector: Detector) -> None:
         """Takes samples in the order in which they came: rows intp[n], at and value float64[n], outcome uint8[n]."""
@@ -109,8 +114,8 @@ class Bank:
         span = _span(rows)
         c = self.columns
         c["outcome"][span] = outcome
-        teaches = np.isfinite(value) & (outcome != Outcome.BLIND)
-        if not teaches.all():
+        if not np.isfinite(value.sum()) or outcome.max() >= Outcome.BLIND:  # quicker than to look at each
+            teaches = np.isfinite(value) & (outcome != Outcome.BLIND)
             looked = rows[~teaches]
             c["last_at"][looked] = np.maximum(c["last_at"][looked], at[~teaches])
             rows, at, value = rows[teaches], at[teaches], value[teaches]
@@ -130,6 +135,7 @@ class Bank:
         span = _span(rows)
         c = self.columns
         held = {name: c[name][span] for name in kernel.STATE}
+        held["thresholds"] = self.thresholds[:, span]
         alarm = c["alarm"][span]
         limit = WEEK_SECONDS / detector.false_alarms_per_series_week
         block = Block(held, alarm, self._scratch, learn_samples=float(detector.learn_samples), limit_seconds=limit)
@@ -159,6 +165,7 @@ class Bank:
             for name in kernel.STATE:
                 c[name][span] = held[name]
             c["alarm"][span] = alarm
+            self.thresholds[:, span] = held["thresholds"]
         for name, part in season.items():
             if where is not None:
                 self.season[name].reshape(-1)[where] = part
@@ -203,7 +210,7 @@ class Bank:
         weight = np.where(binary, 0.0, share * c["slot_wins"][rows])
         expected = level + weight * (mean - level) + c["base"][rows]
         scale = np.maximum(spread + 0.5 * share * (hour_spread - spread), c["reach"][rows] * kernel.RELATIVE_FLOOR)
-        deepest = np.maximum(np.maximum(c["t1"][rows], c["t2"][rows]), c["t3"][rows])
+        deepest = self.thresholds[:, rows].max(axis=0)
         reach = np.where(binary, 1.0, deepest * np.maximum(scale, kernel.ABSOLUTE_FLOOR))
         low, high = expected - reach, expected + reach
         low, high = np.where(binary, np.clip(low, 0, 1), low), np.where(binary, np.clip(high, 0, 1), high)
@@ -214,7 +221,7 @@ class Bank:
         """Tail probability of the last sample by the series' own past, 1 = ordinary; NaN while "not yet"."""
         c = self.columns
         z = np.maximum(c["z"][rows].astype(np.float64), 1e-12)
-        t1, t2, t3 = (np.maximum(c[name][rows].astype(np.float64), 1e-3) for name in ("t1", "t2", "t3"))
+        t1, t2, t3 = self.thresholds[:, rows].astype(np.float64)
         t2 = np.maximum(t2, t1 * 1.001)
         t3 = np.maximum(t3, t2 * 1.001)
         logarithm = np.select(
@@ -237,7 +244,12 @@ class Bank:
     def dump(self) -> dict[str, bytes]:
         size = len(self)
         season = {name: part[:, :size].tobytes() for name, part in self.season.items()}
-        return {"rows": size.to_bytes(8, "little"), **self.columns.dump(), **season}
+        return {
+            "rows": size.to_bytes(8, "little"),
+            **self.columns.dump(),
+            **season,
+            "thresholds": self.thresholds[:, :size].tobytes(),
+        }
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
         size = int.from_bytes(dumped["rows"], "little")
@@ -245,6 +257,7 @@ class Bank:
         self.season = {name: np.zeros((HOURS, 0), dtype) for name, dtype in SEASON.items()}
         self.add(np.zeros(size, np.bool_))
         self.columns.load(size, dumped)
+        self.thresholds[:, :size] = np.frombuffer(dumped["thresholds"], "<f4").reshape(3, size)
         room = len(self.columns.arrays["n"])
         for name, dtype in SEASON.items():
             part = aligned_zeros((HOURS, room), dtype)

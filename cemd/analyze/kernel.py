@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array, aligned_zeros
 
-BLOCK = 32_768
+BLOCK = 33_792  # series a call: 33 pages of single precision, so that 100,000 series make three calls
 EARLY = 16.0  # samples before which nothing is clipped
 LEVEL_RATE = 0.05  # the level remembers some 20 samples
 SPREAD_RATE = 0.02  # the spread some 50: were it quicker, its own noise would make exceedances come in runs
@@ -31,9 +31,13 @@ SLOT_RATE = 1.0 / 128.0  # an hour of the week remembers some 128 samples, over 
 CLIP = 3.0  # of the scale: more than this teaches no more than this
 STEP = 0.1  # of a threshold, at each sample, times (exceeded - share)
 SHARES = (0.05, 0.005, 0.0005)
-LEAST = (1.0, 1.5, 2.0)  # thresholds go no lower: what a series does within its usual spread is nothing to bet on
+MINUS_SHARES = -np.array(SHARES, np.float32)[:, None]
+LEAST = np.array(
+    [[1.0], [1.5], [2.0]], np.float32
+)  # thresholds go no lower: what a series does within its usual spread is nothing to bet on
 FAR = 8.0  # a sample beyond this many times a threshold doubles it: with rare spikes steps of 10 % would take weeks
 TRUSTED_AFTER = (1000.0, 10_000.0)  # samples before the second and third may be bet on: five exceedances
+TRUSTED = np.array(TRUSTED_AFTER, np.float32)[:, None]
 IN_ALARM = 0.125  # share of the learning rate while alarming: an outage is not soon the new normal, yet bounded
 FIRST_WIN, FIRST_LOSE = 0.5 / 0.125, 0.5 / 0.875  # a/p and (1 - a)/(1 - p), p above the share to be on the safe side
 WIN, LOSE = 0.6 / 0.2, 0.4 / 0.8  # of those beyond one threshold 1 in 10 is beyond the next
@@ -46,8 +50,7 @@ ABSOLUTE_FLOOR = 1e-9
 UNCLIPPED = 1e30
 FULL_SLOT = 8.0
 
-STATE = ("n", "level", "spread", "t1", "t2", "t3", "bet", "slot_wins", "reach", "interval", "long_gap", "z", "x")
-THRESHOLDS = ("t1", "t2", "t3")
+STATE = ("n", "level", "spread", "bet", "slot_wins", "reach", "interval", "long_gap", "z", "x")
 
 
 class Block:
@@ -93,8 +96,7 @@ def run(b: Block, gap: Array) -> None:
     _pace(b, gap)
     _predict(b, d, dg, e, count, scale)
     _measure(b, e, scale)
-    over = _bet(b)
-    _calibrate(b, over)
+    _calibrate(b, *_bet(b))
     _learn(b, d, dg, e, count, scale)
     np.add(b.held["n"], 1.0, out=b.held["n"])  # stops by itself at 2^24
 
@@ -173,23 +175,27 @@ def _measure(b: Block, e: Array, scale: Array) -> None:
     np.divide(z, scale, out=z)
 
 
-def _bet(b: Block) -> NDArray[np.intp]:
-    """Multiplies the stake by what this sample is worth and opens or ends alarms; returns who exceeded something."""
+def _bet(b: Block) -> tuple[NDArray[np.intp], Array]:
+    """Multiplies the stake by what this sample is worth and opens or ends alarms.
+
+    Returns:
+        The series that exceeded their first threshold, and their three thresholds before this sample, (3, n).
+    """
     h = b.held
-    bet = h["bet"]
-    over = np.flatnonzero(np.greater(h["z"], h["t1"], out=b.flag))
+    bet, thresholds = h["bet"], h["thresholds"]
+    over = np.flatnonzero(np.greater(h["z"], thresholds[0], out=b.flag))
+    before = thresholds[:, over]
     np.maximum(bet, 1.0, out=bet)
-    z, n, stake = h["z"][over], h["n"][over], bet[over]
+    z, stake = h["z"][over], bet[over]
     np.multiply(bet, FIRST_LOSE, out=bet)
-    depth = np.ones(len(over), np.intp)
-    beyond = np.ones(len(over), np.bool_)
-    for threshold, trusted in zip(THRESHOLDS[1:], TRUSTED_AFTER, strict=True):
-        beyond &= n >= trusted
-        depth += beyond  # so far, and the next threshold may be bet on
-        beyond &= z > h[threshold][over]
-        depth += beyond
+    deeper = z > before[1:]
+    trusted = h["n"][over] >= TRUSTED
+    # 1: the second threshold is not trusted yet; 2: not beyond it; 3: beyond, the third not trusted; 4: not beyond; 5
+    second = trusted[0] & deeper[0]
+    third = second & trusted[1]
+    depth = 1 + trusted[0].astype(np.intp) + second + third + (third & deeper[1])
     _settle(b, over, stake * FACTORS[depth])
-    return over
+    return over, before
 
 
 def _settle(b: Block, rows: NDArray[np.intp], stake: Array) -> None:
@@ -207,26 +213,22 @@ def _settle(b: Block, rows: NDArray[np.intp], stake: Array) -> None:
     b.alarm[rows[learnt & (stake >= limit)]] = True
 
 
-def _calibrate(b: Block, over: NDArray[np.intp]) -> None:
+def _calibrate(b: Block, over: NDArray[np.intp], before: Array) -> None:
     """Steers each threshold to its share of exceedances; slowly in an alarm, not before the spread is fit."""
-    h = b.held
+    thresholds = b.held["thresholds"]
     gain = _gain(b)
-    own = gain[over] if isinstance(gain, np.ndarray) else gain
-    z = h["z"][over]
-    t = b.tmp[6]
-    for name, share, least in zip(THRESHOLDS, SHARES, LEAST, strict=True):
-        threshold, less = h[name], np.float32(-share)
-        before = threshold[over]
-        step = (z > before).astype(np.float32) + less
-        far = z > before * np.float32(FAR)
-        if isinstance(gain, np.ndarray):
-            np.multiply(gain, less, out=t)
-            np.add(t, 1.0, out=t)
-            np.multiply(threshold, t, out=threshold)
-        else:
-            np.multiply(threshold, gain * less + np.float32(1.0), out=threshold)
-        threshold[over] = before * np.where(far & (own > 0), np.float32(2.0), own * step + np.float32(1.0))
-        np.maximum(threshold, least, out=threshold)
+    z = b.held["z"][over]
+    if isinstance(gain, np.ndarray):
+        own: Array | np.float32 = gain[over]
+        for threshold, share in zip(thresholds, MINUS_SHARES, strict=True):
+            np.multiply(threshold, gain * share + np.float32(1.0), out=threshold)
+    else:
+        own = gain
+        np.multiply(thresholds, gain * MINUS_SHARES + np.float32(1.0), out=thresholds)
+    step = ((z > before) + MINUS_SHARES) * own + np.float32(1.0)
+    step[(z > before * np.float32(FAR)) & (own > 0)] = 2.0
+    thresholds[:, over] = before * step
+    np.maximum(thresholds, LEAST, out=thresholds)
 
 
 def _gain(b: Block) -> Array | np.float32:

@@ -1,0 +1,181 @@
+"""The bank keeps its word: the stated false-alarm rate, shifts found and learnt, nothing learnt from the unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from cemd.analyze.bank import WEEK_SECONDS, Bank
+from cemd.analyze.columns import Array
+from cemd.config.rules import Detector
+from cemd.model.quality import Outcome
+
+T0 = 1_780_000_000.0
+EVERY = 10.0
+DETECTOR = Detector()
+
+
+class Feed:
+    """Some series of one kind, measured together every 10 s."""
+
+    def __init__(self, series: int, *, binary: bool = False) -> None:
+        self.bank = Bank()
+        self.bank.add(np.full(series, binary))
+        self.rows = np.arange(series)
+        self.at = T0
+        self.opened: list[tuple[int, int]] = []  # (sample, row)
+        self.ended: list[tuple[int, int]] = []
+        self.samples = 0
+
+    def give(self, values: Array, outcome: Outcome = Outcome.OK) -> None:
+        """values: (ticks, series)."""
+        outcomes = np.full(len(self.rows), outcome, np.uint8)
+        for value in values:
+            self.at += EVERY
+            self.bank.observe(self.rows, np.full(len(self.rows), self.at), value, outcomes, DETECTOR)
+            opened, ended = self.bank.turned()
+            self.opened += [(self.samples, row) for row in opened.tolist()]
+            self.ended += [(self.samples, row) for row in ended.tolist()]
+            self.samples += 1
+
+
+SERIES, TICKS = 100, 10_000
+Make = Callable[[np.random.Generator], Array]
+HOURS = (np.arange(TICKS) * EVERY / 3600.0)[:, None]
+USUAL: dict[str, Make] = {
+    "normal": lambda rng: rng.normal(10, 2, (TICKS, SERIES)),
+    "student t2": lambda rng: 10 + rng.standard_t(2, (TICKS, SERIES)),
+    "cauchy": lambda rng: 10 + rng.standard_cauchy((TICKS, SERIES)),
+    "lognormal": lambda rng: rng.lognormal(0, 1, (TICKS, SERIES)),
+    "seasonal": lambda rng: 10 + 5 * np.sin(HOURS * 2 * np.pi / 24) + rng.normal(0, 1, (TICKS, SERIES)),
+    "seasonal spread": lambda rng: (1.5 + np.sin(HOURS * 2 * np.pi / 24)) * rng.normal(0, 1, (TICKS, SERIES)),
+    "constant": lambda _: np.full((TICKS, SERIES), 7.0),
+    "quantised": lambda rng: np.round(rng.normal(10, 0.6, (TICKS, SERIES))),
+    "zero or one": lambda rng: (rng.random((TICKS, SERIES)) > 0.01) * 1.0,
+    "rare spikes": lambda rng: (rng.random((TICKS, SERIES)) < 0.002) * 100.0,
+    "counter": lambda rng: 1e9 + np.cumsum(rng.poisson(50, (TICKS, SERIES)), axis=0),
+}
+
+
+@pytest.fixture(scope="module")
+def usual_alarms() -> dict[str, int]:
+    """Alarms per kind of data; all kinds stand side by side in one bank."""
+    feed = Feed(SERIES * len(USUAL))
+    feed.give(np.hstack([make(np.random.default_rng(11)) for make in USUAL.values()]))
+    rows = np.array([row for _, row in feed.opened], np.intp)
+    return dict(zip(USUAL, np.bincount(rows // SERIES, minlength=len(USUAL)).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("kind", USUAL)
+def test_the_stated_false_alarm_rate_holds(kind: str, usual_alarms: dict[str, int]) -> None:
+    stated = SERIES * TICKS * EVERY / WEEK_SECONDS * DETECTOR.false_alarms_per_series_week  # 0.33
+    assert usual_alarms[kind] <= stated
+
+
+def test_the_stated_rate_holds_for_success() -> None:
+    failing = np.repeat([0.0, 0.0005, 0.01, 0.2], SERIES)
+    feed = Feed(len(failing), binary=True)
+    feed.give((np.random.default_rng(5).random((TICKS, len(failing))) >= failing) * 1.0)
+    assert feed.opened == []
+
+
+@pytest.mark.parametrize("size", [8.0, 100.0, -30.0])
+def test_a_level_shift_alarms_once_and_is_then_learnt(size: float) -> None:
+    rng = np.random.default_rng(3)
+    feed = Feed(30)
+    feed.give(rng.normal(10, 1, (3000, 30)))
+    feed.give(rng.normal(10 + size, 1, (6000, 30)))
+    assert [row for _, row in sorted(feed.opened, key=lambda one: one[1])] == list(range(30))
+    assert max(sample for sample, _ in feed.opened) < 3000 + 15
+    assert max(sample for sample, _ in feed.ended) < 3000 + 3000
+    assert np.allclose(feed.bank.band(feed.rows, feed.at, 60).expected, 10 + size, atol=2.0)
+
+
+def test_an_outage_is_not_soon_the_new_normal() -> None:
+    rng = np.random.default_rng(4)
+    feed = Feed(30)
+    feed.give(rng.normal(10, 1, (3000, 30)))
+    feed.give(rng.normal(60, 1, (60, 30)))
+    assert len(feed.opened) == 30
+    assert feed.ended == []
+    feed.give(rng.normal(10, 1, (100, 30)))
+    assert len(feed.ended) == 30
+    assert len(feed.opened) == 30
+    assert np.allclose(feed.bank.band(feed.rows, feed.at, 60).expected, 10, atol=4.0)
+
+
+def test_failures_in_a_row_alarm_and_recovery_ends_it() -> None:
+    feed = Feed(5, binary=True)
+    feed.give(np.ones((500, 5)))
+    feed.give(np.zeros((8, 5)))
+    assert len(feed.opened) == 5
+    feed.give(np.ones((60, 5)))
+    assert len(feed.ended) == 5
+
+
+def test_not_yet_before_enough_was_seen() -> None:
+    feed = Feed(3)
+    rng = np.random.default_rng(6)
+    feed.give(rng.normal(10, 1, (DETECTOR.learn_samples - 10, 3)))
+    feed.give(np.full((9, 3), 1000.0))
+    assert feed.opened == []
+    assert np.isnan(feed.bank.band(feed.rows, feed.at, DETECTOR.learn_samples).expected).all()
+    assert np.isnan(feed.bank.tail(feed.rows, DETECTOR.learn_samples)).all()
+
+
+def test_blind_and_missing_samples_never_teach() -> None:
+    rng = np.random.default_rng(7)
+    feed = Feed(4)
+    feed.give(rng.normal(10, 1, (200, 4)))
+    before = feed.bank.dump()
+    feed.give(np.full((50, 4), np.nan), Outcome.BLIND)
+    feed.give(np.full((50, 4), 5.0), Outcome.BLIND)
+    feed.give(np.full((50, 4), np.inf))  # and the outcome is ok again
+    after = feed.bank.dump()
+    assert {name for name in before if before[name] != after[name]} == {"last_at"}
+
+
+def test_a_weekly_season_is_foretold() -> None:
+    """A value every five minutes that jumps by 50 at every whole hour: after three weeks the hour foretells it."""
+    rng = np.random.default_rng(8)
+    bank = Bank()
+    bank.add(np.zeros(1, np.bool_))
+    by_hour = rng.normal(100, 50, 168)
+    worst = []
+    for number in range(12 * 24 * 7 * 4):
+        at = T0 // 3600 * 3600 + number * 300.0
+        hour = int(at // 3600) % 168
+        value = by_hour[hour] + rng.normal(0, 1)
+        if number >= 12 * 24 * 7 * 3:
+            worst.append(abs(bank.band(np.array([0]), at, 60).expected[0] - by_hour[hour]))
+        bank.observe(np.array([0]), np.array([at]), np.array([value]), np.zeros(1, np.uint8), DETECTOR)
+    assert np.median(worst) < 6.0
+
+
+def test_level_and_spread_agree_with_river() -> None:
+    """While nothing is clipped and the hour is not known yet, the level is river's EWMean of the same memory."""
+    from river import stats
+
+    rng = np.random.default_rng(9)
+    values = rng.uniform(9, 11, 400)
+    bank = Bank()
+    bank.add(np.zeros(1, np.bool_))
+    exact, level = stats.EWMean(fading_factor=0.05), []
+    for number, value in enumerate(values):
+        at = T0 + number * 3600.0 * 24  # always the same hour: slot means exist, the level does not use them
+        bank.observe(np.array([0]), np.array([at]), np.array([value]), np.zeros(1, np.uint8), DETECTOR)
+        exact.update(float(value))
+        level.append(float(bank.columns["level"][0] + bank.columns["base"][0]) - exact.get())
+    assert abs(level[-1]) < 1e-4
+    spread = stats.EWMean(fading_factor=0.02)
+    for value in np.abs(values - 10.0):
+        spread.update(float(value))
+    assert abs(float(bank.columns["spread"][0]) - spread.get()) < 0.1
+
+
+def test_a_series_weighs_at_most_1600_bytes() -> None:
+    from cemd.analyze.columns import Columns
+    from cemd.analyze.series import FIELDS
+
+    assert Bank().bytes_per_series() + Columns(FIELDS).bytes_per_row() <= 1600

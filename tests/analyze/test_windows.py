@@ -1,0 +1,68 @@
+"""Windows against plain numpy over the samples that they should hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cemd.analyze.windows import BUCKETS, KEEP, Windows
+from cemd.config.rules import Summary
+
+T0 = 1_780_000_000.0
+PLAIN = {
+    Summary.RATIO: np.mean,
+    Summary.MEAN: np.mean,
+    Summary.MIN: np.min,
+    Summary.MAX: np.max,
+    Summary.SUM: np.sum,
+    Summary.LAST: lambda held: held[-1],
+    Summary.P50: lambda held: np.percentile(held, 50),
+    Summary.P95: lambda held: np.percentile(held, 95),
+    Summary.P99: lambda held: np.percentile(held, 99),
+}
+
+
+@pytest.mark.parametrize("summary", Summary)
+def test_a_window_is_what_numpy_says_of_its_samples(summary: Summary) -> None:
+    rng = np.random.default_rng(2)
+    windows = Windows()
+    windows.open([(summary, 300.0)])
+    at = T0 + np.arange(400) * 7.0
+    value = rng.normal(5, 2, 400)
+    windows.add(np.zeros(400, np.intp), at, value)
+    now = float(at[-1])
+    got, count = windows.evaluate(np.array([0]), now)
+    width = 300.0 / BUCKETS
+    since = now - 310.0 if summary in (Summary.P50, Summary.P95, Summary.P99) else (now // width - BUCKETS) * width
+    held = value[at > since] if since == now - 310.0 else value[at >= since]
+    assert got[0] == pytest.approx(PLAIN[summary](held), rel=1e-9)  # type: ignore[operator]
+    assert abs(count[0] - len(held)) <= 1
+
+
+def test_p95_of_many_samples_is_right_to_two_points_of_rank() -> None:
+    rng = np.random.default_rng(3)
+    windows = Windows()
+    windows.open([(Summary.P95, 300.0)])
+    for tick in range(60):
+        at = T0 + tick * 10 + np.sort(rng.random(1000)) * 10
+        windows.add(np.zeros(1000, np.intp), at, rng.exponential(1.0, 1000))
+        got, _ = windows.evaluate(np.array([0]), T0 + tick * 10 + 10)
+    rank = 1 - np.exp(-got[0])
+    assert abs(rank - 0.95) < 0.03
+    assert (windows.rings["at"][0] > T0 + 290).sum() > KEEP / 8
+
+
+def test_an_empty_window_is_unknown_and_old_samples_leave() -> None:
+    windows = Windows()
+    windows.open([(Summary.MEAN, 60.0), (Summary.P95, 60.0)])
+    windows.add(np.array([0, 1]), np.full(2, T0), np.ones(2))
+    assert windows.evaluate(np.arange(2), T0 + 50)[0].tolist() == [1.0, 1.0]
+    assert np.isnan(windows.evaluate(np.arange(2), T0 + 70)[0]).all()
+
+
+def test_nothing_is_due_when_nothing_changed() -> None:
+    windows = Windows()
+    windows.open([(Summary.MEAN, 300.0)])
+    windows.add(np.array([0]), np.array([T0]), np.ones(1))
+    assert len(windows.due(T0)) == 1
+    assert len(windows.due(T0 + 1.0)) == 0
+    assert len(windows.due(T0 + 11.0)) == 1
