@@ -39,7 +39,7 @@ common = st.one_of(
     st.tuples(st.just("restart"), st.none()),
 )
 rare = st.one_of(
-    st.tuples(st.just("hurt"), st.booleans()),
+    st.tuples(st.just("hurt"), st.tuples(st.booleans(), st.sampled_from(["east", ""]))),
     st.tuples(st.just("resolve"), st.none()),
     st.tuples(st.just("kill"), st.none()),
     st.tuples(st.just("unkill"), st.none()),
@@ -53,11 +53,11 @@ steps = st.one_of(common, common, common, rare)
 beginnings = st.sampled_from(
     [
         [],
-        [("hurt", True), ("run", 400)],
-        [("hurt", True), ("wait", 350), ("take", 2)],
-        [("hurt", True), ("run", 400), ("clear", None), ("run", 700)],
-        [("hurt", True), ("run", 400), ("clear", None), ("wait", 650), ("take", 2), ("relapse", None)],
-        [("hurt", True), ("run", 400), ("clear", None), ("run", 700), ("relapse", None), ("run", 60)],
+        [("hurt", (True, "east")), ("run", 400)],
+        [("hurt", (True, "east")), ("wait", 350), ("take", 2)],
+        [("hurt", (True, "east")), ("run", 400), ("clear", None), ("run", 700)],
+        [("hurt", (True, "east")), ("run", 400), ("clear", None), ("wait", 650), ("take", 2), ("relapse", None)],
+        [("hurt", (True, "east")), ("run", 400), ("clear", None), ("run", 700), ("relapse", None), ("run", 60)],
     ]
 )
 
@@ -91,8 +91,8 @@ class Checked(World):
                 self.tick(seconds)
             case ("run", seconds):
                 self.run(seconds, step=seconds / 5)
-            case ("hurt", confirmed):
-                self.hurt(confirmed=confirmed)
+            case ("hurt", (confirmed, site)):
+                self.hurt(confirmed=confirmed, site=site)
             case ("clear", _) if self.incident:
                 self.clear()
             case ("relapse", _) if self.incident:
@@ -202,6 +202,26 @@ def check_no_end_without_beginning(world: Checked) -> None:
             assert (communication, customer) in begun
 
 
+def check_no_second_first_in_an_episode(world: Checked) -> None:
+    for one in world.state.communications:
+        told = world.state.told_of(one.id)
+        for revision in range(one.chain + 1, one.revision + 1):
+            before = set().union(*(told.told(Phase.FIRST, each) for each in range(one.chain, revision)))
+            assert not before & set(told.rows(Phase.FIRST, revision))
+
+
+def check_ends_only_what_arrived(world: Checked, rows: NoticeRows) -> None:
+    """An end leaves for those whose beginning is settled, or so old that its answer will not come any more."""
+    if rows.phase is not Phase.OVER:
+        return
+    told = world.state.told_of(rows.communication)
+    for (phase, _), sets in told.sets.items():
+        if phase in (Phase.FIRST, Phase.CORRECTION) and set(sets.of(NoticeState.IN_FLIGHT)) & set(
+            rows.customer.tolist()
+        ):
+            assert rows.at > sets.last_at + 7200
+
+
 def check_caps_in_every_window(world: Checked) -> None:
     """The slot of the end was reserved with the first, so that the cap holds for all phases together."""
     if not world.rule.get("caps"):
@@ -239,13 +259,17 @@ def test_promises_hold_for_any_sequence(
     for step in (*beginning, *sequence):
         killed = world.state.sending.killed
         sent = len(world.sent)
+        rows = len(world.rows)
         world.obey(step)
+        for each in world.rows[rows:]:
+            check_ends_only_what_arrived(world, each)
         if killed and world.state.sending.killed:
             assert len(world.sent) == sent
     world.finish()
     check_never_twice(world)
     check_one_end_each(world)
     check_no_end_without_beginning(world)
+    check_no_second_first_in_an_episode(world)
     check_caps_in_every_window(world)
     check_nobody_is_woken(world)
     check_nobody_who_must_not(world)
