@@ -31,6 +31,7 @@ PROBER_TOTALS = frozenset(
         *("runs_ok", "runs_failed", "runs_timed_out", "runs_blind"),
         *("skipped_late", "skipped_bulkhead_full", "skipped_still_running"),
         *("running", "shed_samples", "unacknowledged_batches", "cleanups_outstanding"),
+        *("refused_readings", "latest_start_seconds"),
     }
 )
 

@@ -8,6 +8,7 @@ sockets, plugins and libcurl live here, far from customers' keys.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import secrets
 from collections import Counter, deque
@@ -38,7 +39,10 @@ FLUSH_SECONDS = 0.5
 """One batch at most per this time: small enough to be prompt, large enough that the log is not one row a sample."""
 MOST_ATTEMPTS = 500
 """Pieces of evidence that wait for the daemon; beyond it the oldest go."""
-GRACE_SECONDS = 5.0
+MOST_SERIES = 500
+"""Series of one probe; labels beyond them (a plugin that invents names) are counted and dropped."""
+MOST_REFUSED_TOLD = 100
+GRACE_SECONDS = 2.5
 PATIENCE_SECONDS = 30.0
 """A daemon that takes no bytes for this long is treated as gone."""
 
@@ -91,6 +95,7 @@ class Prober:
         notifier: Notifier | None = None,
     ) -> None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _locked(state)
         self._socket = socket
         self._vantage = vantage
         self._log = log
@@ -104,6 +109,8 @@ class Prober:
         self._attempts: deque[wire.AttemptNote] = deque(maxlen=MOST_ATTEMPTS)
         self._replies: deque[wire.Taken] = deque()
         self._runs: Counter[str] = Counter()
+        self._refused_readings = 0
+        self._latest_start = 0.0
         self._due = asyncio.Event()
         self._outgoing = asyncio.Event()
         self._acknowledged = asyncio.Event()
@@ -124,6 +131,7 @@ class Prober:
         finally:
             self._notifier.stopping()
             await self._tools.aclose()
+            os.close(self._lock)
 
     # The schedule.
 
@@ -152,6 +160,7 @@ class Prober:
     def _start_due(self, runs: asyncio.TaskGroup) -> None:
         turn = self._schedule.turn(self._clock.monotonic())
         for due in turn.start:
+            self._latest_start = max(self._latest_start, self._clock.monotonic() - due.planned)
             runs.create_task(self._run_one(due.uid, self._posts[due.uid]), name=f"probe:{due.uid}")
         for uid, why in turn.skipped:
             if why is not Skip.STILL_RUNNING:
@@ -180,8 +189,11 @@ class Prober:
     def _record(self, post: _Post, at: float, result: Result) -> None:
         self._runs[result.outcome.name.lower()] += 1
         for reading in result.readings:
-            local = self._local(post, reading.metric, reading.labels)
-            self._backlog.add(local, at, reading.value, result.outcome)
+            if len(post.locals) < MOST_SERIES or (reading.metric, reading.labels) in post.locals:
+                local = self._local(post, reading.metric, reading.labels)
+                self._backlog.add(local, at, reading.value, result.outcome)
+            else:
+                self._refused_readings += 1
         if result.outcome is Outcome.BLIND:
             self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
         if result.outcome is not Outcome.OK or post.failing:
@@ -260,7 +272,7 @@ class Prober:
         writer.write(wire.encode(hello))
         sending = asyncio.create_task(self._keep_sending(writer), name="sending")
         try:
-            while not sending.done() and (frame := await wire.read_frame(reader, wire.from_daemon)) is not None:
+            while not sending.done() and (frame := await wire.read_from_daemon(reader)) is not None:
                 self._hear(frame)
         finally:
             sending.cancel()
@@ -313,8 +325,12 @@ class Prober:
         self._schedule.load(
             [_plan(post) for post in self._posts.values()], self._clock.monotonic(), kind_at_once=frame.at_once
         )
-        self._replies.append(wire.Taken(epoch=frame.epoch, probes=len(probes), refused=tuple(refused)))
-        self._log.info("prober.probes_taken", epoch=frame.epoch, probes=len(probes), refused=refused)
+        self._replies.append(
+            wire.Taken(epoch=frame.epoch, probes=len(probes), refused=tuple(refused[:MOST_REFUSED_TOLD]))
+        )
+        self._log.info(
+            "prober.probes_taken", epoch=frame.epoch, probes=len(probes), refused=refused[:MOST_REFUSED_TOLD]
+        )
         self._notifier.status(f"{len(probes)} probes, epoch {frame.epoch}")
         self._due.set()
         self._outgoing.set()
@@ -328,6 +344,8 @@ class Prober:
     def _counters(self) -> dict[str, float]:
         counters = {f"runs_{outcome}": float(count) for outcome, count in self._runs.items()}
         counters |= {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
+        counters["refused_readings"] = float(self._refused_readings)
+        counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
         counters["running"] = float(self._schedule.running())
         counters["shed_samples"] = float(self._backlog.shed_total)
         counters["unacknowledged_batches"] = float(self._backlog.unacknowledged())
@@ -343,6 +361,23 @@ class Prober:
                     await self._acknowledged.wait()
         except TimeoutError:
             self._log.warning("prober.not_delivered", batches=self._backlog.unacknowledged())
+
+
+def _locked(state: Path) -> int:
+    """A descriptor that holds the state folder for this prober alone, so that no two count batches or clean up in it.
+
+    Raises:
+        ProbeUnavailable: another prober works in it.
+    """
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(descriptor)
+        raise ProbeUnavailable(
+            f"{state}: another prober works in this folder; end it, or give another folder."
+        ) from exc
+    return descriptor
 
 
 def _read_probes(frame: wire.Probes) -> tuple[list[Probe], list[str]]:

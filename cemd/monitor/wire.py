@@ -9,7 +9,7 @@ once cannot be trusted with where the next frame begins.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,8 +19,11 @@ from cemd.errors import CemdError
 from cemd.model.measurement import SeriesKey
 
 MAX_FRAME = 4 * 1024 * 1024
-MAX_DECLARED = 5_000
-"""Series in one `Declare`."""
+"""What the daemon takes from a prober, bytes."""
+MAX_PROBES_FRAME = 128 * 1024 * 1024
+"""What a prober takes from its daemon, bytes: a probe set is one frame."""
+MAX_DECLARED = 500
+"""Series in one `Declare`; with the longest names it still fits in a frame."""
 MAX_SAMPLES = 50_000
 """Samples in one `Measured`."""
 VERSION = 1
@@ -107,6 +110,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
 FromProber: TypeAlias = Hello | Declare | Measured | Attempts | Progress | Taken
 FromDaemon: TypeAlias = Probes | RecheckNow | Ack
 
+_Frame = TypeVar("_Frame")
 _encoder = msgspec.msgpack.Encoder()
 from_prober: msgspec.msgpack.Decoder[FromProber] = msgspec.msgpack.Decoder(FromProber)
 from_daemon: msgspec.msgpack.Decoder[FromDaemon] = msgspec.msgpack.Decoder(FromDaemon)
@@ -123,27 +127,43 @@ def encode(frame: FromProber | FromDaemon) -> bytes:
         WireError: the frame is larger than the peer takes.
     """
     body = _encoder.encode(frame)
-    if len(body) > MAX_FRAME:
-        raise WireError(f"a {type(frame).__name__} of {len(body)} bytes exceeds {MAX_FRAME}; split it.")
+    most = MAX_PROBES_FRAME if isinstance(frame, Probes) else MAX_FRAME
+    if len(body) > most:
+        raise WireError(f"a {type(frame).__name__} of {len(body)} bytes exceeds {most}; split it.")
     return len(body).to_bytes(4, "big") + body
 
 
-async def read_frame(reader: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
-    """The next frame, None at the end of the stream.
+async def read_from_prober(reader: asyncio.StreamReader) -> FromProber | None:
+    """The next frame of a prober, None at the end of the stream.
 
     Raises:
         WireError: the bytes are no frame, or too many.
     """
+    body = await _read(reader, MAX_FRAME)
+    return None if body is None else decode(body, from_prober)
+
+
+async def read_from_daemon(reader: asyncio.StreamReader) -> FromDaemon | None:
+    """The next frame of the daemon, None at the end of the stream.
+
+    Raises:
+        WireError: the bytes are no frame, or too many.
+    """
+    body = await _read(reader, MAX_PROBES_FRAME)
+    return None if body is None else decode(body, from_daemon)
+
+
+async def _read(reader: asyncio.StreamReader, most: int) -> bytes | None:
     try:
         size = int.from_bytes(await reader.readexactly(4), "big")
-        if size > MAX_FRAME:
-            raise WireError(f"a frame of {size} bytes exceeds {MAX_FRAME}; the connection is closed.")
-        return decode(await reader.readexactly(size), decoder)
+        if size > most:
+            raise WireError(f"a frame of {size} bytes exceeds {most}; the connection is closed.")
+        return await reader.readexactly(size)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
 
 
-def decode(body: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+def decode(body: bytes, decoder: msgspec.msgpack.Decoder[_Frame]) -> _Frame:
     """The frame in `body`.
 
     Raises:

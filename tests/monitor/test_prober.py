@@ -204,7 +204,7 @@ def measured(number: int, series: list[int], values: list[float]) -> wire.Measur
 
 async def read(reader: asyncio.StreamReader) -> wire.Ack:
     async with asyncio.timeout(5):
-        frame = await wire.read_frame(reader, wire.from_daemon)
+        frame = await wire.read_from_daemon(reader)
     assert isinstance(frame, wire.Ack)
     return frame
 
@@ -241,6 +241,30 @@ def test_frames_survive_the_wire_and_a_frame_too_large_is_refused() -> None:
     series, _, value, _ = wire.columns(frame)
     assert (series.tolist(), value.tolist()) == ([1, 2], [0.5, 1.5])
     with pytest.raises(wire.WireError, match="split it"):
-        wire.encode(wire.Probes(epoch="e", probes=b" " * (wire.MAX_FRAME + 1), at_once=1))
+        wire.encode(wire.Progress(counters={"x" * (wire.MAX_FRAME + 1): 1.0}))
     with pytest.raises(wire.WireError):
         wire.decode(msgspec.msgpack.encode({"type": "unheard"}), wire.from_prober)
+
+
+async def test_second_prober_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    import structlog
+    from cemd.errors import ProbeUnavailable
+    from cemd.monitor.prober import Prober
+
+    stopping = asyncio.Event()
+    stopping.set()
+    first = Prober(socket=tmp_path / "s", state=tmp_path / "state", log=structlog.get_logger())
+    with pytest.raises(ProbeUnavailable, match="another prober"):
+        Prober(socket=tmp_path / "s", state=tmp_path / "state", log=structlog.get_logger())
+    await first.run(stopping)
+    again = Prober(socket=tmp_path / "s", state=tmp_path / "state", log=structlog.get_logger())
+    await again.run(stopping)
+
+
+async def test_prober_without_a_daemon_ends_quickly_when_told(tmp_path: Path) -> None:
+    async with prober_child(tmp_path / "nobody", tmp_path / "state") as child:
+        await until(lambda: (tmp_path / "state" / "lock").exists(), what="the start")
+        await asyncio.sleep(0.3)
+        began = asyncio.get_running_loop().time()
+        assert await child.end(signal.SIGTERM) == 0
+        assert asyncio.get_running_loop().time() - began < 3.0

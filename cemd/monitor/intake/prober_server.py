@@ -128,7 +128,7 @@ class ProberServer:
         peer: _Peer | None = None
         try:
             peer = await self._greet(reader, writer)
-            while (frame := await wire.read_frame(reader, wire.from_prober)) is not None:
+            while (frame := await wire.read_from_prober(reader)) is not None:
                 await self._hear(peer, frame)
         except (wire.WireError, OSError, TimeoutError) as exc:
             self._metrics.malformed.labels(door="prober").inc()
@@ -142,7 +142,7 @@ class ProberServer:
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Peer:
         async with asyncio.timeout(HELLO_SECONDS):
-            hello = await wire.read_frame(reader, wire.from_prober)
+            hello = await wire.read_from_prober(reader)
         if not isinstance(hello, wire.Hello):
             raise wire.WireError("a connection did not begin with a hello; it is closed.")
         if hello.version != wire.VERSION:

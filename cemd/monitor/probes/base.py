@@ -158,7 +158,7 @@ class Kind(Protocol):
 
     @property
     def group(self) -> str:
-        """Targets of one group share a bulkhead: usually the host."""
+        """Targets of one group share a bulkhead: usually host and port."""
 
     async def run(self, attempt: Attempt) -> Result:
         """Measures once, within the deadline; cancellation leaves nothing open.

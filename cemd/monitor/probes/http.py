@@ -146,7 +146,7 @@ class Http:
 
     @property
     def group(self) -> str:
-        return urlsplit(self._params.url).hostname or ""
+        return urlsplit(self._params.url).netloc
 
     async def run(self, attempt: Attempt) -> Result:
         secrets = Secrets()

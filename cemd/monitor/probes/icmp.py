@@ -220,8 +220,8 @@ def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
 def jitter_seconds(round_trips: list[float]) -> float:
     """Interarrival jitter after RFC 3550, section 6.4.1, on round trips in the order of their requests.
 
-    >>> round(jitter_seconds([0.010, 0.026, 0.010]), 6)
-    0.001938
+    >>> round(jitter_seconds([0.010, 0.026, 0.010]), 7)
+    0.0019375
     """
     jitter = 0.0
     for before, after in pairwise(round_trips):

@@ -145,7 +145,7 @@ class Janitor:
                 await self._in_thread(write_durably, self._folder / "spent", document)
         return True
 
-    async def aclose(self, within_seconds: float = 3.0) -> None:
+    async def aclose(self, within_seconds: float = 1.5) -> None:
         """Gives what is outstanding a little time; what is not done by then is on the disk for the next prober."""
         duties = list(self._duties.values())
         waiting = [asyncio.create_task(duty.clean.wait(), name="cleanup") for duty in duties]

@@ -70,7 +70,7 @@ class Tcp:
 
     @property
     def group(self) -> str:
-        return self._params.host
+        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         loop = asyncio.get_running_loop()

@@ -111,7 +111,7 @@ class Transaction:
 
     @property
     def group(self) -> str:
-        return urlsplit(self._params.steps[0].call.url).hostname or ""
+        return urlsplit(self._params.steps[0].call.url).netloc.rpartition("@")[2]
 
     async def run(self, attempt: Attempt) -> Result:
         await self._janitor.ready(attempt.probe, attempt.remaining() - _MARGIN_SECONDS)
