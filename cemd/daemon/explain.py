@@ -155,8 +155,13 @@ def _decisions(decisions: dict[str, Decision], communication: str) -> list[dict[
 def _notices(rows: StateStore, communication: str) -> dict[str, dict[str, int]]:
     """How many outbox rows stand in which state, by phase."""
     columns = rows.outbox(communication)
-    pairs, counts = np.unique(np.stack([columns.phase, columns.state]), axis=1, return_counts=True)
     found: dict[str, Counter[str]] = {}
-    for (phase, state), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
-        found.setdefault(Phase(phase).name.lower(), Counter())[NoticeState(state).name.lower()] += count
+    for phase in np.unique(columns.phase).tolist():
+        states, counts = np.unique(columns.state[columns.phase == phase], return_counts=True)
+        found[Phase(phase).name.lower()] = Counter(
+            {
+                NoticeState(state).name.lower(): count
+                for state, count in zip(states.tolist(), counts.tolist(), strict=True)
+            }
+        )
     return {phase: dict(states) for phase, states in found.items()}

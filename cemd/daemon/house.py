@@ -101,6 +101,8 @@ class _House:
         self.core = Core(store, self.outlet)
         self._port = port
         self._reloading: asyncio.Task[None] | None = None
+        self._epoch = ""
+        self._took_effect = asyncio.Event()
 
     async def live(self, *, with_prober: bool) -> int:
         """Builds, runs until the stop signal, and takes everything down again; returns the exit code.
@@ -205,12 +207,16 @@ class _House:
         self.notify.reloading()
         try:
             accepted = await asyncio.to_thread(self._read_files, "reload")
+            self._took_effect.clear()
             changed = self._take_epoch(accepted)
         except CemdError as exc:
             self.refused_reloads.inc()
             log.error("reload_refused", reason=str(exc), remedy="the configuration before it stays in effect")
         else:
             log.info("reloaded", epoch=accepted.hash, changed=changed)
+            while changed and self._epoch != accepted.hash:  # customers may name what only the new files know
+                await self._took_effect.wait()
+                self._took_effect.clear()
             await self.edges.load_customers()
         self.notify.ready(f"watching {len(self.configuration.probes)} probes")
 
@@ -220,6 +226,8 @@ class _House:
             self.configuration = self.core.state.topology.configuration
             self.sequencer.rhythm = _rhythm(self.configuration.settings)
             self.edges.reconfigure(self.configuration, epoch=effects.config.hash)
+            self._epoch = effects.config.hash
+            self._took_effect.set()
 
     def _page(self) -> WebServer:
         settings = self.configuration.settings
