@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -86,9 +86,11 @@ def prepare(*, for_tests: bool) -> None:
     Raises:
         Unable: no virtual environment or no pip can be had here, or the packages cannot be installed.
     """
+    import tomllib  # not at the top: an older Python must get as far as to say that it is too old
+
     with (ROOT / "pyproject.toml").open("rb") as project:
         fcntl.flock(project, fcntl.LOCK_EX)  # a second start waits here for the first
-        content = project.read()
+        content = tomllib.load(project)
         wanted = fingerprint(content)
         stamp = read_stamp()
         if PYTHON.exists() and stamp.get("fingerprint") == wanted and (stamp.get("tests") or not for_tests):
@@ -99,9 +101,11 @@ def prepare(*, for_tests: bool) -> None:
         STAMP.write_text(json.dumps({"fingerprint": wanted, "tests": for_tests or bool(stamp.get("tests"))}))
 
 
-def fingerprint(project: bytes) -> str:
+def fingerprint(project: dict[str, Any]) -> str:
+    """Changes when what is installed would change; settings of tools do not count."""
+    needed = [project.get(table) for table in ("build-system", "project", "dependency-groups")]
     locks = b"".join(lock.read_bytes() for lock in LOCKS if lock.exists())
-    parts = (project, locks, sys.version.encode(), str(ROOT).encode())
+    parts = (json.dumps(needed).encode(), locks, sys.version.encode(), str(ROOT).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -170,12 +174,9 @@ def pip_wheel() -> Path | None:
     return wheels[-1] if wheels else None
 
 
-def requirements_for_tests(project: bytes) -> list[str]:
+def requirements_for_tests(project: dict[str, Any]) -> list[str]:
     """The group `dev`; read here because older pips know no groups."""
-    import tomllib
-
-    groups = tomllib.loads(project.decode())["dependency-groups"]
-    return [part for part in groups["dev"] if isinstance(part, str)]
+    return [part for part in project["dependency-groups"]["dev"] if isinstance(part, str)]
 
 
 def install(pip: list[str], more: list[str]) -> None:

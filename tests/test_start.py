@@ -63,6 +63,14 @@ def test_changed_project_is_installed_anew(start: ModuleType, tmp_path: Path) ->
     assert ["pytest>=10" in command for command in start.asked] == [False, True]
 
 
+def test_settings_of_tools_install_nothing(start: ModuleType, tmp_path: Path) -> None:
+    start.prepare(for_tests=True)
+    with (tmp_path / "pyproject.toml").open("a", encoding="utf-8") as project:
+        project.write("[tool.ruff]\nline-length = 120\n")
+    start.prepare(for_tests=True)
+    assert len(start.asked) == 1
+
+
 def test_failed_installation_leaves_no_stamp(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "watched", lambda *_: ["no route to host"])
     with pytest.raises(start.Unable, match="see to the network, start again"):
