@@ -12,13 +12,13 @@ FIRST_AFTER_SECONDS = 12.0
 """Long enough for every indicator to have its samples."""
 NEEDS_SECONDS = 100.0
 """From the start until the all-clear of the first fault has left, with some air."""
-APART_SECONDS = 110.0
+APART_SECONDS = 140.0
 
 TIME_LINE: tuple[Fault, ...] = (
     Fault(name="subscriber register down", service="hlr", mode=Mode.OUTAGE, lasts_seconds=35.0),
-    Fault(name="bank slow", service="payment-gateway", mode=Mode.LATENCY, amount=1.5, lasts_seconds=50.0),
-    Fault(name="access network west cut", service="access-west", mode=Mode.OUTAGE, lasts_seconds=40.0),
-    Fault(name="charging fails", service="charging", mode=Mode.ERRORS, amount=1.0, lasts_seconds=40.0),
+    Fault(name="bank slow", service="payment-gateway", mode=Mode.LATENCY, amount=3.0, lasts_seconds=45.0),
+    Fault(name="access network west cut", service="access-west", mode=Mode.OUTAGE, lasts_seconds=70.0),
+    Fault(name="charging fails", service="charging", mode=Mode.ERRORS, amount=1.0, lasts_seconds=45.0),
 )
 
 

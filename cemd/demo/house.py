@@ -72,14 +72,15 @@ class TelcoProcess:
         Raises:
             CemdError: it did not come up.
         """
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cemd.demo.telco", "--folder", str(folder), "--seed", str(seed)),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=(folder.parent / "telco.log").open("ab"),
-            start_new_session=True,
-            preexec_fn=_end_with_the_demo,
-        )
+        with (folder.parent / "telco.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "cemd.demo.telco", "--folder", str(folder), "--seed", str(seed)),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_the_demo,
+            )
         telco = TelcoProcess(process, {})
         try:
             telco.ports = (await telco._answer())["ports"]
@@ -125,15 +126,16 @@ class TelcoProcess:
 async def start_daemon(root: Path, port: int) -> Process:
     """The ordinary daemon on the files below `root`; its words go to `daemon.log`."""
     environment = {name: text for name, text in os.environ.items() if name not in ("NOTIFY_SOCKET", "STATE_DIRECTORY")}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cemd", "run", "--root", str(root), "--port", str(port), "--log-json"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=(root / "daemon.log").open("ab"),
-        stderr=asyncio.subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-        preexec_fn=_end_with_the_demo,
-    )
+    with (root / "daemon.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cemd", "run", "--root", str(root), "--port", str(port), "--log-json"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_end_with_the_demo,
+        )
 
 
 async def ask_command_line(root: Path, *words: str) -> Any:

@@ -96,7 +96,7 @@ def judge(
     for place, record in enumerate(begun):
         until = begun[place + 1].began_at if place + 1 < len(begun) else None
         span = (record.began_at or 0.0, until or float("inf"))
-        mine = [one for one in incidents if span[0] <= one["opened_at"]["epoch"] < span[1]]
+        mine = [one for one in incidents if span[0] <= one["opened_at"]["epoch"] < span[1] and not _is_absorbed(one)]
         judgement = Judgement(record=record, incident=_of_cause(mine, record.fault.service))
         for mail in mails:
             if span[0] <= mail.at < span[1]:
@@ -114,6 +114,11 @@ def problems_of(judgements: Sequence[Judgement], mails: Sequence[Mail]) -> list[
     if early := sum(mail.at < first for mail in mails):
         problems.append(f"{early} mails came before anything was broken.")
     return problems if judgements else [*problems, "no fault began; the run was too short."]
+
+
+def _is_absorbed(incident: Document) -> bool:
+    """True for one that became part of another as soon as the common cause was seen."""
+    return bool(incident["state"] == "cancelled")
 
 
 def _of_cause(incidents: Sequence[Document], service: str) -> Document | None:
