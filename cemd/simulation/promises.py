@@ -85,6 +85,22 @@ class Finished:
     replayed: dict[str, object] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """A damaged configuration was offered."""
+
+    accepted: bool
+    before: str  # epoch
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The core raised what is no refusal of the store."""
+
+    error: str
+
+
 # --- one order, and what is remembered (sections 3 and 4)
 
 
@@ -168,6 +184,21 @@ def replay_decides_the_same(book: Book, now: Finished) -> Sentences:
                 yield f"{name} differs: {_first_difference(now.lived.get(name), now.replayed.get(name))}."
 
 
+def a_refused_reload_changes_nothing(book: Book, now: Reloaded) -> Sentences:
+    """A configuration that is not valid is refused whole, and the old one stays (4)."""
+    del book
+    if now.accepted:
+        yield "a damaged configuration was accepted."
+    if now.before != now.after:
+        yield f"the epoch went from {now.before} to {now.after}."
+
+
+def the_core_never_fails(book: Book, now: Failed) -> Sentences:
+    """No entry, however malformed, late, doubled or out of order, makes the core fail (3)."""
+    del book
+    yield now.error
+
+
 # --- staff (section 8)
 
 
@@ -187,7 +218,8 @@ def a_firing_that_was_sent_gets_its_resolve(book: Book, now: Finished) -> Senten
 def only_live_policies_send(book: Book, now: Written) -> Sentences:
     """A policy in shadow decides and shows, and nothing leaves (9.3)."""
     communication = book.communications[now.rows.communication]
-    if now.rows.state is NoticeState.IN_FLIGHT and communication.mode is not Mode.LIVE:
+    live = communication.mode is Mode.LIVE and book.policies[communication.id].mode is Mode.LIVE
+    if now.rows.state is NoticeState.IN_FLIGHT and not live:
         yield f"{communication.id} is in shadow and has notices in flight."
 
 
@@ -469,7 +501,23 @@ AT_END: tuple[Promise, ...] = (
     a_firing_that_was_sent_gets_its_resolve,
     everyone_told_hears_one_end,
 )
-PROMISES: tuple[Promise, ...] = (*AT_STEP, *AT_TICK, *AT_WRITE, *AT_SEND, *AT_START, *AT_END)
+AT_RELOAD: tuple[Promise, ...] = (a_refused_reload_changes_nothing,)
+AT_FAILURE: tuple[Promise, ...] = (the_core_never_fails,)
+PROMISES: tuple[Promise, ...] = (
+    *AT_STEP,
+    *AT_TICK,
+    *AT_WRITE,
+    *AT_SEND,
+    *AT_START,
+    *AT_RELOAD,
+    *AT_FAILURE,
+    *AT_END,
+)
+
+
+def words_of(promise: Promise) -> str:
+    """What is promised, on one line."""
+    return " ".join((promise.__doc__ or "").split())
 
 
 def _incidents(book: Book, now: Written) -> list[Incident]:

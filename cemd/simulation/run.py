@@ -37,7 +37,7 @@ from cemd.simulation import promises
 from cemd.simulation.book import Book
 from cemd.simulation.edges import Doors, Edges
 from cemd.simulation.fakes import FakeClock, Killed, Trouble, WatchedStore, entropy
-from cemd.simulation.promises import Finished, Promise, Restarted, Sent, Stepped, Written
+from cemd.simulation.promises import Failed, Finished, Promise, Reloaded, Restarted, Sent, Stepped, Written
 from cemd.simulation.world import PROBE_SECONDS, World, variant
 from cemd.store.base import LogGroup, Store
 from cemd.store.memory import MemoryStore
@@ -141,9 +141,10 @@ class Simulation:
             self._finish()
         except _PromiseBroken as exc:
             broken = exc.broken
-        except Exception:  # noqa: BLE001 -- an error of the core is a find, not the end of the other seeds
-            last = traceback.format_exc().splitlines()
-            broken = self._broken("the_core_never_fails", last[-1], (*self.book.trace, *last[-12:]))
+        except Exception as exc:  # noqa: BLE001 -- an error of the core is a find, not the end of the other seeds
+            trace = (*self.book.trace, *traceback.format_exc().splitlines()[-12:])
+            found = next(iter(promises.the_core_never_fails(self.book, Failed(error=repr(exc)))))
+            broken = self._broken(promises.the_core_never_fails.__name__, found, trace)
         return self._report(broken, time.process_time() - began)
 
     # the agenda
@@ -473,17 +474,17 @@ class Simulation:
         """A damaged document is refused before it becomes an entry, and the old one stays."""
         del chance
         document = self.configuration.document().replace(b'"settings":', b'"setings":', 1)
-        epoch = self.core.state.epoch if self.core else ""
+        before = self._epoch_now()
         try:
             Configuration.from_document(document)
+            accepted = True
         except ValueError:
-            if self.core is not None and self.core.state.epoch != epoch:
-                broken = self._broken("a_refused_reload_changes_nothing", "the epoch moved.", tuple(self.book.trace))
-                raise _PromiseBroken(broken) from None
-            return
-        raise _PromiseBroken(
-            self._broken("a_refused_reload_changes_nothing", "a damaged configuration was accepted.", ())
-        )
+            accepted = False
+        now = Reloaded(accepted=accepted, before=before, after=self._epoch_now())
+        self._hold(promises.AT_RELOAD, now)
+
+    def _epoch_now(self) -> str:
+        return self.core.state.epoch if self.core is not None else ""
 
     def _load_customers(self, chance: object) -> None:
         del chance

@@ -1,0 +1,1 @@
+"""Simulation: promises hold over seeds, a seed replays exactly, and planted defects are caught."""

@@ -1,0 +1,278 @@
+"""A defect for each promise, planted from outside; the checker must name the promise that it breaks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from cemd.improve import lifecycle
+from cemd.improve.desk import Desk
+from cemd.loop import core as core_module
+from cemd.loop.core import Core
+from cemd.model.effect import Effects
+from cemd.model.entry import Entry, Payload, encode_group
+from cemd.model.incident import Incident, IncidentState
+from cemd.model.notice import Mode
+from cemd.report import alerts, choosing, communications, dispatch, matching
+from cemd.report import state as report_state
+from cemd.report.contacts import ContactBook
+from cemd.report.state import ReportState, Switches
+from cemd.simulation.run import Make, simulate
+from cemd.store.base import LogGroup
+from pyroaring import BitMap
+
+Patch = pytest.MonkeyPatch
+SEEDS = range(1, 13)
+
+
+def caught(promise: str, make: Make = Core, *, days: float = 1.0) -> None:
+    """Some seed of the first few must find the defect, and name this promise; none may name another one first."""
+    found: list[str] = []
+    for seed in SEEDS:
+        broken = simulate(seed, days, make=make).broken
+        if broken is not None:
+            found.append(f"{broken.promise}: {broken.detail}")
+            if broken.promise == promise:
+                return
+    pytest.fail(f"no seed of {SEEDS} found that {promise} was broken; found: {found}")
+
+
+class SendsBeforeCommit(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        outlet, self._outlet = self._outlet, lambda _entry, _effects: None
+        try:
+            outlet(entry, effects)
+            super()._finish(entry, effects, behind)
+        finally:
+            self._outlet = outlet
+
+
+class ForgetsTheTold(Core):
+    def recover(self, *, wall: float) -> None:
+        super().recover(wall=wall)
+        self.state.report.told.clear()
+
+
+class AcknowledgesBeforeLogging(Core):
+    def process(
+        self,
+        payloads: Sequence[Payload],
+        *,
+        wall: float,
+        monotonic: float,
+        logged: Callable[[Sequence[Entry]], None] = lambda _: None,
+    ) -> None:
+        self.resume()
+        entries = self._order.stamp(payloads, wall=wall, monotonic=monotonic)
+        logged(entries)
+        self.store.log.append(LogGroup(entries[0].seq, entries[-1].seq, encode_group(entries)))
+        self._order.accept(entries, wall=wall, monotonic=monotonic)
+        self._apply_all(tuple(entries))
+
+
+class KeepsTheKillSwitchToItself(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        effects.stopped = None
+        super()._finish(entry, effects, behind)
+
+
+@pytest.mark.parametrize(
+    ("make", "promise"),
+    [
+        (SendsBeforeCommit, "rows_before_effects"),
+        (ForgetsTheTold, "loaded_equals_lived"),
+        (AcknowledgesBeforeLogging, "acknowledged_is_never_lost"),
+        (KeepsTheKillSwitchToItself, "nothing_leaves_after_the_kill_switch"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one.__name__,
+)
+def test_a_defect_of_the_core_is_caught(make: Make, promise: str) -> None:
+    caught(promise, make, days=2.0)
+
+
+def no_end(monkeypatch: Patch) -> None:
+    def ended(_state: object, communication: object, moment: object) -> object:
+        return msgspec.structs.replace(
+            communication, state=communications.State.ENDED, ended_at=moment.at  # type: ignore[attr-defined, type-var]
+        )  # fmt: skip
+
+    monkeypatch.setattr(communications, "_ending", ended)
+
+
+def end_at_once(monkeypatch: Patch) -> None:
+    real = communications._stabilising
+
+    def hasty(state: object, communication: object, moment: object, *, hurting: bool) -> object:
+        early = msgspec.structs.replace(communication, clear_since=1.0)  # type: ignore[type-var]
+        return real(state, early if not hurting else communication, moment, hurting=hurting)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(communications, "_stabilising", hasty)
+
+
+def no_cap(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "_capped", lambda *_: None)
+
+
+def no_quiet_hours(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "quiet_table", lambda *_: None)
+
+
+def any_basis(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "basis_bits", lambda _: 15)
+
+
+def machines_too(monkeypatch: Patch) -> None:
+    monkeypatch.setattr("cemd.report.decide.CustomerFlag.MACHINE", 0, raising=False)
+
+
+def kill_switch_ignored(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(ReportState, "sending", property(lambda _: Switches()))
+
+
+def ceiling_ignored(monkeypatch: Patch) -> None:
+    real = communications._tell
+
+    def tell(state: ReportState, communication: object, moment: object) -> object:
+        told = real(state, communication, moment)  # type: ignore[arg-type]
+        return msgspec.structs.replace(told, state=communications.State.TELLING, reason="")
+
+    monkeypatch.setattr(communications, "_tell", tell)
+
+
+def shadow_leaks(monkeypatch: Patch) -> None:
+    real = communications._open
+
+    def leaky(state: ReportState, *args: object) -> None:
+        real(state, *args)  # type: ignore[arg-type]
+        for one in state.communications:
+            state.communications.put(one.id, msgspec.structs.replace(one, mode=Mode.LIVE))
+
+    monkeypatch.setattr(communications, "_open", leaky)
+    monkeypatch.setattr(communications, "is_withdrawn", lambda *_: False)
+    monkeypatch.setattr(dispatch, "is_withdrawn", lambda *_: False)
+
+
+def unconfirmed(monkeypatch: Patch) -> None:
+    real = ReportState.incidents_of
+
+    def confirmed(self: ReportState, communication: object) -> tuple[Incident, ...]:
+        return tuple(msgspec.structs.replace(one, confirmed_at=1.0) for one in real(self, communication))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ReportState, "incidents_of", confirmed)
+
+
+def always_hurting(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(communications, "is_hurting", lambda _: True)
+    monkeypatch.setattr(dispatch, "is_hurting", lambda _: True)
+
+
+def undecided(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(communications, "_holding", lambda _state, communication, _moment, **_: communication)
+
+
+def nobody_is_on_the_line(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(ContactBook, "calls", lambda *_: BitMap())
+    monkeypatch.setattr(ContactBook, "tickets", lambda *_: BitMap())
+
+
+def broken_channels_too(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(matching, "broken_services", lambda *_: set())
+
+
+def travellers_too(monkeypatch: Patch) -> None:
+    real = choosing.question_of
+    for module in (choosing, dispatch, communications):
+        monkeypatch.setattr(
+            module,
+            "question_of",
+            lambda *args, **words: dataclasses.replace(real(*args, **words), by_place=False),
+        )
+
+
+def sent_again_after_a_start(monkeypatch: Patch) -> None:
+    real = ReportState.restore
+
+    def restore(self: ReportState, store: object) -> None:
+        real(self, store)  # type: ignore[arg-type]
+        self.unfinished = [
+            flight
+            for one in self.communications
+            for flight in report_state._unfinished(one.id, store.outbox(one.id))  # type: ignore[attr-defined]
+        ]
+
+    monkeypatch.setattr(ReportState, "restore", restore)
+
+
+def no_resolve(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(alerts, "_stop", lambda rows, row, _: rows.delete(row.id))
+
+
+def applied_too_far(monkeypatch: Patch) -> None:
+    real = core_module._change
+
+    def ahead(entry: Entry, effects: Effects) -> object:
+        return dataclasses.replace(real(entry, effects), applied_seq=entry.seq + 7)
+
+    monkeypatch.setattr(core_module, "_change", ahead)
+
+
+def straight_to_closed(monkeypatch: Patch) -> None:
+    def resolved(incident: Incident, at: float) -> Incident:
+        return msgspec.structs.replace(incident, state=IncidentState.CLOSED, resolved_at=at, closed_at=at)
+
+    monkeypatch.setattr(lifecycle, "resolved", resolved)
+
+
+def chance_in_the_core(monkeypatch: Patch) -> None:
+    dice = np.random.default_rng()
+    monkeypatch.setattr("cemd.improve.desk.urgency", lambda *_: (float(dice.random()), 5))
+
+
+def malformed_breaks_it(monkeypatch: Patch) -> None:
+    def refuse(self: Desk, *_: object) -> None:
+        raise ValueError("not prepared for this")
+
+    monkeypatch.setattr(Desk, "obey", refuse)
+
+
+def the_told_are_anybody(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "_required", lambda *_: None)
+    monkeypatch.setattr(choosing, "owed", lambda *_: BitMap(range(20)))
+
+
+PLANTED = [
+    (no_end, "everyone_told_hears_one_end"),
+    (end_at_once, "over_only_after_it_was_stable"),
+    (no_cap, "caps_hold"),
+    (no_quiet_hours, "quiet_hours_hold"),
+    (any_basis, "lawful_basis_is_recorded"),
+    (machines_too, "some_are_never_told"),
+    (kill_switch_ignored, "the_kill_switch_stops_everything"),
+    (kill_switch_ignored, "held_sending_stays_held"),
+    (ceiling_ignored, "the_ceiling_holds"),
+    (shadow_leaks, "only_live_policies_send"),
+    (unconfirmed, "first_needs_confirmation"),
+    (always_hurting, "nobody_hears_of_what_is_over"),
+    (undecided, "decided_by_the_deadline"),
+    (nobody_is_on_the_line, "nobody_on_the_line_is_told"),
+    (broken_channels_too, "never_over_the_broken_channel"),
+    (travellers_too, "nobody_abroad_by_home_site"),
+    (sent_again_after_a_start, "nothing_leaves_before_its_row"),
+    (no_resolve, "a_firing_that_was_sent_gets_its_resolve"),
+    (applied_too_far, "applied_seq_never_goes_back"),
+    (straight_to_closed, "incidents_follow_the_published_transitions"),
+    (chance_in_the_core, "replay_decides_the_same"),
+    (malformed_breaks_it, "the_core_never_fails"),
+    (the_told_are_anybody, "over_only_to_the_told"),
+]
+
+
+@pytest.mark.parametrize(
+    ("plant", "promise"), PLANTED, ids=[f"{plant.__name__}-{promise}" for plant, promise in PLANTED]
+)
+def test_a_planted_defect_is_caught(plant: Callable[[Patch], None], promise: str, monkeypatch: Patch) -> None:
+    plant(monkeypatch)
+    caught(promise)

@@ -1,0 +1,80 @@
+"""Promises hold; a seed is one life; what is promised stands in the book of promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from cemd.errors import CemdError
+from cemd.simulation.command import run_simulation
+from cemd.simulation.promises import PROMISES, words_of
+from cemd.simulation.run import SimulationReport, simulate
+
+PAGE = Path(__file__).parents[2] / "docs" / "promises.md"
+
+
+def same(report: SimulationReport) -> SimulationReport:
+    return msgspec.structs.replace(report, cpu_seconds=0.0)
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_nothing_is_broken_and_something_happens(seed: int) -> None:
+    report = simulate(seed, 1.0)
+    assert report.broken is None, report.broken
+    assert report.starts > 5
+    assert report.kills
+    assert report.incidents > 0
+
+
+def test_the_seeds_tell_customers_and_end_what_they_told() -> None:
+    reports = [simulate(seed, 1.0) for seed in (2, 9, 12)]
+    assert [report.broken for report in reports] == [None, None, None]
+    assert sum(report.told for report in reports) > 20
+    assert sum(report.overs for report in reports) > 10
+    assert sum(report.refusals for report in reports) > 0
+
+
+def test_a_seed_lives_the_same_life_twice() -> None:
+    assert same(simulate(3, 0.5)) == same(simulate(3, 0.5))
+
+
+def test_a_seed_lives_the_same_life_in_another_process_with_other_hashes() -> None:
+    words = [sys.executable, "-m", "cemd", "simulate", "--seeds", "3", "--days", "0.5", "--json"]
+    seen = []
+    for hashes in ("1", "2"):
+        out = subprocess.run(
+            words, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": hashes}
+        ).stdout
+        first = json.loads(out.splitlines()[0])
+        first.pop("cpu_seconds")
+        seen.append(first)
+    assert seen[0] == seen[1]
+
+
+def test_the_page_lists_every_promise_in_the_words_of_its_function() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{promise.__name__}` | {words_of(promise)} |" for promise in PROMISES]
+
+
+def test_every_promise_names_the_section_it_comes_from() -> None:
+    assert all(words_of(promise).endswith(").") and "(" in words_of(promise) for promise in PROMISES)
+
+
+def test_the_command_prints_a_line_per_seed_and_a_sum(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_simulation(seeds="1-2", days=0.1, processes=1, as_json=True) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["seed"] for line in lines[:2]] == [1, 2]
+    assert lines[2]["seeds"] == 2
+    assert lines[2]["broken"] == []
+
+
+def test_seeds_that_make_no_sense_are_refused_with_a_remedy() -> None:
+    with pytest.raises(CemdError, match="write A-B"):
+        run_simulation(seeds="many", days=1.0, processes=1, as_json=True)
+    with pytest.raises(CemdError, match="smaller number first"):
+        run_simulation(seeds="5-1", days=1.0, processes=1, as_json=True)
