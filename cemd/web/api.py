@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
-import numpy as np
 from aiohttp import web
 
 from cemd import __version__
-from cemd.model.identity import SeriesId
-from cemd.model.measurement import SUCCESS, Samples
-from cemd.model.view import Views
-from cemd.web import chart, probes, shapes
+from cemd.web import probes, shapes
 from cemd.web.desk import Desk
-from cemd.web.guard import Refused
+from cemd.web.guard import Handler, Refused
 from cemd.web.memory import TREND_SECONDS
-from cemd.web.present import Presenter, known, moment, outcome_word, series_now
+from cemd.web.present import Presenter
 from cemd.web.routes import Route, get, query_of
-from cemd.web.shapes import IncidentsAsked, Page, Shape, Span
+from cemd.web.shapes import Asked, IncidentsAsked, Nothing, Page, Shape
 
 I = TypeVar("I", bound=Shape)  # noqa: E741 -- an item
-HISTORY_SECONDS = 3600.0
-MOST_SECONDS = 400 * 86_400.0
-
-
-class ChartAsked(Span):
-    """A span, and what to mark in it."""
-
-    threshold: float | None = None
-    """Draw the objective at this value, in the unit of the series."""
-    mark_from: float | None = None
-    """Shade from this instant, seconds since 1970."""
-    mark_until: float | None = None
-    fit: bool = False
-    """Begin at the first sample where the span begins long before it."""
 
 
 def paged(items: Sequence[I], page: Page, words: Callable[[I], Iterable[str]]) -> tuple[int, tuple[I, ...]]:
@@ -56,131 +37,26 @@ class Api:
 
     def routes(self) -> tuple[Route, ...]:
         v1, doc = "/api/v1/", shapes
+        table: tuple[tuple[str, str, str, Handler, type[Shape], type[Asked]], ...] = (
+            ("overview", "quality", "Everything that the first page shows.", self.overview, doc.OverviewDoc, Nothing),
+            ("cei", "quality", "Customer experience index and its parts.", self.cei, doc.CeiDoc, Nothing),
+            ("journeys", "quality", "Journeys with their steps.", self.journeys, doc.JourneysDoc, Page),
+            ("touchpoints", "quality", "Touchpoints with RATER.", self.touchpoints, doc.TouchpointsDoc, Page),
+            ("services", "quality", "Services and what they stand on.", self.services, doc.ServicesDoc, Page),
+            ("indicators", "quality", "Indicators and objectives.", self.indicators, doc.IndicatorsDoc, Page),
+            ("findings", "incidents", "Findings with evidence.", self.findings, doc.FindingsDoc, Page),
+            ("incidents", "incidents", "Incidents, urgent first.", self.incidents, doc.IncidentsDoc, IncidentsAsked),
+            ("communications", "customers", "Who is told.", self.communications, doc.CommunicationsDoc, Page),
+            ("probes", "series", "Who measures, and how it goes.", self.probes, doc.ProbesDoc, Page),
+        )
+        one, why = v1 + "incidents/{incident}", v1 + "explain/{id}"
         return (
+            *(get(v1 + name, name, words, do, out, tag=tag, query=asked) for name, tag, words, do, out, asked in table),
+            get(one, "incident", "One incident.", self.incident, doc.IncidentDoc, tag="incidents", refusals=(404,)),
             get(
-                v1 + "overview",
-                "overview",
-                "Everything that the first page shows.",
-                self.overview,
-                doc.OverviewDoc,
-                tag="quality",
-            ),
-            get(v1 + "cei", "cei", "Customer experience index and its parts.", self.cei, doc.CeiDoc, tag="quality"),
-            get(
-                v1 + "journeys",
-                "journeys",
-                "Journeys with their steps.",
-                self.journeys,
-                doc.JourneysDoc,
-                tag="quality",
-                query=Page,
-            ),
-            get(
-                v1 + "touchpoints",
-                "touchpoints",
-                "Touchpoints with RATER.",
-                self.touchpoints,
-                doc.TouchpointsDoc,
-                tag="quality",
-                query=Page,
-            ),
-            get(
-                v1 + "services",
-                "services",
-                "Services and what they stand on.",
-                self.services,
-                doc.ServicesDoc,
-                tag="quality",
-                query=Page,
-            ),
-            get(
-                v1 + "indicators",
-                "indicators",
-                "Indicators with score and objective.",
-                self.indicators,
-                doc.IndicatorsDoc,
-                tag="quality",
-                query=Page,
-            ),
-            get(
-                v1 + "findings",
-                "findings",
-                "Findings with evidence.",
-                self.findings,
-                doc.FindingsDoc,
-                tag="incidents",
-                query=Page,
-            ),
-            get(
-                v1 + "incidents",
-                "incidents",
-                "Incidents, open and urgent ones first.",
-                self.incidents,
-                doc.IncidentsDoc,
-                tag="incidents",
-                query=IncidentsAsked,
-            ),
-            get(
-                v1 + "incidents/{incident}",
-                "incident",
-                "One incident.",
-                self.incident,
-                doc.IncidentDoc,
-                tag="incidents",
-                refusals=(404,),
-            ),
-            get(
-                v1 + "communications",
-                "communications",
-                "What customers are told.",
-                self.communications,
-                doc.CommunicationsDoc,
-                tag="customers",
-                query=Page,
-            ),
-            get(
-                v1 + "series",
-                "series_list",
-                "Series by name, with their last sample.",
-                self.series_list,
-                doc.SeriesListDoc,
-                tag="series",
-                query=Page,
-            ),
-            get(
-                v1 + "series/{series}",
-                "series",
-                "One series: history and expected band.",
-                self.series,
-                doc.SeriesDoc,
-                tag="series",
-                query=Span,
-                refusals=(404,),
-            ),
-            get(
-                v1 + "series/{series}/chart.svg",
-                "series_chart",
-                "The same as a picture.",
-                self.series_chart,
-                None,
-                tag="series",
-                query=ChartAsked,
-                media="image/svg+xml",
-                refusals=(404,),
-            ),
-            get(
-                v1 + "probes",
-                "probes",
-                "Who measures, and how it goes.",
-                self.probes,
-                doc.ProbesDoc,
-                tag="series",
-                query=Page,
-            ),
-            get(
-                v1 + "explain/{id}",
+                why,
                 "explain",
-                "The chain behind an id.",
+                "The chain of an id.",
                 self.explain,
                 doc.ExplainDoc,
                 tag="incidents",
@@ -189,7 +65,7 @@ class Api:
         )
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
-        query_of(request, shapes.Nothing)
+        query_of(request, Nothing)
         desk, house = self._desk, self._desk.house
         not_ready, token_needed = tuple(house.ready()), house.token() is not None
 
@@ -222,7 +98,7 @@ class Api:
         return await desk.document(request, make, *not_ready)
 
     async def cei(self, request: web.Request) -> web.StreamResponse:
-        query_of(request, shapes.Nothing)
+        query_of(request, Nothing)
         memory = self._desk.memory
         return await self._desk.document(
             request, lambda present: shapes.CeiDoc(**present.stamp(), cei=present.cei(), trend=memory.cei_trend())
@@ -300,7 +176,7 @@ class Api:
 
     async def incident(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["incident"]
-        query_of(request, shapes.Nothing)
+        query_of(request, Nothing)
         if all(one.id != name for one in self._desk.views().incidents):
             raise Refused(404, "incident", f"nobody knows {name[:80]!r}", "see /api/v1/incidents")
 
@@ -313,106 +189,8 @@ class Api:
     async def probes(self, request: web.Request) -> web.StreamResponse:
         return await self._listed(request, shapes.ProbesDoc, probes.probes_of, lambda one: (one.name, *one.metrics))
 
-    async def series_list(self, request: web.Request) -> web.StreamResponse:
-        page = query_of(request, Page)
-        memory = self._desk.memory
-
-        def make(present: Presenter) -> Shape:
-            rows = memory.index(present.views.series).search(page.q)
-            shown = present.series(rows[page.offset : page.offset + page.limit])
-            return shapes.SeriesListDoc(**present.stamp(), total=len(rows), items=shown)
-
-        return await self._desk.document(request, make)
-
-    async def _history(self, request: web.Request, span: Span) -> tuple[Views, int, float, float, Samples]:
-        """View, row, since, until, samples of the series that the path names."""
-        desk, views = self._desk, self._desk.views()
-        try:
-            series = int(request.match_info["series"])
-        except ValueError:
-            series = -1
-        row = await desk.away(lambda: desk.memory.index(views.series).row(series)) if 0 <= series < 1 << 62 else None
-        if row is None:
-            raise Refused(404, "series", f"nobody knows {request.match_info['series'][:40]!r}", "see /api/v1/series")
-        until = span.until if span.until is not None else math.nextafter(views.at, math.inf)
-        since = span.since if span.since is not None else until - HISTORY_SECONDS
-        if not 0 < until - since <= MOST_SECONDS:
-            raise Refused(400, "query", "since must be before until, by 400 days at most", "ask for a shorter span")
-        return views, row, since, until, await desk.house.history(SeriesId(series), since, until)
-
-    async def series(self, request: web.Request) -> web.StreamResponse:
-        span = query_of(request, Span)
-        views, row, since, until, samples = await self._history(request, span)
-        desk, zone = self._desk, self._desk.zone
-
-        def make() -> bytes:
-            one = series_now(views.series, row, zone)
-            kept = chart.thinned(samples.at, samples.value, span.points)
-            columns = (samples.at[kept].tolist(), samples.value[kept].tolist(), samples.outcome[kept].tolist())
-            points = tuple(
-                shapes.Point(at=at, value=known(value), outcome=outcome_word(outcome))
-                for at, value, outcome in zip(*columns, strict=True)
-            )
-            band = tuple(
-                shapes.BandPoint(at=at, expected=known(usual), low=known(low), high=known(high))
-                for at, usual, low, high in self._band(views, one, since, until).tolist()
-            )
-            document = shapes.SeriesDoc(
-                seq=views.seq,
-                at=moment(views.at, zone),
-                series=one,
-                since=moment(since, zone),
-                until=moment(until, zone),
-                samples=len(samples),
-                points=points,
-                band=band,
-            )
-            return document.model_dump_json().encode()
-
-        return web.Response(body=await desk.away(make), content_type="application/json")
-
-    def _band(
-        self, views: Views, one: shapes.SeriesNow, since: float, until: float
-    ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        """Recorded rows of the span; the present band stands for itself when nothing was recorded in it."""
-        rows = self._desk.memory.bands(views, one.id).between(since, until)
-        if len(rows) or one.low is None or one.high is None:
-            return rows
-        return np.array(
-            [[min(views.at, until), one.expected if one.expected is not None else np.nan, one.low, one.high]]
-        )
-
-    async def series_chart(self, request: web.Request) -> web.StreamResponse:
-        asked = query_of(request, ChartAsked)
-        views, row, since, until, samples = await self._history(request, asked)
-        desk, zone = self._desk, self._desk.zone
-
-        def make() -> str:
-            one = series_now(views.series, row, zone)
-            kept = chart.thinned(samples.at, samples.value, min(asked.points, 2000))
-            place = f" from {one.vantage}" if one.vantage else ""
-            begins = float(samples.at[0]) if asked.fit and len(samples) else since
-            return chart.draw(
-                chart.Chart(
-                    title=f"{one.probe} {one.metric}{place}",
-                    metric=one.metric,
-                    zone=zone,
-                    since=begins if begins - since > (until - since) / 10 else since,
-                    until=until,
-                    at=samples.at[kept],
-                    value=samples.value[kept],
-                    outcome=samples.outcome[kept],
-                    band=self._band(views, one, since, until),
-                    threshold=asked.threshold if one.metric != SUCCESS else None,  # a share is no value of one attempt
-                    shaded_from=asked.mark_from,
-                    shaded_until=asked.mark_until,
-                )
-            )
-
-        return web.Response(text=await desk.away(make), content_type="image/svg+xml")
-
     async def explain(self, request: web.Request) -> web.StreamResponse:
-        query_of(request, shapes.Nothing)
+        query_of(request, Nothing)
         name = request.match_info["id"]
         chain = await self._desk.house.explain(name) if len(name) <= 200 else None
         if chain is None:

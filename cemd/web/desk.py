@@ -93,12 +93,16 @@ class Desk:
             return web.Response(status=304, headers=headers)
         body = self._kept(views.seq, tag)
         if body is None:
-            body = await self.away(lambda: make(Presenter(views, self.zone)).model_dump_json().encode())
+            body = await self.away(lambda: self._made(views, make))
             self._keep(views.seq, tag, body)
         response = web.Response(body=body, content_type="application/json", headers=headers)
         if len(body) > 4096:
             response.enable_compression()
         return response
+
+    def _made(self, views: Views, make: Callable[[Presenter], Shape]) -> bytes:
+        present = Presenter(views, self.zone, self.memory.index(views.series).row)
+        return make(present).model_dump_json().encode()
 
     def _kept(self, seq: int, tag: str) -> bytes | None:
         if seq != self._shelf_seq:

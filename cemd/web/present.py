@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import numpy as np
 from cemd.model.finding import Finding
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
+from cemd.model.measurement import SUCCESS
 from cemd.model.notice import Phase
 from cemd.model.quality import Outcome
 from cemd.model.subject import Subject, SubjectKind
@@ -47,10 +48,10 @@ def known(value: float) -> float | None:
 
 
 class Presenter:
-    """Makes shapes of one snapshot in one zone."""
+    """Makes shapes of one snapshot in one zone; `row_of` finds a series' row by its id."""
 
-    def __init__(self, views: Views, zone: ZoneInfo) -> None:
-        self.views, self.zone = views, zone
+    def __init__(self, views: Views, zone: ZoneInfo, row_of: Callable[[int], int | None]) -> None:
+        self.views, self.zone, self._row_of = views, zone, row_of
         seen = views.analyze
         self._titles = {
             (kind, one.name): one.title or one.name
@@ -90,6 +91,12 @@ class Presenter:
     def indicators(self) -> tuple[shapes.Indicator, ...]:
         return tuple(_same(shapes.Indicator, one) for one in self.views.analyze.indicators)
 
+    def _unit(self, one: Finding) -> str:
+        """Unit of a finding whose indicator names none: that of the metric it stands on."""
+        row = self._row_of(one.evidence.series[0]) if one.evidence.series else None
+        metric = self.views.series.series[row].key.metric if row is not None else one.indicator
+        return "ratio" if metric == SUCCESS else unit_of(metric)
+
     def _subject(self, subject: Subject) -> shapes.Subject:
         return _same(shapes.Subject, subject, title=self._titles.get((subject.kind, subject.name), subject.name))
 
@@ -107,7 +114,7 @@ class Presenter:
             shapes.Finding,
             one,
             subject=self._subject(one.subject),
-            unit=self._units.get(one.indicator) or unit_of(one.indicator),
+            unit=self._units.get(one.indicator) or self._unit(one),
             began_at=moment(one.began_at, self.zone),
             changed_at=moment(one.at, self.zone),
             evidence=evidence,

@@ -17,6 +17,7 @@ from cemd.web.api import Api
 from cemd.web.commands import PUSH_BYTES, Commands
 from cemd.web.desk import Desk
 from cemd.web.guard import HEADERS, Guard, is_loopback, refusal
+from cemd.web.history import History
 from cemd.web.house import House
 from cemd.web.metrics import MalformedOnce, WebMetrics
 from cemd.web.routes import Route, get
@@ -42,7 +43,12 @@ class WebServer:
         self._runner: web.AppRunner | None = None
         self._watch: asyncio.Task[None] | None = None
         self._files = _static()
-        self.routes = (*Api(self._desk).routes(), *Commands(self._desk).routes(), *self._own_routes())
+        self.routes = (
+            *Api(self._desk).routes(),
+            *History(self._desk).routes(),
+            *Commands(self._desk).routes(),
+            *self._own_routes(),
+        )
 
     @property
     def url(self) -> str:

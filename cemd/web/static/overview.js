@@ -82,7 +82,7 @@ function incidents(view) {
   const over = view.incidents.filter((one) => !one.open).slice(0, 5);
   return panel("Incidents", h("span", { class: "muted" }, open.length ? `${open.length} open` : "none open"),
     open.length ? open.map((one) => incidentCard(one, view.at)) : h("p", { class: "empty" }, "Nothing is wrong that we can see."),
-    over.length ? h("details", { class: "over", "data-key": "over" }, h("summary", {}, `${over.length} over`), h("ul", { class: "plain" }, over.map((one) =>
+    over.length ? h("details", { class: "over", "data-key": "over", open: !open.length }, h("summary", {}, `${over.length} over`), h("ul", { class: "plain" }, over.map((one) =>
       h("li", { "data-key": one.id }, h("a", { href: `/incidents/${one.id}`, "data-link": true }, place(one.subject)),
         h("span", { class: "muted" }, ` ${said(one.state)}, lasted ${span((one.clear_since || one.changed_at).epoch - one.first_hurt_at.epoch)}, ${count(one.impact.customers)} customers`))))) : null);
 }
@@ -93,7 +93,7 @@ function communications(view) {
   return panel("Customers told", h("span", { class: "muted" }, `${count(view.customers)} customers`),
     open.length || over.length ? null : h("p", { class: "empty" }, "Nobody had to be told anything."),
     open.map((one) => communicationCard(one, view.at, view.sending_held)),
-    over.length ? h("details", { class: "over", "data-key": "over" }, h("summary", {}, `${over.length} ended`), over.map((one) => communicationCard(one, view.at))) : null);
+    over.length ? h("details", { class: "over", "data-key": "over", open: !open.length }, h("summary", {}, `${over.length} ended`), over.map((one) => communicationCard(one, view.at))) : null);
 }
 
 const legend = () => h("span", { class: "muted legend" }, star(), " moment of truth");

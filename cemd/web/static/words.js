@@ -42,7 +42,7 @@ export const share = (n) => (n === null || n === undefined ? "–" : `${(n * 100
 export function amount(value, metric) {
   if (value === null || value === undefined) return "–";
   if (/success$/.test(metric)) return value >= 1 ? "ok" : value <= 0 ? "failed" : `${+(value * 100).toPrecision(3)} %`;
-  if (/_seconds$|^seconds$/.test(metric)) return Math.abs(value) < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
+  if (/_seconds$|^seconds$|^s$/.test(metric)) return Math.abs(value) < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
   if (/_ratio$|^ratio$/.test(metric)) return `${+(value * 100).toPrecision(3)} %`;
   return String(+value.toPrecision(4));
 }
