@@ -29,12 +29,9 @@ SPREAD_RATE = 0.02  # the spread some 50: were it quicker, its own noise would m
 WIN_RATE = 0.02  # which of the two predictors is nearer is remembered over some 50 samples
 SLOT_RATE = 1.0 / 128.0  # an hour of the week remembers some 128 samples, over several weeks
 CLIP = 3.0  # of the scale: more than this teaches no more than this
-STEP = 0.1  # of a threshold, at each sample, times (exceeded - share)
+STEP = 0.1  # of a threshold, at each sample, times (exceeded - share); never below 1, the usual spread
 SHARES = (0.05, 0.005, 0.0005)
 MINUS_SHARES = -np.array(SHARES, np.float32)[:, None]
-LEAST = np.array(
-    [[1.0], [1.5], [2.0]], np.float32
-)  # thresholds go no lower: what a series does within its usual spread is nothing to bet on
 FAR = 8.0  # a sample beyond this many times a threshold doubles it: with rare spikes steps of 10 % would take weeks
 TRUSTED_AFTER = (1000.0, 10_000.0)  # samples before the second and third may be bet on: five exceedances
 TRUSTED = np.array(TRUSTED_AFTER, np.float32)[:, None]
@@ -49,6 +46,7 @@ RELATIVE_FLOOR = 1e-4  # spread is never below this share of how far the series 
 ABSOLUTE_FLOOR = 1e-9
 UNCLIPPED = 1e30
 FULL_SLOT = 8.0
+MOST_COUNTED = 255
 
 STATE = ("n", "level", "spread", "bet", "slot_wins", "reach", "interval", "long_gap", "z", "x")
 
@@ -60,7 +58,7 @@ class Block:
     alarms. Short cuts change no bit: what they skip is a factor of 1, or one number in the place of equal numbers.
     """
 
-    __slots__ = ("alarm", "early", "flag", "held", "learn_samples", "limit_seconds", "tmp", "where", "youngest")
+    __slots__ = ("alarm", "early", "flag", "held", "learn_samples", "limit_seconds", "ones", "tmp", "where", "youngest")
 
     def __init__(
         self, held: Mapping[str, Array], alarm: Array, scratch: Scratch, *, learn_samples: float, limit_seconds: float
@@ -74,6 +72,7 @@ class Block:
         self.learn_samples = learn_samples
         self.limit_seconds = limit_seconds  # a week / stated rate; by the interval: samples per alarm
         self.youngest = float(held["n"].min())
+        self.ones = scratch.ones[:size]
 
 
 class Scratch:
@@ -81,6 +80,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self.floats = [aligned_zeros((BLOCK,), "<f4") for _ in range(10)]
+        self.ones = aligned_zeros((BLOCK,), "<f4") + np.float32(1.0)  # a row is quicker to compare with than a number
         self.doubles = [aligned_zeros((BLOCK,), "<f8")]
         self.flags = [aligned_zeros((BLOCK,), "|b1") for _ in range(2)]
 
@@ -123,28 +123,33 @@ def _pace(b: Block, gap: Array) -> None:
     np.minimum(gap, t, out=t)
     np.multiply(long_gap, 0.99, out=long_gap)
     np.maximum(long_gap, t, out=long_gap)
-    np.multiply(interval, 4.0, out=t)
-    if young:
-        np.add(t, b.early, out=t)
-    np.minimum(gap, t, out=t)
     np.subtract(t, interval, out=t)
     np.multiply(t, _rate(b, b.tmp[1], LEVEL_RATE), out=t)
     np.add(interval, t, out=interval)
 
 
-def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, share: Array) -> None:
-    """Residuals from level (d), slot (dg) and their mixture (e); `share` is how full the slot is (0 to 1)."""
+def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array) -> None:
+    """Residuals from level (d), slot (dg) and their mixture (e), and the scale, half of which is the hour's own where
+    that is known: both by the share to which the slot is full."""
     h = b.held
     t, u, wins = b.tmp[5], b.tmp[6], h["slot_wins"]
+    full = h["slot_count"].min() >= FULL_SLOT
     np.subtract(h["x"], h["level"], out=d)
     np.subtract(h["x"], h["slot_mean"], out=dg)
-    np.copyto(count, h["slot_count"])
-    np.multiply(count, 1.0 / FULL_SLOT, out=share)
-    np.minimum(share, 1.0, out=share)
-    np.multiply(wins, share, out=t)
     np.subtract(dg, d, out=e)
-    np.multiply(e, t, out=e)
+    np.subtract(h["slot_spread"], h["spread"], out=scale)
+    np.multiply(scale, 0.5, out=scale)
+    if full:
+        np.multiply(e, wins, out=e)
+    else:
+        np.copyto(count, h["slot_count"])
+        np.multiply(count, 1.0 / FULL_SLOT, out=u)
+        np.minimum(u, b.ones, out=u)
+        np.multiply(wins, u, out=t)
+        np.multiply(e, t, out=e)
+        np.multiply(scale, u, out=scale)
     np.add(e, d, out=e)
+    np.add(scale, h["spread"], out=scale)
     np.absolute(d, out=t)
     np.absolute(dg, out=u)
     np.less(u, t, out=b.flag)
@@ -155,16 +160,9 @@ def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, share: Array
 
 
 def _measure(b: Block, e: Array, scale: Array) -> None:
-    """z: distance from the expected value in units of the scale, which is half the hour's own where that is known.
-
-    `scale` comes in as the share by which the slot is full.
-    """
+    """z: distance from the expected value in units of the scale, which has a floor."""
     h = b.held
     t, z = b.tmp[5], h["z"]
-    np.subtract(h["slot_spread"], h["spread"], out=t)
-    np.multiply(scale, 0.5, out=scale)
-    np.multiply(scale, t, out=scale)
-    np.add(scale, h["spread"], out=scale)
     np.multiply(h["reach"], 0.999, out=h["reach"])
     np.absolute(h["x"], out=t)
     np.maximum(h["reach"], t, out=h["reach"])
@@ -185,7 +183,7 @@ def _bet(b: Block) -> tuple[NDArray[np.intp], Array]:
     bet, thresholds = h["bet"], h["thresholds"]
     over = np.flatnonzero(np.greater(h["z"], thresholds[0], out=b.flag))
     before = thresholds[:, over]
-    np.maximum(bet, 1.0, out=bet)
+    np.maximum(bet, b.ones, out=bet)
     z, stake = h["z"][over], bet[over]
     np.multiply(bet, FIRST_LOSE, out=bet)
     deeper = z > before[1:]
@@ -228,7 +226,7 @@ def _calibrate(b: Block, over: NDArray[np.intp], before: Array) -> None:
     step = ((z > before) + MINUS_SHARES) * own + np.float32(1.0)
     step[(z > before * np.float32(FAR)) & (own > 0)] = 2.0
     thresholds[:, over] = before * step
-    np.maximum(thresholds, LEAST, out=thresholds)
+    np.maximum(thresholds, b.ones, out=thresholds)
 
 
 def _gain(b: Block) -> Array | np.float32:
@@ -269,34 +267,45 @@ def _learn(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array) 
     np.maximum(d, low, out=d)
     np.multiply(d, rate, out=d)
     np.add(h["level"], d, out=h["level"])
-    # the hour learns the sample as far as the clip lets it be from what was expected
-    np.add(count, 1.0, out=count)
-    np.divide(1.0, count, out=count)
-    np.maximum(count, SLOT_RATE, out=count)
-    if slow:
-        np.equal(h["slot_count"], 0, out=b.where)
-        np.copyto(pace, 1.0, where=b.where)  # a first sample is taken whole, also during an alarm
-        np.multiply(count, pace, out=count)
-    np.subtract(dg, e, out=dg)
-    np.minimum(e, clip, out=e)
-    np.maximum(e, low, out=e)
-    np.add(dg, e, out=dg)
-    np.multiply(dg, count, out=dg)
+    # a sample beyond the clip teaches hour and spread as if it lay on it
+    wild = np.flatnonzero(np.greater(np.absolute(e, out=t), clip, out=b.flag))
+    dg[wild] += np.copysign(clip[wild], e[wild]) - e[wild]
+    t[wild] = clip[wild]
+    share = _slot_rate(b, count, pace, slow=bool(slow))
+    np.multiply(dg, share, out=dg)
     np.add(h["slot_mean"], dg, out=h["slot_mean"])
-    np.absolute(e, out=e)
-    np.subtract(e, h["slot_spread"], out=t)
-    np.multiply(t, count, out=t)
-    np.add(h["slot_spread"], t, out=h["slot_spread"])
-    np.subtract(e, h["spread"], out=e)
+    np.subtract(t, h["slot_spread"], out=e)
+    np.multiply(e, share, out=e)
+    np.add(h["slot_spread"], e, out=h["slot_spread"])
     rate = _rate(b, b.tmp[6], SPREAD_RATE)
     if slow:
         np.copyto(pace, 1.0)
         np.copyto(pace, IN_ALARM, where=b.alarm)
         rate = np.multiply(pace, rate, out=b.tmp[6])
-    np.multiply(e, rate, out=e)
-    np.add(h["spread"], e, out=h["spread"])
-    np.less(h["slot_count"], 255, out=b.where)
-    np.add(h["slot_count"], b.where.view(np.uint8), out=h["slot_count"])
+    np.subtract(t, h["spread"], out=t)
+    np.multiply(t, rate, out=t)
+    np.add(h["spread"], t, out=h["spread"])
+
+
+def _slot_rate(b: Block, rate: Array, pace: Array, *, slow: bool) -> Array | np.float32:
+    """How much the hour learns from this sample; counts it."""
+    seen = b.held["slot_count"]
+    least = int(seen.min())
+    if least >= 1.0 / SLOT_RATE and not slow:
+        share: Array | np.float32 = np.float32(SLOT_RATE)
+    else:
+        np.copyto(rate, seen)
+        np.add(rate, 1.0, out=rate)
+        np.divide(1.0, rate, out=rate)
+        share = np.maximum(rate, SLOT_RATE, out=rate)
+        if slow:
+            np.equal(seen, 0, out=b.where)
+            np.copyto(pace, 1.0, where=b.where)  # a first sample is taken whole, also during an alarm
+            np.multiply(rate, pace, out=rate)
+    if least < MOST_COUNTED:
+        np.less(seen, MOST_COUNTED, out=b.where)
+        np.add(seen, b.where.view(np.uint8), out=seen)
+    return share
 
 
 def run_binary(b: Block, gap: Array) -> None:
