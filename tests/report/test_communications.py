@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from cemd.model.entry import CommandKind
+from cemd.model.customers import ChannelKind, CustomerFlag
+from cemd.model.entry import CommandKind, ContactKind
 from cemd.model.notice import CommunicationState
+from cemd.report.view import reason_for
 
-from tests.report.world import World, configuration, people, policy
+from tests.report.world import NOON, World, configuration, people, policy
 
 
 def test_affected_customers_are_told_once_and_told_again_when_it_was_stable() -> None:
@@ -79,3 +81,238 @@ def test_relapse_after_over_is_corrected_once_without_a_second_first() -> None:
     assert world.told("first") == [0, 1, 2, 3]
     assert world.told("correction") == [0, 1, 2, 3]
     assert world.told("over") == [0, 1, 2, 3] * 2
+
+
+def test_incident_that_comes_back_hours_later_joins_as_a_new_episode() -> None:
+    world = World(load=people(2))
+    world.hurt()
+    world.run(400)
+    world.clear()
+    world.run(700)
+    world.run(2 * 3600, step=600)
+    world.hurt()
+    world.run(200)
+    assert len(world.sent) == 4  # the hold-down runs again
+    world.run(200)
+    assert world.told("first", 1) == [0, 1]
+    assert len(world.state.communications) == 1
+
+
+def test_relapse_while_over_leaves_stops_it_and_corrects_those_who_heard_it() -> None:
+    world = World(load=people(4))
+    world.hurt()
+    world.run(400)
+    world.clear()
+    world.tick(650)
+    world.take("mail", 2)
+    world.relapse()
+    world.run(100)
+    assert world.told("over") == [0, 1]
+    assert world.told("correction") == [0, 1]
+    world.clear()
+    world.run(700)
+    assert sorted(world.told("over", 1)) == [0, 1, 2, 3]
+    assert world.told("first") == [0, 1, 2, 3]
+
+
+def test_channel_on_the_broken_service_is_not_used() -> None:
+    both = (1 << ChannelKind.EMAIL) | (1 << ChannelKind.WEBHOOK)
+    load = people(3, services=[4, 4, 4], channels=[1, both, both], digest_webhook=[0, 8, 9])
+    world = World(load=load)
+    world.hurt("mailbox", cause="mail-relay", services=("mailbox", "mail-relay"))
+    world.run(400)
+    assert {rows.channel for rows in world.rows} == {"hook"}
+    assert world.told("first") == [1, 2]
+    assert world.reasons() == {"first_notice": 2, "no_working_channel": 1}
+
+
+def test_only_the_hurt_place_is_told_and_nobody_abroad() -> None:
+    load = people(4, site=[0, 1, 2, 0], flags=[0, 0, 0, int(CustomerFlag.ABROAD)])
+    world = World(load=load)
+    world.hurt(site="east")  # cell-1 lies in the east
+    world.run(400)
+    assert world.told("first") == [0, 2]
+    assert world.reasons()["abroad"] == 1
+
+
+def test_every_refusal_has_its_reason() -> None:
+    flags = [CustomerFlag.MACHINE, CustomerFlag.UNSUBSCRIBED, CustomerFlag.ERASED, 0, 0, 0, 0, 0]
+    load = people(8, flags=flags, basis=[1, 1, 1, 8, 1, 1, 1, 1], digest_email=[1, 2, 3, 4, 5, 6, 7, 7])
+    world = World(load=load)
+    world.contact(ContactKind.CALL_QUEUED, 4)
+    world.contact(ContactKind.TICKET_OPENED, 5, service="data")
+    world.contact(ContactKind.TICKET_OPENED, 6, service="voice")  # another fault
+    world.hurt()
+    world.run(400)
+    assert world.told("first") == [6]
+    assert world.reasons() == {
+        "machine": 1, "unsubscribed": 1, "erased": 1, "no_lawful_basis": 1, "in_call_queue": 1, "open_ticket": 1,
+        "same_address": 1, "first_notice": 1,
+    }  # fmt: skip
+    name = world.communication.id
+    assert reason_for(world.state, name, 7) == [
+        {"phase": "first", "revision": 0, "reason": "same_address", "notice": None}
+    ]
+    assert reason_for(world.state, name, 6)[0]["notice"] == "accepted"
+
+
+def test_decided_again_at_dequeue() -> None:
+    world = World(load=people(4))
+    world.hurt()
+    world.run(300, channels=())
+    world.contact(ContactKind.CALL_QUEUED, 1)
+    world.contact(ContactKind.UNSUBSCRIBED, 2)
+    world.take()
+    assert world.told("first") == [0, 3]
+    assert world.reasons() == {"first_notice": 4, "in_call_queue": 1, "unsubscribed": 1}
+
+
+def test_told_by_an_agent_gets_no_end_but_a_reason() -> None:
+    world = World(load=people(3))
+    world.hurt()
+    world.run(400)
+    world.contact(ContactKind.TOLD_BY_AGENT, 1, communication=world.communication.id)
+    world.contact(ContactKind.UNSUBSCRIBED, 2)
+    world.clear()
+    world.run(700)
+    assert world.told("over") == [0]
+    assert world.reasons() == {"first_notice": 3, "over_notice": 1, "told_by_agent": 1, "unsubscribed": 1}
+
+
+NIGHT = {"quiet_hours": {"start": "12:30", "end": "13:30"}, "hold_seconds": 0.0}
+
+
+def test_quiet_hours_hold_the_first_notice_and_decide_again_at_their_end() -> None:
+    world = World(configuration([policy(**NIGHT)]), people(2, zone=[0, 3], site=[1, 1]))
+    world.at = NOON + 3600 * 5 + 2400  # 12:40 in New York, where the site is; past two in Tokyo
+    world.hurt(site="west")
+    world.run(60)
+    assert world.told("first") == [1]
+    world.run(3600)
+    assert world.told("first") == [1, 0]
+
+
+def test_cleared_during_quiet_hours_is_never_said_to_those_who_slept() -> None:
+    world = World(configuration([policy(**NIGHT)]), people(2, zone=[0, 3], site=[1, 1]))
+    world.at = NOON + 3600 * 5 + 2400
+    world.hurt(site="west")
+    world.run(60)
+    world.clear()
+    world.run(7200, step=60)
+    assert world.told("first") == [1]
+    assert world.told("over") == [1]
+    assert world.reasons() == {"first_notice": 1, "quiet_hours": 1, "incident_over": 1, "over_notice": 1}
+
+
+def test_end_held_by_long_quiet_hours_is_replaced_by_its_reason() -> None:
+    rule = policy(quiet_hours={"start": "12:20", "end": "18:00"}, hold_seconds=0.0)
+    world = World(configuration([rule]), people(1, zone=[2], site=[1]))
+    world.at = NOON + 3600 * 5  # noon in New York
+    world.hurt(site="west")
+    world.run(600)
+    world.clear()
+    world.run(8 * 3600, step=600)
+    assert world.told("first") == [0]
+    assert world.told("over") == []
+    assert world.reasons()["quiet_hours_passed"] == 1
+    assert world.communication.state is CommunicationState.ENDED
+
+
+def test_safety_ignores_quiet_hours() -> None:
+    rule = policy(quiet_hours={"start": "00:00", "end": "23:59"}, message_class="safety", hold_seconds=0.0)
+    world = World(configuration([rule]), people(1))
+    world.hurt()
+    world.run(60)
+    assert world.told("first") == [0]
+
+
+def test_cap_counts_the_reserved_end_of_what_is_still_open() -> None:
+    caps = [{"most": 3, "window_seconds": 86_400.0}]
+    world = World(configuration([policy(caps=caps)]), people(2, services=[3, 2]))
+    world.hurt("data")
+    world.run(400)
+    world.hurt("voice")
+    world.run(400)
+    assert world.told("first") == [0, 1]  # one is told of data, the other of voice
+    assert world.reasons()["frequency_cap"] == 1
+
+
+def test_kill_switch_stops_at_once_and_what_waited_is_decided_again_after_it() -> None:
+    world = World(load=people(4))
+    world.hurt()
+    world.run(300, channels=())
+    assert world.take("mail", 1) == 1
+    assert world.command(CommandKind.KILL).stopped is True
+    assert world.take("mail", 10) == 0
+    world.run(100)
+    assert len(world.sent) == 1
+    world.command(CommandKind.UNKILL)
+    world.run(50)
+    assert world.told("first") == [0, 1, 2, 3]
+
+
+def test_after_a_restore_nothing_leaves_until_a_person_releases_it() -> None:
+    world = World(load=people(4))
+    world.hurt()
+    world.run(300, channels=())
+    world.restart()
+    world.command(CommandKind.HOLD_SENDING)
+    world.run(100)
+    assert world.sent == []
+    world.command(CommandKind.RELEASE, world.communication.id)
+    world.run(50)
+    assert len(world.sent) == 4
+
+
+def test_informational_in_flight_at_a_kill_is_unknown_and_never_sent_again() -> None:
+    world = World(load=people(2))
+    world.hurt()
+    world.run(300, channels=())
+    world.take(state=None)
+    world.restart()
+    world.run(3600)
+    assert world.told("first") == [0, 1]
+    assert world.state.told_of(world.communication.id).states() == {"unknown": 2}
+
+
+def test_safety_in_flight_at_a_kill_is_sent_again() -> None:
+    world = World(configuration([policy(message_class="safety")]), people(2))
+    world.hurt()
+    world.run(300, channels=())
+    world.take(state=None)
+    world.restart()
+    assert world.told("first") == [0, 1, 0, 1]
+    assert {rows.notice_id(0) for rows in world.rows} == {f"{world.communication.id}.0.0.0"}
+
+
+def test_policy_set_back_to_shadow_stops_first_notices_but_the_end_is_owed() -> None:
+    world = World(load=people(4))
+    world.hurt()
+    world.run(300, channels=())
+    world.take("mail", 2)
+    world.reload(configuration([policy(mode="shadow")]))
+    world.run(100)
+    assert world.told("first") == [0, 1]
+    world.reload(configuration([]))
+    world.clear()
+    world.run(700)
+    assert world.told("over") == [0, 1]
+    assert world.reasons()["policy_withdrawn"] == 2
+
+
+def test_wider_impact_reaches_those_who_are_new_to_it() -> None:
+    world = World(load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="east")
+    world.run(400)
+    assert world.told("first") == [0, 1]
+    world.hurt(id=incident.id, site="country")
+    world.run(50)
+    assert world.told("first") == [0, 1, 2, 3]
+
+
+def test_incident_outside_the_policy_opens_nothing() -> None:
+    world = World(configuration([policy(services=["voice"])]))
+    world.hurt()
+    world.hurt(planned=True, services=("voice",))
+    world.run(1000)
+    assert len(world.state.communications) == 0
