@@ -1,0 +1,163 @@
+"""The command line on the state of a stopped cemd, as a person would use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cemd.cli import main
+from cemd.config.configuration import hash_of
+from cemd.config.load import load
+from cemd.daemon.kinds import kinds
+from cemd.loop.core import Core
+from cemd.model.entry import Batch, ConfigEpoch, SeriesAdded, Tick
+from cemd.model.measurement import SUCCESS, SeriesKey
+from cemd.store.sqlite import open_store
+from click.testing import CliRunner, Result
+
+FILES = {
+    "config/cemd.yaml": "tick_seconds: 1.0\n",
+    "config/catalogue/services.yaml": """
+services:
+  - {name: web, title: Portal, function: portal, domain: it, platform: nginx, sold: true}
+""",
+    "probes/web.yaml": """
+probes:
+  - {name: web-a, kind: tcp, service: web, every_seconds: 10, timeout_seconds: 2, params: {host: 127.0.0.1, port: 9}}
+  - {name: web-b, kind: tcp, service: web, every_seconds: 10, timeout_seconds: 2, params: {host: 127.0.0.1, port: 9}}
+""",
+    "rules/analyze/web.yaml": """
+indicators:
+  - name: web-up
+    of: {service: web, metric: success}
+    summary: ratio
+    window_seconds: 60
+    dimension: reliability
+    score: {worst: 0.5, best: 1.0}
+    objective: {at_least: 0.9, for_seconds: 20, clear_for_seconds: 20}
+    source: test
+""",
+}
+NOW = 1_790_000_000.0
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Files, and the state of a daemon that saw an outage."""
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    _live_through_an_outage(tmp_path)
+    return tmp_path
+
+
+def _live_through_an_outage(root: Path) -> None:
+    document = load(root, kinds()).configuration.document()
+    store = open_store(root / "state", ballast_megabytes=0)
+    try:
+        core = Core(store, lambda _entry, _effects: None)
+        core.start(version="test", wall=NOW, monotonic=0.0)
+        store.state.save_epoch(hash_of(document), "start", NOW, document)
+        keys = [SeriesKey(probe=name, metric=SUCCESS) for name in ("web-a", "web-b")]
+        ids, new = store.series.resolve("prober:home", keys, 100)
+        epoch = ConfigEpoch(hash=hash_of(document), author="start", document=document)
+        core.process([epoch, SeriesAdded(series=tuple(new))], wall=NOW, monotonic=0.0)
+        for turn in range(1, 40):
+            at = NOW + turn * 10.0
+            batch = Batch(
+                source="prober:home",
+                number=turn,
+                series=np.array(ids, np.int64),
+                at=np.array([at, at]),
+                value=np.full(2, 1.0 if turn < 25 else 0.0),
+                outcome=np.zeros(2, np.uint8),
+            )
+            core.process([batch, Tick()], wall=at, monotonic=turn * 10.0)
+        store.keys.numbers(["C-1"])
+    finally:
+        store.close()
+
+
+def cemd(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_check_counts_what_the_files_hold(root: Path) -> None:
+    result = cemd("check", "--root", root, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.output)["counts"]["probes"] == 2
+
+
+def test_check_prints_every_fault_with_its_place_and_fails(root: Path) -> None:
+    (root / "probes/web.yaml").write_text("probes:\n  - {name: X, kind: tcp}\n")
+    result = cemd("check", "--root", root)
+    assert result.exit_code == 1
+    assert "probes/web.yaml:2:" in result.output
+
+
+def test_explain_an_incident_tells_the_chain(root: Path) -> None:
+    store = open_store(root / "state", ballast_megabytes=0)
+    incident = next(iter(store.state.rows("incident")))[0]
+    store.close()
+    chain = json.loads(cemd("explain", incident, "--root", root, "--json").output)
+    assert [one["id"] for one in chain["incidents"]] == [incident]
+    assert {one["subject"]["name"] for one in chain["findings"]} == {"web"}
+    told = cemd("explain", incident, "--root", root).output
+    assert "cause: web" in told
+    assert "web-up" in told
+
+
+def test_explain_a_kind_prints_its_parameters(root: Path) -> None:
+    assert "payload_bytes" in cemd("explain", "icmp", "--root", root).output
+
+
+def test_explain_what_nobody_knows_says_what_could_be_asked(root: Path) -> None:
+    result = cemd("explain", "inc-000000000000", "--root", root)
+    assert result.exit_code == 1
+    assert "the page shows ids" in result.output
+
+
+def test_a_rollback_is_pinned_and_told(root: Path) -> None:
+    first = json.loads(cemd("config", "history", "--root", root, "--json").output)[0]["hash"]
+    (root / "config/cemd.yaml").write_text("tick_seconds: 2.0\n")
+    assert "tick_seconds" in cemd("config", "diff", first, "--root", root).output
+    result = cemd("config", "rollback", first[:8], "--root", root)
+    assert result.exit_code == 0, result.output
+    assert "takes effect at the next start" in result.output
+
+
+def test_an_unknown_epoch_is_refused(root: Path) -> None:
+    result = cemd("config", "rollback", "ffff", "--root", root)
+    assert result.exit_code == 1
+    assert "config history" in result.output
+
+
+def test_a_customer_who_was_told_nothing_and_one_who_is_unknown(root: Path) -> None:
+    assert "told nothing" in cemd("customers", "show", "C-1", "--root", root).output
+    assert cemd("customers", "show", "C-2", "--root", root).exit_code == 1
+
+
+def test_a_backup_is_put_back_elsewhere(root: Path, tmp_path: Path) -> None:
+    target, state = tmp_path / "copy", tmp_path / "other"
+    assert cemd("backup", target, "--root", root, "--with-master-key").exit_code == 0
+    assert cemd("backup", target, "--root", root).exit_code == 1  # it exists already
+    result = cemd("restore", target, "--root", root, "--state", state)
+    assert result.exit_code == 0, result.output
+    assert "held" in result.output
+    assert cemd("restore", target, "--root", root, "--state", state).exit_code == 1  # it would overwrite
+
+
+def test_every_command_explains_itself() -> None:
+    for name, command in main.commands.items():
+        assert command.help, name
+        assert cemd(name, "--help").exit_code == 0
+
+
+def test_schemas_are_written_one_file_a_kind(tmp_path: Path) -> None:
+    assert cemd("schema", "--write", tmp_path).exit_code == 0
+    documents = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    assert len(documents) >= 6
+    assert all(document["$schema"].startswith("https://json-schema.org/") for document in documents)
