@@ -2,7 +2,7 @@
 
 Prints ratios against sqlite-utils' `insert_all` in the same run on the same disk, and the figures that the design
 bounds: bytes a sealed sample, longest sealing transaction, outbox rows a second, people a second. Exit 1 when a goal is
-missed. Figures are medians of interleaved rounds, because machines are shared.
+missed. The batches of both sides take turns, and the lower quartile of each is compared, because disks are shared.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ def bench_log(store: SqliteStore, directory: Path, rounds: int) -> dict[str, flo
         took["log"].append(timed(partial(append, store, batch)))
     indexed.close()
     bare.close()
-    median = {name: statistics.median(seconds) for name, seconds in took.items()}
+    usual = {name: statistics.quantiles(seconds)[0] for name, seconds in took.items()}
     return {
-        "log_samples_per_second": BATCH / median["log"],
-        "sqlite_utils_samples_per_second": BATCH / median["indexed"],
-        "log_ratio": median["indexed"] / median["log"],
-        "log_ratio_without_index": median["bare"] / median["log"],
+        "log_samples_per_second": BATCH / usual["log"],
+        "sqlite_utils_samples_per_second": BATCH / usual["indexed"],
+        "log_ratio": usual["indexed"] / usual["log"],
+        "log_ratio_without_index": usual["bare"] / usual["log"],
         "log_bytes_per_sample": size_of(store, "log") / rounds / BATCH,
     }
 
