@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cemd.config.load import Loaded, load
+from cemd.config.load import Loaded, load, load_settings
 from cemd.daemon.kinds import kinds
 from cemd.daemon.places import Places, places
 from cemd.store.base import StateStore
@@ -24,13 +24,13 @@ def found_places(root: Path, state: Path | None) -> Places:
     """Where the state is; `state` wins, so that a root with faulty files can still be looked at.
 
     Raises:
-        ConfigError: the files have faults and `state` is not given.
+        ConfigError: the settings have faults and `state` is not given; other files may have any.
     """
     if state is not None:
         from cemd.config.settings import Settings
 
         return places(root, Settings(), state)
-    return places(root, loaded_files(root).configuration.settings, None)
+    return places(root, load_settings(root), None)
 
 
 def state_rows(root: Path, state: Path | None) -> StateStore:

@@ -30,7 +30,7 @@ from cemd.config.words import faults_of
 from cemd.config.yaml import Document, parse
 from cemd.errors import ConfigError, Fault
 
-__all__ = ["PATTERNS", "Kinds", "Loaded", "load"]
+__all__ = ["PATTERNS", "Kinds", "Loaded", "load", "load_settings"]
 
 PATTERNS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("config/cemd.yaml", SettingsFile),
@@ -79,6 +79,22 @@ def load(root: Path, kinds: Kinds) -> Loaded:
         raise ConfigError(list(dict.fromkeys(faults)))
     warnings = (*cautions(items, topology), *_unread(root))
     return Loaded(topology.configuration, warnings, tuple(name for name, _ in files))
+
+
+def load_settings(root: Path) -> Settings:
+    """The daemon's settings alone: other files may have faults. Without `config/cemd.yaml` all defaults.
+
+    Raises:
+        ConfigError: the settings themselves have faults.
+    """
+    name, model = PATTERNS[0]
+    if not (root / name).exists():
+        return Settings()
+    reader = _Reader(Kinds())
+    reader.read(root, name, model)
+    if reader.faults:
+        raise ConfigError(reader.faults)
+    return reader.items.settings[0].value
 
 
 def _files(root: Path) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cemd.config.load import load
+from cemd.config.load import load, load_settings
 from cemd.config.params import Kinds
 from cemd.config.topology import Topology
 from cemd.errors import ConfigError
@@ -46,6 +46,16 @@ def test_only_settings_are_needed(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config/cemd.yaml").write_text("# all defaults\n", encoding="utf-8")
     assert load(tmp_path, KINDS).configuration.settings.listen.host == "127.0.0.1"
+
+
+def test_settings_are_read_while_other_files_have_faults(tmp_path: Path) -> None:
+    write(tmp_path, **edited(PROBES, "every_seconds: 30", "every_seconds: often"))
+    assert load_settings(tmp_path).operator.name == "Example Telecom"
+    (tmp_path / CEMD).write_text("operator: {nam: x}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown key"):
+        load_settings(tmp_path)
+    (tmp_path / CEMD).unlink()
+    assert load_settings(tmp_path).operator.name == "Operator"
 
 
 def test_empty_root_says_so(tmp_path: Path) -> None:
