@@ -243,15 +243,8 @@ def test_every_parameter_is_documented(kind: str) -> None:
     assert schema["description"]
     for model in (schema, *schema.get("$defs", {}).values()):
         for name, part in model.get("properties", {}).items():
-            assert part.get("description") or name in OBVIOUS, f"{kind}: {model['title']}.{name}"
+            assert part.get("description"), f"{kind}: {model['title']}.{name}"
     assert KINDS[kind].__doc__
-
-
-OBVIOUS = {
-    *("name", "http", "wait", "get", "post", "put", "patch", "delete", "port", "ip_version", "method"),
-    *("expect", "status", "transport", "within_seconds", "every_seconds", "body_contains", "side_effects", "steps"),
-}
-"""Keys that their name and type explain."""
 
 
 def test_example_of_the_kind_is_among_the_files(kind: str) -> None:

@@ -62,7 +62,8 @@ async def test_next_run_fails_instead_of_piling_up_orders_when_cancelling_does_n
     async with shop() as built, tools(state=tmp_path) as made:
         built.mode = "no-cancel"
         assert (await look(made, "transaction", built.params(), run="cemd-a")).outcome is Outcome.OK
-        second = await look(made, "transaction", built.params(), seconds=0.5, run="cemd-b")
+        second = await look(made, "transaction", built.params(), seconds=5.0, run="cemd-b")
+        assert second.seconds < 1.0  # as soon as the clean-up was refused again
         assert (second.outcome, second.reason) == (Outcome.FAILED, Reason.CLEANUP_OUTSTANDING)
         assert built.requests.count("order") == 1
         built.mode = "ok"

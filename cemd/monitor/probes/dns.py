@@ -39,6 +39,7 @@ class DnsParams(ProbeParams):
     server: Host
     """The name server asked; an address is best, so that the probe does not depend on another resolver."""
     port: Port = 53
+    """Where it listens, for UDP and TCP alike."""
     name: Text
     """The name asked for."""
     type: Text = "A"

@@ -70,6 +70,7 @@ class HttpParams(ProbeParams):
     url: Text
     """Absolute URL of http or https, without user and password."""
     method: Method = Method.GET
+    """Of the request."""
     headers: dict[Text, str] = Field(default={}, description="Header fields sent; never secrets.")
     header_files: dict[Text, Text] = Field(default={}, description="Header fields whose values stand in files.")
     bearer_file: Text | None = None
@@ -95,6 +96,7 @@ class HttpParams(ProbeParams):
     certificate_days: Annotated[float, Field(ge=0, le=3650)] = 0.0
     """A certificate that ends sooner than this is a failure; default 0: only one that has ended."""
     ip_version: IpVersion = IpVersion.ANY
+    """Which addresses of the name are tried; default: any, IPv4 first."""
     http2: bool = False
     """Offers HTTP/2 under TLS."""
 

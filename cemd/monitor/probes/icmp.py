@@ -50,6 +50,7 @@ class IcmpParams(ProbeParams):
     dscp: Annotated[int, Field(ge=0, le=63)] = 0
     """Traffic class of the requests; default 0: best effort."""
     ip_version: IpVersion = IpVersion.ANY
+    """Which addresses of the name are tried; default: any, IPv4 first."""
 
 
 @dataclass(slots=True)

@@ -61,6 +61,8 @@ class _Duty:
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
     clean: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when everything known was undone once."""
+    turned: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at the end of every go."""
     trouble: Missed | Blind | None = None
     task: asyncio.Task[None] | None = None
 
@@ -108,22 +110,25 @@ class Janitor:
         return len(self._duties)
 
     async def ready(self, probe: str, within_seconds: float) -> None:
-        """Waits until all that earlier runs of the probe left behind is undone; what waits is tried again at once.
+        """Waits until all that earlier runs of the probe left behind is undone; what waits is tried again once, now.
 
         Raises:
             Missed: the target refuses the clean-up, or did not do it in time.
             Blind: we cannot clean up.
         """
-        for duty in [duty for duty in self._duties.values() if duty.probe == probe]:
+        for duty in [duty for duty in self._duties.values() if duty.probe == probe and not duty.clean.is_set()]:
+            duty.turned.clear()
             duty.nudge.set()
             try:
                 async with asyncio.timeout(max(0.0, within_seconds)):
-                    await duty.clean.wait()
-            except TimeoutError as exc:
+                    await duty.turned.wait()
+            except TimeoutError:
+                pass  # judged below, as a go that failed
+            if not duty.clean.is_set():
                 words = f"what an earlier run left behind cannot be undone: {duty.trouble or 'no answer in time.'}"
                 if isinstance(duty.trouble, Blind):
-                    raise Blind(Reason.CLEANUP_OUTSTANDING, words) from exc
-                raise Missed(Reason.CLEANUP_OUTSTANDING, words) from exc
+                    raise Blind(Reason.CLEANUP_OUTSTANDING, words)
+                raise Missed(Reason.CLEANUP_OUTSTANDING, words)
 
     async def may_spend(self, probe: str, per_hour: int) -> bool:
         """Takes one run out of the probe's budget of side effects, which outlives the process.
@@ -172,10 +177,12 @@ class Janitor:
                     duty.clean.set()
                     waits.reset()
                     steps = [step for step in steps if "run" in step.placeholders() or step.take]
+                duty.turned.set()
                 if not intent.in_doubt or begun >= settled_at or not steps:
                     await self._forget(intent)
                     self._said.back(intent.run, "cleanup.done", probe=intent.probe, run=intent.run)
                     return
+            duty.turned.set()
             if self._clock.now() - intent.began_at > GIVE_UP_SECONDS:
                 await self._set_aside(intent)
                 return

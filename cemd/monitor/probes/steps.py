@@ -31,10 +31,15 @@ class HttpCall(ProbeParams):
     """One request: exactly one of `get`, `post`, `put`, `patch`, `delete` with its URL."""
 
     get: Text | None = None
+    """URL that is read."""
     post: Text | None = None
+    """URL that is posted to."""
     put: Text | None = None
+    """URL that is put to."""
     patch: Text | None = None
+    """URL that is changed in part."""
     delete: Text | None = None
+    """URL that is deleted."""
     json_body: Any = Field(default=None, alias="json", description="Sent as JSON.")
     body: str | None = None
     """Text sent as it is; not together with `json`."""
@@ -67,6 +72,7 @@ class Expect(ProbeParams):
     """Statuses that are right; default: every 2xx (in a clean-up also 404 and 410: it is gone already)."""
     json_condition: Text | None = Field(default=None, alias="json", description="Such as `$.state == 'active'`.")
     body_contains: Text | None = None
+    """Text that the body must contain."""
 
     @field_validator("json_condition")
     @classmethod
@@ -80,10 +86,13 @@ class Wait(ProbeParams):
     """Asks again until a condition on the JSON answer holds."""
 
     http: HttpCall
+    """The request that is sent again and again; it should change nothing."""
     until: Text
     """Such as `$.state == 'active'`."""
     within_seconds: Annotated[float, Field(gt=0, le=3600)]
+    """Not true by then: the step failed. The probe's timeout holds besides."""
     every_seconds: Annotated[float, Field(ge=0.05, le=600)] = 1.0
+    """Pause between two requests."""
 
     @field_validator("until")
     @classmethod
@@ -96,9 +105,13 @@ class Step(ProbeParams):
     """Either `http`, one request, or `wait`, requests until something is so."""
 
     name: StepName
+    """Told in the evidence, and label of the step's seconds."""
     http: HttpCall | None = None
+    """One request."""
     wait: Wait | None = None
+    """Requests until something is so."""
     expect: Expect = Expect()
+    """What the answer must be; a step that waits holds each of its answers against it."""
     take: dict[ValueName, Text] = Field(default={}, description="Values taken out of the JSON answer by path.")
     side_effects: bool | None = None
     """Whether the step changes something over there; default: post, put, patch and delete do."""

@@ -34,7 +34,9 @@ class TcpParams(ProbeParams):
     host: Host
     """Name or address."""
     port: Port
+    """Where it listens."""
     ip_version: IpVersion = IpVersion.ANY
+    """Which addresses of the name are tried; default: any, IPv4 first."""
     send: Text | None = None
     r"""Text sent after the connection stands; `\r\n` in double quotes is a line end. Default: nothing."""
     expect: Text | None = None

@@ -40,6 +40,8 @@ _MARGIN_SECONDS = 0.05
 
 
 class SideEffects(ProbeParams):
+    """How often things may be changed over there."""
+
     per_hour: Annotated[int, Field(ge=1, le=3600)] = 120
     """Most runs in any hour; beyond it the probe is blind. Kept through restarts."""
 
@@ -50,7 +52,9 @@ class TransactionParams(ProbeParams):
     run_time_values: ClassVar[bool] = True
 
     side_effects: SideEffects = SideEffects()
+    """Budget of runs that change something over there."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=50)]
+    """What a customer or an agent would do, in order; the first step that fails ends the run."""
     cleanup: Annotated[tuple[Step, ...], Field(max_length=50)] = ()
     """Steps that undo, in order; one that needs a value which was never taken is left out. Undo by `{run}` too where a
     step can send it, so that an order whose answer was lost is found."""
@@ -62,6 +66,7 @@ class TransactionParams(ProbeParams):
     ca_file: Text | None = None
     """Certificate authorities that are trusted; default: those of the system."""
     ip_version: IpVersion = IpVersion.ANY
+    """Which addresses of the names are tried; default: any, IPv4 first."""
     cleanup_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """For each clean-up step; it is tried again with growing pauses until it succeeds."""
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
