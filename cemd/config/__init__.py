@@ -1,7 +1,7 @@
 """Files in, frozen objects out: the vocabulary of `probes/`, `config/` and `rules/`.
 
 Each kind of file has its models in one module (`settings`, `catalogue`, `probes`, `rules`, `channels`); `yaml` reads
-with marks, `load` checks the whole set and collects every fault, `topology` compiles the catalogue into a graph.
-Unknown keys, duplicates and dangling references are refused here and nowhere else. No behaviour of a wing, no
-database, no network.
+with marks, `load` checks the whole set and collects every fault (`params`, `check`, `references`; `words` makes the
+sentences), `topology` compiles the catalogue into a graph; `schema`, `reference` and `diff` tell about it. Unknown keys,
+duplicates and dangling references are refused here and nowhere else. No behaviour of a wing, no database, no network.
 """

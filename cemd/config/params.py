@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from cemd.config.scalar import resolved
 from cemd.config.source import Item, did_you_mean
 from cemd.config.words import faults_of, path_of, value_at
-from cemd.config.yaml import Path, Tree, resolved, walk
+from cemd.config.yaml import Path, Tree, walk
 from cemd.errors import Fault
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")

@@ -7,7 +7,6 @@ texts and `012` is 12. Duplicate keys, keys that are not texts, tags, alias bomb
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import yaml
 from yaml import events
 
+from cemd.config.scalar import resolved
 from cemd.errors import ConfigError, Fault
 
 Tree = dict[str, "Tree"] | list["Tree"] | str | int | float | bool | None
@@ -25,10 +25,6 @@ BYTES_MOST = 16 * 1024 * 1024  # a catalogue of 50,000 sites is about 8 MiB
 DEPTH_MOST = 32  # our deepest file has 9 levels
 NODES_MOST = 2_000_000  # counted with aliases expanded: an alias bomb ends here
 
-_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_DIGITS_MOST = 400  # Python refuses to read whole numbers of more than 4,300 digits
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _TABS = "indent with spaces, never with tabs"
 _REMEDIES = {
@@ -254,40 +250,6 @@ class _Builder:
 
     def _say(self, mark: Mark, fact: str, remedy: str) -> None:
         self.faults.append(Fault(self.file, mark.line, mark.column, fact, remedy))
-
-
-def resolved(text: str) -> str | int | float | bool | None:
-    """What a plain scalar means in YAML 1.2.
-
-    Raises:
-        ValueError: a number that is not finite or does not fit in 64 bits.
-    """
-    match text:
-        case "" | "~" | "null":
-            return None
-        case "true":
-            return True
-        case "false":
-            return False
-    if text[0] not in "+-.0123456789":
-        return text
-    if _INT.fullmatch(text):
-        number = int(text, _base(text)) if len(text) <= _DIGITS_MOST else None
-        if number is None or not -(2**63) <= number < 2**63:
-            raise ValueError("the whole number does not fit in 64 bits")
-        return number
-    if _NOT_FINITE.fullmatch(text):
-        raise ValueError("the number is not finite")
-    if _FLOAT.fullmatch(text):
-        value = float(text)
-        if value in (float("inf"), float("-inf")):
-            raise ValueError("the number is too large")
-        return value
-    return text
-
-
-def _base(text: str) -> int:
-    return {"0o": 8, "0x": 16}.get(text[:2], 10)
 
 
 def _decoded(data: bytes, file: str) -> str:
