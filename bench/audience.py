@@ -124,6 +124,8 @@ def selector(customers: Customers, topology: Topology, sites: tuple[str, ...]) -
     def run() -> int:
         for decision in state.decisions:
             state.decisions.delete(decision.id)
+        for waiting in state.waiting:
+            state.forget_waiting(f"{waiting.communication}/{waiting.channel}")
         moment = Moment(at=NOON, seq=1, topology=topology, customers=customers, effects=Effects())
         return select_phase(state, communication, moment)[1].count
 

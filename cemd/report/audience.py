@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,14 @@ from pyroaring import BitMap
 
 from cemd.config.topology import Topology
 from cemd.model.customers import CustomerFlag, Customers
-from cemd.model.notice import Phase, Reason
+from cemd.model.notice import Reason
 from cemd.report.decide import Question, answer, repeated
 from cemd.report.told import bitmap
 
+T = TypeVar("T", bound=np.generic)
+
 BLOCK = 131_072
+_PRESENT = np.uint8(CustomerFlag.PRESENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,9 @@ def concerned(customers: Customers, whom: Concern) -> Iterator[NDArray[np.uint32
     for low in range(0, customers.size, BLOCK):
         block = slice(low, min(low + BLOCK, customers.size))
         hit = (services[block] & np.uint64(whom.services)) != 0
-        hit &= (flags[block] & CustomerFlag.PRESENT) != 0
+        hit &= (flags[block] & _PRESENT) != 0
         if whom.sites is not None:
-            hit &= whom.sites[site[block]]
+            hit &= np.take(whom.sites, site[block], mode="clip")
         found = np.flatnonzero(hit)
         if len(found):
             yield (found + low).astype(np.uint32)
@@ -76,23 +80,37 @@ def of_bitmap(members: BitMap, size: int) -> Iterator[NDArray[np.uint32]]:
 
 
 def select(customers: Customers, blocks: Iterator[NDArray[np.uint32]], question: Question) -> Selection:
-    """Asks the question about every block, then lets each address be used once."""
-    parts = [answer(customers, numbers, question) for numbers in blocks]
+    """Asks the question about every block, then lets each address be used once: the lowest number keeps it."""
     selection = Selection()
-    if not parts:
+    reasons, places, numbers, ways, digests = [], [], [], [], []
+    offset = 0
+    for block in blocks:
+        part = answer(customers, block, question)
+        granted = np.flatnonzero(part.reasons < Reason.NO_LAWFUL_BASIS)
+        reasons.append(part.reasons)
+        places.append((granted + offset).astype(np.uint32))
+        numbers.append(block[granted])
+        ways.append(part.way[granted])
+        digests.append(part.digest[granted])
+        offset += len(block)
+        selection.concerned |= bitmap(block)
+    if not offset:
         return selection
-    numbers = np.concatenate([part.numbers for part in parts])
-    selection.reasons = np.concatenate([part.reasons for part in parts])
-    ways = np.concatenate([part.way for part in parts])
-    digests = np.concatenate([part.digest for part in parts])
-    parts.clear()
-    _once_per_address(selection.reasons, digests, question.phase)
-    granted = selection.reasons < Reason.NO_LAWFUL_BASIS
-    for index, way in enumerate(question.ways):
-        if len(chosen := numbers[granted & (ways == index)]):
-            selection.audience[way.channel] = gathered(chosen)
-    selection.concerned = gathered(numbers)
+    selection.reasons = _joined(reasons)
+    again = repeated(_joined(digests))
+    selection.reasons[_joined(places)[again]] = Reason.SAME_ADDRESS
+    way, number = _joined(ways), _joined(numbers)
+    for index, each in enumerate(question.ways):
+        if len(chosen := number[(way == index) & ~again]):
+            selection.audience[each.channel] = gathered(chosen)
     return selection
+
+
+def _joined(parts: list[NDArray[T]]) -> NDArray[T]:
+    """One array of all parts, which are given up."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 def gathered(numbers: NDArray[np.uint32]) -> BitMap:
@@ -101,10 +119,3 @@ def gathered(numbers: NDArray[np.uint32]) -> BitMap:
     for low in range(0, len(numbers), BLOCK):
         members |= bitmap(numbers[low : low + BLOCK])
     return members
-
-
-def _once_per_address(reasons: NDArray[np.uint8], digests: NDArray[np.int64], phase: Phase) -> None:
-    """The lowest number keeps the address; the others are refused."""
-    del phase
-    granted = np.flatnonzero(reasons < Reason.NO_LAWFUL_BASIS)
-    reasons[granted[repeated(digests[granted])]] = Reason.SAME_ADDRESS

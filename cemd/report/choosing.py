@@ -219,7 +219,11 @@ def add_waiting(state: ReportState, communication: Communication, channel: str, 
 
 def remaining(state: ReportState, waiting: Waiting) -> BitMap:
     members = state.audience_of(f"{waiting.communication}/{waiting.channel}")
-    return members[members.rank(waiting.cursor) if waiting.cursor >= 0 else 0 :]
+    if waiting.cursor < 0:
+        return members
+    left = members.copy()
+    left.remove_range(0, waiting.cursor + 1)
+    return left
 
 
 def drop_waiting(state: ReportState, communication: Communication, moment: Moment, reason: Reason) -> None:

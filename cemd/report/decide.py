@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import zstandard
@@ -21,6 +22,9 @@ from cemd.report.quiet import QuietTable
 from cemd.report.told import is_member, numbers_of
 
 NO_CHANNEL = 255
+_BUCKET_BITS = 20
+_COUNTED = 1 << 18
+"""Counted in parts: numpy holds the interpreter lock while it counts."""
 GRANTED = {
     Phase.FIRST: Reason.FIRST_NOTICE,
     Phase.UPDATE: Reason.UPDATE_NOTICE,
@@ -74,7 +78,6 @@ class Answer:
 
 def answer(customers: Customers, numbers: NDArray[np.uint32], question: Question) -> Answer:
     """Decides for each of `numbers`; same addresses are for the caller, who sees more than one block."""
-    flags = customers["flags"][numbers]
     way, digest = choose_ways(customers, numbers, question.ways)
     reasons = np.full(len(numbers), GRANTED[question.phase], dtype=np.uint8)
     if question.quiet is not None:
@@ -98,22 +101,43 @@ def answer(customers: Customers, numbers: NDArray[np.uint32], question: Question
     if question.affected is not None:
         reasons[~question.affected(numbers)] = Reason.NOT_AFFECTED
     lawless = (customers["basis"][numbers] & np.uint8(question.bases)) == 0
-    reasons[lawless | ((flags & CustomerFlag.PRESENT) == 0)] = Reason.NO_LAWFUL_BASIS
-    if question.by_place and question.phase is Phase.FIRST:
-        reasons[(flags & CustomerFlag.ABROAD) != 0] = Reason.ABROAD
-    reasons[(flags & CustomerFlag.UNSUBSCRIBED) != 0] = Reason.UNSUBSCRIBED
-    reasons[(flags & CustomerFlag.MACHINE) != 0] = Reason.MACHINE
-    reasons[(flags & CustomerFlag.ERASED) != 0] = Reason.ERASED
+    reasons[lawless] = Reason.NO_LAWFUL_BASIS
+    by_flags = _reasons_by_flags(abroad=question.by_place and question.phase is Phase.FIRST)
+    never = np.take(by_flags, customers["flags"][numbers])
+    np.copyto(reasons, never, where=never != 0)
     return Answer(numbers=numbers, reasons=reasons, way=way, digest=digest)
+
+
+@cache
+def _reasons_by_flags(*, abroad: bool) -> NDArray[np.uint8]:
+    """For each value of the flags the strictest reason that they alone give; 0: none."""
+    table = np.zeros(256, dtype=np.uint8)
+    flags = np.arange(256)
+    table[(flags & int(CustomerFlag.PRESENT)) == 0] = Reason.NO_LAWFUL_BASIS
+    if abroad:
+        table[(flags & int(CustomerFlag.ABROAD)) != 0] = Reason.ABROAD
+    for flag, reason in (
+        (CustomerFlag.UNSUBSCRIBED, Reason.UNSUBSCRIBED),
+        (CustomerFlag.MACHINE, Reason.MACHINE),
+        (CustomerFlag.ERASED, Reason.ERASED),
+    ):
+        table[(flags & int(flag)) != 0] = reason
+    return table
 
 
 def choose_ways(
     customers: Customers, numbers: NDArray[np.uint32], ways: tuple[Way, ...]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """(index into `ways`, digest) of each customer: what the customer prefers, else the first of the policy's order."""
+    has = customers["channels"][numbers]
+    if len(ways) == 1:
+        can = (has & np.uint8(1 << ways[0].kind)) != 0
+        digest = customers[DIGEST_OF[ways[0].kind]][numbers]
+        digest *= can
+        return np.where(can, np.uint8(0), np.uint8(NO_CHANNEL)), digest
     way = np.full(len(numbers), NO_CHANNEL, dtype=np.uint8)
     digest = np.zeros(len(numbers), dtype=np.int64)
-    has, preferred = customers["channels"][numbers], customers["preferred"][numbers]
+    preferred = customers["preferred"][numbers]
     for only_preferred in (True, False):
         for index, each in enumerate(ways):
             can = (way == NO_CHANNEL) & ((has & np.uint8(1 << each.kind)) != 0)
@@ -128,26 +152,32 @@ def choose_ways(
 def repeated(digests: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which entries repeat an earlier one; 0 means no address known and never repeats.
 
-    Hashes into buckets first and sorts only what shares a bucket: two million digests in some 30 ms.
+    Finds the values that occur twice by a sort of values alone, which is quick, then looks closely only at the entries
+    that fall into a bucket of such a value.
     """
     answer = np.zeros(len(digests), dtype=np.bool_)
-    bits = max(10, len(digests).bit_length() + 2)
-    bucket = (digests.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - bits)).astype(np.uint32)
-    owner = np.zeros(1 << bits, dtype=np.uint32)
-    own = np.arange(len(digests), dtype=np.uint32)
-    owner[bucket] = own
-    shared = np.zeros(1 << bits, dtype=np.bool_)
-    shared[bucket[owner[bucket] != own]] = True
-    involved = np.flatnonzero(shared[bucket] & (digests != 0))
-    if len(involved):
+    values, counts = np.unique(digests, return_counts=True)
+    twice = values[(counts > 1) & (values != 0)]
+    if len(twice):
+        bucket = np.zeros(1 << _BUCKET_BITS, dtype=np.bool_)
+        bucket[_bucket_of(twice)] = True
+        maybe = np.flatnonzero(bucket[_bucket_of(digests)])
+        involved = maybe[np.isin(digests[maybe], twice)]
         order = involved[np.argsort(digests[involved], kind="stable")]
         answer[order[1:]] = digests[order[1:]] == digests[order[:-1]]
     return answer
 
 
+def _bucket_of(digests: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Digests are keyed hashes: any of their bits will do."""
+    return digests & ((1 << _BUCKET_BITS) - 1)
+
+
 def counts_of(reasons: NDArray[np.uint8]) -> dict[str, int]:
     """How many per reason, by the reason's word."""
-    counts = np.bincount(reasons, minlength=1)
+    counts = np.zeros(256, dtype=np.int64)
+    for low in range(0, len(reasons), _COUNTED):
+        counts += np.bincount(reasons[low : low + _COUNTED], minlength=256)
     return {Reason(code).name.lower(): int(counts[code]) for code in np.flatnonzero(counts).tolist()}
 
 

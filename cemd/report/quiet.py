@@ -57,6 +57,12 @@ def quiet_until(hours: QuietHours, zone: ZoneInfo, at: Instant) -> Instant | Non
     return until if until > at else datetime.combine(day, end, zone).replace(fold=1).astimezone(UTC).timestamp()
 
 
+@lru_cache(maxsize=2)
+def zones_of_sites(topology: Topology, sites: tuple[str, ...]) -> tuple[str, ...]:
+    """Zone of each site, "" where it has none; worked out once for a configuration."""
+    return tuple(topology.zone(name) or "" for name in sites)
+
+
 @dataclass(frozen=True, slots=True)
 class QuietTable:
     """Which zones are quiet now, by the codes of the customer columns."""
@@ -84,6 +90,7 @@ def quiet_table(hours: QuietHours | None, customers: Customers, topology: Topolo
         return ends[name]
 
     of_zone = np.array([2 if not name else end_of(name) is not None for name in customers.zones] or [2], np.uint8)
-    of_site = np.array([end_of(topology.zone(name) or operator) is not None for name in customers.sites] or [False])
+    zones = zones_of_sites(topology, tuple(customers.sites))
+    of_site = np.array([end_of(zone or operator) is not None for zone in zones] or [False])
     standing = [end for end in ends.values() if end is not None]
     return QuietTable(of_zone, of_site, min(standing)) if standing else None
