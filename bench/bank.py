@@ -67,8 +67,11 @@ def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Callable[[]
         return count * series
 
     run(100)
-    bank.columns["n"][:] = 5000.0  # old enough for every threshold
+    bank.columns["n"][:] = 5000.0
+    bank.columns["bet"][:] = 1.0
     run(100)
+    bank.columns["n"][:] = 20_000.0  # old enough for every threshold
+    assert bank.columns["alarm"].mean() < 0.01
     return run
 
 

@@ -146,13 +146,12 @@ class Bank:
             c["last_at"][new] = at[fresh]
         last_at = c["last_at"][span]
         gap = self._scratch.floats[0][: len(rows)]
-        exact = self._scratch.doubles[0][: len(rows)]
-        np.copyto(gap, np.subtract(at, last_at, out=exact), casting="same_kind")
+        np.subtract(at, last_at, out=gap, casting="same_kind")
         np.maximum(gap, 0.0, out=gap)
         np.maximum(last_at, at, out=last_at)
         if not isinstance(span, slice):
             c["last_at"][span] = last_at
-        np.copyto(held["x"], np.subtract(value, c["base"][span], out=exact), casting="same_kind")
+        np.subtract(value, c["base"][span], out=held["x"], casting="same_kind")
         season: dict[str, Array] = {}
         where: Array | None = None
         if binary:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array, aligned_zeros
 
-BLOCK = 33_792  # series a call: 33 pages of single precision, so that 100,000 series make three calls
+BLOCK = 33_792  # series a call: whole pages of single precision, and 100,000 series make three calls
 EARLY = 16.0  # samples before which nothing is clipped
 LEVEL_RATE = 0.05  # the level remembers some 20 samples
 SPREAD_RATE = 0.02  # the spread some 50: were it quicker, its own noise would make exceedances come in runs
@@ -38,9 +38,10 @@ TRUSTED = np.array(TRUSTED_AFTER, np.float32)[:, None]
 IN_ALARM = 0.125  # share of the learning rate while alarming: an outage is not soon the new normal, yet bounded
 FIRST_WIN, FIRST_LOSE = 0.5 / 0.125, 0.5 / 0.875  # a/p and (1 - a)/(1 - p), p above the share to be on the safe side
 WIN, LOSE = 0.6 / 0.2, 0.4 / 0.8  # of those beyond one threshold 1 in 10 is beyond the next
-FACTORS = np.array([1.0, 1.0, LOSE, WIN, WIN * LOSE, WIN * WIN], np.float32) * np.float32(FIRST_WIN)
-"""By how far the sample went, from 1: beyond the first threshold and the second not trusted yet; not beyond it; and so
-on."""
+DEEPER = (1.0, LOSE, WIN, WIN * LOSE, WIN * WIN)
+FACTORS = np.array([FIRST_LOSE, *(FIRST_WIN * factor for factor in DEEPER)], np.float32)
+"""By how far the sample went: 0 not beyond the first threshold, 1 beyond it and the second not trusted yet, 2 not
+beyond the second, 3 beyond it and the third not trusted yet, 4 not beyond the third, 5 beyond it."""
 
 RELATIVE_FLOOR = 1e-4  # spread is never below this share of how far the series has been from its first value
 ABSOLUTE_FLOOR = 1e-9
@@ -81,7 +82,6 @@ class Scratch:
     def __init__(self) -> None:
         self.floats = [aligned_zeros((BLOCK,), "<f4") for _ in range(10)]
         self.ones = aligned_zeros((BLOCK,), "<f4") + np.float32(1.0)  # a row is quicker to compare with than a number
-        self.doubles = [aligned_zeros((BLOCK,), "<f8")]
         self.flags = [aligned_zeros((BLOCK,), "|b1") for _ in range(2)]
 
 
@@ -177,21 +177,23 @@ def _bet(b: Block) -> tuple[NDArray[np.intp], Array]:
     """Multiplies the stake by what this sample is worth and opens or ends alarms.
 
     Returns:
-        The series that exceeded their first threshold, and their three thresholds before this sample, (3, n).
+        The series beyond their first threshold or in an alarm, and their thresholds before this sample, (3, n).
     """
     h = b.held
     bet, thresholds = h["bet"], h["thresholds"]
-    over = np.flatnonzero(np.greater(h["z"], thresholds[0], out=b.flag))
+    np.greater(h["z"], thresholds[0], out=b.flag)
+    over = np.flatnonzero(np.logical_or(b.flag, b.alarm, out=b.flag))
     before = thresholds[:, over]
     np.maximum(bet, b.ones, out=bet)
     z, stake = h["z"][over], bet[over]
     np.multiply(bet, FIRST_LOSE, out=bet)
-    deeper = z > before[1:]
+    first, *deeper = z > before
     trusted = h["n"][over] >= TRUSTED
-    # 1: the second threshold is not trusted yet; 2: not beyond it; 3: beyond, the third not trusted; 4: not beyond; 5
-    second = trusted[0] & deeper[0]
-    third = second & trusted[1]
-    depth = 1 + trusted[0].astype(np.intp) + second + third + (third & deeper[1])
+    # 0: not beyond the first; 1: beyond, the second not trusted yet; 2: not beyond it; 3: beyond, the third not trusted
+    second = first & trusted[0]
+    beyond = second & deeper[0]
+    third = beyond & trusted[1]
+    depth = first.astype(np.intp) + second + beyond + third + (third & deeper[1])
     _settle(b, over, stake * FACTORS[depth])
     return over, before
 
@@ -217,12 +219,13 @@ def _calibrate(b: Block, over: NDArray[np.intp], before: Array) -> None:
     gain = _gain(b)
     z = b.held["z"][over]
     if isinstance(gain, np.ndarray):
-        own: Array | np.float32 = gain[over]
+        own: Array = gain[over]
         for threshold, share in zip(thresholds, MINUS_SHARES, strict=True):
             np.multiply(threshold, gain * share + np.float32(1.0), out=threshold)
     else:
-        own = gain
+        own = np.full(len(over), gain)
         np.multiply(thresholds, gain * MINUS_SHARES + np.float32(1.0), out=thresholds)
+    own[b.alarm[over]] *= np.float32(IN_ALARM)
     step = ((z > before) + MINUS_SHARES) * own + np.float32(1.0)
     step[(z > before * np.float32(FAR)) & (own > 0)] = 2.0
     thresholds[:, over] = before * step
@@ -230,9 +233,8 @@ def _calibrate(b: Block, over: NDArray[np.intp], before: Array) -> None:
 
 
 def _gain(b: Block) -> Array | np.float32:
-    """Step of the thresholds: larger for young series, none before EARLY, small while alarming."""
-    slow = b.alarm.any()
-    if b.youngest >= 40.0 and not slow:
+    """Step of the thresholds: larger for young series, none before EARLY."""
+    if b.youngest >= 40.0:
         return np.float32(STEP)
     gain, n = b.tmp[5], b.held["n"]
     np.maximum(n, 1.0, out=gain)
@@ -242,66 +244,54 @@ def _gain(b: Block) -> Array | np.float32:
     if b.youngest < EARLY:
         np.less(n, EARLY, out=b.where)
         np.copyto(gain, 0.0, where=b.where)
-    if slow:
-        np.copyto(gain, STEP * IN_ALARM, where=b.alarm)
     return gain
 
 
 def _learn(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array) -> None:
-    """Level, spread, and this hour of the week."""
+    """Level, spread, and this hour of the week; what alarms takes an eighth of each step."""
     h = b.held
-    t, low = b.tmp[5], b.early
-    clip, slow = scale, b.alarm.any()
+    t, low, clip = b.tmp[5], b.early, scale
+    slow, eighth = np.flatnonzero(b.alarm), np.float32(IN_ALARM)  # a power of two: exact
     np.multiply(scale, CLIP, out=clip)
     if b.youngest < EARLY:
         np.add(clip, b.early, out=clip)
     np.negative(clip, out=low)
-    rate = _rate(b, b.tmp[6], LEVEL_RATE)
-    pace = b.tmp[7]
-    if slow:
-        np.copyto(pace, 1.0)
-        np.copyto(pace, IN_ALARM, where=b.alarm)
-        rate = np.multiply(pace, rate, out=b.tmp[6])
     # level from its own residual, drawn in to the clip
     np.minimum(d, clip, out=d)
     np.maximum(d, low, out=d)
-    np.multiply(d, rate, out=d)
+    np.multiply(d, _rate(b, b.tmp[6], LEVEL_RATE), out=d)
+    d[slow] *= eighth
     np.add(h["level"], d, out=h["level"])
     # a sample beyond the clip teaches hour and spread as if it lay on it
     wild = np.flatnonzero(np.greater(np.absolute(e, out=t), clip, out=b.flag))
     dg[wild] += np.copysign(clip[wild], e[wild]) - e[wild]
     t[wild] = clip[wild]
-    share = _slot_rate(b, count, pace, slow=bool(slow))
+    new_hour = h["slot_count"][slow] == 0  # a first sample is taken whole, also during an alarm
+    share = _slot_rate(b, count)
     np.multiply(dg, share, out=dg)
-    np.add(h["slot_mean"], dg, out=h["slot_mean"])
     np.subtract(t, h["slot_spread"], out=e)
     np.multiply(e, share, out=e)
+    known = slow[~new_hour]
+    dg[known] *= eighth
+    e[known] *= eighth
+    np.add(h["slot_mean"], dg, out=h["slot_mean"])
     np.add(h["slot_spread"], e, out=h["slot_spread"])
-    rate = _rate(b, b.tmp[6], SPREAD_RATE)
-    if slow:
-        np.copyto(pace, 1.0)
-        np.copyto(pace, IN_ALARM, where=b.alarm)
-        rate = np.multiply(pace, rate, out=b.tmp[6])
     np.subtract(t, h["spread"], out=t)
-    np.multiply(t, rate, out=t)
+    np.multiply(t, _rate(b, b.tmp[6], SPREAD_RATE), out=t)
+    t[slow] *= eighth
     np.add(h["spread"], t, out=h["spread"])
 
 
-def _slot_rate(b: Block, rate: Array, pace: Array, *, slow: bool) -> Array | np.float32:
+def _slot_rate(b: Block, rate: Array) -> Array | np.float32:
     """How much the hour learns from this sample; counts it."""
     seen = b.held["slot_count"]
     least = int(seen.min())
-    if least >= 1.0 / SLOT_RATE and not slow:
-        share: Array | np.float32 = np.float32(SLOT_RATE)
-    else:
+    share: Array | np.float32 = np.float32(SLOT_RATE)
+    if least < 1.0 / SLOT_RATE:
         np.copyto(rate, seen)
         np.add(rate, 1.0, out=rate)
         np.divide(1.0, rate, out=rate)
         share = np.maximum(rate, SLOT_RATE, out=rate)
-        if slow:
-            np.equal(seen, 0, out=b.where)
-            np.copyto(pace, 1.0, where=b.where)  # a first sample is taken whole, also during an alarm
-            np.multiply(rate, pace, out=rate)
     if least < MOST_COUNTED:
         np.less(seen, MOST_COUNTED, out=b.where)
         np.add(seen, b.where.view(np.uint8), out=seen)
