@@ -129,6 +129,7 @@ class _House:
         async with AsyncExitStack() as opened:
             self.sequencer.start()
             opened.push_async_callback(self.sequencer.stop)
+            await self._hold_if_restored()
             self.edges = await opened.enter_async_context(
                 Edges(self.configuration, self.where, self.store, self.sequencer, self.registry, root=self.root)
             )
@@ -172,14 +173,17 @@ class _House:
             log.warning("configuration", warning=warning)
         return accepted
 
-    def _tell_the_core(self, accepted: reload.Accepted) -> None:
-        """What the core has to know before the first tick: that it started, what was numbered but never logged, the
-        files if they changed, and that a restored set holds sending."""
-        self.sequencer.post(Started(version=__version__))
+    async def _hold_if_restored(self) -> None:
+        """A restored set holds sending: the mark goes only when the log has the command, and before any edge works."""
         if is_restored(self.where.state):
-            self.sequencer.post(Command(kind=CommandKind.HOLD_SENDING, actor="restore"))
+            await self.sequencer.submit(Command(kind=CommandKind.HOLD_SENDING, actor="restore"))
             release_restored(self.where.state)
             log.warning("restored", remedy="sending is held until a person releases it")
+
+    def _tell_the_core(self, accepted: reload.Accepted) -> None:
+        """What the core has to know before the first tick: that it started, what was numbered but never logged, and the
+        files if they changed."""
+        self.sequencer.post(Started(version=__version__))
         self._take_epoch(accepted)
         table = self.core.state.analyze.table
         unknown = tuple(series for series in self.store.series.all() if table.row(series.id) < 0)

@@ -55,6 +55,7 @@ def migrate(connection: sqlite3.Connection, path: Path, kind: str, known: list[M
         if pending and applied:
             copy = path.with_name(f"{path.stem}.before-{pending[0].number:04d}{path.suffix}")
             copy.unlink(missing_ok=True)
+            copy.touch(mode=0o600)
             connection.execute("VACUUM INTO ?", (str(copy),))
         if pending:
             _apply(connection, pending)

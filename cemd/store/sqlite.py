@@ -147,9 +147,15 @@ def find_number(directory: Path, reference: str) -> int | None:
 
 def _writer(path: Path, kind: str, faults: Faults, ballast: Ballast) -> Writer:
     fold = Fold.SCRUB if kind == "keys" else Fold.REUSE
-    writer = Writer(path, faults=faults, make_room=ballast.give_up, prepare=partial(_prepare, path, kind), fold=fold)
-    path.chmod(0o600)
-    return writer
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its mode to -wal and -shm
+        path.chmod(0o600)
+    except OSError as exc:
+        raise StoreError(
+            f"{path}: it cannot be opened for writing ({exc.strerror}); file and folder must belong to the user "
+            "that runs cemd."
+        ) from exc
+    return Writer(path, faults=faults, make_room=ballast.give_up, prepare=partial(_prepare, path, kind), fold=fold)
 
 
 def _prepare(path: Path, kind: str, connection: sqlite3.Connection) -> None:
