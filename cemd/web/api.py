@@ -187,7 +187,13 @@ class Api:
         return await self._desk.document(request, make)
 
     async def probes(self, request: web.Request) -> web.StreamResponse:
-        return await self._listed(request, shapes.ProbesDoc, probes.probes_of, lambda one: (one.name, *one.metrics))
+        page = query_of(request, Page)
+
+        def make(present: Presenter) -> Shape:
+            total, shown = probes.probes_of(present, page)
+            return shapes.ProbesDoc(**present.stamp(), total=total, items=shown)
+
+        return await self._desk.document(request, make)
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
         query_of(request, Nothing)

@@ -22,6 +22,7 @@ from cemd.model.quality import Outcome
 WIDTH, HEIGHT = 960, 300
 LEFT, RIGHT, TOP, BOTTOM = 68, 16, 18, 40
 MOST_MARKS = 200
+LARGEST = 1e300  # beyond it, a scale cannot be computed; such values lie on the edge
 NICE_SECONDS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 
 
@@ -90,7 +91,7 @@ class _Frame:
         if chart.threshold is not None:
             values.append(np.array([chart.threshold]))
         every = np.concatenate(values) if values else np.zeros(0)
-        every = every[np.isfinite(every)]
+        every = every[np.abs(every) < LARGEST]
         low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
         self.factor, self.unit = scale_of(chart.metric, max(abs(low), abs(high)))
         if low >= 0 and low < 0.6 * high:

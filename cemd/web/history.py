@@ -7,6 +7,7 @@ import math
 import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
+from pydantic import Field
 
 from cemd.model.identity import SeriesId
 from cemd.model.measurement import SUCCESS, Samples
@@ -25,11 +26,11 @@ MOST_SECONDS = 400 * 86_400.0
 class ChartAsked(Span):
     """A span, and what to mark in it."""
 
-    threshold: float | None = None
+    threshold: float | None = Field(None, ge=-1e15, le=1e15, allow_inf_nan=False)
     """Draw the objective at this value, in the unit of the series."""
-    mark_from: float | None = None
+    mark_from: float | None = Field(None, ge=0, le=1e11, allow_inf_nan=False)
     """Shade from this instant, seconds since 1970."""
-    mark_until: float | None = None
+    mark_until: float | None = Field(None, ge=0, le=1e11, allow_inf_nan=False)
     fit: bool = False
     """Begin at the first sample where the span begins long before it."""
 

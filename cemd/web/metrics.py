@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,7 +32,8 @@ class WebMetrics:
     def forget(self) -> None:
         """Takes the metrics out of the registry, so that a next server may bring its own."""
         for metric in (self.requests, self.malformed, self.readers, self.render):
-            self.registry.unregister(metric)
+            with suppress(KeyError):  # stopped twice
+                self.registry.unregister(metric)
 
 
 class MalformedOnce(logging.Filter):

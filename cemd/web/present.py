@@ -32,8 +32,11 @@ def moment(at: Instant, zone: ZoneInfo) -> shapes.Moment:
 
 
 def moment_or_none(at: Instant | None, zone: ZoneInfo) -> shapes.Moment | None:
-    """0 and NaN are no instants."""
-    return moment(at, zone) if at and at == at else None
+    """0, NaN and what no calendar holds (a peer's broken clock) are no instants."""
+    try:
+        return moment(at, zone) if at and at == at else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _same(shape: type[S], record: msgspec.Struct, **more: object) -> S:

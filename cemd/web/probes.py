@@ -9,14 +9,18 @@ import numpy as np
 from cemd.model.measurement import SUCCESS
 from cemd.web import shapes
 from cemd.web.present import Presenter, known, moment_or_none, outcome_word
+from cemd.web.shapes import Page
 
 
-def probes_of(present: Presenter) -> tuple[shapes.Probe, ...]:
-    """One line a probe, by name."""
+def probes_of(present: Presenter, page: Page) -> tuple[int, tuple[shapes.Probe, ...]]:
+    """How many probes fit the words of the page, and those on it, by name; only these are made."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, one in enumerate(present.views.series.series):
         rows_of[one.key.probe].append(row)
-    return tuple(_probe(present, name, rows_of[name]) for name in sorted(rows_of))
+    words = page.q.lower().split()
+    fitting = [name for name in sorted(rows_of) if all(word in name.lower() for word in words)]
+    shown = fitting[page.offset : page.offset + page.limit]
+    return len(fitting), tuple(_probe(present, name, rows_of[name]) for name in shown)
 
 
 def _probe(present: Presenter, name: str, rows: list[int]) -> shapes.Probe:

@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import structlog
 from aiohttp import web
 from prometheus_client import Gauge
 
 from cemd.model.view import Views
 from cemd.web.guard import HEADERS, Refused
 from cemd.web.house import House
+
+log = structlog.get_logger("cemd.web")
 
 LOOK_SECONDS = 0.2
 ALIVE_SECONDS = 5.0
@@ -41,10 +44,17 @@ class Stream:
             views = self._house.views()
             if views is not None and views.seq != seq:
                 seq = views.seq
-                await self._note(views)
+                await self._noted(views)
                 self._wake()
             await _wait(self._closed, LOOK_SECONDS)
         self._wake()
+
+    async def _noted(self, views: Views) -> None:
+        """What is only drawn with must not end the stream."""
+        try:
+            await self._note(views)
+        except Exception:
+            log.exception("view_not_noted", seq=views.seq)
 
     def close(self) -> None:
         self._closed.set()

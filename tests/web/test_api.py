@@ -92,6 +92,27 @@ async def test_series_are_searched_by_all_words_and_paged(client: aiohttp.Client
     assert (page["total"], len(page["items"])) == (8, 2)
 
 
+async def test_probes_are_found_by_name_with_their_last_outcome(client: aiohttp.ClientSession) -> None:
+    found = await got(client, "/api/v1/probes?q=payment")
+    (probe,) = found["items"]
+    assert (probe["name"], probe["series"], probe["success"]) == ("payment-charge", 2, 0.0)
+    assert (await got(client, "/api/v1/probes?limit=1"))["total"] == 4
+
+
+async def test_a_time_that_no_calendar_holds_spoils_no_list(client: aiohttp.ClientSession, house: SceneHouse) -> None:
+    assert house.shown is not None
+    house.shown.series.last_at[0] = 1e18
+    items = (await got(client, "/api/v1/series"))["items"]
+    assert [one["last_at"] is None for one in items] == [True] + [False] * 7
+
+
+async def test_a_server_may_be_stopped_twice(house: SceneHouse) -> None:
+    server = WebServer(house, port=0)
+    await server.start()
+    await server.stop()
+    await server.stop()
+
+
 async def test_one_series_has_history_and_the_band_that_was_recorded(
     client: aiohttp.ClientSession, house: SceneHouse
 ) -> None:

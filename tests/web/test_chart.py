@@ -33,7 +33,7 @@ def shapes(text: str, kind: str) -> list[ElementTree.Element]:
 
 @settings(max_examples=60)
 @given(
-    st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=30),
+    st.lists(st.floats(), max_size=30),
     st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])),
     st.one_of(st.none(), st.floats(-1e9, 1e9)),
 )
