@@ -42,9 +42,9 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
 ) -> tuple[Impact, int]:
     """The impact now, and how many critical customers are in it; user-minutes are taken over from `before`."""
     topology = picture.topology
-    sites = _sites(hurt)
-    place = picture.common_place(sites) if sites else ""
+    place = picture.common_place(one.finding.subject.site for one in hurt)
     services = hurt_services(hurt, cause, place, picture)
+    sites = hurt_sites(hurt, services, topology)
     steps = [
         at
         for at in topology.steps()
@@ -85,6 +85,22 @@ def hurt_services(hurt: Sequence[AttachedFinding], cause: Cause, place: str, pic
                 queue.append(above)
     known = [name for name in topology.services if name in own]
     return (*known, *(name for name in own if name not in topology.services))
+
+
+def hurt_sites(hurt: Sequence[AttachedFinding], services: Sequence[str], topology: Topology) -> tuple[str, ...]:
+    """Where customers are hurt; empty: everywhere.
+
+    A sold service that is measured by place is hurt where its own findings are, even when its cause has no place; one
+    without findings of its own is hurt wherever anything is.
+    """
+    own: dict[str, list[str]] = {}
+    for one in hurt:
+        for service in services_of(one.finding, topology):
+            own.setdefault(service, []).append(one.finding.subject.site)
+    every = [one.finding.subject.site for one in hurt]
+    sold = [name for name in services if name in topology.services and topology.services[name].sold]
+    places = [site for name in sold for site in own.get(name, every)] if sold else every
+    return () if "" in places else tuple(dict.fromkeys(places))
 
 
 def count_customers(
@@ -151,12 +167,6 @@ def urgency(
         factor = max(factor, CRITICAL_FLOOR if quality is not Quality.AT_RISK else CRITICAL_FLOOR / 2)
     factor = round(factor, 1)
     return factor, min(10, max(1, 10 - int(factor // 10)))
-
-
-def _sites(hurt: Sequence[AttachedFinding]) -> tuple[str, ...]:
-    """Places of the findings; empty (everywhere) when one of them has no place."""
-    sites = tuple(dict.fromkeys(one.finding.subject.site for one in hurt))
-    return () if "" in sites else sites
 
 
 def _is_here(touchpoint: str, sites: Sequence[str], topology: Topology) -> bool:

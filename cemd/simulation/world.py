@@ -51,7 +51,7 @@ GRAPH: dict[str, tuple[str, ...]] = {
 }
 SOLD = ("data", "voice", "top-up", "emergency", "shop")
 SITES = ("land", "east", "west")
-PLACED = ("data", "voice")  # these have a probe per region, the others one without a place
+PLACED = ("data", "voice", "emergency")  # these have a probe per region, the others one without a place
 ZONES = ("Europe/Berlin", "Asia/Tokyo", "America/Lima", "")
 _TEXT = Texts(
     first_subject="{{ service }}",
@@ -173,7 +173,7 @@ def _person(number: int, chance: random.Random) -> dict[str, int]:
         (CustomerFlag.CRITICAL, 0.02),
     ):
         flags |= int(flag) if fixed.random() < share else 0
-    flags |= int(CustomerFlag.ABROAD) if chance.random() < 0.05 else 0
+    flags |= int(CustomerFlag.ABROAD) if chance.random() < 0.12 else 0
     flags |= int(CustomerFlag.UNSUBSCRIBED) if chance.random() < 0.05 else 0
     bases = (
         0,

@@ -49,6 +49,14 @@ def test_customers_at_a_place_exclude_other_places_and_name_the_unknown() -> Non
     assert wide.only().impact.customers == 30
 
 
+def test_a_cause_without_place_hurts_customers_only_where_their_service_is_hurt() -> None:
+    house = House(population=90)
+    house.tick(house.began("hlr"), house.began("mobile-data", "east"))
+    assert house.only().cause.service == "hlr"
+    assert house.only().impact.sites == ("east",)
+    assert house.only().impact.customers == 15
+
+
 def test_user_minutes_accrue_from_first_hurt_until_clear_and_write_a_row_a_minute() -> None:
     house = House(population=100)
     finding = house.began("mobile-data")

@@ -12,16 +12,19 @@ from cemd.improve import lifecycle
 from cemd.improve.desk import Desk
 from cemd.loop import core as core_module
 from cemd.loop.core import Core
+from cemd.model.customers import Customers
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry, Payload, encode_group
 from cemd.model.incident import Incident, IncidentState
-from cemd.model.notice import Mode
-from cemd.report import alerts, choosing, communications, dispatch, matching
+from cemd.model.notice import Mode, Reason
+from cemd.report import alerts, audience, choosing, communications, dispatch, matching
 from cemd.report import state as report_state
 from cemd.report.contacts import ContactBook
+from cemd.report.decide import GRANTED, Answer, Question, answer
 from cemd.report.state import ReportState, Switches
 from cemd.simulation.run import Make, simulate
 from cemd.store.base import LogGroup
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
 Patch = pytest.MonkeyPatch
@@ -125,7 +128,13 @@ def any_basis(monkeypatch: Patch) -> None:
 
 
 def machines_too(monkeypatch: Patch) -> None:
-    monkeypatch.setattr("cemd.report.decide.CustomerFlag.MACHINE", 0, raising=False)
+    def blind(customers: Customers, numbers: NDArray[np.uint32], question: Question) -> Answer:
+        given = answer(customers, numbers, question)
+        given.reasons[given.reasons == Reason.MACHINE] = GRANTED[question.phase]
+        return given
+
+    monkeypatch.setattr(audience, "answer", blind)
+    monkeypatch.setattr(dispatch, "answer", blind)
 
 
 def kill_switch_ignored(monkeypatch: Patch) -> None:
@@ -150,6 +159,7 @@ def shadow_leaks(monkeypatch: Patch) -> None:
         for one in state.communications:
             state.communications.put(one.id, msgspec.structs.replace(one, mode=Mode.LIVE))
 
+    ceiling_ignored(monkeypatch)
     monkeypatch.setattr(communications, "_open", leaky)
     monkeypatch.setattr(communications, "is_withdrawn", lambda *_: False)
     monkeypatch.setattr(dispatch, "is_withdrawn", lambda *_: False)
