@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import resource
 import sqlite3
 import sys
 import threading
@@ -169,25 +168,34 @@ def python_seconds(customers: Customers, last_site: int) -> float:
     return (time.perf_counter() - began) * 100
 
 
-def measured(run: Callable[[], int], repeat: int = 5) -> dict[str, float]:
-    """Best time, longest pause of its own run, peak of additional memory."""
+def measured(run: Callable[[], int], repeat: int = 7) -> dict[str, float]:
+    """Best and median time, CPU time, and the longest pause of another thread: median and worst of the runs."""
     run()
     gc.collect()
-    seconds, pauses, count = [], [], 0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, cpu, pauses, count = [], [], [], 0
     for _ in range(repeat):
         with Ticker() as ticker:
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.thread_time()
             count = run()
             seconds.append(time.perf_counter() - began)
-        pauses.append(ticker.longest)
-    del before
+            cpu.append(time.thread_time() - worked)
+        pauses.append(ticker.longest * 1e3)
+    middle = repeat // 2
     return {
         "seconds": min(seconds),
-        "median": sorted(seconds)[repeat // 2],
-        "longest_pause_ms": min(pauses) * 1e3,
+        "median_seconds": sorted(seconds)[middle],
+        "cpu_seconds": min(cpu),
+        "pause_ms": sorted(pauses)[middle],
+        "worst_pause_ms": max(pauses),
         "told": count,
     }
+
+
+def idle_pause_ms(seconds: float = 1.0) -> float:
+    """What the machine itself costs: the longest pause while this process does nothing."""
+    with Ticker() as ticker:
+        time.sleep(seconds)
+    return ticker.longest * 1e3
 
 
 def additional_mebibytes(run: Callable[[], int]) -> float:
@@ -216,6 +224,7 @@ def main() -> None:
         run = selector(customers, topology, sites)
         memory = additional_mebibytes(run)
         report[name] = {**measured(run), "additional_mib": memory}
+    report["idle_pause_ms"] = idle_pause_ms()
     sql, rows = sqlite_seconds(customers, SITES // 8 - 1)
     report["sqlite"] = {"seconds": sql, "rows": rows, "ratio": sql / report["region"]["seconds"]}
     loop = python_seconds(customers, SITES // 8 - 1)
@@ -226,9 +235,11 @@ def main() -> None:
     for name in ("region", "one site", "everywhere"):
         row = report[name]
         print(
-            f"{name:>10}: {row['seconds'] * 1e3:7.1f} ms  longest pause {row['longest_pause_ms']:5.1f} ms"
-            f"  +{row['additional_mib']:6.1f} MiB  {row['told']:,} told"
+            f"{name:>10}: {row['seconds'] * 1e3:6.1f} ms (median {row['median_seconds'] * 1e3:.1f}, cpu"
+            f" {row['cpu_seconds'] * 1e3:.1f})  pause {row['pause_ms']:.1f} ms (worst {row['worst_pause_ms']:.1f})"
+            f"  +{row['additional_mib']:.0f} MiB  {row['told']:,} told"
         )
+    print(f"      idle: pause {report['idle_pause_ms']:.1f} ms")
     print(f"    sqlite: {sql * 1e3:7.1f} ms  {report['sqlite']['ratio']:.1f}x of region (fewer rules, best index)")
     print(f"    python: {loop * 1e3:7.1f} ms  {report['python']['ratio']:.1f}x of region (fewer rules)")
 
