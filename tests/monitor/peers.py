@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
+import pytest
 import structlog
 from aiohttp import web
 from cemd.config.probes import Probe
 from cemd.monitor.probes import make
-from cemd.monitor.probes.base import Attempt, Result, measure
+from cemd.monitor.probes.base import Attempt, Reason, Result, measure
 from cemd.monitor.probes.tools import Tools, make_tools
 
 
@@ -30,6 +32,15 @@ async def look(
         probe="p", deadline=asyncio.get_running_loop().time() + seconds, run=run, log=structlog.get_logger("test")
     )
     return await measure(make(probe, tools), attempt)
+
+
+def skip_without_echoes(result: Result) -> None:
+    """Skips by name where this host may send no echoes; fails where CI=true."""
+    if result.reason is Reason.NOT_PERMITTED:
+        words = "component 'icmp' is not permitted here (net.ipv4.ping_group_range, or CAP_NET_RAW)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{words}; CI must permit it.")
+        pytest.skip(words)
 
 
 def value(result: Result, metric: str) -> float:

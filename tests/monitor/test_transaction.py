@@ -156,3 +156,22 @@ async def test_no_test_order_remains_after_kill_9_between_order_and_cancel(mode:
             assert built.orders == {}
             assert built.requests.count("order") == 1
             assert await second.end(signal.SIGTERM) == 0
+
+
+async def test_stop_in_the_middle_of_a_run_cancels_its_order_before_the_prober_ends(tmp_path: Path) -> None:
+    async with shop() as built, daemon_side(tmp_path / "s") as side:
+        built.mode = "stuck"
+        params = built.params()
+        params["steps"][2]["wait"]["within_seconds"] = 30
+        probe = Probe(
+            name="shop", kind="transaction", service="s", every_seconds=3600.0, timeout_seconds=60.0, params=params
+        )
+        side.server.set_probes("e1", [probe], at_once=10)
+        async with prober_child(tmp_path / "s", tmp_path / "state") as child:
+            await until(side.server.connected, what="the connection")
+            side.server.recheck("shop")
+            await until(built.ordered.is_set, what="the order")
+            await asyncio.sleep(0.3)
+            assert await child.end(signal.SIGTERM) == 0
+        assert built.orders == {}
+        assert not list((tmp_path / "state" / "cleanups").glob("*.json"))
