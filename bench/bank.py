@@ -50,7 +50,7 @@ def interleaved(cases: dict[str, Callable[[], int]], runs: int) -> dict[str, lis
 
 
 def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Callable[[], int]:
-    """All series of a tick, warmed up beyond every threshold; a share of them is 0/1."""
+    """All series of a tick, in a bank that is some weeks old."""
     rng = np.random.default_rng(1)
     bank = Bank()
     bank.add(np.zeros(series, np.bool_))
@@ -70,7 +70,10 @@ def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Callable[[]
     bank.columns["n"][:] = 5000.0
     bank.columns["bet"][:] = 1.0
     run(100)
-    bank.columns["n"][:] = 20_000.0  # old enough for every threshold
+    bank.columns["n"][:] = 20_000.0  # as after some weeks: old enough for every threshold, every hour known
+    bank.season["slot_mean"][:] = bank.columns.arrays["level"]
+    bank.season["slot_spread"][:] = bank.columns.arrays["spread"]
+    bank.season["slot_count"][:] = 200
     assert bank.columns["alarm"].mean() < 0.01
     return run
 
@@ -116,7 +119,7 @@ def main() -> None:
     cases = {
         "river GaussianScorer, 1,000 models": river_case(),
         "bank, 1,000 series": bank_case(1_000, 50),
-        "bank, 100,000 series": bank_case(SERIES, 10),
+        "bank, 100,000 series": bank_case(SERIES, 40),
         "bank, 100,000 series, any order": bank_case(SERIES, 2, shuffled=True),
     }
     rates = interleaved(cases, runs)
