@@ -11,73 +11,30 @@ import asyncio
 import fcntl
 import os
 import secrets
-from collections import Counter, deque
-from dataclasses import dataclass
-from math import nan
+from collections import deque
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import msgspec
-from pydantic import ValidationError
-
-from cemd.config.probes import Probe
 from cemd.errors import ProbeUnavailable
 from cemd.kit.clock import Clock, SystemClock
 from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.sdnotify import Notifier
-from cemd.model.measurement import SUCCESS, SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
-from cemd.monitor.probes import make
-from cemd.monitor.probes.base import Attempt, Kind, ProbeParams, Reason, Result, measure
+from cemd.monitor.probes.base import Attempt, measure
 from cemd.monitor.probes.tools import Tools, make_tools
-from cemd.monitor.schedule import Plan, Schedule, Skip
+from cemd.monitor.record import Record
+from cemd.monitor.roster import Post, plan_of, posts_of
+from cemd.monitor.schedule import Schedule, Skip
 
 FLUSH_SECONDS = 0.5
 """One batch at most per this time: small enough to be prompt, large enough that the log is not one row a sample."""
-MOST_ATTEMPTS = 500
-"""Pieces of evidence that wait for the daemon; beyond it the oldest go."""
-MOST_SERIES = 500
-"""Series of one probe; labels beyond them (a plugin that invents names) are counted and dropped."""
 MOST_REFUSED_TOLD = 100
 GRACE_SECONDS = 2.5
 PATIENCE_SECONDS = 30.0
 """A daemon that takes no bytes for this long is treated as gone."""
-
-
-class Unrunnable:
-    """Stands for a probe that cannot run here: every run is blind, so that it is `unknown` and not silent."""
-
-    word: ClassVar[str] = "unrunnable"
-
-    Params: ClassVar[type[ProbeParams]] = ProbeParams
-
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    @property
-    def target(self) -> str:
-        return ""
-
-    @property
-    def group(self) -> str:
-        return ""
-
-    async def run(self, attempt: Attempt) -> Result:
-        del attempt
-        raise ProbeUnavailable(self._why)
-
-
-@dataclass(slots=True)
-class _Post:
-    """One probe at work."""
-
-    probe: Probe
-    kind: Kind
-    locals: dict[tuple[str, tuple[tuple[str, str], ...]], int]
-    failing: bool = False
 
 
 class Prober:
@@ -105,12 +62,11 @@ class Prober:
         self._said = SaidOnce(log)
         self._backlog = Backlog(Numbers(state / "batch-number", self._clock.now()))
         self._schedule = Schedule(wall_offset=self._clock.now() - self._clock.monotonic())
-        self._posts: dict[str, _Post] = {}
-        self._attempts: deque[wire.AttemptNote] = deque(maxlen=MOST_ATTEMPTS)
+        self._record = Record(self._backlog, vantage)
+        self._posts: dict[str, Post] = {}
         self._replies: deque[wire.Taken] = deque()
-        self._runs: Counter[str] = Counter()
-        self._refused_readings = 0
         self._latest_start = 0.0
+        self._fed_at = 0.0
         self._due = asyncio.Event()
         self._outgoing = asyncio.Event()
         self._acknowledged = asyncio.Event()
@@ -141,11 +97,19 @@ class Prober:
             async with asyncio.TaskGroup() as runs:
                 while not stopping.is_set():
                     self._start_due(runs)
+                    self._feed_watchdog()
                     await self._until_due(stop)
                 for task in list(runs._tasks):  # noqa: SLF001 -- a TaskGroup has no door to end its tasks early
                     task.cancel()
         finally:
             stop.cancel()
+
+    def _feed_watchdog(self) -> None:
+        """Tells the manager, at most once a second, that the schedule turns."""
+        now = self._clock.monotonic()
+        if now - self._fed_at >= 1.0:
+            self._fed_at = now
+            self._notifier.watchdog()
 
     async def _until_due(self, stop: asyncio.Task[bool]) -> None:
         next_at = self._schedule.next_at()
@@ -164,9 +128,9 @@ class Prober:
             runs.create_task(self._run_one(due.uid, self._posts[due.uid]), name=f"probe:{due.uid}")
         for uid, why in turn.skipped:
             if why is not Skip.STILL_RUNNING:
-                self._record_blind(self._posts[uid])
+                self._record.skipped(self._posts[uid], self._clock.now())
 
-    async def _run_one(self, uid: str, post: _Post) -> None:
+    async def _run_one(self, uid: str, post: Post) -> None:
         loop = asyncio.get_running_loop()
         at = self._clock.now()
         attempt = Attempt(
@@ -179,61 +143,15 @@ class Prober:
         try:
             result = await measure(post.kind, attempt)
             failed = result.outcome in {Outcome.FAILED, Outcome.TIMED_OUT}
-            self._record(post, at, result)
+            self._record.take(post, at, result)
         finally:
             self._schedule.finished(uid, self._clock.monotonic(), failed=failed)
             self._due.set()
-
-    # What was measured.
-
-    def _record(self, post: _Post, at: float, result: Result) -> None:
-        self._runs[result.outcome.name.lower()] += 1
-        for reading in result.readings:
-            if len(post.locals) < MOST_SERIES or (reading.metric, reading.labels) in post.locals:
-                local = self._local(post, reading.metric, reading.labels)
-                self._backlog.add(local, at, reading.value, result.outcome)
-            else:
-                self._refused_readings += 1
-        if result.outcome is Outcome.BLIND:
-            self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
-        if result.outcome is not Outcome.OK or post.failing:
-            self._attempts.append(
-                wire.AttemptNote(
-                    probe=post.probe.identity(),
-                    at=at,
-                    seconds=result.seconds,
-                    outcome=result.outcome.name.lower(),
-                    reason=result.reason,
-                    detail=result.detail,
-                    values={reading.metric: reading.value for reading in result.readings[:20]},
-                )
-            )
-        post.failing = result.outcome is not Outcome.OK
-
-    def _record_blind(self, post: _Post) -> None:
-        result = Result(outcome=Outcome.BLIND, reason=Reason.PROBER_BUSY, detail="the run was skipped.")
-        self._record(post, self._clock.now(), result)
-
-    def _local(self, post: _Post, metric: str, labels: tuple[tuple[str, str], ...]) -> int:
-        local = post.locals.get((metric, labels))
-        if local is None:
-            everywhere = tuple(sorted({**post.probe.labels, **dict(labels)}.items()))
-            key = SeriesKey(
-                probe=post.probe.identity(),
-                metric=metric,
-                vantage=self._vantage,
-                target=post.kind.target,
-                labels=everywhere,
-            )
-            local = self._backlog.local(key, important=post.probe.moment_of_truth)
-            post.locals[metric, labels] = local
-        return local
 
     async def _keep_flushing(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             self._flush()
-            self._notifier.watchdog()
 
     def _flush(self) -> None:
         self._backlog.cut()
@@ -289,9 +207,7 @@ class Prober:
                     writer.write(wire.encode(frame))
                     async with asyncio.timeout(PATIENCE_SECONDS):
                         await writer.drain()
-                if self._attempts:
-                    notes = tuple(self._attempts)
-                    self._attempts.clear()
+                if notes := self._record.take_attempts():
                     writer.write(wire.encode(wire.Attempts(attempts=notes)))
                 writer.write(wire.encode(wire.Progress(counters=self._counters())))
                 async with asyncio.timeout(PATIENCE_SECONDS):
@@ -313,38 +229,23 @@ class Prober:
 
     def _take(self, frame: wire.Probes) -> None:
         """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
-        probes, refused = _read_probes(frame)
-        before, self._posts = self._posts, {}
-        for probe in probes:
-            post = before.get(probe.identity())
-            if post is None or post.probe != probe:
-                kind, why = self._kind(probe)
-                refused += [why] if why else []
-                post = _Post(probe, kind, {}, failing=post.failing if post else False)
-            self._posts[probe.identity()] = post
+        self._posts, refused = posts_of(frame, self._posts, self._tools)
         self._schedule.load(
-            [_plan(post) for post in self._posts.values()], self._clock.monotonic(), kind_at_once=frame.at_once
+            [plan_of(post) for post in self._posts.values()], self._clock.monotonic(), kind_at_once=frame.at_once
         )
         self._replies.append(
-            wire.Taken(epoch=frame.epoch, probes=len(probes), refused=tuple(refused[:MOST_REFUSED_TOLD]))
+            wire.Taken(epoch=frame.epoch, probes=len(self._posts), refused=tuple(refused[:MOST_REFUSED_TOLD]))
         )
         self._log.info(
-            "prober.probes_taken", epoch=frame.epoch, probes=len(probes), refused=refused[:MOST_REFUSED_TOLD]
+            "prober.probes_taken", epoch=frame.epoch, probes=len(self._posts), refused=refused[:MOST_REFUSED_TOLD]
         )
-        self._notifier.status(f"{len(probes)} probes, epoch {frame.epoch}")
+        self._notifier.status(f"{len(self._posts)} probes, epoch {frame.epoch}")
         self._due.set()
         self._outgoing.set()
 
-    def _kind(self, probe: Probe) -> tuple[Kind, str]:
-        try:
-            return make(probe, self._tools), ""
-        except ProbeUnavailable as exc:
-            return Unrunnable(str(exc)), str(exc)
-
     def _counters(self) -> dict[str, float]:
-        counters = {f"runs_{outcome}": float(count) for outcome, count in self._runs.items()}
+        counters = self._record.counters()
         counters |= {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
-        counters["refused_readings"] = float(self._refused_readings)
         counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
         counters["running"] = float(self._schedule.running())
         counters["shed_samples"] = float(self._backlog.shed_total)
@@ -378,28 +279,3 @@ def _locked(state: Path) -> int:
             f"{state}: another prober works in this folder; end it, or give another folder."
         ) from exc
     return descriptor
-
-
-def _read_probes(frame: wire.Probes) -> tuple[list[Probe], list[str]]:
-    """The probes of a set, and a sentence for each that this version cannot read."""
-    try:
-        parts = msgspec.json.decode(frame.probes, type=list[msgspec.Raw])
-    except msgspec.DecodeError as exc:
-        raise wire.WireError(f"the probe set of epoch {frame.epoch} is no list of probes; update this prober.") from exc
-    probes, refused = [], []
-    for place, part in enumerate(parts):
-        try:
-            probes.append(Probe.model_validate_json(bytes(part)))
-        except ValidationError as exc:
-            words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
-            refused.append(f"probe {place + 1} of the set cannot be read here ({words}).")
-    return probes, refused
-
-
-def _plan(post: _Post) -> Plan:
-    return Plan(
-        uid=post.probe.identity(),
-        every_seconds=post.probe.every_seconds,
-        kind=post.probe.kind,
-        group=post.kind.group,
-    )

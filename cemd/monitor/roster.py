@@ -1,0 +1,104 @@
+"""The roster: the probes that a prober has at work, made from what the daemon sent; what cannot run here is blind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
+from pydantic import ValidationError
+
+from cemd.config.probes import Probe
+from cemd.errors import ProbeUnavailable
+from cemd.monitor import wire
+from cemd.monitor.probes import make
+from cemd.monitor.probes.base import Attempt, Kind, ProbeParams, Result
+from cemd.monitor.probes.tools import Tools
+from cemd.monitor.schedule import Plan
+
+
+class Unrunnable:
+    """Stands for a probe that cannot run here: every run is blind, so that it is `unknown` and not silent."""
+
+    word: ClassVar[str] = "unrunnable"
+
+    Params: ClassVar[type[ProbeParams]] = ProbeParams
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    @property
+    def target(self) -> str:
+        return ""
+
+    @property
+    def group(self) -> str:
+        return ""
+
+    async def run(self, attempt: Attempt) -> Result:
+        del attempt
+        raise ProbeUnavailable(self._why)
+
+
+@dataclass(slots=True)
+class Post:
+    """One probe at work. `locals` are the numbers of its series on the way to the daemon, by metric and labels."""
+
+    probe: Probe
+    kind: Kind
+    locals: dict[tuple[str, tuple[tuple[str, str], ...]], int]
+    failing: bool = False
+
+
+def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools) -> tuple[dict[str, Post], list[str]]:
+    """The posts of a probe set by uid, and a sentence for each that cannot run here.
+
+    What did not change keeps its kind, its series and its streak.
+
+    Raises:
+        WireError: the set is no list of probes.
+    """
+    posts: dict[str, Post] = {}
+    probes, refused = read_probes(frame)
+    for probe in probes:
+        post = before.get(probe.identity())
+        if post is None or post.probe != probe:
+            kind, why = _kind(probe, tools)
+            refused += [why] if why else []
+            post = Post(probe, kind, {}, failing=post.failing if post else False)
+        posts[probe.identity()] = post
+    return posts, refused
+
+
+def _kind(probe: Probe, tools: Tools) -> tuple[Kind, str]:
+    try:
+        return make(probe, tools), ""
+    except ProbeUnavailable as exc:
+        return Unrunnable(str(exc)), str(exc)
+
+
+def read_probes(frame: wire.Probes) -> tuple[list[Probe], list[str]]:
+    """The probes of a set, and a sentence for each that this version cannot read."""
+    try:
+        parts = msgspec.json.decode(frame.probes, type=list[msgspec.Raw])
+    except msgspec.DecodeError as exc:
+        raise wire.WireError(f"the probe set of epoch {frame.epoch} is no list of probes; update this prober.") from exc
+    probes, refused = [], []
+    for place, part in enumerate(parts):
+        try:
+            probes.append(Probe.model_validate_json(bytes(part)))
+        except ValidationError as exc:
+            words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
+            refused.append(f"probe {place + 1} of the set cannot be read here ({words}).")
+    return probes, refused
+
+
+def plan_of(post: Post) -> Plan:
+    """What the schedule knows of it."""
+    return Plan(
+        uid=post.probe.identity(),
+        every_seconds=post.probe.every_seconds,
+        kind=post.probe.kind,
+        group=post.kind.group,
+    )
