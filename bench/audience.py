@@ -121,8 +121,7 @@ def selector(customers: Customers, topology: Topology, sites: tuple[str, ...]) -
     )  # fmt: skip
 
     def run() -> int:
-        for decision in state.decisions:
-            state.decisions.delete(decision.id)
+        state.forget_decisions("com")
         for waiting in state.waiting:
             state.forget_waiting(f"{waiting.communication}/{waiting.channel}")
         moment = Moment(at=NOON, seq=1, topology=topology, customers=customers, effects=Effects())

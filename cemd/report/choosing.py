@@ -265,4 +265,4 @@ def put_decision(
         customers=members.serialize() if members else b"",
         reasons=packed(reasons) if members else b"",
     )
-    state.decisions.put(name, decision)
+    state.add_decision(decision)

@@ -139,9 +139,9 @@ class Edge:
     async def _end(self, worker: Worker, task: asyncio.Task[None]) -> None:
         """Lets a worker that is no longer configured finish what it has, within the grace."""
         await _idle(worker, GRACE_SECONDS)
-        await worker.flush()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await worker.abandon()
 
     async def _finish(self) -> None:
         """A clean stop: what is on its way may arrive, for a few seconds."""

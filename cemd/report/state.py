@@ -97,6 +97,7 @@ class ReportState:
         self.ledger = Ledger()
         self.book = ContactBook()
         self.unfinished: list[Unfinished] = []
+        self._decided: dict[str, list[str]] = {}  # ids of decisions by communication
         self._policy_of: dict[str, Policy] = {}
         self._bitmaps: dict[str, tuple[bytes, BitMap]] = {}
 
@@ -119,6 +120,9 @@ class ReportState:
             table.load(store.rows(table.table))
         self._policy_of.clear()
         self._bitmaps.clear()
+        self._decided.clear()
+        for decision in self.decisions:
+            self._decided.setdefault(decision.communication, []).append(decision.id)
         self.book = ContactBook()
         for row in self.contacts:
             self.book.add(row)
@@ -168,7 +172,15 @@ class ReportState:
         self._bitmaps.pop(key, None)
 
     def decisions_of(self, communication: str) -> tuple[Decision, ...]:
-        return tuple(row for row in self.decisions if row.communication == communication)
+        return tuple(self.decisions[name] for name in self._decided.get(communication, ()))
+
+    def add_decision(self, decision: Decision) -> None:
+        self.decisions.put(decision.id, decision)
+        self._decided.setdefault(decision.communication, []).append(decision.id)
+
+    def forget_decisions(self, communication: str) -> None:
+        for name in self._decided.pop(communication, ()):
+            self.decisions.delete(name)
 
     def incidents_of(self, communication: Communication) -> tuple[Incident, ...]:
         return tuple(row for name in communication.incidents if (row := self.incidents.get(name)) is not None)

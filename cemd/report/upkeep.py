@@ -30,8 +30,7 @@ def _kept(state: ReportState, communication: Communication) -> float:
 
 
 def _forget(state: ReportState, name: str) -> None:
-    for decision in state.decisions_of(name):
-        state.decisions.delete(decision.id)
+    state.forget_decisions(name)
     for row in state.contacts:
         if row.communication == name:
             state.contacts.delete(f"{row.kind}/{row.customer}/{name}")

@@ -75,6 +75,9 @@ class Email:
     async def alert(self, alert: Alert) -> None:
         subject, body = alert_text(alert)
         to = self._params.recipients
+        if not to:
+            words = f"channel {self._name!r}: nobody is named; add `recipients` to its params."
+            raise ChannelError(words, permanent=True)
         await self._deliver(self._mail(f"{alert.id}.{alert.revision}", subject, body, to), to)
 
     async def close(self) -> None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from cemd.config.channels import Channel
-from cemd.errors import ChannelError
+from cemd.errors import CemdError, ChannelError
 from cemd.kit.clock import Clock
 from cemd.kit.retry import Backoff
 from cemd.model.entry import AlertOutcome, DispatchRequest, NoticeOutcomes, Payload
@@ -41,6 +42,14 @@ class Stops:
 
     killed: bool = False
     withdrawn: dict[tuple[str, Phase, int], None] = field(default_factory=dict)
+
+
+Mark = tuple[str, Phase, int, int]
+
+
+def _mark(rows: NoticeRows, customer: int) -> Mark:
+    """What names a row of the outbox."""
+    return rows.communication, rows.phase, rows.revision, customer
 
 
 class Worker:
@@ -68,7 +77,7 @@ class Worker:
         self._log = log
         self._bucket = Bucket(channel.per_second, clock)
         self._window = max(20, min(2_000, int(channel.per_second * 4)))
-        self._pending = 0
+        self._open: dict[Mark, None] = {}
         self._due = asyncio.Event()
         self._arrived = asyncio.Event()
         self._lots: deque[NoticeRows] = deque()
@@ -84,7 +93,7 @@ class Worker:
 
     def take(self, rows: NoticeRows) -> None:
         """Rows that are committed in flight."""
-        self._pending += len(rows.customer)
+        self._open.update(dict.fromkeys(_mark(rows, customer) for customer in rows.customer.tolist()))
         self._lots.append(rows)
         self._arrived.set()
 
@@ -94,7 +103,7 @@ class Worker:
 
     async def until_idle(self) -> None:
         """Returns when nothing is on its way and every outcome was told."""
-        while self._pending or self._outcomes or self._alerts_left:
+        while self._open or self._outcomes or self._alerts_left:
             self._settled.clear()
             await self._settled.wait()
 
@@ -113,7 +122,7 @@ class Worker:
         while True:
             await self._due.wait()
             self._due.clear()
-            room = self._window - self._pending
+            room = self._window - len(self._open)
             if room <= 0 or self._stops.killed:
                 await self._pause()
                 continue
@@ -145,11 +154,34 @@ class Worker:
             rows = self._lots.popleft()
             for low in range(0, len(rows.customer), LOT):
                 customers = rows.customer[low : low + LOT].tolist()
-                addresses = await self._addresses(customers, self.channel)
+                addresses = await self._addresses_of(rows, customers)
+                if addresses is None:
+                    continue
                 for place, address in enumerate(addresses):
                     await self._bucket.take()
                     name = f"{self.channel.name}-notice"
                     tasks.create_task(self._send_one(rows, low + place, address), name=name)
+
+    async def _addresses_of(self, rows: NoticeRows, customers: list[int]) -> list[str | None] | None:
+        """The addresses; None when the store did not give them until it was too late, which is then the outcome."""
+        waits = Backoff(first_seconds=0.5, longest_seconds=30.0)
+        while (refusal := self._refusal(rows)) is None:
+            try:
+                return await self._addresses(customers, self.channel)
+            except CemdError as exc:
+                self._log.error("addresses.failed", channel=self.channel.name, error=str(exc))
+                await asyncio.sleep(waits.next_delay())
+        for customer in customers:
+            self._note(rows, customer, *refusal)
+        return None
+
+    async def abandon(self) -> None:
+        """The channel is gone: what has no outcome by now may have left or not."""
+        for communication, phase, revision, customer in self._open:
+            key = (communication, phase, revision, "channel_removed")
+            self._outcomes.setdefault(key, []).append((customer, int(NoticeState.UNKNOWN)))
+        self._open.clear()
+        await self.flush()
 
     async def _send_one(self, rows: NoticeRows, index: int, address: str | None) -> None:
         state, reason = NoticeState.FAILED, "no_address"
@@ -159,9 +191,9 @@ class Worker:
 
     def _message(self, rows: NoticeRows, index: int, address: str) -> Message | None:
         wanted = rows.languages[rows.language[index]] if index < len(rows.language) and rows.languages else ""
-        language = choose_language(wanted, rows.texts, rows.values.get("operator_language", ""))
-        subject, body = rows.texts[language]
         try:
+            language = choose_language(wanted, rows.texts, rows.values.get("operator_language", ""))
+            subject, body = rows.texts[language]
             return Message(
                 id=rows.notice_id(index),
                 to=address,
@@ -173,8 +205,8 @@ class Worker:
                 revision=rows.revision,
                 trace=rows.trace,
             )
-        except ValueError as exc:
-            self._log.error("text.refused", communication=rows.communication, error=str(exc))
+        except (ValueError, LookupError, StopIteration) as exc:
+            self._log.error("text.refused", communication=rows.communication, error=f"{type(exc).__name__}: {exc}")
             return None
 
     async def _until_settled(self, rows: NoticeRows, message: Message | None) -> tuple[NoticeState, str]:
@@ -198,6 +230,9 @@ class Worker:
                 self._metrics.retries.labels(self.channel.name).inc()
                 await asyncio.sleep(waits.next_delay())
                 continue
+            except Exception as exc:  # noqa: BLE001 -- the guard of this channel: a fault of the kind stays in its room
+                self._log.error("channel.fault", channel=self.channel.name, error=type(exc).__name__)
+                return NoticeState.UNKNOWN, "fault"
             self._say_working()
             return NoticeState.ACCEPTED, ""
         return (NoticeState.UNKNOWN, "no_answer") if maybe_left else refusal
@@ -216,8 +251,8 @@ class Worker:
         key = (rows.communication, rows.phase, rows.revision, reason)
         self._outcomes.setdefault(key, []).append((customer, int(state)))
         self._metrics.notices.labels(self.channel.name, rows.phase.name.lower(), state.name.lower()).inc()
-        self._pending -= 1
-        self._metrics.in_flight.labels(self.channel.name).set(self._pending)
+        self._open.pop(_mark(rows, customer), None)
+        self._metrics.in_flight.labels(self.channel.name).set(len(self._open))
         self._settled.set()
 
     async def _tell(self) -> None:
@@ -261,6 +296,9 @@ class Worker:
                     unknown=exc.unknown,
                     reason=str(exc),
                 )
+            except Exception as exc:  # noqa: BLE001 -- as above
+                self._log.error("channel.fault", channel=self.channel.name, error=type(exc).__name__)
+                outcome = structs.replace(outcome, sent=False, unknown=True, reason=type(exc).__name__)
             word = "sent" if outcome.sent else "unknown" if outcome.unknown else "failed"
             self._metrics.alerts.labels(self.channel.name, word).inc()
             await self._told(outcome)
