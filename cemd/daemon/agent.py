@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from cemd.kit.logs import set_up_logs
+from cemd.kit.parent import end_with_parent
 from cemd.kit.sdnotify import notifier
 from cemd.monitor.prober import Prober
 
@@ -17,6 +18,7 @@ from cemd.monitor.prober import Prober
 def run_agent(socket: Path, state: Path, *, log_json: bool | None) -> int:
     """Runs a prober until it is told to stop; returns the exit code."""
     set_up_logs(json_lines=not sys.stderr.isatty() if log_json is None else log_json)
+    end_with_parent()
     asyncio.run(_run(socket, state))
     return 0
 

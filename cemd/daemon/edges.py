@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from cemd.analyze import stage as analyze
-from cemd.config.configuration import Configuration
+from cemd.config.configuration import Configuration, hash_of
 from cemd.config.settings import MqttIntake as MqttSettings
 from cemd.config.topology import Topology
 from cemd.daemon.outlet import Taker as EffectTaker
@@ -99,7 +99,8 @@ class Edges:
             opening.push_async_callback(self.prober.stop)
             opening.callback(self._end_brokers)
             await opening.enter_async_context(self.report)
-            self.reconfigure(self._configuration, epoch="")
+            known = hash_of(self._configuration.document())  # a new one is told as soon as the core has taken it
+            self.reconfigure(self._configuration, epoch=known if known == self._sequencer.core.state.epoch else "")
             self._opened = opening.pop_all()
         return self
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import structlog
 
+from cemd.kit.parent import PARENT
+
 log = structlog.get_logger("cemd.monitor")
 
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -49,7 +51,8 @@ class ProberProcess:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.starts += 1
-        self._process = await asyncio.create_subprocess_exec(*self._command, start_new_session=True)
+        environment = {**os.environ, PARENT: str(os.getpid())}
+        self._process = await asyncio.create_subprocess_exec(*self._command, env=environment, start_new_session=True)
         code = await self._process.wait()
         self._kill_group(signal.SIGKILL)
         log.warning("prober_ended", code=code, after_seconds=round(loop.time() - began, 1))
