@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import numpy as np
+from cemd.config.configuration import Configuration
 from cemd.kit.clock import ManualClock
 from cemd.model.customers import ChannelKind
-from cemd.model.entry import CommandKind, NoticeOutcomes, Payload
-from cemd.model.notice import CommunicationState
+from cemd.model.entry import AlertOutcome, CommandKind, NoticeOutcomes, Payload
+from cemd.model.notice import AlertState, CommunicationState, NoticeState
+from cemd.report.channels import KINDS, Kind, Message
+from cemd.report.channels.email import Email
+from cemd.report.channels.webhook import Webhook
 from cemd.report.edge import Edge
 from cemd.report.metrics import ReportMetrics
 from cemd.store.memory import MemoryKeys
 from prometheus_client import CollectorRegistry
 
-from tests.report.servers import MailSink, mail_server
+from tests.report.servers import MailSink, mail_server, silent_server
 from tests.report.world import NOON, World, configuration, people
 
 
@@ -30,6 +35,7 @@ class Living:
         self.clock = ManualClock(now=NOON)
         self.edge: Edge | None = None
         self.heard: list[Payload] = []
+        self.kinds: Mapping[str, type[Kind]] = {**KINDS, "webhook": Webhook}
         enter = world.enter
 
         def entered(payload: Payload, *events: Any) -> Any:
@@ -48,7 +54,12 @@ class Living:
     async def open(self) -> AsyncIterator[Living]:
         metrics = ReportMetrics.build(CollectorRegistry())
         async with Edge(
-            self.world.topology.configuration, keys=self.keys, submit=self.submit, metrics=metrics, clock=self.clock
+            self.world.topology.configuration,
+            keys=self.keys,
+            submit=self.submit,
+            metrics=metrics,
+            clock=self.clock,
+            kinds=self.kinds,
         ) as edge:
             self.edge = edge
             yield self
@@ -66,15 +77,16 @@ class Living:
                 await asyncio.sleep(0.02)
 
 
-def living(port: int, n: int = 5, **params: Any) -> Living:
+def living(port: int, n: int = 5, timeout: float = 5.0, **params: Any) -> Living:
     document = configuration().model_dump(mode="json")
     for channel in document["channels"]:
         if channel["kind"] == "email":
             channel["params"] = {"host": "127.0.0.1", "port": port, "encryption": "none",
                                  "sender": "DemoTelco <care@demo.example>", **params}  # fmt: skip
             channel["per_second"] = 1000.0
-    import msgspec
-    from cemd.config.configuration import Configuration
+            channel["timeout_seconds"] = timeout
+        if channel["name"] == "hook":
+            channel["params"] = {"url": "http://127.0.0.1:9/", "secret_file": "/nowhere"}
 
     world = World(Configuration.from_document(msgspec.json.encode(document)), people(n))
     keys = MemoryKeys()
@@ -127,3 +139,77 @@ async def test_kill_switch_stops_what_was_not_yet_sent() -> None:
     outcomes = [p for p in house.heard if isinstance(p, NoticeOutcomes)]
     assert {p.reason for p in outcomes} == {"kill_switch"}
     assert np.concatenate([p.state for p in outcomes]).tolist() == [6] * 5
+
+
+async def test_lost_answer_is_unknown_and_never_sent_again() -> None:
+    handler = MailSink()
+    handler.hang_in_data.clear()
+    async with mail_server(handler) as port, living(port, n=1, timeout=0.3).open() as house:
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: any(isinstance(p, NoticeOutcomes) for p in house.heard))
+        handler.hang_in_data.set()
+        await house.pass_time(500)
+    assert len(handler.mails) == 1
+    assert house.world.state.told_of(house.world.communication.id).states() == {"unknown": 1}
+
+
+async def test_dead_mail_server_delays_no_other_channel() -> None:
+    taken: list[str] = []
+
+    class Recorder(Webhook):
+        """Keeps what it is given."""
+
+        async def send(self, message: Message) -> None:
+            taken.append(message.to)
+
+    async with silent_server() as port:
+        house = living(port, n=4, timeout=5.0)
+        house.world.customers.columns["channels"][2:4] = 1 << ChannelKind.WEBHOOK
+        house.world.customers.columns["digest_webhook"][2:4] = [8, 9]
+        house.keys.put_addresses([2, 3], ChannelKind.WEBHOOK, ["https://a.example", "https://b.example"])
+        house.kinds = {**KINDS, "webhook": Recorder}
+        async with house.open():
+            house.world.hurt()
+            await house.pass_time(350)
+            await house.until(lambda: len(taken) == 2)
+            house.world.command(CommandKind.KILL)
+    assert sorted(taken) == ["https://a.example", "https://b.example"]
+
+
+async def test_expired_notice_is_not_sent_any_more() -> None:
+    house = living(9, n=1)
+    async with house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: len(house.world.rows) > 0)
+        house.clock.advance(7300)
+        await house.until(lambda: any(isinstance(p, NoticeOutcomes) for p in house.heard))
+    (outcome,) = [p for p in house.heard if isinstance(p, NoticeOutcomes)]
+    assert (outcome.reason, outcome.state.tolist()) == ("expired", [NoticeState.EXPIRED])
+
+
+async def test_fault_in_a_channel_stays_there_and_is_unknown() -> None:
+    class Broken(Email):
+        """Breaks."""
+
+        async def send(self, message: Message) -> None:
+            raise RuntimeError(message.id)
+
+    house = living(9, n=2)
+    house.kinds = {**KINDS, "email": Broken}
+    async with house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: sum(len(p.customer) for p in house.heard if isinstance(p, NoticeOutcomes)) == 2)
+    assert house.world.state.told_of(house.world.communication.id).states() == {"unknown": 2}
+
+
+async def test_alert_to_a_channel_that_does_not_work_is_answered() -> None:
+    house = living(9)  # the webhook `desk` has no url
+    async with house.open():
+        house.world.hurt()
+        await house.until(lambda: any(isinstance(p, AlertOutcome) for p in house.heard))
+    (row,) = house.world.state.alerts
+    assert row.state is AlertState.FAILED
+    assert "does not work here" in row.failure
