@@ -26,7 +26,7 @@ def services_of(finding: Finding, topology: Topology) -> tuple[str, ...]:
             return tuple(dict.fromkeys(need for step in steps for need in topology.step_needs(step)))
         case _:
             probes = topology.configuration.probes
-            return tuple(probe.service for probe in probes if probe.name == finding.probe)[:1]
+            return tuple(probe.service for probe in probes if probe.identity() == finding.probe)[:1]
 
 
 class Picture:

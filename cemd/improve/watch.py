@@ -56,9 +56,9 @@ class Watch:
         return self._direct.get(service, [])
 
     def probes(self, service: str, site: str) -> list[str]:
-        """Names of probes of a service, whether they have an objective or not."""
+        """Uids of the probes of a service, whether they have an objective or not."""
         return [
-            probe.name
+            probe.identity()
             for probe in self.topology.configuration.probes
             if probe.service == service and self.topology.overlap(probe.site or "", site)
         ]

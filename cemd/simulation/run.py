@@ -117,6 +117,7 @@ class Simulation:
         self.trouble = Trouble(kept=self._kept)
         self.memory = WatchedStore(self.trouble)
         self.chance = entropy(seed, "run")
+        self.panic = entropy(seed, "panic")
         self.core: Core | None = None
         self.edges: Edges | None = None
         self.life = 0
@@ -297,6 +298,9 @@ class Simulation:
         edges.take(effects)
         if effects.notices and self.trouble.kill_in is None and self.chance.random() < 0.05:
             self.trouble.kill_in = self.chance.randint(0, 12)
+        if effects.notices and self.panic.random() < 0.04:  # somebody sees them go, and stops everything
+            self._at(self.clock.monotonic + 0.3, partial(self._say, CommandKind.KILL))
+            self._at(self.clock.monotonic + self.panic.uniform(5.0, 900.0), partial(self._say, CommandKind.UNKILL))
         self.trouble.seam("outlet.after")
 
     # the witness

@@ -313,7 +313,7 @@ def _policies(chance: random.Random) -> list[Policy]:
             name="outage",
             services=["data", "voice", "top-up"],
             mode=Mode.LIVE,
-            ceiling=chance.choice((20, 60, 500)),
+            ceiling=chance.choice((5, 15, 500)),
             bases=["contract", "consent"],
             quiet_hours=quiet,
             caps=[Cap(most=chance.choice((2, 4, 6)), window_seconds=86_400.0)],
