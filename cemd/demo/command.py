@@ -165,8 +165,7 @@ class Demo:
 
     def _is_finished(self) -> bool:
         """Settled for a while where an end was asked for, or out of time."""
-        judgements = self._judgements()
-        settled = len(judgements) == len(self._records) and all(one.is_settled for one in judgements)
+        settled = self._is_settled(self._judgements())
         if settled and self._settled_at is None:
             self._settled_at = time.monotonic()
             if self._seconds is None:
@@ -176,6 +175,9 @@ class Demo:
         if self._settled_at is not None and time.monotonic() - self._settled_at > SETTLE_SECONDS:
             return True
         return time.monotonic() - self._began > self._seconds
+
+    def _is_settled(self, judgements: Sequence[Judgement]) -> bool:
+        return len(judgements) == len(self._records) and all(one.is_settled for one in judgements)
 
     async def _break_and_mend(self, elapsed: float) -> None:
         for record in self._records:
@@ -215,7 +217,7 @@ class Demo:
     def report(self, *, as_json: bool) -> int:
         """Prints what happened; returns the exit code."""
         judgements = self._judgements()
-        if self._was_stopped and not all(one.is_settled for one in judgements):
+        if self._was_stopped and not self._is_settled(judgements):
             self.say("demo", "stopped before the story was told to its end")
             return INTERRUPTED
         problems = problems_of(judgements, self._mails)
