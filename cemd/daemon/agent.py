@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from cemd.errors import ProbeUnavailable
 from cemd.kit.logs import set_up_logs
 from cemd.kit.parent import end_with_parent
 from cemd.kit.sdnotify import notifier
@@ -19,7 +20,11 @@ def run_agent(socket: Path, state: Path, *, log_json: bool | None) -> int:
     """Runs a prober until it is told to stop; returns the exit code."""
     set_up_logs(json_lines=not sys.stderr.isatty() if log_json is None else log_json)
     end_with_parent()
-    asyncio.run(_run(socket, state))
+    try:
+        asyncio.run(_run(socket, state))
+    except ProbeUnavailable as exc:
+        print(f"cemd agent: {exc}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -8,6 +8,7 @@ the process: whatever must survive is written already, and the service manager s
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from cemd import __version__
 from cemd.config.load import load
@@ -70,6 +71,7 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
         print(f"cemd: {exc}", file=sys.stderr)
         return EXIT_STORE
     try:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter is there twice
         return asyncio.run(_live(root, where, store, port=port, with_prober=with_prober))
     except ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -154,6 +156,7 @@ class _House:
                 running.append(tasks.create_task(prober.run(), name="prober"))
             loop.add_signal_handler(signal.SIGHUP, lambda: self._reload_soon(tasks))
             self.where.pid.write_text(f"{os.getpid()}\n")
+            gc.freeze()  # what stands now stays: full collections would only hold the loop for it
             self.notify.ready(f"watching {len(self.configuration.probes)} probes")
             log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
             await self.stopping.wait()

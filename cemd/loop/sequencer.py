@@ -123,6 +123,11 @@ class Sequencer:
             self._turn_until_stopped()
             self._finish()
         except BaseException as exc:  # noqa: BLE001 -- a fault of the core is a bug: told to the daemon, which ends
+            with self._wake:
+                self._stopping = True  # nothing more is taken: nobody would work it off
+                left = [*self._queue]
+                self._queue.clear()
+            self._loop.call_soon_threadsafe(_refuse, left, "the core failed")
             self._loop.call_soon_threadsafe(self._failed, exc)
 
     def _turn_until_stopped(self) -> None:
