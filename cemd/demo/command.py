@@ -17,6 +17,7 @@ from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ INTERRUPTED = 130
 
 def run_demo(*, seconds: float | None, port: int, keep: bool, as_json: bool) -> int:
     """Runs the demo; returns the exit code, 0 only if everything was found, named, told and ended rightly."""
+    missing = [name for name in ("aiosmtpd", "amqtt") if find_spec(name) is None]
+    if missing:
+        print(f"cemd demo: {' and '.join(missing)} are not installed; install cemd[demo].", file=sys.stderr)
+        return 1
     return asyncio.run(_demo(seconds, port=port, keep=keep, as_json=as_json))
 
 
@@ -137,16 +142,22 @@ class Demo:
             async with asyncio.timeout(READY_SECONDS):
                 while not await self._is_ready():
                     if self._daemon.returncode is not None:
-                        raise CemdError(f"the daemon ended with exit code {self._daemon.returncode}; its log follows.")
+                        raise CemdError(
+                            f"the daemon ended with exit code {self._daemon.returncode}; its last words follow."
+                        )
                     if await self._stopped_within(0.25):
                         return
         except TimeoutError as exc:
-            raise CemdError(f"the daemon was not ready within {READY_SECONDS:g} s; its log follows.") from exc
+            raise CemdError(f"the daemon was not ready within {READY_SECONDS:g} s; its last words follow.") from exc
 
     async def _is_ready(self) -> bool:
         if not await self._api.is_ready():
             return False
         return bool((await self._api.document("overview")).get("customers") == len(self._people))
+
+    def _daemon_must_live(self) -> None:
+        if self._daemon.returncode is not None:
+            raise CemdError(f"the daemon ended with exit code {self._daemon.returncode}; its last words follow.")
 
     async def watch(self) -> None:
         """Lets the faults happen and follows what comes of them, until all is settled, time is over, or Ctrl-C."""
@@ -155,8 +166,7 @@ class Demo:
             elapsed = time.monotonic() - opened
             await self._break_and_mend(elapsed)
             await self._look()
-            if self._daemon.returncode is not None:
-                raise CemdError(f"the daemon ended with exit code {self._daemon.returncode}; its log follows.")
+            self._daemon_must_live()
             if self._is_finished():
                 return
             if await self._stopped_within(LOOK_SECONDS):
@@ -247,10 +257,10 @@ class Demo:
         }
 
     def show_log(self) -> None:
-        """The last lines of the daemon's log, where it did not come up."""
-        log = self._scratch / "daemon.log"
-        if log.exists():
-            print("\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
+        """The last lines of both logs, where something did not come up."""
+        for log in (self._scratch / "telco.log", self._scratch / "daemon.log"):
+            if log.exists():
+                print("\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
 
 
 def _subjects(scratch: Path) -> Subjects:

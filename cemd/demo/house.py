@@ -118,7 +118,7 @@ class TelcoProcess:
         async with asyncio.timeout(START_SECONDS):
             line = await self._process.stdout.readline()
         if not line:
-            raise CemdError("DemoTelco ended; its telco.log in the scratch folder says why.")
+            raise CemdError("DemoTelco ended by itself; its last words follow.")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
