@@ -61,7 +61,19 @@ def test_a_story_that_was_right_has_no_problem() -> None:
         ([incident()], [*RIGHT, mail(HURT[0], "spring sale")], "1 mails were of kind other"),
         ([incident()], [*RIGHT, mail(HURT[0], "disturbance", at=50.0)], "came before anything was broken"),
     ],
-    ids="unfound unnamed wrong-cause split no-end untold stranger twice correction spam early".split(),
+    ids=[
+        "unfound",
+        "unnamed",
+        "wrong-cause",
+        "split",
+        "no-end",
+        "untold",
+        "stranger",
+        "twice",
+        "correction",
+        "spam",
+        "early",
+    ],
 )
 def test_what_is_wrong_is_said(incidents: list[dict[str, Any]], mails: list[Mail], words: str) -> None:
     assert words in said(incidents, mails)
