@@ -37,6 +37,7 @@ from cemd.simulation import promises
 from cemd.simulation.book import Book
 from cemd.simulation.edges import Doors, Edges
 from cemd.simulation.fakes import FakeClock, Killed, Trouble, WatchedStore, entropy
+from cemd.simulation.nonsense import nonsense
 from cemd.simulation.promises import Failed, Finished, Promise, Reloaded, Restarted, Sent, Stepped, Written
 from cemd.simulation.world import PROBE_SECONDS, World, variant
 from cemd.store.base import LogGroup, Store
@@ -118,6 +119,7 @@ class Simulation:
         self.memory = WatchedStore(self.trouble)
         self.chance = entropy(seed, "run")
         self.panic = entropy(seed, "panic")
+        self.nonsense = entropy(seed, "nonsense")
         self.core: Core | None = None
         self.edges: Edges | None = None
         self.life = 0
@@ -434,6 +436,7 @@ class Simulation:
             (2, partial(self._reload, chance)),
             (2, partial(self._reload_badly, chance)),
             (2, partial(self._load_customers, chance)),
+            (12, partial(self._malformed, chance)),
             (40, partial(self._command, chance)),
             (60, partial(self._contact, chance)),
         )
@@ -489,6 +492,11 @@ class Simulation:
 
     def _epoch_now(self) -> str:
         return self.core.state.epoch if self.core is not None else ""
+
+    def _malformed(self, chance: object) -> None:
+        del chance
+        known = tuple(int(one.id) for one in self.world.series)
+        self._submit(nonsense(self.nonsense, known, self.clock.wall))
 
     def _load_customers(self, chance: object) -> None:
         del chance
