@@ -78,7 +78,9 @@ class Killing:
     async def _story(self) -> None:
         world = self.world
         await asyncio.sleep(WARM_UP_SECONDS)
-        self.outcome.series_before = await self._series()
+        while not self.outcome.series_before:  # it may just have been killed
+            self.outcome.series_before = await self._series()
+            await asyncio.sleep(0.2)
         await world.telco.begin(FAULT)
         await world.until(self._reached(TOLD), "the hurt are told", 180)
         await world.telco.end_fault(FAULT)
@@ -186,7 +188,8 @@ class Killing:
         """Every value of the pushed series that history has."""
         found = await self.world.api.items("series?limit=5000")
         number = next(one["id"] for one in found if one["metric"] == "counted_total")
-        document = await self.world.api.document(f"series/{number}?points=10000")
+        until = time.time() + 60  # beyond the view: the last ones may be younger than it
+        document = await self.world.api.document(f"series/{number}?points=10000&until={until}")
         return {int(point["value"]) for point in document["points"]}
 
     async def _standing_orders(self) -> int:
