@@ -78,7 +78,10 @@ def _join(
     incident = event.incident
     joined = replace(communication, incidents=tuple(dict.fromkeys([*communication.incidents, incident.id])))
     if services:
-        joined = _widened(joined, services, sites_hurt(incident), moment)
+        if communication.state is State.HOLDING:
+            joined = _as_hurt_now(state, joined, policy, moment)
+        else:
+            joined = _widened(joined, services, sites_hurt(incident), moment)
         if communication.state in (State.HOLDING, State.HELD):
             joined = replace(joined, cause_key=cause_key(policy, incident))
     match communication.state:
@@ -96,6 +99,19 @@ def _join(
 def _decides_again(communication: Communication, event: IncidentEvent) -> bool:
     confirmed = event.change is IncidentChange.CONFIRMED or event.incident.confirmed_at is not None
     return confirmed and communication.reason == Reason.NOT_CONFIRMED.name.lower()
+
+
+def _as_hurt_now(state: ReportState, communication: Communication, policy: Policy, moment: Moment) -> Communication:
+    """Until anybody is told it concerns what is hurt now and no more: who is well again need not hear of it."""
+    services: dict[str, None] = {}
+    places: list[tuple[str, ...]] = []
+    for incident in state.incidents_of(communication):
+        matched = matched_services(policy, incident, moment.topology)
+        if matched:
+            services.update(dict.fromkeys(matched))
+            places.append(sites_hurt(incident))
+    sites = tuple(dict.fromkeys(site for some in places for site in some)) if all(places) else ()
+    return replace(communication, services=tuple(services), sites=sites)
 
 
 def _widened(

@@ -175,11 +175,15 @@ def send_again(state: ReportState, moment: Moment) -> None:
     """Class safety, at a start: what was in flight is sent again; the rows are there already."""
     for each in state.unfinished:
         communication = state.communications.get(each.communication)
-        if communication is not None and not state.sending.killed:
+        if communication is None or state.sending.killed:
+            continue
+        # an outcome may have been logged and not applied before the end: what it settled is not sent again
+        sets = state.told_of(each.communication).at(each.phase, each.revision)
+        open_ones = np.isin(each.customer, numbers_of(sets.of(NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)))
+        if open_ones.any():
+            rows = each.customer[open_ones], each.digest[open_ones]
             moment.effects.resends.append(
-                rows_of(
-                    state, communication, each.phase, each.revision, each.channel, each.customer, each.digest, moment
-                )
+                rows_of(state, communication, each.phase, each.revision, each.channel, *rows, moment)
             )
     state.unfinished = []
 

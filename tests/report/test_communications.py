@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cemd.model.customers import ChannelKind, CustomerFlag
 from cemd.model.entry import CommandKind, ContactKind
-from cemd.model.notice import CommunicationState
+from cemd.model.notice import CommunicationState, NoticeState
 from cemd.report.view import reason_for
 
 from tests.report.world import NOON, World, configuration, people, policy
@@ -316,3 +316,22 @@ def test_incident_outside_the_policy_opens_nothing() -> None:
     world.hurt(planned=True, services=("voice",))
     world.run(1000)
     assert len(world.state.communications) == 0
+
+
+def test_impact_that_shrinks_before_the_first_notice_reaches_only_those_who_are_still_hurt() -> None:
+    world = World(load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="country")
+    world.run(100)
+    world.hurt(id=incident.id, site="east")
+    world.run(400)
+    assert world.told("first") == [0, 1]
+
+
+def test_safety_that_was_settled_but_not_applied_before_the_end_is_not_sent_again() -> None:
+    world = World(configuration([policy(message_class="safety")]), people(2))
+    world.hurt()
+    world.run(300, channels=())
+    world.take(state=None)
+    sent = world.rows[-1]
+    world.restart(replay=lambda: world.outcome(sent, NoticeState.ACCEPTED, [0]))
+    assert world.told("first") == [0, 1, 1]

@@ -6,6 +6,7 @@ does it, and `restart` builds a new state from that store alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -180,10 +181,12 @@ class World:
         self.effects = effects
         return effects
 
-    def restart(self) -> None:
-        """Kill -9 and a new start: nothing but the store survives (customers are restored by the core)."""
+    def restart(self, replay: Callable[[], None] = lambda: None) -> None:
+        """Kill -9 and a new start: nothing but the store survives (customers are restored by the core). `replay`
+        enters what was logged and not applied."""
         self.state = ReportState()
         self.state.restore(self.store)
+        replay()
         self.enter(Started(version="test"))
 
     def tick(self, seconds: float = 0.0) -> Effects:
