@@ -30,6 +30,9 @@ from cemd.model.measurement import SUCCESS, Series
 from cemd.model.quality import Outcome
 from cemd.model.view import AnalyzeView, SeriesColumns
 
+LARGEST = 1e18
+"""Values are taken into baselines up to this size: the bank squares deviations in single precision."""
+
 
 class AnalyzeState:
     """Baselines, windows and open findings; restored from a snapshot and the log."""
@@ -113,7 +116,7 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     if late.any():
         state.late_samples += int(late.sum())
         rows, at, value, outcome = rows[~late], at[~late], value[~late], outcome[~late]
-    state.bank.observe(rows, at, value, outcome, topology.configuration.detector)
+    state.bank.observe(rows, at, np.clip(value, -LARGEST, LARGEST), outcome, topology.configuration.detector)
     counts = np.isfinite(value) & (outcome != Outcome.BLIND)
     if not counts.all():
         rows, at, value = rows[counts], at[counts], value[counts]
