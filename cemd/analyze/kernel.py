@@ -23,29 +23,40 @@ from numpy.typing import NDArray
 from cemd.analyze.columns import Array, aligned_zeros
 
 BLOCK = 33_792  # series a call: whole pages of single precision, and 100,000 series make three calls
+
+
+def _number(value: float) -> Array:
+    """A constant as an array without dimensions: numpy takes it quicker than a number."""
+    return np.array(value, np.float32)
+
+
+ONE, HALF = _number(1.0), _number(0.5)
 EARLY = 16.0  # samples before which nothing is clipped
-LEVEL_RATE = 0.05  # the level remembers some 20 samples
-SPREAD_RATE = 0.02  # the spread some 50: were it quicker, its own noise would make exceedances come in runs
-WIN_RATE = 0.02  # which of the two predictors is nearer is remembered over some 50 samples
-SLOT_RATE = 1.0 / 128.0  # an hour of the week remembers some 128 samples, over several weeks
-CLIP = 3.0  # of the scale: more than this teaches no more than this
+LEVEL_RATE = _number(0.05)  # the level remembers some 20 samples
+SPREAD_RATE = _number(0.02)  # the spread some 50: were it quicker, its own noise would make exceedances come in runs
+WIN_RATE = _number(0.02)  # which of the two predictors is nearer is remembered over some 50 samples
+SLOT_RATE = _number(1.0 / 128.0)  # an hour of the week remembers some 128 samples, over several weeks
+LONGER, SHORTENED = _number(1.5), _number(0.99)  # a gap is usual up to 1.5 times the longest, which fades
+FORGETS = _number(0.999)  # how far the series has been, over some 1,000 samples
+CLIP = _number(3.0)  # of the scale: more than this teaches no more than this
 STEP = 0.1  # of a threshold, at each sample, times (exceeded - share); never below 1, the usual spread
 SHARES = (0.05, 0.005, 0.0005)
-MINUS_SHARES = -np.array(SHARES, np.float32)[:, None]
-FAR = 8.0  # a sample beyond this many times a threshold doubles it: with rare spikes steps of 10 % would take weeks
+MINUS_SHARES = -np.array(SHARES, np.float32)
+FAR = _number(8.0)  # a sample beyond this many times a threshold doubles it: with rare spikes 10 % would take weeks
 TRUSTED_AFTER = (1000.0, 10_000.0)  # samples before the second and third may be bet on: five exceedances
 TRUSTED = np.array(TRUSTED_AFTER, np.float32)[:, None]
-IN_ALARM = 0.125  # share of the learning rate while alarming: an outage is not soon the new normal, yet bounded
+IN_ALARM = _number(0.125)  # share of the learning rate in an alarm: an outage is not soon the new normal, yet bounded
 FIRST_WIN, FIRST_LOSE = 0.5 / 0.125, 0.5 / 0.875  # a/p and (1 - a)/(1 - p), p above the share to be on the safe side
 WIN, LOSE = 0.6 / 0.2, 0.4 / 0.8  # of those beyond one threshold 1 in 10 is beyond the next
 DEEPER = (1.0, LOSE, WIN, WIN * LOSE, WIN * WIN)
 FACTORS = np.array([FIRST_LOSE, *(FIRST_WIN * factor for factor in DEEPER)], np.float32)
 """By how far the sample went: 0 not beyond the first threshold, 1 beyond it and the second not trusted yet, 2 not
 beyond the second, 3 beyond it and the third not trusted yet, 4 not beyond the third, 5 beyond it."""
+WIN_ABOVE_LOSE = _number(FACTORS[2] - FACTORS[0])
 
-RELATIVE_FLOOR = 1e-4  # spread is never below this share of how far the series has been from its first value
-ABSOLUTE_FLOOR = 1e-9
-UNCLIPPED = 1e30
+RELATIVE_FLOOR = _number(1e-4)  # spread is never below this share of how far the series has been from its first value
+ABSOLUTE_FLOOR = _number(1e-9)
+UNCLIPPED = _number(1e30)
 FULL_SLOT = 8.0
 MOST_COUNTED = 255
 
@@ -59,7 +70,18 @@ class Block:
     alarms. Short cuts change no bit: what they skip is a factor of 1, or one number in the place of equal numbers.
     """
 
-    __slots__ = ("alarm", "early", "flag", "held", "learn_samples", "limit_seconds", "ones", "tmp", "where", "youngest")
+    __slots__ = (
+        "alarm",
+        "beyond",
+        "early",
+        "flag",
+        "held",
+        "learn_samples",
+        "limit_seconds",
+        "ones",
+        "tmp",
+        "youngest",
+    )
 
     def __init__(
         self, held: Mapping[str, Array], alarm: Array, scratch: Scratch, *, learn_samples: float, limit_seconds: float
@@ -69,7 +91,7 @@ class Block:
         self.alarm = alarm
         self.tmp = [one[:size] for one in scratch.floats[1:]]
         self.early = self.tmp.pop()
-        self.flag, self.where = (one[:size] for one in scratch.flags)
+        self.flag, self.beyond = (one[:size] for one in scratch.flags)
         self.learn_samples = learn_samples
         self.limit_seconds = limit_seconds  # a week / stated rate; by the interval: samples per alarm
         self.youngest = float(held["n"].min())
@@ -81,7 +103,8 @@ class Scratch:
 
     def __init__(self) -> None:
         self.floats = [aligned_zeros((BLOCK,), "<f4") for _ in range(10)]
-        self.ones = aligned_zeros((BLOCK,), "<f4") + np.float32(1.0)  # a row is quicker to compare with than a number
+        self.doubles = aligned_zeros((BLOCK,), "<f8")
+        self.ones = aligned_zeros((BLOCK,), "<f4") + ONE  # a row is quicker to compare with than a number
         self.flags = [aligned_zeros((BLOCK,), "|b1") for _ in range(2)]
 
 
@@ -92,21 +115,21 @@ def run(b: Block, gap: Array) -> None:
         b: The block; x is relative to each series' base.
         gap: Seconds since the sample before, float32; overwritten.
     """
-    d, dg, e, count, scale = b.tmp[:5]
+    d, dg, e, count, scale, off = b.tmp[:6]
     _pace(b, gap)
     _predict(b, d, dg, e, count, scale)
-    _measure(b, e, scale)
-    _calibrate(b, *_bet(b))
-    _learn(b, d, dg, e, count, scale)
-    np.add(b.held["n"], 1.0, out=b.held["n"])  # stops by itself at 2^24
+    _measure(b, e, scale, off)
+    _calibrate(b, _bet(b))
+    _learn(b, d, dg, e, count, scale, off)
+    np.add(b.held["n"], ONE, out=b.held["n"])  # stops by itself at 2^24
 
 
-def _rate(b: Block, out: Array, least: float) -> Array | np.float32:
+def _rate(b: Block, out: Array, least: Array) -> Array:
     """1/(n+1), at least `least`: one number where every series is old enough."""
-    if b.youngest >= 1.0 / least:
-        return np.float32(least)
-    np.add(b.held["n"], 1.0, out=out)
-    np.divide(1.0, out, out=out)
+    if b.youngest >= 1.0 / float(least):
+        return least
+    np.add(b.held["n"], ONE, out=out)
+    np.divide(ONE, out, out=out)
     return np.maximum(out, least, out=out)
 
 
@@ -116,12 +139,12 @@ def _pace(b: Block, gap: Array) -> None:
     t, young = b.tmp[0], b.youngest < EARLY
     if young:
         np.less(n, EARLY, out=b.flag)
-        np.multiply(b.flag, np.float32(UNCLIPPED), out=b.early)
-    np.multiply(long_gap, 1.5, out=t)
+        np.multiply(b.flag, UNCLIPPED, out=b.early)
+    np.multiply(long_gap, LONGER, out=t)
     if young:
         np.add(t, b.early, out=t)
     np.minimum(gap, t, out=t)
-    np.multiply(long_gap, 0.99, out=long_gap)
+    np.multiply(long_gap, SHORTENED, out=long_gap)
     np.maximum(long_gap, t, out=long_gap)
     np.subtract(t, interval, out=t)
     np.multiply(t, _rate(b, b.tmp[1], LEVEL_RATE), out=t)
@@ -138,12 +161,12 @@ def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array
     np.subtract(h["x"], h["slot_mean"], out=dg)
     np.subtract(dg, d, out=e)
     np.subtract(h["slot_spread"], h["spread"], out=scale)
-    np.multiply(scale, 0.5, out=scale)
+    np.multiply(scale, HALF, out=scale)
     if full:
         np.multiply(e, wins, out=e)
     else:
         np.copyto(count, h["slot_count"])
-        np.multiply(count, 1.0 / FULL_SLOT, out=u)
+        np.multiply(count, np.float32(1.0 / FULL_SLOT), out=u)
         np.minimum(u, b.ones, out=u)
         np.multiply(wins, u, out=t)
         np.multiply(e, t, out=e)
@@ -159,142 +182,175 @@ def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array
     np.add(wins, t, out=wins)
 
 
-def _measure(b: Block, e: Array, scale: Array) -> None:
-    """z: distance from the expected value in units of the scale, which has a floor."""
-    h = b.held
-    t, z = b.tmp[5], h["z"]
-    np.multiply(h["reach"], 0.999, out=h["reach"])
-    np.absolute(h["x"], out=t)
-    np.maximum(h["reach"], t, out=h["reach"])
-    np.multiply(h["reach"], RELATIVE_FLOOR, out=t)
-    np.add(t, ABSOLUTE_FLOOR, out=t)
-    np.maximum(scale, t, out=scale)
-    np.absolute(e, out=z)
-    np.divide(z, scale, out=z)
+def _measure(b: Block, e: Array, scale: Array, off: Array) -> None:
+    """z: distance from the expected value (off) in units of the scale, which has a floor."""
+    reach = b.held["reach"]
+    np.multiply(reach, FORGETS, out=reach)
+    np.absolute(b.held["x"], out=off)
+    np.maximum(reach, off, out=reach)
+    np.multiply(reach, RELATIVE_FLOOR, out=off)
+    np.add(off, ABSOLUTE_FLOOR, out=off)
+    np.maximum(scale, off, out=scale)
+    np.absolute(e, out=off)
+    np.divide(off, scale, out=b.held["z"])
 
 
-def _bet(b: Block) -> tuple[NDArray[np.intp], Array]:
-    """Multiplies the stake by what this sample is worth and opens or ends alarms.
+def _bet(b: Block) -> NDArray[np.intp]:
+    """Multiplies the stake by what this sample is worth and opens or ends alarms; leaves in `tmp[6]` 1 where the first
+    threshold was exceeded, else 0.
+
+    All series are taken as "not beyond the first" or "beyond it, not beyond the second", in whole rows; those for which
+    this does not hold are done again one by one, so that few have to be sought out.
 
     Returns:
-        The series beyond their first threshold or in an alarm, and their thresholds before this sample, (3, n).
+        The series beyond their second threshold, or beyond the first while young, or in an alarm.
     """
     h = b.held
-    bet, thresholds = h["bet"], h["thresholds"]
-    np.greater(h["z"], thresholds[0], out=b.flag)
-    over = np.flatnonzero(np.logical_or(b.flag, b.alarm, out=b.flag))
-    before = thresholds[:, over]
+    z, bet, thresholds, exceeded, factor = h["z"], h["bet"], h["thresholds"], b.tmp[6], b.early
+    young = b.youngest < max(TRUSTED_AFTER[0], b.learn_samples)
+    np.greater(z, thresholds[0], out=b.beyond)
+    np.greater(z, thresholds[1], out=b.flag)
+    np.logical_or(b.flag, b.alarm, out=b.flag)
+    if young:
+        few = h["n"] < max(TRUSTED_AFTER[0], b.learn_samples)
+        np.logical_or(b.flag, np.logical_and(few, b.beyond, out=few), out=b.flag)
+    special = np.flatnonzero(b.flag)
+    np.copyto(exceeded, b.beyond)
     np.maximum(bet, b.ones, out=bet)
-    z, stake = h["z"][over], bet[over]
-    np.multiply(bet, FIRST_LOSE, out=bet)
-    first, *deeper = z > before
-    trusted = h["n"][over] >= TRUSTED
-    # 0: not beyond the first; 1: beyond, the second not trusted yet; 2: not beyond it; 3: beyond, the third not trusted
+    stake = bet[special]
+    np.multiply(exceeded, WIN_ABOVE_LOSE, out=factor)
+    np.add(factor, FACTORS[0], out=factor)
+    np.multiply(bet, factor, out=bet)
+    if len(special):
+        stake *= FACTORS[_depth(z[special], thresholds[:, special], h["n"][special])]
+        if young:
+            np.minimum(stake, np.where(h["n"][special] >= b.learn_samples, UNCLIPPED, ONE), out=stake)
+        bet[special] = stake
+    return _settle(b, special)
+
+
+def _depth(z: Array, thresholds: Array, n: Array) -> NDArray[np.intp]:
+    """How far samples went, as an index of FACTORS."""
+    first, *deeper = z > thresholds
+    trusted = n >= TRUSTED
     second = first & trusted[0]
     beyond = second & deeper[0]
     third = beyond & trusted[1]
-    depth = first.astype(np.intp) + second + beyond + third + (third & deeper[1])
-    _settle(b, over, stake * FACTORS[depth])
-    return over, before
+    depth: NDArray[np.intp] = first.astype(np.intp) + second + beyond + third + (third & deeper[1])
+    return depth
 
 
-def _settle(b: Block, rows: NDArray[np.intp], stake: Array) -> None:
-    """Bounds the grown stakes of these rows, holds them at 1 until enough was seen, and opens or ends alarms."""
-    h = b.held
-    bet, interval = h["bet"], h["interval"]
-    limit = np.float32(b.limit_seconds) / np.maximum(interval[rows], np.float32(1e-3))
-    learnt = h["n"][rows] >= b.learn_samples
-    stake = np.minimum(stake, np.where(learnt, limit * np.float32(8.0), np.float32(1.0)))
-    bet[rows] = stake
-    if b.alarm.any():
-        alarming = np.flatnonzero(b.alarm)
-        enough = np.float32(b.limit_seconds) / np.maximum(interval[alarming], np.float32(1e-3))
-        b.alarm[alarming] = np.square(bet[alarming]) > enough  # an alarm ends below the root of the limit
-    b.alarm[rows[learnt & (stake >= limit)]] = True
+def _settle(b: Block, special: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Bounds the stakes, ends alarms, and opens them where `beyond` made the stake exceed the limit.
+
+    Returns:
+        `special` and the series whose alarm opened.
+    """
+    bet, interval, alarm = b.held["bet"], b.held["interval"], b.alarm
+    alarming = np.flatnonzero(alarm)
+    if len(alarming):
+        alarm[alarming] = np.square(bet[alarming]) > _limit(b, interval[alarming])  # ends below the root of the limit
+    if float(bet.max()) < float(_limit(b, interval.max())):
+        return special
+    rich = np.flatnonzero((bet >= _limit(b, interval)) & b.beyond)
+    limit = _limit(b, interval[rich])
+    bet[rich] = np.minimum(bet[rich], limit * np.float32(8.0))
+    alarm[rich[b.held["n"][rich] >= b.learn_samples]] = True
+    return np.union1d(special, rich)
 
 
-def _calibrate(b: Block, over: NDArray[np.intp], before: Array) -> None:
+def _limit(b: Block, interval: Array) -> Array:
+    """Samples per alarm by the stated rate."""
+    limit: Array = np.float32(b.limit_seconds) / np.maximum(interval, np.float32(1e-3))
+    return limit
+
+
+def _calibrate(b: Block, special: NDArray[np.intp]) -> None:
     """Steers each threshold to its share of exceedances; slowly in an alarm, not before the spread is fit."""
-    thresholds = b.held["thresholds"]
-    gain = _gain(b)
-    z = b.held["z"][over]
-    if isinstance(gain, np.ndarray):
-        own: Array = gain[over]
-        for threshold, share in zip(thresholds, MINUS_SHARES, strict=True):
-            np.multiply(threshold, gain * share + np.float32(1.0), out=threshold)
-    else:
-        own = np.full(len(over), gain)
-        np.multiply(thresholds, gain * MINUS_SHARES + np.float32(1.0), out=thresholds)
-    own[b.alarm[over]] *= np.float32(IN_ALARM)
-    step = ((z > before) + MINUS_SHARES) * own + np.float32(1.0)
-    step[(z > before * np.float32(FAR)) & (own > 0)] = 2.0
-    thresholds[:, over] = before * step
-    np.maximum(thresholds, b.ones, out=thresholds)
+    first, second, third = thresholds = b.held["thresholds"]
+    exceeded, gain = b.tmp[6], _gain(b)
+    before = thresholds[:, special]
+    keep = [gain * share + ONE for share in MINUS_SHARES]
+    np.multiply(exceeded, gain, out=exceeded)
+    np.add(exceeded, keep[0], out=exceeded)
+    np.multiply(first, exceeded, out=first)
+    np.multiply(second, keep[1], out=second)
+    np.multiply(third, keep[2], out=third)
+    if len(special):
+        z = b.held["z"][special]
+        own = gain[special] if gain.ndim else np.full(len(special), gain)
+        own[b.alarm[special]] *= IN_ALARM
+        step = (z > before) * own + (own * MINUS_SHARES[:, None] + ONE)
+        step[(z > before * FAR) & (own > 0)] = 2.0
+        thresholds[:, special] = before * step
+    for threshold in thresholds:
+        np.maximum(threshold, b.ones, out=threshold)
 
 
-def _gain(b: Block) -> Array | np.float32:
+def _gain(b: Block) -> Array:
     """Step of the thresholds: larger for young series, none before EARLY."""
     if b.youngest >= 40.0:
-        return np.float32(STEP)
-    gain, n = b.tmp[5], b.held["n"]
+        return _number(STEP)
+    gain, n = b.tmp[7], b.held["n"]
     np.maximum(n, 1.0, out=gain)
     np.divide(40.0 * STEP, gain, out=gain)
     np.maximum(gain, STEP, out=gain)
     np.minimum(gain, 0.5, out=gain)
     if b.youngest < EARLY:
-        np.less(n, EARLY, out=b.where)
-        np.copyto(gain, 0.0, where=b.where)
+        gain[n < EARLY] = 0.0
     return gain
 
 
-def _learn(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array) -> None:
+def _learn(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array, off: Array) -> None:
     """Level, spread, and this hour of the week; what alarms takes an eighth of each step."""
     h = b.held
-    t, low, clip = b.tmp[5], b.early, scale
-    slow, eighth = np.flatnonzero(b.alarm), np.float32(IN_ALARM)  # a power of two: exact
+    t, low, clip = b.tmp[6], b.tmp[7], scale
+    slow = np.flatnonzero(b.alarm)
     np.multiply(scale, CLIP, out=clip)
     if b.youngest < EARLY:
-        np.add(clip, b.early, out=clip)
+        np.add(clip, (h["n"] < EARLY) * UNCLIPPED, out=clip)
     np.negative(clip, out=low)
     # level from its own residual, drawn in to the clip
     np.minimum(d, clip, out=d)
     np.maximum(d, low, out=d)
-    np.multiply(d, _rate(b, b.tmp[6], LEVEL_RATE), out=d)
-    d[slow] *= eighth
-    np.add(h["level"], d, out=h["level"])
+    np.multiply(d, _rate(b, t, LEVEL_RATE), out=d)
     # a sample beyond the clip teaches hour and spread as if it lay on it
-    wild = np.flatnonzero(np.greater(np.absolute(e, out=t), clip, out=b.flag))
-    dg[wild] += np.copysign(clip[wild], e[wild]) - e[wild]
-    t[wild] = clip[wild]
-    new_hour = h["slot_count"][slow] == 0  # a first sample is taken whole, also during an alarm
+    np.minimum(e, clip, out=t)
+    np.maximum(t, low, out=t)
+    np.subtract(t, e, out=t)
+    np.add(dg, t, out=dg)
+    np.minimum(off, clip, out=off)
+    fresh = slow[h["slot_count"][slow] == 0]  # a first sample is taken whole, also during an alarm
+    whole = dg[fresh], off[fresh]
     share = _slot_rate(b, count)
     np.multiply(dg, share, out=dg)
-    np.subtract(t, h["slot_spread"], out=e)
+    np.subtract(off, h["slot_spread"], out=e)
     np.multiply(e, share, out=e)
-    known = slow[~new_hour]
-    dg[known] *= eighth
-    e[known] *= eighth
+    np.subtract(off, h["spread"], out=off)
+    np.multiply(off, _rate(b, t, SPREAD_RATE), out=off)
+    if len(slow):
+        for step in (d, dg, e, off):
+            step[slow] *= IN_ALARM
+        dg[fresh], e[fresh] = whole
+    np.add(h["level"], d, out=h["level"])
     np.add(h["slot_mean"], dg, out=h["slot_mean"])
     np.add(h["slot_spread"], e, out=h["slot_spread"])
-    np.subtract(t, h["spread"], out=t)
-    np.multiply(t, _rate(b, b.tmp[6], SPREAD_RATE), out=t)
-    t[slow] *= eighth
-    np.add(h["spread"], t, out=h["spread"])
+    np.add(h["spread"], off, out=h["spread"])
 
 
-def _slot_rate(b: Block, rate: Array) -> Array | np.float32:
+def _slot_rate(b: Block, rate: Array) -> Array:
     """How much the hour learns from this sample; counts it."""
     seen = b.held["slot_count"]
     least = int(seen.min())
-    share: Array | np.float32 = np.float32(SLOT_RATE)
-    if least < 1.0 / SLOT_RATE:
+    share: Array = SLOT_RATE
+    if least < 1.0 / float(SLOT_RATE):
         np.copyto(rate, seen)
-        np.add(rate, 1.0, out=rate)
-        np.divide(1.0, rate, out=rate)
+        np.add(rate, ONE, out=rate)
+        np.divide(ONE, rate, out=rate)
         share = np.maximum(rate, SLOT_RATE, out=rate)
     if least < MOST_COUNTED:
-        np.less(seen, MOST_COUNTED, out=b.where)
-        np.add(seen, b.where.view(np.uint8), out=seen)
+        np.less(seen, MOST_COUNTED, out=b.flag)
+        np.add(seen, b.flag.view(np.uint8), out=seen)
     return share
 
 
@@ -310,8 +366,8 @@ def run_binary(b: Block, gap: Array) -> None:
     t, u = b.tmp[1:3]
     _pace(b, gap)
     np.minimum(n, 200.0, out=u)
-    np.maximum(u, 1.0, out=u)
-    np.subtract(1.0, level, out=p)
+    np.maximum(u, ONE, out=u)
+    np.subtract(ONE, level, out=p)
     np.maximum(p, 0.0, out=p)
     np.divide(p, u, out=t)
     np.sqrt(t, out=t)
@@ -319,20 +375,22 @@ def run_binary(b: Block, gap: Array) -> None:
     np.add(p, t, out=p)
     np.divide(2.0, u, out=t)
     np.add(p, t, out=p)
-    np.minimum(p, 1.0, out=p)
-    zeros = np.flatnonzero((h["x"] < 0.5) & (p <= 0.5))
-    np.maximum(bet, 1.0, out=bet)
-    half = np.float32(0.5)
-    stake = bet[zeros] * ((half + half * p[zeros]) / p[zeros])
-    np.multiply(bet, half, out=bet)
-    _settle(b, zeros, stake)
-    np.copyto(t, 1.0)
+    np.minimum(p, ONE, out=p)
+    np.less(h["x"], HALF, out=b.beyond)
+    np.logical_and(b.beyond, p <= HALF, out=b.beyond)
+    zeros = np.flatnonzero(b.beyond)
+    np.maximum(bet, b.ones, out=bet)
+    stake = bet[zeros] * ((HALF + HALF * p[zeros]) / p[zeros])
+    np.multiply(bet, HALF, out=bet)
+    bet[zeros] = np.minimum(stake, np.where(n[zeros] >= b.learn_samples, UNCLIPPED, ONE))
+    _settle(b, zeros)
+    np.copyto(t, ONE)
     np.copyto(t, IN_ALARM, where=b.alarm)
     np.add(n, 2.0, out=u)
-    np.divide(1.0, u, out=u)
-    np.maximum(u, 0.005, out=u)
+    np.divide(ONE, u, out=u)
+    np.maximum(u, np.float32(0.005), out=u)
     np.multiply(u, t, out=u)
     np.subtract(h["x"], level, out=t)
     np.multiply(t, u, out=t)
     np.add(level, t, out=level)
-    np.add(n, 1.0, out=n)
+    np.add(n, ONE, out=n)
