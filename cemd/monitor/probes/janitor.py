@@ -173,13 +173,15 @@ class Janitor:
             begun = loop.time()
             succeeded = await self._pass(intent, duty, steps)
             if succeeded:
+                steps = [step for step in steps if "run" in step.placeholders() or step.take]
+                done = not intent.in_doubt or begun >= settled_at or not steps
+                if done:
+                    await self._forget(intent)  # before `clean` is said: a stop waits for no more than that
                 if not duty.clean.is_set():
                     duty.clean.set()
                     waits.reset()
-                    steps = [step for step in steps if "run" in step.placeholders() or step.take]
                 duty.turned.set()
-                if not intent.in_doubt or begun >= settled_at or not steps:
-                    await self._forget(intent)
+                if done:
                     self._said.back(intent.run, "cleanup.done", probe=intent.probe, run=intent.run)
                     return
             duty.turned.set()
