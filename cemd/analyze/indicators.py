@@ -53,6 +53,7 @@ FIELDS = {
     "broken": Field("|b1"),
     "down_now": Field("|b1"),
     "warned": Field("|b1"),
+    "lowest": Field("<f8", np.nan),  # of `sign * value`, since it went beyond warning or objective
 }
 SEEN = tuple(FIELDS)[12:]
 STREAKS = ("bad_since", "good_since", "warn_since", "calm_since", "up_since")
@@ -157,6 +158,7 @@ class Indicators:
         _streak(c["calm_since"], known & (good >= c["calm"]), now)
         is_down = bad & (good <= c["down"])
         _streak(c["up_since"], known & ~is_down, now)
+        self._remember_worst(np.where(known, good, np.nan))
         return self._turn(now, known=known, bad=bad, warning=warning, is_down=is_down)
 
     def _turn(self, now: float, *, known: Array, bad: Array, warning: Array, is_down: Array) -> Turns:
@@ -178,6 +180,19 @@ class Indicators:
         quality[known & down_now] = DOWN
         c["quality"][:] = quality
         return Turns(*(np.flatnonzero(turn) for turn in (broke, worsened, mended, warns, calmed)))
+
+    def _remember_worst(self, good: Array) -> None:
+        c = self.columns
+        beyond = c["broken"] | c["warned"] | ~np.isnan(c["bad_since"]) | ~np.isnan(c["warn_since"])
+        c["lowest"][:] = np.where(beyond, np.fmin(c["lowest"], good), np.nan)
+
+    def worst_of(self, number: int) -> float:
+        """The worst value since the instance went beyond its warning or objective; NaN where it did not."""
+        return float(self.columns["lowest"][number] * self.columns["sign"][number])
+
+    def forget_worst(self, numbers: NDArray[np.intp]) -> None:
+        """What comes after is another episode."""
+        self.columns["lowest"][numbers] = np.nan
 
     def scores(self) -> Array:
         """0 at `worst`, 100 at `best`, straight between; NaN where unknown."""
@@ -220,7 +235,8 @@ class Indicators:
     def load(self, dumped: Mapping[str, bytes]) -> None:
         """Fills the instances, which stand in the order of the dump."""
         for name in SEEN:
-            self.columns[name][:] = np.frombuffer(dumped[f"seen.{name}"], FIELDS[name].dtype)
+            if (body := dumped.get(f"seen.{name}")) is not None:  # an older version knew fewer columns
+                self.columns[name][:] = np.frombuffer(body, FIELDS[name].dtype)
         self.windows.load(dumped)
 
 

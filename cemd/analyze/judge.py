@@ -1,11 +1,12 @@
 """From what turned at a tick to findings with words and numbers: objectives, anomalies, silence, and what was retired.
 
 The subject is the service (at its site) that was measured; the touchpoint is noted. An anomaly alone is `at_risk`;
-silence is `unknown`, never down.
+silence is `unknown`, never down. A finding that changes or ends says the worst that was seen, not how it is by then.
 """
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from cemd.analyze.bank import Bank
@@ -37,12 +38,14 @@ def indicator_findings(
             said.append(held.begin(condition, instance.key, _of(instance, probe, quality, evidence), moment))
     for number in turns.worsened.tolist():
         evidence = _evidence(broken, number, indicators, table, moment)
+        evidence = _worst(evidence, number, indicators)
         quality = Quality.DOWN if indicators.columns["down_now"][number] else Quality.DEGRADED
         said.append(held.change(broken, indicators.instances[number].key, moment, quality=quality, evidence=evidence))
     for condition, numbers in ((warning, turns.calmed), (broken, turns.mended)):
         for number in numbers.tolist():
-            evidence = _evidence(condition, number, indicators, table, moment)
+            evidence = _worst(_evidence(condition, number, indicators, table, moment), number, indicators)
             said.append(held.end(condition, indicators.instances[number].key, moment, evidence))
+    indicators.forget_worst(turns.mended)
     return said
 
 
@@ -61,8 +64,10 @@ def series_findings(
             said.append(held.begin(Condition.ANOMALY, str(table.series[row].id), spoken, moment))
     for row in ended.tolist():
         key = str(table.series[row].id)
-        if held.get(Condition.ANOMALY, key):
-            evidence = _of_series(bank, table, row, moment.at, detector)
+        if (found := held.get(Condition.ANOMALY, key)) is not None:
+            note = f"{found.evidence.note}; at the end {float(bank.values()[row]):.4g}"
+            last_at = float(bank.columns["last_at"][row])
+            evidence = msgspec.structs.replace(found.evidence, until=last_at, note=note)
             said.append(held.end(Condition.ANOMALY, key, moment, evidence))
     return said
 
@@ -113,9 +118,10 @@ def retired_findings(held: OpenFindings, indicators: Indicators, table: SeriesTa
 
 
 def _retire(held: OpenFindings, condition: Condition, key: str, moment: Moment) -> Finding:
-    return held.end(
-        condition, key, moment, Evidence(until=moment.at, note="not measured any more: configuration changed")
-    )
+    found = held.get(condition, key)
+    note = "not measured any more: configuration changed"
+    evidence = msgspec.structs.replace(found.evidence if found else Evidence(), until=moment.at, note=note)
+    return held.end(condition, key, moment, evidence)
 
 
 def _probe(number: int, indicators: Indicators, table: SeriesTable) -> str:
@@ -170,6 +176,14 @@ def _evidence(
         note=f"{instance.indicator.summary} {value:.4g}{unit} of {samples} samples in {seconds:g} s; "
         f"asked: {objective_text(objective)}",
     )
+
+
+def _worst(evidence: Evidence, number: int, indicators: Indicators) -> Evidence:
+    """The evidence with the worst value of the episode; the latest stands in the note."""
+    worst = indicators.worst_of(number)
+    if np.isnan(worst):
+        return evidence
+    return msgspec.structs.replace(evidence, value=worst, note=f"at worst {worst:.4g}; latest: {evidence.note}")
 
 
 def _of_series(bank: Bank, table: SeriesTable, row: int, at: Instant, detector: Detector) -> Evidence:

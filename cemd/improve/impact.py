@@ -40,7 +40,7 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
     counts: CountCache,
     before: Impact,
 ) -> tuple[Impact, int]:
-    """The impact now, and how many critical customers are in it; user-minutes are taken over from `before`."""
+    """The impact now, and how many critical customers are in it; user-minutes and peak go on from `before`."""
     topology = picture.topology
     place = picture.common_place(one.finding.subject.site for one in hurt)
     services = hurt_services(hurt, cause, place, picture)
@@ -65,6 +65,7 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
         steps=tuple(at.path for at in steps),
         moments_of_truth=tuple(at.path for at in steps if at.step.moment_of_truth),
         customers=count,
+        peak_customers=max(before.peak_customers, before.customers, count),
         user_minutes=before.user_minutes,
         uncertainty=_uncertainty(cause, unknown),
     )

@@ -29,7 +29,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the finding stands on; enough to draw and to check it later."""
 
     series: tuple[SeriesId, ...] = ()
-    value: float | None = None  # in the unit of the indicator or metric
+    value: float | None = None  # in the unit of the indicator or metric; once changed or ended: the worst while it held
     expected: float | None = None
     low: float | None = None
     high: float | None = None

@@ -51,6 +51,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[str, ...] = ()  # "journey/step"
     moments_of_truth: tuple[str, ...] = ()  # of these steps
     customers: int = 0
+    peak_customers: int = 0  # most that were ever hurt at once
     user_minutes: float = 0.0
     uncertainty: str = ""
 

@@ -39,6 +39,49 @@ def test_an_outage_is_found_after_its_grace_and_ends_after_it_was_good_long_enou
     assert not list(world.state.findings)
 
 
+def test_what_ended_says_the_worst_that_was_seen_and_the_latest_in_words() -> None:
+    world = World()
+    world.run(600)
+    world.run(300, delay=1.6)
+    world.run(120, delay=9.0)
+    world.run(1200)
+    ended = next(one for one in world.found if one.condition is BROKEN and one.phase is FindingPhase.ENDED)
+    assert ended.indicator == "delay"
+    assert ended.evidence.value == 9.0
+    assert ended.evidence.note.startswith("at worst 9; latest: p95 0.")
+    world.run(300, delay=1.6)
+    world.run(1200)
+    again = [one for one in world.found if one.condition is BROKEN and one.phase is FindingPhase.ENDED][1]
+    assert again.evidence.value == 1.6, "another episode, another worst"
+
+
+def test_a_change_for_the_better_still_says_the_worst() -> None:
+    world = World()
+    world.run(600)
+    world.run(400, success=0.0)
+    for _ in range(20):
+        world.run(10, success=1.0)
+        world.run(10, success=0.0)
+    changes = [one for one in world.found if one.condition is BROKEN and one.phase is FindingPhase.CHANGED]
+    assert [(one.quality, one.evidence.value) for one in changes][-1] == (Quality.DEGRADED, 0.0)
+
+
+def test_the_worst_survives_a_snapshot_and_an_older_snapshot_without_it_is_read() -> None:
+    world = World()
+    world.run(600)
+    world.run(300, delay=9.0)
+    saved = stage.snapshot(world.state)
+    for drop in (False, True):
+        held = stage.AnalyzeState()
+        stage.restore(held, saved, world.topology)
+        dumped = {name: body for name, body in held.indicators.dump().items() if not drop or name != "seen.lowest"}
+        held.indicators.columns["lowest"][:] = math.nan
+        held.indicators.load(dumped)
+        number = next(place for place, one in enumerate(held.indicators.instances) if one.indicator.name == "delay")
+        assert math.isnan(held.indicators.worst_of(number)) is drop
+        assert drop or held.indicators.worst_of(number) == 9.0
+
+
 def test_a_short_outage_within_the_grace_is_no_finding() -> None:
     world = World(configuration(indicators=[success_indicator(window_seconds=30.0)]))
     world.run(600)

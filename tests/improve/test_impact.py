@@ -38,6 +38,15 @@ def test_customers_everywhere_are_those_with_a_hurt_sold_service() -> None:
     assert house.only().impact.customers == 50
 
 
+def test_the_most_customers_that_were_ever_hurt_stay_known_while_it_recovers() -> None:
+    house = House(population=90)
+    everywhere = house.began("mobile-data")
+    house.tick(everywhere, house.began("mobile-data", "east"))
+    assert house.only().impact.customers == 45
+    house.tick(house.ended(everywhere))
+    assert (house.only().impact.customers, house.only().impact.peak_customers) == (15, 45)
+
+
 def test_customers_at_a_place_exclude_other_places_and_name_the_unknown() -> None:
     house = House(population=90)
     house.tick(house.began("mobile-data", "east"))
