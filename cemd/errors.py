@@ -39,6 +39,11 @@ class StoreError(CemdError):
     """A database cannot be read or written: full disk, lock, damage, newer file."""
 
 
+class UnwritableChange(StoreError):  # noqa: N818 -- what it is about is the change, not the store
+    """A change that can never be written, however often it is tried: a fault of cemd. Its entry counts as one that
+    crashed the core, so that it is set aside at last."""
+
+
 class Refused(CemdError):  # noqa: N818 -- an answer, not a fault: nothing was taken, come back later
     """Pushed data or a command was not taken: too much waits for the log, or the store does not write."""
 

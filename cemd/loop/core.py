@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from cemd.errors import StoreError
+from cemd.errors import StoreError, UnwritableChange
 from cemd.loop import snapshot
 from cemd.loop.order import Order
 from cemd.loop.state import State
@@ -49,6 +49,7 @@ class Core:
         self._order = Order(0, 0.0)
         self._quarantined: set[int] = set()
         self._unfinished: _Unfinished | None = None
+        self._left: tuple[Entry, ...] = ()  # logged, but not stepped: the store refused before
         self._saved_customers = -1
         self._snapshot_seq = 0
 
@@ -108,7 +109,7 @@ class Core:
         self._apply_all(tuple(entries))
 
     def resume(self) -> None:
-        """Finishes what a failed commit left unfinished.
+        """Finishes what the store left unfinished when it refused: a commit, or entries that wait for their step.
 
         Raises:
             StoreError: the store still refuses.
@@ -117,11 +118,13 @@ class Core:
             unfinished = self._unfinished
             self._finish(unfinished.entry, unfinished.effects, unfinished.behind)
             self._apply_all(unfinished.behind)
+        elif self._left:
+            self._apply_all(self._left)
 
     @property
     def stalled(self) -> bool:
-        """True while a commit is outstanding."""
-        return self._unfinished is not None
+        """True while a commit or a step of what is logged is outstanding."""
+        return self._unfinished is not None or bool(self._left)
 
     def save_snapshot(self) -> None:
         """Writes analyze, configuration and (when changed) customers; trims the log to the snapshot before this one.
@@ -129,7 +132,7 @@ class Core:
         Raises:
             StoreError: nothing was saved; the log keeps everything that is needed.
         """
-        if self._unfinished is not None:
+        if self.stalled:
             return
         changed = self.state.customers.version != self._saved_customers
         blocks = snapshot.blocks(self.state, with_customers=changed)
@@ -147,17 +150,28 @@ class Core:
     def _apply(self, entry: Entry, behind: tuple[Entry, ...]) -> None:
         if entry.seq in self._quarantined:
             return
+        self._left = (entry, *behind)
         self.store.progress.begin(entry.seq)
         _, effects = step(self.state, entry)
+        self._left = ()
         self._finish(entry, effects, behind)
 
     def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
         self._unfinished = _Unfinished(entry, effects, behind)
         if effects.must_commit():
-            self.store.state.commit(_change(entry, effects))
+            self._commit(entry, effects)
         self._unfinished = None
         self._remember_samples(entry)
         self._outlet(entry, effects)
+
+    def _commit(self, entry: Entry, effects: Effects) -> None:
+        try:
+            self.store.state.commit(_change(entry, effects))
+        except UnwritableChange:
+            raise
+        except StoreError:
+            self.store.progress.rest()  # a disk that is full at two starts must not set a good entry aside
+            raise
 
     def _remember_samples(self, entry: Entry) -> None:
         if isinstance(entry.payload, Batch):

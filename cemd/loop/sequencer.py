@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from cemd.errors import Refused, StoreError
+from cemd.errors import Refused, StoreError, UnwritableChange
 from cemd.loop.core import Core
 from cemd.model.entry import Batch, Entry, Payload, Tick
 
@@ -184,6 +184,8 @@ class Sequencer:
                         monotonic=time.monotonic(),
                         logged=acknowledge,
                     )
+            except UnwritableChange:
+                raise  # trying again is useless: a fault of the core
             except StoreError as exc:
                 if not self._wait_for_store(exc):
                     if not logged:

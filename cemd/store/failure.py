@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cemd.errors import StoreError
+from cemd.errors import StoreError, UnwritableChange
 
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """The second comes where the index of the write-ahead log cannot grow."""
+NEVER = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
+"""What the statement brought with it is wrong; no disk and no other process can mend that."""
 
 
 def explained(path: Path, error: sqlite3.Error) -> StoreError:
@@ -29,7 +31,8 @@ def explained(path: Path, error: sqlite3.Error) -> StoreError:
         words = f"the disk reports an error ({name}: {fact}); check the disk, then restore a backup if it was damaged"
     else:
         words = f"a statement failed ({name or type(error).__name__}: {fact}); this is a fault of cemd: report it"
-    return StoreError(f"{path}: {words}.")
+    kind = UnwritableChange if name.startswith(NEVER) else StoreError
+    return kind(f"{path}: {words}.")
 
 
 def is_full(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from itertools import repeat
 import msgspec
 import numpy as np
 
-from cemd.errors import StoreError
+from cemd.errors import UnwritableChange
 from cemd.model.entry import NoticeOutcomes
 from cemd.model.identity import Instant
 from cemd.model.notice import NoticeRows
@@ -24,7 +24,7 @@ def write(connection: sqlite3.Connection, change: StateChange) -> None:
     """The outbox part of a change, inside the caller's transaction.
 
     Raises:
-        StoreError: a notice exists already.
+        UnwritableChange: a notice exists already.
     """
     connection.executemany(SQL["notice_orphan"], [(change.at, name) for name in change.orphaned])
     for notices in change.notices:
@@ -80,7 +80,7 @@ def _insert(connection: sqlite3.Connection, notices: NoticeRows) -> None:
     try:
         connection.executemany(SQL["notice_put"], rows)
     except sqlite3.IntegrityError as exc:
-        raise StoreError(
+        raise UnwritableChange(
             f"state.db: communication {notices.communication} has a notice for one of these customers or addresses in "
             f"phase {notices.phase.name.lower()}, revision {revision} already ({exc}); a notice is written once."
         ) from exc

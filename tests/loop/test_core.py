@@ -10,10 +10,10 @@ from cemd.config.catalogue import Domain, Service
 from cemd.config.configuration import Configuration, hash_of
 from cemd.config.probes import Probe
 from cemd.config.rules import Indicator, Objective, Score, Selector, Summary
-from cemd.errors import StoreError
+from cemd.errors import StoreError, UnwritableChange
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import Batch, ConfigEpoch, Entry, Payload, SeriesAdded, Tick
+from cemd.model.entry import Batch, Command, CommandKind, ConfigEpoch, Entry, Payload, SeriesAdded, Tick
 from cemd.model.incident import Incident
 from cemd.model.measurement import SUCCESS, Series, SeriesKey
 from cemd.model.quality import Dimension
@@ -203,3 +203,74 @@ def test_the_log_is_trimmed_only_below_what_a_start_needs() -> None:
 
 def _stalled(life: Life) -> bool:
     return life.core.stalled
+
+
+def test_a_disk_that_is_full_at_two_starts_sets_no_entry_aside() -> None:
+    full = False
+
+    def disk(operation: str, moment: Moment) -> None:
+        if full and operation == "state.commit" and moment is Moment.BEFORE:
+            raise StoreError("state.db: the disk is full; make room.")
+
+    life = Life(disk)
+    life.set_up()
+    life.live(300, success=1.0)
+    full = True
+    with pytest.raises(StoreError):
+        life.live(120, success=0.0)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            life.born()
+    full = False
+    life.born()
+    assert life.core.set_aside == ()
+    assert life.memory.state.quarantined() == set()
+    assert len(life.incidents()) == 1
+
+
+def test_an_entry_whose_rows_can_never_be_written_is_set_aside_at_last() -> None:
+    poison = 0
+
+    def disk(operation: str, moment: Moment) -> None:
+        if operation == "state.commit" and moment is Moment.BEFORE and life.core.state.seq == poison:
+            raise UnwritableChange("state.db: a row stands there already; a fault of cemd.")
+
+    life = Life(disk)
+    life.set_up()
+    poison = life.core.state.seq + 1
+    life.now += 1.0
+    with pytest.raises(UnwritableChange):
+        life.take(Command(kind=CommandKind.KILL, actor="test"))
+    core = Core(life.memory.store(), lambda _entry, _effects: None)
+    life.core = core
+    life.memory.restart()
+    with pytest.raises(UnwritableChange):
+        core.start(version="test", wall=life.now, monotonic=life.now)
+    life.born()
+    assert life.core.set_aside == (poison,)
+
+
+def test_what_was_logged_is_applied_when_even_the_note_of_progress_cannot_be_written() -> None:
+    life = Life()
+    life.set_up()
+    progress = life.memory.progress
+    begin, times = progress.begin, 0
+
+    def refuse(seq: int) -> None:
+        nonlocal times
+        times += 1
+        if times == 2:
+            raise StoreError("progress: cannot be written (no space left on device); free space on the disk.")
+        begin(seq)
+
+    progress.begin = refuse  # type: ignore[method-assign]
+    life.now += 1.0
+    kill = Command(kind=CommandKind.KILL, actor="test")
+    with pytest.raises(StoreError):
+        life.take(Tick(), kill, Tick())
+    assert life.logged[-3:] == [life.core.state.seq + place for place in range(3)]
+    assert _stalled(life)
+    life.core.resume()
+    assert not _stalled(life)
+    assert life.core.state.report.sending.killed
+    assert life.core.state.seq == life.logged[-1]

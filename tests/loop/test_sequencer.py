@@ -121,7 +121,7 @@ async def test_a_full_disk_acknowledges_nothing_and_loses_nothing() -> None:
             await here.sequencer.submit(batch(1))
         full.clear()
         assert await waiting > 0
-        assert here.core.state.report.sending.killed
+    assert here.core.state.report.sending.killed
 
 
 async def test_a_bug_in_the_core_ends_it_and_is_told() -> None:
