@@ -60,12 +60,20 @@ def master_key(directory: Path, *, exists: bool) -> bytes:
 
 
 def _make(path: Path) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Whole or not at all: a kill or a full disk must not leave half a key, which no later start would replace."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(file, os.urandom(32).hex().encode() + b"\n")
-        os.fsync(file)
-    finally:
-        os.close(file)
+        try:
+            os.write(file, os.urandom(32).hex().encode() + b"\n")
+            os.fsync(file)
+        finally:
+            os.close(file)
+        fresh.rename(path)
+    except OSError as exc:
+        fresh.unlink(missing_ok=True)
+        raise StoreError(f"{path}: the master key cannot be written ({exc.strerror}); free space on the disk.") from exc
 
 
 def derived(key: bytes, purpose: str) -> bytes:

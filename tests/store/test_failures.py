@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -17,6 +18,7 @@ from cemd.model.identity import SeriesId
 from cemd.model.rows import RowChange
 from cemd.store.ballast import Ballast
 from cemd.store.base import LogGroup, StateChange
+from cemd.store.keys import master_key
 from cemd.store.sqlite import SqliteStore, open_readers, open_store
 from cemd.store.writer import Readers, Writer
 
@@ -170,6 +172,20 @@ def test_files_and_key_are_for_their_owner_only(store: SqliteStore) -> None:
     assert (store.directory / "keys.db-wal").exists()
     for path in store.directory.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+
+
+def test_a_disk_that_is_full_at_the_first_start_leaves_no_half_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(StoreError, match=r"master\.key: .* cannot be written .* free space on the disk"):
+            master_key(tmp_path, exists=False)
+    assert list(tmp_path.iterdir()) == []
+    assert master_key(tmp_path, exists=False) == master_key(tmp_path, exists=True)
 
 
 def test_the_master_key_may_be_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
