@@ -21,7 +21,7 @@ from cemd.config.settings import MqttIntake as MqttSettings
 from cemd.config.topology import Topology
 from cemd.daemon.outlet import Taker as EffectTaker
 from cemd.daemon.places import Places
-from cemd.errors import CemdError
+from cemd.errors import CemdError, ConfigError, Fault
 from cemd.kit.clock import SystemClock
 from cemd.kit.logs import SaidOnce
 from cemd.kit.tasks import keep_running
@@ -88,6 +88,7 @@ class Edges:
         self.report = Edge(
             configuration, keys=store.keys, submit=sequencer.submit, metrics=ReportMetrics.build(registry)
         )
+        self._loading = asyncio.Lock()  # parts of two loads must not mix
         self._brokers: list[tuple[MqttSettings, asyncio.Task[None]]] = []
         self._tasks: asyncio.TaskGroup
 
@@ -136,13 +137,19 @@ class Edges:
         source = self._configuration.settings.customers
         if source is None:
             return
-        path = self._root / source.file
+        async with self._loading:
+            await self._load_customers(self._root / source.file)
+
+    async def _load_customers(self, path: Path) -> None:
+        customers = self._sequencer.core.state.customers
         try:
             mark = await asyncio.to_thread(_mark, path)
-            if mark == self._sequencer.core.state.customers.source:
+            if mark == customers.source:
                 return
             topology = Topology(self._configuration)
             loads = await asyncio.to_thread(lambda: list(load_customers(path, self._store.keys, topology, mark=mark)))
+            if reason := next(filter(None, map(customers.refusal, loads)), ""):
+                raise ConfigError([Fault(str(path), 0, 0, reason, "merge some before loading")])
             for load in loads:
                 await self._sequencer.submit(load)
         except (CemdError, OSError) as exc:

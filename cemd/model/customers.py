@@ -83,9 +83,10 @@ class Customers:
     def load(self, load: CustomersLoaded) -> None:
         """Adds or replaces rows by number. Who unsubscribed or was erased stays so, whatever a late file says.
 
-        Raises:
-            ValueError: more than 64 services, 65,535 sites, 255 segments or languages; the load is refused whole.
+        A load that has a `refusal` changes nothing: an entry that is logged must not end the core.
         """
+        if self.refusal(load):
+            return
         number = load.columns["number"].astype(np.int64)
         translated = self._translated(load)
         self._grow(int(number.max()) + 1 if len(number) else 0)
@@ -99,16 +100,29 @@ class Customers:
         self.source = load.source
         self.version += 1
 
+    def refusal(self, load: CustomersLoaded) -> str:
+        """Why the columns cannot hold this load: with what is known already it names too much; "": they can."""
+        for what, table, names, most in (
+            ("sites", self.sites, load.sites, 65_535),
+            ("sold services", self.services, load.services, 64),
+            ("segments", self.segments, load.segments, 255),
+            ("languages", self.languages, load.languages, 255),
+            ("zones", self.zones, load.zones, 65_535),
+        ):
+            if len({*table, *names}) > most:
+                return f"more than {most} different {what}, counting those of former loads"
+        return ""
+
     def _translated(self, load: CustomersLoaded) -> dict[str, NDArray[Any]]:
         columns = {name: load.columns[name].astype(dtype) for name, dtype in COLUMNS.items()}
         tables = (
-            ("site", self.sites, load.sites, 65_535),
-            ("segment", self.segments, load.segments, 255),
-            ("language", self.languages, load.languages, 255),
-            ("zone", self.zones, load.zones, 65_535),
+            ("site", self.sites, load.sites),
+            ("segment", self.segments, load.segments),
+            ("language", self.languages, load.languages),
+            ("zone", self.zones, load.zones),
         )
-        codes = {name: _interned(table, names, most, name) for name, table, names, most in tables}
-        bits = _interned(self.services, load.services, 64, "service")
+        codes = {name: _interned(table, names) for name, table, names in tables}
+        bits = _interned(self.services, load.services)
         for name, code in codes.items():
             if len(code):
                 columns[name] = code[load.columns[name].astype(np.int64)].astype(COLUMNS[name])
@@ -161,12 +175,10 @@ class Customers:
             self.version += 1
 
 
-def _interned(table: list[str], names: tuple[str, ...], most: int, what: str) -> NDArray[np.int64]:
+def _interned(table: list[str], names: tuple[str, ...]) -> NDArray[np.int64]:
     """Code of each of `names` in `table`, which grows by the new ones."""
     place = {name: code for code, name in enumerate(table)}
     fresh = [name for name in dict.fromkeys(names) if name not in place]
-    if len(table) + len(fresh) > most:
-        raise ValueError(f"customers: more than {most} different {what} names; merge some before loading.")
     for name in fresh:
         place[name] = len(table)
         table.append(name)

@@ -128,3 +128,17 @@ def test_unsubscribed_stays_so_when_a_late_file_says_nothing(tmp_path: Path) -> 
     for load in load_customers(path, keys, TOPOLOGY):
         customers.load(load)
     assert customers["flags"][0] & CustomerFlag.UNSUBSCRIBED
+
+
+def test_a_load_that_names_too_much_with_former_ones_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    keys, customers = MemoryKeys(), Customers()
+    rows = [f"A{n},east,data,first-{n},de,,a{n}@example.org,,,contract,," for n in range(200)]
+    for load in load_customers(file(tmp_path, *rows), keys, TOPOLOGY):
+        assert customers.refusal(load) == ""
+        customers.load(load)
+    before = customers.dump()
+    rows = [f"A{n},east,data,second-{n},de,,a{n}@example.org,,,contract,," for n in range(200)]
+    (load,) = load_customers(file(tmp_path, *rows), keys, TOPOLOGY)
+    assert "more than 255 different segments" in customers.refusal(load)
+    customers.load(load)
+    assert customers.dump() == before
