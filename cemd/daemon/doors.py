@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from cemd.daemon.explain import explain
 from cemd.daemon.published import Published
-from cemd.errors import StoreError
+from cemd.errors import ConfigError, Fault, StoreError
 from cemd.loop.sequencer import Sequencer
 from cemd.model.entry import Command
 from cemd.model.identity import Instant, SeriesId
@@ -51,7 +51,7 @@ class Doors:
         self._store = store
         self._push = push
         self._prober = prober
-        self._token = token_file.read_bytes().strip() if token_file is not None else None
+        self._token = _token_in(token_file) if token_file is not None else None
 
     def views(self) -> Views | None:
         return self._published.views
@@ -90,3 +90,20 @@ class Doors:
         return PushAnswer(
             status=answer.status, accepted=answer.accepted, refused=answer.refused, message=answer.message
         )
+
+
+def _token_in(file: Path) -> bytes:
+    """The token; never an empty one, which everybody would have.
+
+    Raises:
+        ConfigError: the file cannot be read, or is empty.
+    """
+    try:
+        token = file.read_bytes().strip()
+    except OSError as exc:
+        fact = f"the token of listen.push_token_file cannot be read ({exc.strerror})"
+        raise ConfigError([Fault(str(file), 0, 0, fact, "make it a file that the user of cemd may read")]) from exc
+    if not token:
+        fault = Fault(str(file), 0, 0, "the token of listen.push_token_file is empty", "write a long random text")
+        raise ConfigError([fault])
+    return token

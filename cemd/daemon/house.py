@@ -31,7 +31,7 @@ from cemd.daemon.outlet import Outlet
 from cemd.daemon.places import Places, made, places
 from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
-from cemd.errors import CemdError, ConfigError, StoreError
+from cemd.errors import CemdError, ConfigError, StoreError, UnwritableChange
 from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import Notifier, notifier, watchdog_seconds
 from cemd.loop.core import Core
@@ -78,7 +78,8 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
         return EXIT_CONFIG
     except CemdError as exc:
         print(f"cemd: {exc}", file=sys.stderr)
-        return EXIT_STORE if isinstance(exc, StoreError) else 1
+        again = isinstance(exc, UnwritableChange)  # a fault of cemd: a new start counts it, and sets it aside
+        return EXIT_STORE if isinstance(exc, StoreError) and not again else 1
     finally:
         store.close()
 
@@ -102,7 +103,7 @@ class _House:
         self.outlet = Outlet(asyncio.get_running_loop())
         self.core = Core(store, self.outlet)
         self._port = port
-        self._reloading: asyncio.Task[None] | None = None
+        self._reload_asked = asyncio.Event()
         self._epoch = ""
         self._took_effect = asyncio.Event()
 
@@ -116,6 +117,7 @@ class _House:
         loop = asyncio.get_running_loop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_asked.set)  # from here to the end: by default it kills
         await asyncio.to_thread(self.core.recover, wall=time.time())
         accepted = self._read_files("start")
         self.configuration = accepted.configuration
@@ -131,7 +133,8 @@ class _House:
         async with AsyncExitStack() as opened:
             self.sequencer.start()
             opened.push_async_callback(self.sequencer.stop)
-            await self._hold_if_restored()
+            if not await self._hold_if_restored():
+                return 0
             self.edges = await opened.enter_async_context(
                 Edges(self.configuration, self.where, self.store, self.sequencer, self.registry, root=self.root)
             )
@@ -144,23 +147,21 @@ class _House:
 
     async def _work(self, server: WebServer, *, with_prober: bool) -> None:
         """Runs everything that goes on until the stop signal."""
-        loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(self._feed_watchdog(), name="watchdog"),
                 tasks.create_task(self._keep_files(), name="upkeep"),
                 tasks.create_task(self.edges.load_customers(), name="customers"),
+                tasks.create_task(self._reload_when_asked(), name="reload"),
             ]
             if with_prober:
                 prober = ProberProcess(self.where.socket, self.where.prober)
                 running.append(tasks.create_task(prober.run(), name="prober"))
-            loop.add_signal_handler(signal.SIGHUP, lambda: self._reload_soon(tasks))
-            self.where.pid.write_text(f"{os.getpid()}\n")
+            self._write_pid()
             gc.freeze()  # what stands now stays: full collections would only hold the loop for it
             self.notify.ready(f"watching {len(self.configuration.probes)} probes")
             log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
             await self.stopping.wait()
-            loop.remove_signal_handler(signal.SIGHUP)
             self.notify.stopping()
             log.info("stopping")
             for task in running:
@@ -176,12 +177,29 @@ class _House:
             log.warning("configuration", warning=warning)
         return accepted
 
-    async def _hold_if_restored(self) -> None:
-        """A restored set holds sending: the mark goes only when the log has the command, and before any edge works."""
+    def _write_pid(self) -> None:
+        try:
+            self.where.pid.write_text(f"{os.getpid()}\n")
+        except OSError as exc:
+            log.warning("no_pid_file", file=str(self.where.pid), reason=exc.strerror or str(exc))
+
+    async def _hold_if_restored(self) -> bool:
+        """A restored set holds sending: the mark goes only when the log has the command, and before any edge works.
+        False: the stop signal came before the log took it."""
         if is_restored(self.where.state):
-            await self.sequencer.submit(Command(kind=CommandKind.HOLD_SENDING, actor="restore"))
+            hold = self.sequencer.submit(Command(kind=CommandKind.HOLD_SENDING, actor="restore"))
+            waits = [asyncio.create_task(hold, name="hold"), asyncio.create_task(self.stopping.wait(), name="stop")]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            held = waits[0].done()
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            if not held:
+                return False
+            waits[0].result()
             release_restored(self.where.state)
             log.warning("restored", remedy="sending is held until a person releases it")
+        return True
 
     def _tell_the_core(self, accepted: reload.Accepted) -> None:
         """What the core has to know before the first tick: that it started, what was numbered but never logged, and the
@@ -205,9 +223,12 @@ class _House:
             log.info("configuration_changed", change=change)
         return True
 
-    def _reload_soon(self, tasks: asyncio.TaskGroup) -> None:
-        if self._reloading is None or self._reloading.done():
-            self._reloading = tasks.create_task(self._reload(), name="reload")
+    async def _reload_when_asked(self) -> None:
+        """Signals that come during a reload make one more, which sees what they were sent for."""
+        while True:
+            await self._reload_asked.wait()
+            self._reload_asked.clear()
+            await self._reload()
 
     async def _reload(self) -> None:
         """Reads the files again: all of them take effect, or nothing changes."""
@@ -215,10 +236,10 @@ class _House:
         try:
             accepted = await asyncio.to_thread(self._read_files, "reload")
             self._took_effect.clear()
-            changed = self._take_epoch(accepted)
-        except CemdError as exc:
+            changed = await asyncio.to_thread(self._take_epoch, accepted)
+        except Exception as exc:  # noqa: BLE001 -- the guard of this edge: no reload ends the process
             self.refused_reloads.inc()
-            log.error("reload_refused", reason=str(exc), remedy="the configuration before it stays in effect")
+            log.error("reload_refused", reason=_said(exc), remedy="the configuration before it stays in effect")
         else:
             log.info("reloaded", epoch=accepted.hash, changed=changed)
             while changed and self._epoch != accepted.hash:  # customers may name what only the new files know
@@ -284,6 +305,10 @@ class _House:
         log.critical("core_failed", error=f"{type(exc).__name__}: {exc}", exc_info=exc)
         self.fault = exc
         self.stopping.set()
+
+
+def _said(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, CemdError) else f"{type(exc).__name__}: {exc}"
 
 
 def _rhythm(settings: Settings) -> Rhythm:

@@ -6,8 +6,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+import structlog
+
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry
+
+log = structlog.get_logger("cemd")
 
 Taker = Callable[[Entry, Effects], None]
 
@@ -41,7 +45,10 @@ class Outlet:
         while self._takers is not None and self._waiting:
             entry, effects = self._waiting.popleft()
             for take in self._takers:
-                take(entry, effects)
+                try:
+                    take(entry, effects)
+                except Exception:  # the guard: a fault of one edge must not cost another its effects
+                    log.exception("effects_not_taken", seq=entry.seq, remedy="report it; the rows are committed")
 
 
 def _reaches_an_edge(effects: Effects) -> bool:

@@ -1,0 +1,104 @@
+"""One life of the real daemon: signals at any moment, and faults of an edge that must stay there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cemd.daemon.doors import _token_in
+from cemd.daemon.outlet import Outlet
+from cemd.errors import ConfigError
+from cemd.model.effect import Effects, WorkDue
+from cemd.model.entry import Entry, Tick
+from cemd.store.sqlite import open_state_readers
+
+from tests.daemon.test_reload import write
+
+
+@asynccontextmanager
+async def daemon(root: Path) -> AsyncIterator[Process]:
+    command = [sys.executable, "-m", "cemd", "run", "--root", str(root), "--state", str(root / "state")]
+    started = await asyncio.create_subprocess_exec(*command, "--no-prober", "--port", "0", "--log-json", stderr=PIPE)
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+            await started.wait()
+
+
+async def says(process: Process, event: str, times: int = 1) -> None:
+    """Reads the log until an event was said so often."""
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while times:
+            line = await process.stderr.readline()
+            assert line, f"the daemon ended before it said {event}"
+            times -= json.loads(line)["event"] == event if line.startswith(b"{") else 0
+
+
+async def test_a_stop_at_once_after_a_start_is_clean(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    async with daemon(tmp_path) as process:
+        await says(process, "started")
+        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, signal.SIGHUP)  # a late reload must not cut the end short
+        _, log = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0, log
+
+
+async def test_of_a_storm_of_reloads_the_newest_files_win(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    async with daemon(tmp_path) as process:
+        await says(process, "started")
+        for number in range(30):
+            write(tmp_path, f"title {number}")
+            os.kill(process.pid, signal.SIGHUP)
+            await asyncio.sleep(0.005)
+        write(tmp_path, "the last")
+        os.kill(process.pid, signal.SIGHUP)
+        rows = open_state_readers(tmp_path / "state")
+        async with asyncio.timeout(30):
+            while True:
+                await says(process, "reloaded")
+                newest = max(rows.epochs(), key=lambda epoch: epoch[2])[0]
+                if b"the last" in (rows.epoch(newest) or b""):
+                    break
+        os.kill(process.pid, signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0
+
+
+async def test_an_edge_that_fails_costs_no_other_edge_its_effects() -> None:
+    outlet = Outlet(asyncio.get_running_loop())
+    taken: list[int] = []
+
+    def faulty(entry: Entry, _: Effects) -> None:
+        raise ValueError(f"entry {entry.seq} is too much for this edge")
+
+    outlet.connect(faulty, lambda entry, _: taken.append(entry.seq))
+    for seq in (1, 2):
+        outlet(Entry(seq=seq, at=0.0, payload=Tick()), Effects(due=[WorkDue(channel="mail")]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert taken == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["", " \n"], ids=["empty", "blank"])
+def test_an_empty_token_is_refused_because_everybody_has_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "token").write_text(text)
+    with pytest.raises(ConfigError, match="is empty; write a long random text"):
+        _token_in(tmp_path / "token")
+
+
+def test_a_token_file_that_is_not_there_is_said_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"token:0:0: .* cannot be read \(No such file or directory\)"):
+        _token_in(tmp_path / "token")
