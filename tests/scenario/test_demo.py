@@ -77,11 +77,15 @@ def test_it_took_no_longer_than_two_minutes(story: dict[str, Any]) -> None:
 
 
 def test_the_terminal_told_the_story_in_its_order(story: dict[str, Any]) -> None:
-    marks = ["DemoTelco is open", "The page: http://127.0.0.1:", "hlr has an outage", "opened", "cause: Subscriber"]
-    marks += ["holding", 'first "first" mail', "hlr is mended", 'first "over" mail', "resolved", "found, cause named"]
-    places = [story["told"].find(mark) for mark in marks]
-    assert -1 not in places, list(zip(marks, places, strict=True))
-    assert places[:8] == sorted(places[:8])
+    chains = (
+        ("DemoTelco is open", "The page: http", "hlr has an outage", "opened", "holding", 'first "first" mail'),
+        ("opened", "cause: Subscriber", 'first "first" mail', 'first "over" mail', "found, cause named"),
+        ('first "first" mail', "hlr is mended", "resolved", "found, cause named"),
+    )
+    for marks in chains:
+        places = [story["told"].find(mark) for mark in marks]
+        assert -1 not in places, story["told"]
+        assert places == sorted(places), story["told"]
 
 
 async def test_ctrl_c_ends_every_process_and_removes_the_files() -> None:
