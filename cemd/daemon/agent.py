@@ -12,7 +12,7 @@ import structlog
 from cemd.errors import ProbeUnavailable
 from cemd.kit.logs import set_up_logs
 from cemd.kit.parent import end_with_parent
-from cemd.kit.sdnotify import notifier
+from cemd.kit.sdnotify import patient_notifier
 from cemd.monitor.prober import Prober
 
 
@@ -33,5 +33,6 @@ async def _run(socket: Path, state: Path) -> None:
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stopping.set)
-    prober = Prober(socket=socket, state=state, log=structlog.get_logger("cemd.monitor"), notifier=notifier())
+    log = structlog.get_logger("cemd.monitor")
+    prober = Prober(socket=socket, state=state, log=log, notifier=patient_notifier(log))
     await prober.run(stopping)

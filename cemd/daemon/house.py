@@ -33,7 +33,8 @@ from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
 from cemd.errors import CemdError, ConfigError, StoreError, UnwritableChange
 from cemd.kit.logs import set_up_logs
-from cemd.kit.sdnotify import Notifier, notifier, watchdog_seconds
+from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
+from cemd.kit.tasks import keep_running
 from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
 from cemd.model.effect import Effects
@@ -98,7 +99,7 @@ class _House:
         self.registry = CollectorRegistry()
         self.published = Published()
         self.stopping = asyncio.Event()
-        self.notify: Notifier = notifier()
+        self.notify = patient_notifier(log)
         self.fault: BaseException | None = None
         self.outlet = Outlet(asyncio.get_running_loop())
         self.core = Core(store, self.outlet)
@@ -149,14 +150,17 @@ class _House:
         """Runs everything that goes on until the stop signal."""
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(self._feed_watchdog(), name="watchdog"),
-                tasks.create_task(self._keep_files(), name="upkeep"),
-                tasks.create_task(self.edges.load_customers(), name="customers"),
-                tasks.create_task(self._reload_when_asked(), name="reload"),
+                tasks.create_task(keep_running(work, name=name, log=log), name=name)
+                for name, work in (
+                    ("watchdog", self._feed_watchdog),
+                    ("upkeep", self._keep_files),
+                    ("customers", self.edges.load_customers),
+                    ("reload", self._reload_when_asked),
+                )
             ]
             if with_prober:
                 prober = ProberProcess(self.where.socket, self.where.prober)
-                running.append(tasks.create_task(prober.run(), name="prober"))
+                running.append(tasks.create_task(keep_running(prober.run, name="prober", log=log), name="prober"))
             self._write_pid()
             gc.freeze()  # what stands now stays: full collections would only hold the loop for it
             self.notify.ready(f"watching {len(self.configuration.probes)} probes")

@@ -10,6 +10,9 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from typing import Any
+
+from cemd.kit.logs import SaidOnce
 
 
 class Notifier:
@@ -52,9 +55,30 @@ class Notifier:
         self.send("WATCHDOG=1")
 
 
+class PatientNotifier(Notifier):
+    """For processes that must go on while the manager does not listen (it is starting anew itself): said once."""
+
+    def __init__(self, address: str | None, log: Any) -> None:
+        super().__init__(address)
+        self._said = SaidOnce(log)
+
+    def send(self, *states: str) -> None:
+        try:
+            super().send(*states)
+        except OSError as exc:
+            self._said.gone("manager", "service_manager_gone", reason=str(exc))
+        else:
+            self._said.back("manager", "service_manager_back")
+
+
 def notifier(environment: Mapping[str, str] | None = None) -> Notifier:
     """The notifier of this process's environment."""
     return Notifier((os.environ if environment is None else environment).get("NOTIFY_SOCKET") or None)
+
+
+def patient_notifier(log: Any) -> PatientNotifier:
+    """The same, for a daemon: it never raises."""
+    return PatientNotifier(os.environ.get("NOTIFY_SOCKET") or None, log)
 
 
 def watchdog_seconds(environment: Mapping[str, str] | None = None) -> float | None:

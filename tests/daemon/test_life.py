@@ -24,9 +24,11 @@ from tests.daemon.test_reload import write
 
 
 @asynccontextmanager
-async def daemon(root: Path) -> AsyncIterator[Process]:
+async def daemon(root: Path, **environment: str) -> AsyncIterator[Process]:
     command = [sys.executable, "-m", "cemd", "run", "--root", str(root), "--state", str(root / "state")]
-    started = await asyncio.create_subprocess_exec(*command, "--no-prober", "--port", "0", "--log-json", stderr=PIPE)
+    started = await asyncio.create_subprocess_exec(
+        *command, "--no-prober", "--port", "0", "--log-json", stderr=PIPE, env={**os.environ, **environment}
+    )
     try:
         yield started
     finally:
@@ -51,6 +53,19 @@ async def test_a_stop_at_once_after_a_start_is_clean(tmp_path: Path) -> None:
         await says(process, "started")
         os.kill(process.pid, signal.SIGTERM)
         os.kill(process.pid, signal.SIGHUP)  # a late reload must not cut the end short
+        _, log = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0, log
+
+
+async def test_a_service_manager_that_does_not_listen_ends_nobody(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    deaf = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "30000"}
+    async with daemon(tmp_path, **deaf) as process:
+        await says(process, "service_manager_gone")
+        await says(process, "started")
+        os.kill(process.pid, signal.SIGHUP)
+        await says(process, "reloaded")
+        os.kill(process.pid, signal.SIGTERM)
         _, log = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 0, log
 
