@@ -10,6 +10,7 @@ Season: 168 hours of the week (UTC) x mean, spread and count, kept hour by hour,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,7 +36,6 @@ FIELDS = {
     "spread": Field("<f4"),
     "bet": Field("<f4", 1.0),
     "slot_wins": Field("<f4", 0.5),  # share of samples that the hour of the week foretold better than the level
-    "reach": Field("<f4"),  # how far from `base` it has been of late
     "interval": Field("<f4"),
     "long_gap": Field("<f4"),
     "z": Field("<f4"),
@@ -113,10 +113,16 @@ class Bank:
 
     def _round(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array, detector: Detector) -> None:
         """Rows ascend and differ."""
+        for start in range(0, len(rows), BLOCK):
+            part = slice(start, start + BLOCK)
+            self._look(rows[part], at[part], value[part], outcome[part], detector)
+
+    def _look(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array, detector: Detector) -> None:
+        """At most BLOCK rows: those that were blind or have no value teach nothing."""
         span = _span(rows)
         c = self.columns
         c["outcome"][span] = outcome
-        if not np.isfinite(value.sum()) or outcome.max() >= Outcome.BLIND:  # quicker than to look at each
+        if not math.isfinite(value.sum()) or outcome.max() >= Outcome.BLIND:  # quicker than to look at each
             teaches = np.isfinite(value) & (outcome != Outcome.BLIND)
             looked = rows[~teaches]
             c["last_at"][looked] = np.maximum(c["last_at"][looked], at[~teaches])
@@ -126,14 +132,10 @@ class Bank:
         if binary.any():
             self._teach(rows[binary], at[binary], value[binary], detector, binary=True)
             rows, at, value = rows[~binary], at[~binary], value[~binary]
-        self._teach(rows, at, value, detector, binary=False)
+        if len(rows):
+            self._teach(rows, at, value, detector, binary=False)
 
     def _teach(self, rows: Array, at: Array, value: Array, detector: Detector, *, binary: bool) -> None:
-        for start in range(0, len(rows), BLOCK):
-            part = slice(start, start + BLOCK)
-            self._teach_block(rows[part], at[part], value[part], detector, binary=binary)
-
-    def _teach_block(self, rows: Array, at: Array, value: Array, detector: Detector, *, binary: bool) -> None:
         span = _span(rows)
         c = self.columns
         held = {name: c[name][span] for name in kernel.STATE}
@@ -147,7 +149,7 @@ class Bank:
             c["base"][new] = 0.0 if binary else value[fresh]
             c["last_at"][new] = at[fresh]
         last_at = c["last_at"][span]
-        gap, exact = self._scratch.floats[0][: len(rows)], self._scratch.doubles[: len(rows)]
+        gap, exact = block.tmp[kernel.GAP], self._scratch.doubles[: len(rows)]
         np.subtract(at, last_at, out=exact)  # and then to single precision: in one go it would be slower
         np.copyto(gap, exact, casting="same_kind")
         if gap.min() >= 0.0:
@@ -160,11 +162,11 @@ class Bank:
         season: dict[str, Array] = {}
         where: Array | None = None
         if binary:
-            kernel.run_binary(block, gap)
+            kernel.run_binary(block)
         else:
             season, where = self._season_of(rows, span, at)
             held.update(season)
-            kernel.run(block, gap)
+            kernel.run(block)
         if not isinstance(span, slice):
             for name in kernel.STATE:
                 c[name][span] = held[name]
@@ -213,9 +215,10 @@ class Bank:
         binary = c["binary"][rows]
         weight = np.where(binary, 0.0, share * c["slot_wins"][rows])
         expected = level + weight * (mean - level) + c["base"][rows]
-        scale = np.maximum(spread + 0.5 * share * (hour_spread - spread), c["reach"][rows] * kernel.RELATIVE_FLOOR)
+        floor = np.abs(level) * float(kernel.RELATIVE_FLOOR) + float(kernel.ABSOLUTE_FLOOR)
+        scale = np.maximum(spread + 0.5 * share * (hour_spread - spread), floor)
         deepest = self.thresholds[:, rows].max(axis=0)
-        reach = np.where(binary, 1.0, deepest * np.maximum(scale, kernel.ABSOLUTE_FLOOR))
+        reach = np.where(binary, 1.0, deepest * scale)
         low, high = expected - reach, expected + reach
         low, high = np.where(binary, np.clip(low, 0, 1), low), np.where(binary, np.clip(high, 0, 1), high)
         unknown = n < learn_samples

@@ -16,13 +16,14 @@ only once in 1/p samples on average, so the limit "samples a week / stated rate"
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array, aligned_zeros
 
-BLOCK = 33_792  # series a call: whole pages of single precision, and 100,000 series make three calls
+BLOCK = 50_176  # series a call: whole pages of single precision, and 100,000 series make two calls
 
 
 def _number(value: float) -> Array:
@@ -30,37 +31,51 @@ def _number(value: float) -> Array:
     return np.array(value, np.float32)
 
 
-ONE, HALF = _number(1.0), _number(0.5)
+HALF, ONE, TWO = _number(0.5), _number(1.0), _number(2.0)
 EARLY = 16.0  # samples before which nothing is clipped
 LEVEL_RATE = _number(0.05)  # the level remembers some 20 samples
 SPREAD_RATE = _number(0.02)  # the spread some 50: were it quicker, its own noise would make exceedances come in runs
 WIN_RATE = _number(0.02)  # which of the two predictors is nearer is remembered over some 50 samples
 SLOT_RATE = _number(1.0 / 128.0)  # an hour of the week remembers some 128 samples, over several weeks
 LONGER, SHORTENED = _number(1.5), _number(0.99)  # a gap is usual up to 1.5 times the longest, which fades
-FORGETS = _number(0.999)  # how far the series has been, over some 1,000 samples
 CLIP = _number(3.0)  # of the scale: more than this teaches no more than this
 STEP = 0.1  # of a threshold, at each sample, times (exceeded - share); never below 1, the usual spread
 SHARES = (0.05, 0.005, 0.0005)
-MINUS_SHARES = -np.array(SHARES, np.float32)
+MINUS_SHARES = -np.array(SHARES, np.float32)[:, None]
 FAR = _number(8.0)  # a sample beyond this many times a threshold doubles it: with rare spikes 10 % would take weeks
 TRUSTED_AFTER = (1000.0, 10_000.0)  # samples before the second and third may be bet on: five exceedances
-TRUSTED = np.array(TRUSTED_AFTER, np.float32)[:, None]
 IN_ALARM = _number(0.125)  # share of the learning rate in an alarm: an outage is not soon the new normal, yet bounded
 FIRST_WIN, FIRST_LOSE = 0.5 / 0.125, 0.5 / 0.875  # a/p and (1 - a)/(1 - p), p above the share to be on the safe side
 WIN, LOSE = 0.6 / 0.2, 0.4 / 0.8  # of those beyond one threshold 1 in 10 is beyond the next
-DEEPER = (1.0, LOSE, WIN, WIN * LOSE, WIN * WIN)
-FACTORS = np.array([FIRST_LOSE, *(FIRST_WIN * factor for factor in DEEPER)], np.float32)
-"""By how far the sample went: 0 not beyond the first threshold, 1 beyond it and the second not trusted yet, 2 not
-beyond the second, 3 beyond it and the third not trusted yet, 4 not beyond the third, 5 beyond it."""
-WIN_ABOVE_LOSE = _number(FACTORS[2] - FACTORS[0])
 
-RELATIVE_FLOOR = _number(1e-4)  # spread is never below this share of how far the series has been from its first value
+
+def _factor(code: int) -> float:
+    """What a sample is worth; bits of `code`: beyond the first, second, third threshold; second, third trusted."""
+    first, second, third, second_trusted, third_trusted = (bool(code >> bit & 1) for bit in range(5))
+    if not first:
+        return FIRST_LOSE
+    if not second_trusted:
+        return FIRST_WIN
+    if not second:
+        return FIRST_WIN * LOSE
+    if not third_trusted:
+        return FIRST_WIN * WIN
+    return FIRST_WIN * WIN * (WIN if third else LOSE)
+
+
+FACTORS = np.array([_factor(code) for code in range(32)], np.float32)
+LOST, WON = _number(_factor(0b11000)), _factor(0b11001)  # the two that are common
+WON_ABOVE_LOST = _number(WON - float(LOST))
+
+KEEP = _number(STEP) * MINUS_SHARES + ONE  # of a threshold that is not exceeded
+RELATIVE_FLOOR = _number(1e-4)  # spread is never below this share of how far the level is from the first value
 ABSOLUTE_FLOOR = _number(1e-9)
 UNCLIPPED = _number(1e30)
 FULL_SLOT = 8.0
+GAP = 7
 MOST_COUNTED = 255
 
-STATE = ("n", "level", "spread", "bet", "slot_wins", "reach", "interval", "long_gap", "z", "x")
+STATE = ("n", "level", "spread", "bet", "slot_wins", "interval", "long_gap", "z", "x")
 
 
 class Block:
@@ -72,8 +87,8 @@ class Block:
 
     __slots__ = (
         "alarm",
+        "alarms",
         "beyond",
-        "early",
         "flag",
         "held",
         "learn_samples",
@@ -86,41 +101,41 @@ class Block:
     def __init__(
         self, held: Mapping[str, Array], alarm: Array, scratch: Scratch, *, learn_samples: float, limit_seconds: float
     ) -> None:
-        size = len(alarm)
         self.held = held
         self.alarm = alarm
-        self.tmp = [one[:size] for one in scratch.floats[1:]]
-        self.early = self.tmp.pop()
-        self.flag, self.beyond = (one[:size] for one in scratch.flags)
+        self.alarms = bool(alarm.any())
+        self.tmp, (self.flag, self.beyond), self.ones = scratch.of(len(alarm))
         self.learn_samples = learn_samples
         self.limit_seconds = limit_seconds  # a week / stated rate; by the interval: samples per alarm
         self.youngest = float(held["n"].min())
-        self.ones = scratch.ones[:size]
 
 
 class Scratch:
-    """Rows that every call overwrites; never part of the state."""
+    """Rows that every call overwrites; never part of the state. They are few, and used again as soon as they are free,
+    so that they stay in the processor's cache."""
 
     def __init__(self) -> None:
-        self.floats = [aligned_zeros((BLOCK,), "<f4") for _ in range(10)]
-        self.doubles = aligned_zeros((BLOCK,), "<f8")
+        self.doubles = aligned_zeros((BLOCK,), "<f8")  # its memory serves as two rows of single precision afterwards
+        self.floats = [*self.doubles.view("<f4").reshape(2, BLOCK), *(aligned_zeros((BLOCK,), "<f4") for _ in range(6))]
         self.ones = aligned_zeros((BLOCK,), "<f4") + ONE  # a row is quicker to compare with than a number
         self.flags = [aligned_zeros((BLOCK,), "|b1") for _ in range(2)]
 
+    def of(self, size: int) -> tuple[list[Array], list[Array], Array]:
+        """Rows of this length: floats, flags, ones."""
+        return [one[:size] for one in self.floats], [one[:size] for one in self.flags], self.ones[:size]
 
-def run(b: Block, gap: Array) -> None:
-    """Judges the samples `held["x"]` and learns from them.
 
-    Args:
-        b: The block; x is relative to each series' base.
-        gap: Seconds since the sample before, float32; overwritten.
+def run(b: Block) -> None:
+    """Judges the samples `held["x"]`, relative to each series' base, and learns from them.
+
+    `tmp[GAP]` holds the seconds since the sample before and is overwritten.
     """
-    d, dg, e, count, scale, off = b.tmp[:6]
-    _pace(b, gap)
-    _predict(b, d, dg, e, count, scale)
+    d, dg, e, scale, off = b.tmp[:5]
+    _pace(b)
+    _predict(b, d, dg, e, scale)
     _measure(b, e, scale, off)
     _calibrate(b, _bet(b))
-    _learn(b, d, dg, e, count, scale, off)
+    _learn(b, d, dg, e, scale, off)
     np.add(b.held["n"], ONE, out=b.held["n"])  # stops by itself at 2^24
 
 
@@ -133,25 +148,22 @@ def _rate(b: Block, out: Array, least: Array) -> Array:
     return np.maximum(out, least, out=out)
 
 
-def _pace(b: Block, gap: Array) -> None:
+def _pace(b: Block) -> None:
     """The series' own interval, and the longest gap that is still usual for it."""
     n, interval, long_gap = b.held["n"], b.held["interval"], b.held["long_gap"]
-    t, young = b.tmp[0], b.youngest < EARLY
-    if young:
-        np.less(n, EARLY, out=b.flag)
-        np.multiply(b.flag, UNCLIPPED, out=b.early)
+    gap, t = b.tmp[GAP], b.tmp[5]
     np.multiply(long_gap, LONGER, out=t)
-    if young:
-        np.add(t, b.early, out=t)
+    if b.youngest < EARLY:
+        np.add(t, (n < EARLY) * UNCLIPPED, out=t)
     np.minimum(gap, t, out=t)
     np.multiply(long_gap, SHORTENED, out=long_gap)
     np.maximum(long_gap, t, out=long_gap)
     np.subtract(t, interval, out=t)
-    np.multiply(t, _rate(b, b.tmp[1], LEVEL_RATE), out=t)
+    np.multiply(t, _rate(b, gap, LEVEL_RATE), out=t)
     np.add(interval, t, out=interval)
 
 
-def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array) -> None:
+def _predict(b: Block, d: Array, dg: Array, e: Array, scale: Array) -> None:
     """Residuals from level (d), slot (dg) and their mixture (e), and the scale, half of which is the hour's own where
     that is known: both by the share to which the slot is full."""
     h = b.held
@@ -160,19 +172,21 @@ def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array
     np.subtract(h["x"], h["level"], out=d)
     np.subtract(h["x"], h["slot_mean"], out=dg)
     np.subtract(dg, d, out=e)
-    np.subtract(h["slot_spread"], h["spread"], out=scale)
-    np.multiply(scale, HALF, out=scale)
     if full:
         np.multiply(e, wins, out=e)
+        np.add(h["slot_spread"], h["spread"], out=scale)
     else:
-        np.copyto(count, h["slot_count"])
-        np.multiply(count, np.float32(1.0 / FULL_SLOT), out=u)
+        np.copyto(u, h["slot_count"])
+        np.multiply(u, np.float32(1.0 / FULL_SLOT), out=u)
         np.minimum(u, b.ones, out=u)
         np.multiply(wins, u, out=t)
         np.multiply(e, t, out=e)
-        np.multiply(scale, u, out=scale)
+        np.multiply(h["slot_spread"], u, out=scale)
+        np.subtract(TWO, u, out=u)
+        np.multiply(h["spread"], u, out=u)
+        np.add(scale, u, out=scale)
     np.add(e, d, out=e)
-    np.add(scale, h["spread"], out=scale)
+    np.multiply(scale, HALF, out=scale)
     np.absolute(d, out=t)
     np.absolute(dg, out=u)
     np.less(u, t, out=b.flag)
@@ -184,79 +198,86 @@ def _predict(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array
 
 def _measure(b: Block, e: Array, scale: Array, off: Array) -> None:
     """z: distance from the expected value (off) in units of the scale, which has a floor."""
-    reach = b.held["reach"]
-    np.multiply(reach, FORGETS, out=reach)
-    np.absolute(b.held["x"], out=off)
-    np.maximum(reach, off, out=reach)
-    np.multiply(reach, RELATIVE_FLOOR, out=off)
+    np.absolute(b.held["level"], out=off)
+    np.multiply(off, RELATIVE_FLOOR, out=off)
     np.add(off, ABSOLUTE_FLOOR, out=off)
     np.maximum(scale, off, out=scale)
     np.absolute(e, out=off)
     np.divide(off, scale, out=b.held["z"])
 
 
-def _bet(b: Block) -> NDArray[np.intp]:
+class Special(NamedTuple):
+    """Series that are judged one by one: beyond the second threshold, beyond the first while young, or in an alarm."""
+
+    rows: NDArray[np.intp]
+    before: Array  # (3, n) thresholds before this sample
+    over: Array  # (3, n) beyond them
+
+
+def _specials(b: Block, rows: NDArray[np.intp]) -> Special:
+    before = b.held["thresholds"][:, rows]
+    return Special(rows, before, b.held["z"].take(rows) > before)
+
+
+def _bet(b: Block) -> Special:
     """Multiplies the stake by what this sample is worth and opens or ends alarms; leaves in `tmp[6]` 1 where the first
     threshold was exceeded, else 0.
 
     All series are taken as "not beyond the first" or "beyond it, not beyond the second", in whole rows; those for which
     this does not hold are done again one by one, so that few have to be sought out.
-
-    Returns:
-        The series beyond their second threshold, or beyond the first while young, or in an alarm.
     """
     h = b.held
-    z, bet, thresholds, exceeded, factor = h["z"], h["bet"], h["thresholds"], b.tmp[6], b.early
-    young = b.youngest < max(TRUSTED_AFTER[0], b.learn_samples)
+    z, bet, thresholds, exceeded, factor = h["z"], h["bet"], h["thresholds"], b.tmp[6], b.tmp[5]
     np.greater(z, thresholds[0], out=b.beyond)
     np.greater(z, thresholds[1], out=b.flag)
-    np.logical_or(b.flag, b.alarm, out=b.flag)
-    if young:
-        few = h["n"] < max(TRUSTED_AFTER[0], b.learn_samples)
-        np.logical_or(b.flag, np.logical_and(few, b.beyond, out=few), out=b.flag)
-    special = np.flatnonzero(b.flag)
+    if b.alarms:
+        np.logical_or(b.flag, b.alarm, out=b.flag)
+    apprentice = max(TRUSTED_AFTER[0], b.learn_samples)
+    if b.youngest < apprentice:
+        np.logical_or(b.flag, (h["n"] < apprentice) & b.beyond, out=b.flag)
+    special = _specials(b, b.flag.nonzero()[0])
     np.copyto(exceeded, b.beyond)
     np.maximum(bet, b.ones, out=bet)
-    stake = bet[special]
-    np.multiply(exceeded, WIN_ABOVE_LOSE, out=factor)
-    np.add(factor, FACTORS[0], out=factor)
+    stake = bet.take(special.rows)
+    np.multiply(exceeded, WON_ABOVE_LOST, out=factor)
+    np.add(factor, LOST, out=factor)
     np.multiply(bet, factor, out=bet)
-    if len(special):
-        stake *= FACTORS[_depth(z[special], thresholds[:, special], h["n"][special])]
-        if young:
-            np.minimum(stake, np.where(h["n"][special] >= b.learn_samples, UNCLIPPED, ONE), out=stake)
-        bet[special] = stake
-    return _settle(b, special)
+    stake *= _factors(b, special)
+    if b.youngest < b.learn_samples:
+        np.minimum(stake, np.where(h["n"][special.rows] >= b.learn_samples, UNCLIPPED, ONE), out=stake)
+    bet[special.rows] = stake
+    if _settle(b):
+        return _specials(b, (b.flag | b.alarm).nonzero()[0])
+    return special
 
 
-def _depth(z: Array, thresholds: Array, n: Array) -> NDArray[np.intp]:
-    """How far samples went, as an index of FACTORS."""
-    first, *deeper = z > thresholds
-    trusted = n >= TRUSTED
-    second = first & trusted[0]
-    beyond = second & deeper[0]
-    third = beyond & trusted[1]
-    depth: NDArray[np.intp] = first.astype(np.intp) + second + beyond + third + (third & deeper[1])
-    return depth
+def _factors(b: Block, special: Special) -> Array:
+    """What the samples of these series are worth, by how far they went."""
+    over = np.packbits(special.over, axis=0, bitorder="little")[0]
+    n = b.held["n"].take(special.rows)
+    factors: Array = FACTORS.take(over + 8 * (n >= TRUSTED_AFTER[0]) + 16 * (n >= TRUSTED_AFTER[1]))
+    return factors
 
 
-def _settle(b: Block, special: NDArray[np.intp]) -> NDArray[np.intp]:
+def _settle(b: Block) -> bool:
     """Bounds the stakes, ends alarms, and opens them where `beyond` made the stake exceed the limit.
 
     Returns:
-        `special` and the series whose alarm opened.
+        Whether one opened.
     """
     bet, interval, alarm = b.held["bet"], b.held["interval"], b.alarm
-    alarming = np.flatnonzero(alarm)
-    if len(alarming):
+    if b.alarms:
+        alarming = alarm.nonzero()[0]
         alarm[alarming] = np.square(bet[alarming]) > _limit(b, interval[alarming])  # ends below the root of the limit
-    if float(bet.max()) < float(_limit(b, interval.max())):
-        return special
-    rich = np.flatnonzero((bet >= _limit(b, interval)) & b.beyond)
+    if float(bet.max()) * float(interval.max()) < 0.99 * b.limit_seconds:  # nobody's can exceed: as a rule
+        return False
+    rich = ((bet >= _limit(b, interval)) & b.beyond).nonzero()[0]
     limit = _limit(b, interval[rich])
     bet[rich] = np.minimum(bet[rich], limit * np.float32(8.0))
-    alarm[rich[b.held["n"][rich] >= b.learn_samples]] = True
-    return np.union1d(special, rich)
+    rich = rich[b.held["n"][rich] >= b.learn_samples]
+    alarm[rich] = True
+    b.alarms = b.alarms or len(rich) > 0
+    return len(rich) > 0
 
 
 def _limit(b: Block, interval: Array) -> Array:
@@ -265,24 +286,26 @@ def _limit(b: Block, interval: Array) -> Array:
     return limit
 
 
-def _calibrate(b: Block, special: NDArray[np.intp]) -> None:
+def _calibrate(b: Block, special: Special) -> None:
     """Steers each threshold to its share of exceedances; slowly in an alarm, not before the spread is fit."""
     first, second, third = thresholds = b.held["thresholds"]
-    exceeded, gain = b.tmp[6], _gain(b)
-    before = thresholds[:, special]
-    keep = [gain * share + ONE for share in MINUS_SHARES]
+    exceeded, rows = b.tmp[6], special.rows
+    gain = own = _gain(b)
+    keep = KEEP
+    if gain.ndim:
+        own, keep = gain.take(rows), gain * MINUS_SHARES + ONE
     np.multiply(exceeded, gain, out=exceeded)
     np.add(exceeded, keep[0], out=exceeded)
     np.multiply(first, exceeded, out=first)
     np.multiply(second, keep[1], out=second)
     np.multiply(third, keep[2], out=third)
-    if len(special):
-        z = b.held["z"][special]
-        own = gain[special] if gain.ndim else np.full(len(special), gain)
-        own[b.alarm[special]] *= IN_ALARM
-        step = (z > before) * own + (own * MINUS_SHARES[:, None] + ONE)
-        step[(z > before * FAR) & (own > 0)] = 2.0
-        thresholds[:, special] = before * step
+    if b.alarms:
+        own = np.where(b.alarm.take(rows), own * IN_ALARM, own)
+    far = b.held["z"].take(rows) > special.before * FAR
+    step = special.over * own + (own * MINUS_SHARES + ONE)
+    if far.any():
+        step[far & (own > 0)] = 2.0
+    thresholds[:, rows] = special.before * step
     for threshold in thresholds:
         np.maximum(threshold, b.ones, out=threshold)
 
@@ -301,11 +324,10 @@ def _gain(b: Block) -> Array:
     return gain
 
 
-def _learn(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array, off: Array) -> None:
+def _learn(b: Block, d: Array, dg: Array, e: Array, scale: Array, off: Array) -> None:
     """Level, spread, and this hour of the week; what alarms takes an eighth of each step."""
     h = b.held
-    t, low, clip = b.tmp[6], b.tmp[7], scale
-    slow = np.flatnonzero(b.alarm)
+    t, low, clip = b.tmp[6], b.tmp[5], scale
     np.multiply(scale, CLIP, out=clip)
     if b.youngest < EARLY:
         np.add(clip, (h["n"] < EARLY) * UNCLIPPED, out=clip)
@@ -320,15 +342,17 @@ def _learn(b: Block, d: Array, dg: Array, e: Array, count: Array, scale: Array, 
     np.subtract(t, e, out=t)
     np.add(dg, t, out=dg)
     np.minimum(off, clip, out=off)
-    fresh = slow[h["slot_count"][slow] == 0]  # a first sample is taken whole, also during an alarm
-    whole = dg[fresh], off[fresh]
-    share = _slot_rate(b, count)
+    if b.alarms:
+        slow = b.alarm.nonzero()[0]
+        fresh = slow[h["slot_count"][slow] == 0]  # a first sample is taken whole, also during an alarm
+        whole = dg[fresh], off[fresh]
+    share = _slot_rate(b, low)
     np.multiply(dg, share, out=dg)
     np.subtract(off, h["slot_spread"], out=e)
     np.multiply(e, share, out=e)
     np.subtract(off, h["spread"], out=off)
     np.multiply(off, _rate(b, t, SPREAD_RATE), out=off)
-    if len(slow):
+    if b.alarms:
         for step in (d, dg, e, off):
             step[slow] *= IN_ALARM
         dg[fresh], e[fresh] = whole
@@ -354,7 +378,7 @@ def _slot_rate(b: Block, rate: Array) -> Array:
     return share
 
 
-def run_binary(b: Block, gap: Array) -> None:
+def run_binary(b: Block) -> None:
     """The same for series of 0 and 1 (`success`): a bet on the rate of zeros instead of a residual.
 
     `level` is the rate of ones, remembered over some 200 samples; a zero multiplies the stake by a/p with p the upper
@@ -364,7 +388,7 @@ def run_binary(b: Block, gap: Array) -> None:
     h = b.held
     n, level, p, bet = h["n"], h["level"], h["z"], h["bet"]  # p is kept as the tail probability of a zero
     t, u = b.tmp[1:3]
-    _pace(b, gap)
+    _pace(b)
     np.minimum(n, 200.0, out=u)
     np.maximum(u, ONE, out=u)
     np.subtract(ONE, level, out=p)
@@ -383,7 +407,7 @@ def run_binary(b: Block, gap: Array) -> None:
     stake = bet[zeros] * ((HALF + HALF * p[zeros]) / p[zeros])
     np.multiply(bet, HALF, out=bet)
     bet[zeros] = np.minimum(stake, np.where(n[zeros] >= b.learn_samples, UNCLIPPED, ONE))
-    _settle(b, zeros)
+    _settle(b)
     np.copyto(t, ONE)
     np.copyto(t, IN_ALARM, where=b.alarm)
     np.add(n, 2.0, out=u)
