@@ -9,13 +9,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from cemd.daemon.evidence import Evidence
 from cemd.daemon.explain import explain
 from cemd.daemon.published import Published
 from cemd.errors import ConfigError, Fault, StoreError
 from cemd.loop.sequencer import Sequencer
 from cemd.model.entry import Command
 from cemd.model.identity import Instant, SeriesId
-from cemd.model.measurement import Samples
+from cemd.model.measurement import Attempt, Samples
 from cemd.model.view import Views
 from cemd.monitor.intake import ProberServer, Push
 from cemd.store.base import Store
@@ -41,6 +42,7 @@ class Doors:
         store: Store,
         push: Push,
         prober: ProberServer,
+        evidence: Evidence,
         token_file: Path | None,
     ) -> None:
         self.operator = operator
@@ -51,6 +53,7 @@ class Doors:
         self._store = store
         self._push = push
         self._prober = prober
+        self._evidence = evidence
         self._token = _token_in(token_file) if token_file is not None else None
 
     def views(self) -> Views | None:
@@ -72,6 +75,9 @@ class Doors:
 
     def token(self) -> bytes | None:
         return self._token
+
+    def failures(self, probe: str) -> tuple[Attempt, ...]:
+        return self._evidence.of(probe)
 
     async def command(self, command: Command) -> int:
         return await self._sequencer.submit(command)

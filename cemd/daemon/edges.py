@@ -6,8 +6,6 @@ Entering starts them in the order in which they need each other, leaving ends pr
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -19,6 +17,7 @@ from cemd.analyze import stage as analyze
 from cemd.config.configuration import Configuration, hash_of
 from cemd.config.settings import MqttIntake as MqttSettings
 from cemd.config.topology import Topology
+from cemd.daemon.evidence import Evidence
 from cemd.daemon.outlet import Taker as EffectTaker
 from cemd.daemon.places import Places
 from cemd.errors import CemdError, ConfigError, Fault
@@ -28,16 +27,12 @@ from cemd.kit.tasks import keep_running
 from cemd.loop.sequencer import Sequencer
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry
-from cemd.model.measurement import Attempt
 from cemd.monitor.intake import MqttIntake, ProberServer, Push, SeriesBook, Taker
 from cemd.monitor.metrics import monitor_metrics
 from cemd.report.customers import load_customers
 from cemd.report.edge import Edge
 from cemd.report.metrics import ReportMetrics
 from cemd.store.base import Store
-
-ATTEMPTS_KEPT = 20
-"""Failed attempts kept per probe, as evidence for people."""
 
 log = structlog.get_logger("cemd")
 
@@ -56,7 +51,7 @@ class Edges:
         root: Path,
     ) -> None:
         settings = configuration.settings
-        self.attempts: dict[str, deque[Attempt]] = {}
+        self.evidence = Evidence(structlog.get_logger("cemd.monitor"))
         self.registry = registry
         self._configuration = configuration
         self._root = root
@@ -81,7 +76,7 @@ class Edges:
             clock=self._clock,
             metrics=self._metrics,
             log=structlog.get_logger("cemd.monitor"),
-            on_attempts=self._keep_attempts,
+            on_attempts=self.evidence.take,
             last_number=lambda source: analyze.last_number(sequencer.core.state.analyze, source),
             mode=where.socket_mode,
         )
@@ -171,10 +166,6 @@ class Edges:
 
     def _send(self, _: Entry, effects: Effects) -> None:
         self.report.take(effects)
-
-    def _keep_attempts(self, attempts: Sequence[Attempt]) -> None:
-        for attempt in attempts:
-            self.attempts.setdefault(attempt.probe, deque(maxlen=ATTEMPTS_KEPT)).append(attempt)
 
 
 def _mark(path: Path) -> str:

@@ -27,6 +27,7 @@ from cemd.daemon.doors import Doors
 from cemd.daemon.edges import Edges
 from cemd.daemon.kinds import kinds
 from cemd.daemon.metrics import watch_daemon
+from cemd.daemon.news import News
 from cemd.daemon.outlet import Outlet
 from cemd.daemon.places import Places, made, places
 from cemd.daemon.prober_process import ProberProcess
@@ -154,6 +155,7 @@ class _House:
                 for name, work in (
                     ("watchdog", self._feed_watchdog),
                     ("upkeep", self._keep_files),
+                    ("news", lambda: News(log).run(self.published)),
                     ("customers", self.edges.load_customers),
                     ("reload", self._reload_when_asked),
                 )
@@ -273,6 +275,7 @@ class _House:
             store=self.store,
             push=self.edges.push,
             prober=self.edges.prober,
+            evidence=self.edges.evidence,
             token_file=self.root / token if token is not None else None,
         )
         port = settings.listen.port if self._port is None else self._port

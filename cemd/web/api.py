@@ -49,10 +49,11 @@ class Api:
             ("communications", "customers", "Who is told.", self.communications, doc.CommunicationsDoc, Page),
             ("probes", "series", "Who measures, and how it goes.", self.probes, doc.ProbesDoc, Page),
         )
-        one, why = v1 + "incidents/{incident}", v1 + "explain/{id}"
+        one, why, probe = v1 + "incidents/{incident}", v1 + "explain/{id}", v1 + "probes/{probe}"
         return (
             *(get(v1 + name, name, words, do, out, tag=tag, query=asked) for name, tag, words, do, out, asked in table),
             get(one, "incident", "One incident.", self.incident, doc.IncidentDoc, tag="incidents", refusals=(404,)),
+            get(probe, "probe", "One probe, and why it failed.", self.probe, doc.ProbeDoc, tag="series", refusals=(404,)),
             get(
                 why,
                 "explain",
@@ -194,6 +195,15 @@ class Api:
             return shapes.ProbesDoc(**present.stamp(), total=total, items=shown)
 
         return await self._desk.document(request, make)
+
+    async def probe(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["probe"]
+        query_of(request, Nothing)
+        if all(one.key.probe != name for one in self._desk.views().series.series):
+            raise Refused(404, "probe", f"nothing was measured by {name[:80]!r} yet", "see /api/v1/probes")
+        failures = self._desk.house.failures(name)
+        newest = str(failures[0].at) if failures else ""
+        return await self._desk.document(request, lambda present: probes.probe_of(present, name, failures), newest)
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
         query_of(request, Nothing)

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from cemd.model.entry import Command
 from cemd.model.identity import Instant, SeriesId
-from cemd.model.measurement import Samples
+from cemd.model.measurement import Attempt, Samples
 from cemd.model.view import Views
 
 
@@ -50,6 +50,9 @@ class House(Protocol):
 
     def token(self) -> bytes | None:
         """What pushed data and commands must carry as a bearer token; None: loopback only, no token needed."""
+
+    def failures(self, probe: str) -> tuple[Attempt, ...]:
+        """Attempts of a probe that failed, as far as they are remembered; the newest first."""
 
     async def command(self, command: Command) -> int:
         """Seq of the command once it is logged."""

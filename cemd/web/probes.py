@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
-from cemd.model.measurement import SUCCESS
+from cemd.model.measurement import SUCCESS, Attempt
 from cemd.web import shapes
-from cemd.web.present import Presenter, known, moment_or_none, outcome_word
+from cemd.web.present import Presenter, known, moment, moment_or_none, outcome_word
 from cemd.web.shapes import Page
 
 
@@ -21,6 +22,23 @@ def probes_of(present: Presenter, page: Page) -> tuple[int, tuple[shapes.Probe, 
     fitting = [name for name in sorted(rows_of) if all(word in name.lower() for word in words)]
     shown = fitting[page.offset : page.offset + page.limit]
     return len(fitting), tuple(_probe(present, name, rows_of[name]) for name in shown)
+
+
+def probe_of(present: Presenter, name: str, failures: Sequence[Attempt]) -> shapes.ProbeDoc:
+    """One probe and how its attempts failed."""
+    rows = [row for row, one in enumerate(present.views.series.series) if one.key.probe == name]
+    told = tuple(
+        shapes.Attempt(
+            at=moment(one.at, present.zone),
+            seconds=one.seconds,
+            outcome=one.outcome,
+            reason=one.reason,
+            detail=one.detail,
+            values={metric: known(value) for metric, value in one.values.items()},
+        )
+        for one in failures
+    )
+    return shapes.ProbeDoc(**present.stamp(), probe=_probe(present, name, rows), failures=told)
 
 
 def _probe(present: Presenter, name: str, rows: list[int]) -> shapes.Probe:

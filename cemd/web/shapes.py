@@ -310,6 +310,17 @@ class Probe(Shape):
     outcome: str
 
 
+class Attempt(Shape):
+    """One attempt that failed."""
+
+    at: Moment
+    seconds: float
+    outcome: str
+    reason: str
+    detail: str
+    values: dict[str, float | None]
+
+
 class OverviewDoc(Document):
     """Everything that the first page shows."""
 
@@ -389,6 +400,12 @@ class SeriesListDoc(Document):
 class ProbesDoc(Document):
     total: int
     items: tuple[Probe, ...]
+
+
+class ProbeDoc(Document):
+    probe: Probe
+    failures: tuple[Attempt, ...]
+    """Attempts that failed, the newest first, as far as this process remembers them."""
 
 
 class Point(Shape):

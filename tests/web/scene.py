@@ -18,7 +18,7 @@ from cemd.model.entry import Command, CommandKind
 from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
 from cemd.model.identity import Instant, SeriesId, series_id
 from cemd.model.incident import Cause, Confidence, Impact, Incident, IncidentState, TimelineItem
-from cemd.model.measurement import Samples, Series, SeriesKey
+from cemd.model.measurement import Attempt, Samples, Series, SeriesKey
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode, Phase
 from cemd.model.quality import Dimension, Quality
 from cemd.model.subject import Subject, SubjectKind
@@ -144,6 +144,21 @@ def findings() -> tuple[Finding, ...]:
     )  # fmt: skip
 
 
+def ended_findings() -> tuple[Finding, ...]:
+    common: dict[str, Any] = {"phase": FindingPhase.ENDED, "seq": 38_900, "epoch": "e3b0c442"}
+    return (
+        Finding(id="fnd-4be0a9137c55", trace="trc-0", condition=Condition.OBJECTIVE_BROKEN, quality=Q.DEGRADED,
+                subject=Subject(kind=SubjectKind.SERVICE, name="hlr"), indicator="activation-p95", probe="shop-order-to-activate",
+                touchpoint="shop-pos", began_at=NOW - 10_880, at=NOW - 9_600,
+                evidence=Evidence(series=(SERIES[7].id,), value=18.4, threshold=6.0, samples=41, window_seconds=900, since=NOW - 11_000, until=NOW - 9_600,
+                                  note="at worst 18.4; latest: p95 3.1 seconds of 60 samples in 900 s; asked: at most 6"), **common),
+        Finding(id="fnd-c07d21f5e8aa", trace="trc-1", condition=Condition.OBJECTIVE_BROKEN, quality=Q.DEGRADED,
+                subject=Subject(kind=SubjectKind.SERVICE, name="top-up"), indicator="charge-p95", probe="payment-charge",
+                touchpoint="ussd", began_at=NOW - 780, at=NOW - 300,
+                evidence=Evidence(series=(CHARGE_SECONDS,), value=6.2, threshold=2.0, samples=60, window_seconds=900, since=NOW - 800, until=NOW - 300), **common),
+    )  # fmt: skip
+
+
 def incidents() -> tuple[Incident, ...]:
     return (
         Incident(
@@ -154,8 +169,8 @@ def incidents() -> tuple[Incident, ...]:
                         rivals=("top-up (0.31): fails only where it needs payment-gateway", "charging (0.08): healthy by its own probes")),
             impact=Impact(services=("top-up", "payment-gateway"), touchpoints=("self-care-app", "portal", "ussd"),
                           journeys=("top-up-balance", "pay-bill"), steps=("top-up-balance/pay", "pay-bill/pay"), moments_of_truth=("top-up-balance/pay",),
-                          customers=12_480, user_minutes=174_720.0, uncertainty="site unknown for 3 % of customers"),
-            findings=("fnd-71c2aa30b1e4", "fnd-0f3d4410cc87"), first_hurt_at=NOW - 900, opened_at=NOW - 840, changed_at=NOW - 60,
+                          customers=12_480, peak_customers=12_480, user_minutes=174_720.0, uncertainty="site unknown for 3 % of customers"),
+            findings=("fnd-71c2aa30b1e4", "fnd-0f3d4410cc87"), past_findings=("fnd-c07d21f5e8aa",), first_hurt_at=NOW - 900, opened_at=NOW - 840, changed_at=NOW - 60,
             confirmed_at=NOW - 600, confirmed_by="quorum of 3 probes", priority=1, importance_factor=88.0, epoch="e3b0c442", seq=41_200,
             timeline=(
                 TimelineItem(at=NOW - 840, seq=40_780, what="Opened: charge-success of payment-gateway broken (0.31, objective at least 0.98)."),
@@ -167,7 +182,7 @@ def incidents() -> tuple[Incident, ...]:
             id="inc-b81e7705aa19", trace="trc-2", state=IncidentState.IN_PROGRESS, quality=Q.AT_RISK,
             subject=Subject(kind=SubjectKind.SERVICE, name="dns", site="east"),
             cause=Cause(),
-            impact=Impact(services=("broadband", "dns"), sites=("east",), touchpoints=("handset",), journeys=("browse-at-home",), steps=("browse-at-home/resolve",), customers=3_020, user_minutes=9_060.0),
+            impact=Impact(services=("broadband", "dns"), sites=("east",), touchpoints=("handset",), journeys=("browse-at-home",), steps=("browse-at-home/resolve",), customers=0, peak_customers=3_020, user_minutes=9_060.0),
             findings=("fnd-9a5b10ee2f06",), first_hurt_at=NOW - 2460, opened_at=NOW - 2400, changed_at=NOW - 300,
             acknowledged_by="ines", priority=4, importance_factor=31.0, epoch="e3b0c442", seq=40_110,
             timeline=(TimelineItem(at=NOW - 2400, seq=40_110, what="Opened: lookup-p95 of dns at east above its warning."),
@@ -175,10 +190,13 @@ def incidents() -> tuple[Incident, ...]:
         Incident(
             id="inc-5c40d2f1e6b3", trace="trc-0", state=IncidentState.CLOSED, quality=Q.HEALTHY,
             subject=Subject(kind=SubjectKind.SERVICE, name="hlr"),
-            cause=Cause(confidence=Confidence.CONFIRMED, service="subscriber-db", score=0.97, reasons=("It failed first.",)),
-            impact=Impact(services=("voice", "sms"), customers=820, user_minutes=4_100.0),
-            findings=(), past_findings=("fnd-aa",), first_hurt_at=NOW - 11_000, opened_at=NOW - 10_800, changed_at=NOW - 9_000,
-            clear_since=NOW - 9_600, resolved_at=NOW - 9_300, closed_at=NOW - 9_000, priority=3, importance_factor=52.0, epoch="e3b0c442", seq=38_000),
+            cause=Cause(confidence=Confidence.CONFIRMED, service="subscriber-db", score=0.97, reasons=("subscriber-db began first.", "hlr stands on it.")),
+            impact=Impact(services=("voice", "sms"), customers=820, peak_customers=820, user_minutes=4_100.0),
+            findings=(), past_findings=("fnd-4be0a9137c55",), first_hurt_at=NOW - 11_000, opened_at=NOW - 10_800, changed_at=NOW - 9_000,
+            clear_since=NOW - 9_600, resolved_at=NOW - 9_300, closed_at=NOW - 9_000, priority=3, importance_factor=52.0, epoch="e3b0c442", seq=38_000,
+            timeline=(TimelineItem(at=NOW - 10_800, seq=38_000, what="service hlr is degraded."),
+                      TimelineItem(at=NOW - 10_700, seq=38_050, what="acknowledged by ines: hlr again.", by="ines"),
+                      TimelineItem(at=NOW - 9_600, seq=38_800, what="all that hurt has ended."))),
     )  # fmt: skip
 
 
@@ -257,6 +275,7 @@ def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
         score=74.6 + 0.4 * math.sin(seq), coverage=0.93, calibrated=False, network=78.2, design=None, operations=56.1,
         macro_journeys={"use": 71.8, "become-a-customer": 91.0, "get-support": 86.0, "manage": 89.0},
         domains={"network": 95.1, "bss": 72.0, "it": 92.8, "partner": 48.0},
+        weights={"network": 0.8, "design": 0.0667, "operations": 0.1333},
     )  # fmt: skip
     return Views(
         at=at,
@@ -298,6 +317,7 @@ class SceneHouse:
         self.reasons: list[str] = []
         self.secret: bytes | None = None
         self.living = True
+        self.failed: dict[str, tuple[Attempt, ...]] = {}
 
     def views(self) -> Views | None:
         return self.shown
@@ -310,6 +330,9 @@ class SceneHouse:
 
     def token(self) -> bytes | None:
         return self.secret
+
+    def failures(self, probe: str) -> tuple[Attempt, ...]:
+        return self.failed.get(probe, ())
 
     def tick(self, seconds: float = 2.0) -> None:
         """A new view with nothing new but the time."""
@@ -345,16 +368,34 @@ class SceneHouse:
         return Samples(series=np.full(len(at), series), at=at, value=np.abs(value), outcome=outcome)
 
     async def explain(self, record: str) -> dict[str, Any] | None:
-        if record != "inc-3f2a91c04d7e":
+        incident = next((one for one in incidents() if record in (one.id, *one.findings, *one.past_findings)), None)
+        if incident is None:
             return None
+        known = {one.id: one for one in (*findings(), *ended_findings())}
+        kept = [known[name] for name in (*incident.findings, *incident.past_findings)]
+        told = [one.communication for one in communications() if incident.id in one.communication.incidents]
         return {
-            "kind": "incident",
-            "findings": [msgspec.to_builtins(one) for one in findings()[:2]],
-            "cause": msgspec.to_builtins(incidents()[0].cause),
-            "decisions": [
-                {"stage": "selection", "at": NOW - 538, "counts": {"first_notice": 7204, "quiet_hours": 1102}}
+            "id": record,
+            "incidents": [msgspec.to_builtins(incident)],
+            "findings": [
+                {**msgspec.to_builtins(one), "open": one.id in incident.findings, "incident": incident.id}
+                for one in kept
             ],
-        }
+            "alerts": [
+                {"id": "alr-1", "route": "duty", "state": "firing", "told_firing": True, "since": NOW - 838}
+            ] if incident.findings else [],
+            "communications": [
+                {
+                    **msgspec.to_builtins(msgspec.structs.replace(one, told=b"", audience=b"")),
+                    "decisions": [
+                        {"id": "dec-1", "at": one.hold_until, "seq": 40_999, "stage": "selection", "phase": "first", "revision": 0,
+                         "epoch": one.epoch, "counts": {"first_notice": 7204, "quiet_hours": 1102}}
+                    ],
+                    "notices": {"first": {"delivered": 6871, "in_flight": 40}},
+                }
+                for one in told
+            ],
+        }  # fmt: skip
 
     async def push(self, source: str, body: bytes) -> PushAnswer:
         self.pushed.append((source, body))

@@ -16,6 +16,7 @@ import pytest
 import structlog
 from cemd.errors import CemdError
 from cemd.model.entry import CommandKind
+from cemd.model.measurement import Attempt
 from cemd.web import present
 from cemd.web.commands import PUSHES_AT_ONCE
 from cemd.web.guard import FORGERY_HEADER
@@ -38,7 +39,7 @@ async def got(client: aiohttp.ClientSession, path: str) -> Any:
 async def test_every_reading_route_answers_as_its_schema_says(client: aiohttp.ClientSession) -> None:
     api = await got(client, "/api/v1/openapi.json")
     assert api["openapi"] == "3.1.0"
-    fill = {"incident": PAYMENT, "id": PAYMENT, "series": str(LOOKUP)}
+    fill = {"incident": PAYMENT, "id": PAYMENT, "series": str(LOOKUP), "probe": "payment-charge"}
     checked = 0
     for path, operations in api["paths"].items():
         content = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
@@ -90,6 +91,24 @@ async def test_series_are_searched_by_all_words_and_paged(client: aiohttp.Client
     assert [one["probe"] for one in found["items"]] == ["shop-order-to-activate"]
     page = await got(client, "/api/v1/series?limit=3&offset=6")
     assert (page["total"], len(page["items"])) == (8, 2)
+
+
+async def test_a_probe_tells_why_its_last_attempts_failed(house: SceneHouse, client: aiohttp.ClientSession) -> None:
+    attempt = Attempt(
+        probe="payment-charge",
+        at=NOW - 3,
+        seconds=0.01,
+        outcome="failed",
+        reason="connection_refused",
+        detail="nobody listens.",
+    )
+    house.failed["payment-charge"] = (attempt,)
+    found = await got(client, "/api/v1/probes/payment-charge")
+    assert found["probe"]["name"] == "payment-charge"
+    assert [(one["reason"], one["at"]["epoch"]) for one in found["failures"]] == [("connection_refused", NOW - 3)]
+    assert (await got(client, "/api/v1/probes/shop-order-to-activate"))["failures"] == []
+    async with client.get("/api/v1/probes/nobody") as answer:
+        assert answer.status == 404
 
 
 async def test_probes_are_found_by_name_with_their_last_outcome(client: aiohttp.ClientSession) -> None:

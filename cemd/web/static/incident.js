@@ -1,6 +1,6 @@
 // One incident: time line, evidence, cause with rivals, impact, communications.
 import { h, picture } from "/static/dom.js";
-import { cause, chartKey, communicationCard, evidence, fact, impact, incidentButtons, life, panel, place } from "/static/parts.js";
+import { cause, chartKey, communicationCard, evidence, fact, failed, impact, incidentButtons, life, panel, place } from "/static/parts.js";
 import { badge, listed, span, when } from "/static/words.js";
 
 const chartOf = (finding, now) => {
@@ -19,9 +19,11 @@ export function incidentPage(id) {
       const document = await get(`/api/v1/incidents/${encodeURIComponent(id)}`);
       const shown = document.incident.findings.filter((one) => one.evidence.series.length).slice(0, 4);
       const charts = await Promise.all(shown.map(async (one) => [one.id, await text(chartOf(one, document.at)).catch(() => null)]));
-      return { document, charts: new Map(charts) };
+      const probes = [...new Set(document.incident.findings.map((one) => one.probe).filter(Boolean))].slice(0, 8);
+      const failures = await Promise.all(probes.map(async (name) => [name, await get(`/api/v1/probes/${encodeURIComponent(name)}`).then((found) => found.failures[0]).catch(() => null)]));
+      return { document, charts: new Map(charts), failures: new Map(failures) };
     },
-    draw(view, { document, charts }) {
+    draw(view, { document, charts, failures }) {
       const one = document.incident, now = document.at;
       const communications = view.communications.filter((item) => item.incidents.includes(one.id));
       return h("div", { class: "one" },
@@ -36,6 +38,7 @@ export function incidentPage(id) {
             panel("Evidence", h("span", { class: "muted" }, `${one.findings.length} open findings`),
               one.findings.length ? one.findings.map((finding) => h("div", { class: "proof", "data-key": finding.id },
                 h("ul", { class: "evidence" }, evidence(finding)),
+                failures.get(finding.probe) ? failed(failures.get(finding.probe), now) : null,
                 charts.get(finding.id) ? picture(charts.get(finding.id)) : null)) : h("p", { class: "empty" }, "No finding is open."),
               charts.size ? chartKey(true) : null,
               one.past_findings.length ? h("p", { class: "muted" }, `Ended: ${one.past_findings.join(", ")}`) : null),

@@ -46,7 +46,7 @@ function rater(view) {
       value === null ? h("span", { "aria-label": "unknown" }, "–") : score(value), thin ? h("small", {}, share(part.coverage)) : null);
   };
   return panel("Service quality by touchpoint", h("span", { class: "muted" }, "RATER, 0 to 100"),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of service quality" }, h("table", { class: "rater" },
+    !view.touchpoints.length ? nothing("No touchpoint is described yet: config/catalogue/ says where customers and company meet.") : h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of service quality" }, h("table", { class: "rater" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Touchpoint"), dimensions.map((name) => h("th", { scope: "col", class: "dimension" }, capital(name))), h("th", { scope: "col" }, "All"), h("th", { scope: "col" }, "Coverage"))),
       h("tbody", {}, view.touchpoints.map((point) => h("tr", { "data-key": point.name },
         h("th", { scope: "row" }, shape(point.quality, true), point.title || point.name),
@@ -96,6 +96,7 @@ function communications(view) {
     over.length ? h("details", { class: "over", "data-key": "over", open: !open.length }, h("summary", {}, `${over.length} ended`), over.map((one) => communicationCard(one, view.at))) : null);
 }
 
+const nothing = (words) => h("p", { class: "empty" }, words);
 const legend = () => h("span", { class: "muted legend" }, star(), " moment of truth");
 
 export const overview = {
@@ -107,6 +108,6 @@ export const overview = {
     return h("div", { class: "wall" },
       h("div", { class: "column side" }, cei(view), services(view)),
       h("div", { class: "column" }, incidents(view), communications(view)),
-      h("div", { class: "column" }, panel("Journeys", legend(), h("div", { class: "journeys" }, view.journeys.map(journey))), rater(view)));
+      h("div", { class: "column" }, panel("Journeys", legend(), view.journeys.length ? h("div", { class: "journeys" }, view.journeys.map(journey)) : nothing("No journey is described yet: config/catalogue/ says what customers try to get done.")), rater(view)));
   },
 };

@@ -46,6 +46,9 @@ export function evidence(finding) {
     finding.evidence.samples ? h("span", { class: "muted" }, ` (${count(finding.evidence.samples)} samples)`) : null);
 }
 
+// Why a probe failed, in the words of the attempt itself.
+export const failed = (one, now) => h("p", { class: "muted" }, "Last failed attempt ", when(one.at, now, true), `: ${said(one.reason || one.outcome)}${one.detail ? `, ${one.detail}` : ""}`);
+
 export const chartKey = (shaded) => h("p", { class: "muted key" },
   h("span", {}, h("i", { class: "key-line" }), "measured"), h("span", {}, h("i", { class: "key-band" }), "expected (fainter: as of its first record)"),
   h("span", {}, h("i", { class: "key-failed" }), "failed attempt"), shaded ? h("span", {}, h("i", { class: "key-shade" }), "since the finding began") : null);

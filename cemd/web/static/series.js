@@ -1,6 +1,6 @@
 // Pick a series, see it with its expected band.
 import { h, picture } from "/static/dom.js";
-import { chartKey, fact, named, panel } from "/static/parts.js";
+import { chartKey, fact, failed, named, panel } from "/static/parts.js";
 import { amount, count, said, when } from "/static/words.js";
 
 const SPANS = { "15 min": 900, "1 h": 3600, "6 h": 21600, "1 d": 86400, "7 d": 604800 };
@@ -22,9 +22,10 @@ export function seriesPage(id) {
       if (mark) query.set("mark_from", mark);
       const own = `/api/v1/series/${encodeURIComponent(id)}`;
       const [document, chart] = await Promise.all([get(`${own}?points=10`), text(`${own}/chart.svg?${query}`)]);
-      return { list, q, one: document.series, chart };
+      const probe = await get(`/api/v1/probes/${encodeURIComponent(document.series.probe)}`).catch(() => null);
+      return { list, q, one: document.series, chart, failure: probe && probe.failures[0] };
     },
-    draw(view, { list, q, one, chart }, params) {
+    draw(view, { list, q, one, chart, failure }, params) {
       const keep = (name, value) => {
         const query = new URLSearchParams(params);
         query.set(name, value);
@@ -42,6 +43,7 @@ export function seriesPage(id) {
           h("span", { class: "spans", role: "group", "aria-label": "Span" }, Object.keys(SPANS).map((name) => h("a", { href: keep("span", name), "data-link": true, "aria-current": params.get("span") === name ? "true" : null }, name))),
           h("div", { class: "chart-box" }, picture(chart)),
           chartKey(params.has("mark")),
+          failure ? failed(failure, now) : null,
           h("dl", { class: "facts" },
             fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", when(one.last_at, now)),
             fact("Expected", one.low === null ? "not yet known" : `${amount(one.low, one.metric)} to ${amount(one.high, one.metric)}`),

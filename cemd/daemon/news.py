@@ -1,0 +1,76 @@
+"""News: what the log says of incidents and communications, one line for each change that a person would call news.
+
+Compares views, so nothing of the core waits for it. What was open already at a start is said once more: the log of this
+process should stand by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from cemd.daemon.published import Published
+from cemd.model.incident import Incident, IncidentState
+from cemd.model.view import Views
+
+LOOK_SECONDS = 1.0
+OVER = (IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.CANCELLED, IncidentState.REJECTED)
+
+
+class News:
+    """Remembers what was said last of each record that is still shown."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._incidents: dict[str, tuple[object, ...]] = {}
+        self._communications: dict[str, tuple[object, ...]] = {}
+        self._switches = (False, False)
+
+    async def run(self, published: Published) -> None:
+        """Looks at each new view until it is cancelled."""
+        seq = -1
+        while True:
+            views = published.views
+            if views is not None and views.seq != seq:
+                seq = views.seq
+                self.look(views)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def look(self, views: Views) -> None:
+        """Says what is new in a view."""
+        incidents = {one.id: one for one in views.incidents}
+        for incident in sorted(incidents.values(), key=lambda one: one.opened_at):
+            self._incident(incident)
+        self._incidents = {name: said for name, said in self._incidents.items() if name in incidents}
+        communications = {one.communication.id: one for one in views.report.communications}
+        for name, view in sorted(communications.items()):
+            one = view.communication
+            said = (one.state, one.reopened)
+            if self._communications.get(name) != said and (name in self._communications or one.ended_at is None):
+                self._log.info(
+                    "communication", id=name, state=one.state.value, mode=one.mode.value, told=view.told,
+                    services=list(one.services), incidents=list(one.incidents),
+                )  # fmt: skip
+            self._communications[name] = said
+        self._communications = {name: said for name, said in self._communications.items() if name in communications}
+        switches = (views.report.killed, views.report.sending_held)
+        if switches != self._switches:
+            self._switches = switches
+            self._log.warning("sending", killed=switches[0], held=switches[1])
+
+    def _incident(self, one: Incident) -> None:
+        over = one.state in OVER
+        said = (one.state, one.quality, one.cause.service, one.cause.confidence, one.acknowledged_by, one.reopened)
+        before = self._incidents.get(one.id)
+        self._incidents[one.id] = said
+        if before == said or (before is None and over):
+            return
+        if over:
+            self._log.info("incident.over", id=one.id, state=one.state.value, service=one.subject.name)
+            return
+        self._log.warning(
+            "incident.open" if before is None else "incident.changed",
+            id=one.id, service=one.subject.name, quality=one.quality.value, cause=one.cause.service or "undetermined",
+            confidence=one.cause.confidence.value, customers=one.impact.customers, journeys=list(one.impact.journeys),
+            acknowledged_by=one.acknowledged_by,
+        )  # fmt: skip
