@@ -58,6 +58,7 @@ def cei_view(topology: Topology, journeys: Sequence[JourneyView], healths: Healt
         score=score if coverage >= cei.coverage_floor else None,
         coverage=coverage,
         calibrated=cei.calibrated,
+        weights={"network": cei.network_weight, "design": cei.design_weight, "operations": cei.operations_weight},
         network=network,
         design=None,
         operations=operations,

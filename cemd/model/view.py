@@ -102,6 +102,7 @@ class CeiView(msgspec.Struct, frozen=True, kw_only=True):
     operations: float | None
     macro_journeys: dict[str, float | None]
     domains: dict[str, float | None]
+    weights: dict[str, float] = {}  # of network, design and operations, as configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

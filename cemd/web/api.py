@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from cemd import __version__
+from cemd.model.finding import Finding
 from cemd.web import probes, shapes
 from cemd.web.desk import Desk
 from cemd.web.guard import Handler, Refused
@@ -49,20 +50,22 @@ class Api:
             ("communications", "customers", "Who is told.", self.communications, doc.CommunicationsDoc, Page),
             ("probes", "series", "Who measures, and how it goes.", self.probes, doc.ProbesDoc, Page),
         )
-        one, why, probe = v1 + "incidents/{incident}", v1 + "explain/{id}", v1 + "probes/{probe}"
+        one, why, probe, gone = v1 + "incidents/{incident}", v1 + "explain/{id}", v1 + "probes/{probe}", (404,)
+        found = "Every finding of an incident, also those that ended; the earliest first."
         return (
             *(get(v1 + name, name, words, do, out, tag=tag, query=asked) for name, tag, words, do, out, asked in table),
-            get(one, "incident", "One incident.", self.incident, doc.IncidentDoc, tag="incidents", refusals=(404,)),
-            get(probe, "probe", "One probe, and why it failed.", self.probe, doc.ProbeDoc, tag="series", refusals=(404,)),
+            get(one, "incident", "One incident.", self.incident, doc.IncidentDoc, tag="incidents", refusals=gone),
+            get(probe, "probe", "One probe, and why it failed.", self.probe, doc.ProbeDoc, tag="series", refusals=gone),
             get(
-                why,
-                "explain",
-                "The chain of an id.",
-                self.explain,
-                doc.ExplainDoc,
+                one + "/findings",
+                "incident_findings",
+                found,
+                self.incident_findings,
+                doc.FindingsDoc,
                 tag="incidents",
-                refusals=(404,),
+                refusals=gone,
             ),
+            get(why, "explain", "The chain of an id.", self.explain, doc.ExplainDoc, tag="incidents", refusals=gone),
         )
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
@@ -187,6 +190,19 @@ class Api:
 
         return await self._desk.document(request, make)
 
+    async def incident_findings(self, request: web.Request) -> web.StreamResponse:
+        query_of(request, Nothing)
+        name = request.match_info["incident"]
+        chain = await self._chain(name)
+        kept = [msgspec.convert(one, Finding) for one in chain.get("findings", ()) if one.get("incident") == name]
+        kept.sort(key=lambda one: (one.began_at, one.id))
+
+        def make(present: Presenter) -> Shape:
+            items = tuple(present.finding(one) for one in kept)
+            return shapes.FindingsDoc(**present.stamp(), total=len(items), items=items)
+
+        return await self._desk.document(request, make)
+
     async def probes(self, request: web.Request) -> web.StreamResponse:
         page = query_of(request, Page)
 
@@ -208,9 +224,13 @@ class Api:
     async def explain(self, request: web.Request) -> web.StreamResponse:
         query_of(request, Nothing)
         name = request.match_info["id"]
+        chain = await self._chain(name)
+        return web.Response(body=msgspec.json.encode({"id": name, "chain": chain}), content_type="application/json")
+
+    async def _chain(self, name: str) -> dict[str, Any]:
         chain = await self._desk.house.explain(name) if len(name) <= 200 else None
         if chain is None:
             raise Refused(
                 404, "id", f"nobody knows {name[:80]!r}", "give the id of an incident, finding, communication or notice"
             )
-        return web.Response(body=msgspec.json.encode({"id": name, "chain": chain}), content_type="application/json")
+        return chain

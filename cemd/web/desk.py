@@ -101,7 +101,10 @@ class Desk:
         return response
 
     def _made(self, views: Views, make: Callable[[Presenter], Shape]) -> bytes:
-        present = Presenter(views, self.zone, self.memory.index(views.series).row)
+        memory = self.memory
+        present = Presenter(
+            views, self.zone, memory.index(views.series).row, lambda row: memory.places(views).service(row)
+        )
         return make(present).model_dump_json().encode()
 
     def _kept(self, seq: int, tag: str) -> bytes | None:

@@ -64,7 +64,7 @@ class History:
         memory = self._desk.memory
 
         def make(present: Presenter) -> Shape:
-            rows = memory.index(present.views.series).search(page.q)
+            rows = memory.places(present.views).search(page.q)
             shown = present.series(rows[page.offset : page.offset + page.limit])
             return shapes.SeriesListDoc(**present.stamp(), total=len(rows), items=shown)
 
@@ -92,7 +92,7 @@ class History:
         desk, zone = self._desk, self._desk.zone
 
         def make() -> bytes:
-            one = series_now(views.series, row, zone)
+            one = series_now(views.series, row, zone, service=desk.memory.places(views).service(row))
             kept = chart.thinned(samples.at, samples.value, span.points)
             columns = (samples.at[kept].tolist(), samples.value[kept].tolist(), samples.outcome[kept].tolist())
             points = tuple(

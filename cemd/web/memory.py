@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cemd.model.identity import Instant
 from cemd.model.view import SeriesColumns, Views
+from cemd.web.placing import Places
 
 TREND_SECONDS = 10.0
 TREND_POINTS = 120
@@ -22,15 +23,13 @@ BAND_POINTS = 1080  # three hours
 
 
 class SeriesIndex:
-    """Row by series id, and the words to search; made once a version of the series."""
+    """Row by series id; made once a version of the series."""
 
     def __init__(self, columns: SeriesColumns) -> None:
         self.version = columns.version
-        self._series = columns.series
         ids = np.fromiter((one.id for one in columns.series), np.int64, len(columns.series))
         self._order = np.argsort(ids, kind="stable")
         self._ids = ids[self._order]
-        self._words: list[str] | None = None
 
     def row(self, series: int) -> int | None:
         """Row of a series id; None where it is not known."""
@@ -38,19 +37,6 @@ class SeriesIndex:
         if place < len(self._ids) and int(self._ids[place]) == series:
             return int(self._order[place])
         return None
-
-    def search(self, text: str) -> list[int]:
-        """Rows whose names hold all words of `text`, in row order."""
-        words = text.lower().split()
-        if not words:
-            return list(range(len(self._series)))
-        if self._words is None:
-            self._words = [one.key.identity().lower() for one in self._series]
-        first, *others = words
-        rows = [row for row, name in enumerate(self._words) if first in name]
-        for word in others:
-            rows = [row for row in rows if word in self._words[row]]
-        return rows
 
 
 class Bands:
@@ -78,11 +64,17 @@ class Memory:
         self._journeys: dict[str, deque[float | None]] = {}
         self._bands: OrderedDict[int, Bands] = OrderedDict()
         self._index: SeriesIndex | None = None
+        self._places: Places | None = None
 
     def index(self, columns: SeriesColumns) -> SeriesIndex:
         if self._index is None or self._index.version != columns.version:
             self._index = SeriesIndex(columns)
         return self._index
+
+    def places(self, views: Views) -> Places:
+        if self._places is None or self._places.made_of != (views.series.version, views.epoch):
+            self._places = Places(views)
+        return self._places
 
     def note(self, views: Views) -> None:
         """Takes in a new view."""

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from cemd.model.finding import Finding
+from cemd.model.finding import Condition, Finding, FindingPhase
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.measurement import SUCCESS
@@ -51,10 +51,19 @@ def known(value: float) -> float | None:
 
 
 class Presenter:
-    """Makes shapes of one snapshot in one zone; `row_of` finds a series' row by its id."""
+    """Makes shapes of one snapshot in one zone.
 
-    def __init__(self, views: Views, zone: ZoneInfo, row_of: Callable[[int], int | None]) -> None:
-        self.views, self.zone, self._row_of = views, zone, row_of
+    `row_of` finds a series' row by its id, `service_of` the service that the series of a row measures.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        zone: ZoneInfo,
+        row_of: Callable[[int], int | None],
+        service_of: Callable[[int], str],
+    ) -> None:
+        self.views, self.zone, self.row_of, self._service_of = views, zone, row_of, service_of
         seen = views.analyze
         self._titles = {
             (kind, one.name): one.title or one.name
@@ -66,6 +75,7 @@ class Presenter:
             for one in named
         }
         self._units = {one.name: one.unit for one in seen.indicators}
+        self._indicators = {(one.name, one.service, one.site, one.touchpoint): one for one in seen.indicators}
         self._findings = {one.id: one for one in views.analyze.findings}
 
     def stamp(self) -> dict[str, object]:
@@ -96,9 +106,19 @@ class Presenter:
 
     def _unit(self, one: Finding) -> str:
         """Unit of a finding whose indicator names none: that of the metric it stands on."""
-        row = self._row_of(one.evidence.series[0]) if one.evidence.series else None
+        row = self.row_of(one.evidence.series[0]) if one.evidence.series else None
         metric = self.views.series.series[row].key.metric if row is not None else one.indicator
         return "ratio" if metric == SUCCESS else unit_of(metric)
+
+    def _value_now(self, one: Finding) -> float | None:
+        """How it is now: evidence tells how it was when the finding was last stated."""
+        if one.phase is FindingPhase.ENDED or not one.evidence.series:
+            return None
+        if one.condition is Condition.ANOMALY:
+            row = self.row_of(one.evidence.series[0])
+            return None if row is None else known(float(self.views.series.value[row]))
+        found = self._indicators.get((one.indicator, one.subject.name, one.subject.site, one.touchpoint))
+        return found.value if found else None
 
     def _subject(self, subject: Subject) -> shapes.Subject:
         return _same(shapes.Subject, subject, title=self._titles.get((subject.kind, subject.name), subject.name))
@@ -118,6 +138,7 @@ class Presenter:
             one,
             subject=self._subject(one.subject),
             unit=self._units.get(one.indicator) or self._unit(one),
+            now=self._value_now(one),
             began_at=moment(one.began_at, self.zone),
             changed_at=moment(one.at, self.zone),
             evidence=evidence,
@@ -191,10 +212,13 @@ class Presenter:
         )
 
     def series(self, rows: Iterable[int]) -> tuple[shapes.SeriesNow, ...]:
-        return tuple(series_now(self.views.series, row, self.zone) for row in rows)
+        return tuple(self.one_series(row) for row in rows)
+
+    def one_series(self, row: int) -> shapes.SeriesNow:
+        return series_now(self.views.series, row, self.zone, service=self._service_of(row))
 
 
-def series_now(columns: SeriesColumns, row: int, zone: ZoneInfo) -> shapes.SeriesNow:
+def series_now(columns: SeriesColumns, row: int, zone: ZoneInfo, *, service: str = "") -> shapes.SeriesNow:
     """One row of the columns."""
     one = columns.series[row]
     return shapes.SeriesNow(
@@ -205,6 +229,7 @@ def series_now(columns: SeriesColumns, row: int, zone: ZoneInfo) -> shapes.Serie
         target=one.key.target,
         labels=dict(one.key.labels),
         source=one.source,
+        service=service,
         last_at=moment_or_none(float(columns.last_at[row]), zone),
         value=known(float(columns.value[row])),
         expected=known(float(columns.expected[row])),

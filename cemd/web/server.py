@@ -20,6 +20,7 @@ from cemd.web.guard import HEADERS, Guard, is_loopback, refusal
 from cemd.web.history import History
 from cemd.web.house import House
 from cemd.web.metrics import MalformedOnce, WebMetrics
+from cemd.web.notable import Notable
 from cemd.web.routes import Route, get
 from cemd.web.stream import Stream
 
@@ -45,6 +46,7 @@ class WebServer:
         self._files = _static()
         self.routes = (
             *Api(self._desk).routes(),
+            *Notable(self._desk).routes(),
             *History(self._desk).routes(),
             *Commands(self._desk).routes(),
             *self._own_routes(),

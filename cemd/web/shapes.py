@@ -57,6 +57,8 @@ class Cei(Shape):
     network: Score
     design: Score
     operations: Score
+    weights: dict[str, float]
+    """Of the three parts; one that is not measured is left out of the score."""
     macro_journeys: dict[str, float | None]
     domains: dict[str, float | None]
 
@@ -151,6 +153,7 @@ class Subject(Shape):
 class Evidence(Shape):
     series: tuple[int, ...]
     value: float | None
+    """When the finding began; once it changed or ended: the worst while it held."""
     expected: float | None
     low: float | None
     high: float | None
@@ -177,6 +180,9 @@ class Finding(Shape):
     touchpoint: str
     began_at: Moment
     changed_at: Moment
+    """When it was last stated; of one that ended, its end."""
+    now: float | None
+    """Newest value; null: unknown, or the finding ended. The evidence tells how it was when it was last stated."""
     evidence: Evidence
 
 
@@ -200,6 +206,9 @@ class Impact(Shape):
     steps: tuple[str, ...]
     moments_of_truth: tuple[str, ...]
     customers: int
+    """Hurt now."""
+    peak_customers: int
+    """Most that were hurt at once."""
     user_minutes: float
     uncertainty: str
 
@@ -285,6 +294,8 @@ class Labels(Shape):
     target: str
     labels: dict[str, str]
     source: str
+    service: str
+    """What it measures, as far as an indicator tells; else empty."""
 
 
 class SeriesNow(Labels):
@@ -298,6 +309,11 @@ class SeriesNow(Labels):
     tail_probability: float | None
     """1: ordinary; near 0: as extreme as it gets."""
     outcome: str
+
+
+class SeriesTrend(SeriesNow):
+    trend: tuple[float | None, ...]
+    """Means of the recent past, oldest first, `trend_seconds` apart."""
 
 
 class Probe(Shape):
@@ -395,6 +411,12 @@ class CommunicationsDoc(Document):
 class SeriesListDoc(Document):
     total: int
     items: tuple[SeriesNow, ...]
+
+
+class NotableDoc(Document):
+    trend_seconds: float
+    items: tuple[SeriesTrend, ...]
+    """The rarest first."""
 
 
 class ProbesDoc(Document):

@@ -386,7 +386,7 @@ class SceneHouse:
             ] if incident.findings else [],
             "communications": [
                 {
-                    **msgspec.to_builtins(msgspec.structs.replace(one, told=b"", audience=b"")),
+                    **msgspec.to_builtins(one),
                     "decisions": [
                         {"id": "dec-1", "at": one.hold_until, "seq": 40_999, "stage": "selection", "phase": "first", "revision": 0,
                          "epoch": one.epoch, "counts": {"first_notice": 7204, "quiet_hours": 1102}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,11 +17,12 @@ import pytest
 import structlog
 from cemd.errors import CemdError
 from cemd.model.entry import CommandKind
-from cemd.model.measurement import Attempt
+from cemd.model.measurement import Attempt, Samples
 from cemd.web import present
 from cemd.web.commands import PUSHES_AT_ONCE
 from cemd.web.guard import FORGERY_HEADER
 from cemd.web.house import PushAnswer
+from cemd.web.notable import TREND_POINTS, trend_of
 from cemd.web.server import WebServer
 
 from tests.web.scene import LOOKUP, NOW, SceneHouse, rich_views
@@ -109,6 +111,67 @@ async def test_a_probe_tells_why_its_last_attempts_failed(house: SceneHouse, cli
     assert (await got(client, "/api/v1/probes/shop-order-to-activate"))["failures"] == []
     async with client.get("/api/v1/probes/nobody") as answer:
         assert answer.status == 404
+
+
+async def test_series_are_found_by_their_service_and_its_title(client: aiohttp.ClientSession) -> None:
+    found = await got(client, "/api/v1/series?q=resolvers")
+    assert {one["probe"] for one in found["items"]} == {"resolver-east"}
+    assert {one["service"] for one in found["items"]} == {"dns"}, (
+        "the whole probe is placed, not only what an indicator uses"
+    )
+    assert [one["service"] for one in (await got(client, "/api/v1/series?q=core-east"))["items"]] == ["", ""]
+
+
+async def test_notable_series_come_rarest_first_with_their_recent_past(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    found = await got(client, "/api/v1/notable?limit=3")
+    assert [(one["probe"], one["metric"]) for one in found["items"]] == [
+        ("payment-charge", "success"),
+        ("payment-charge", "total_seconds"),
+        ("resolver-east", "lookup_seconds"),
+    ]
+    assert len(found["items"][0]["trend"]) == TREND_POINTS
+    assert found["items"][2]["trend"][-1] > 1.1 * found["items"][2]["trend"][0]
+    assert house.shown is not None
+    columns = house.shown.series
+    last_at = columns.last_at.copy()
+    last_at[0] -= 3600
+    house.shown = replace(house.shown, seq=house.shown.seq + 1, series=replace(columns, last_at=last_at))
+    first = (await got(client, "/api/v1/notable"))["items"][0]
+    assert (first["probe"], first["metric"]) == ("payment-charge", "total_seconds"), "what is not heard is not judged"
+
+
+def test_a_trend_has_gaps_where_nothing_was_measured() -> None:
+    at = np.array([1.0, 2.0, 899.0])
+    samples = Samples(
+        series=np.zeros(3, np.int64), at=at, value=np.array([1.0, 3.0, np.nan]), outcome=np.zeros(3, np.uint8)
+    )
+    assert trend_of(samples, 0.0, 900.0) == (2.0, *[None] * (TREND_POINTS - 1))
+
+
+async def test_an_incident_tells_all_its_findings_with_the_worst_of_those_that_ended(
+    client: aiohttp.ClientSession,
+) -> None:
+    found = (await got(client, f"/api/v1/incidents/{PAYMENT}/findings"))["items"]
+    assert [(one["id"], one["phase"]) for one in found] == [
+        ("fnd-0f3d4410cc87", "open"),
+        ("fnd-71c2aa30b1e4", "open"),
+        ("fnd-c07d21f5e8aa", "ended"),
+    ]
+    ended = found[-1]
+    assert (ended["subject"]["title"], ended["evidence"]["value"], ended["unit"]) == ("Top-up", 6.2, "seconds")
+    assert (ended["began_at"]["epoch"], ended["changed_at"]["epoch"]) == (NOW - 780, NOW - 300)
+    (over,) = (await got(client, "/api/v1/incidents/inc-5c40d2f1e6b3/findings"))["items"]
+    assert over["evidence"]["value"] == 18.4
+    async with client.get("/api/v1/incidents/inc-nobody/findings") as answer:
+        assert answer.status == 404
+
+
+async def test_open_findings_say_how_it_is_now_beside_their_evidence(client: aiohttp.ClientSession) -> None:
+    found = {one["id"]: one for one in (await got(client, "/api/v1/findings"))["items"]}
+    assert found["fnd-71c2aa30b1e4"]["now"] == 0.04, "of an objective: the indicator's value"
+    assert found["fnd-0f3d4410cc87"]["now"] == 4.8, "of an anomaly: the newest sample"
 
 
 async def test_probes_are_found_by_name_with_their_last_outcome(client: aiohttp.ClientSession) -> None:
