@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from cemd.kit.retry import Backoff
+
+T = TypeVar("T")
+
+
+async def beside(long: bool, work: Callable[[], T]) -> T:
+    """Does pure work in a thread when it is long, so that it does not hold the event loop; else at once."""
+    return await asyncio.to_thread(work) if long else work()
 
 
 async def keep_running(

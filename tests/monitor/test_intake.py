@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -210,3 +211,27 @@ async def test_names_are_logged_before_their_samples_even_when_the_log_refused_o
 
 def test_answer_of_the_judge_is_plain_json() -> None:
     assert msgspec.json.encode({str(fault): 1 for fault in Fault})
+
+
+async def test_a_long_message_is_judged_and_numbered_beside_the_event_loop(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def noted(*args: Any, **more: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return parse_push(*args, **more)
+
+    monkeypatch.setattr("cemd.monitor.intake.push.parse_push", noted)
+    many = [sample(labels={"node": f"n{number}"}) for number in range(5_000)]
+    answer = await scene.push.accept("core", json.dumps(many).encode())
+    assert (answer.status, answer.accepted) == (202, 100)  # the limit of series holds there too
+    await scene.push.accept("core", json.dumps(sample()).encode())
+    assert threads == [False, True]
+
+
+async def test_messages_that_came_together_are_told_together(scene: Scene) -> None:
+    bad, good = json.dumps(sample(value="4")).encode(), json.dumps(sample()).encode()
+    pushed = await scene.taker.judge("mqtt:core", good, bad, b"{", good)
+    assert len(pushed) == 2
+    assert pushed.refused == {Fault.MALFORMED: 2}

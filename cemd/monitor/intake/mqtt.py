@@ -26,7 +26,7 @@ from cemd.monitor.intake.samples import Pushed
 
 GATHER_SECONDS = 0.05
 GATHER_MESSAGES = 1_000
-GATHER_SAMPLES = 20_000
+GATHER_BYTES = 1024 * 1024
 QUEUE_BYTES = 32 * 1024 * 1024
 """Messages that wait here for the log. mosquitto lets more through than the receive maximum, so bytes are bounded."""
 RECEIVE_MAXIMUM = 500
@@ -123,10 +123,11 @@ class MqttIntake:
         arrived = client.messages
         messages = [await anext(arrived)]
         await asyncio.sleep(GATHER_SECONDS)
-        pushed = self._judged(messages[0])
-        while len(arrived) and len(messages) < GATHER_MESSAGES and len(pushed) < GATHER_SAMPLES:
+        gathered = _size(messages[0])
+        while len(arrived) and len(messages) < GATHER_MESSAGES and gathered < GATHER_BYTES:
             messages.append(await anext(arrived))
-            pushed.extend(self._judged(messages[-1]))
+            gathered += _size(messages[-1])
+        pushed = await self._taker.judge(self._source, *map(_body, messages))
         await self._log_all(client, pushed)
         for message in messages:
             if message.qos:
@@ -147,9 +148,14 @@ class MqttIntake:
                 self._said.back("log", "intake.log_writes", source=self._source)
                 return
 
-    def _judged(self, message: aiomqtt.Message) -> Pushed:
-        payload: Any = message.payload
-        return self._taker.judge(self._source, payload if isinstance(payload, bytes) else b"")
+
+def _body(message: aiomqtt.Message) -> bytes:
+    payload: Any = message.payload
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _size(message: aiomqtt.Message) -> int:
+    return len(_body(message))
 
 
 def _session(version: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,16 @@ import numpy as np
 from cemd.errors import Refused, StoreError
 from cemd.kit.clock import Clock
 from cemd.kit.logs import SaidOnce
+from cemd.kit.tasks import beside
 from cemd.model.entry import Batch
+from cemd.model.identity import SeriesId
 from cemd.monitor.intake.book import SeriesBook, Submit
 from cemd.monitor.intake.samples import MAX_BODY, Fault, Pushed, parse_push
 from cemd.monitor.metrics import MonitorMetrics
+
+LONG_BYTES = 32 * 1024
+"""A message above this is judged in a thread: the loop would be held for some 50 ns a byte."""
+LONG_SAMPLES = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +45,11 @@ class Taker:
         self._said = SaidOnce(log)
         self.clock = clock
 
-    def judge(self, source: str, body: bytes) -> Pushed:
-        """Columns of a message. What is wrong is counted, and said once for each source and fault."""
-        return self._told(source, parse_push(body, source=source, now=self.clock.now()))
+    async def judge(self, source: str, *bodies: bytes) -> Pushed:
+        """Columns of messages, in their order. What is wrong is counted, and said once for each source and fault."""
+        now = self.clock.now()
+        long = sum(map(len, bodies)) > LONG_BYTES
+        return self._told(source, await beside(long, lambda: _judged(bodies, source, now)))
 
     async def log(self, source: str, pushed: Pushed) -> int:
         """Logs columns as one batch; answers how many samples it holds. Series over the limit are refused.
@@ -59,15 +67,7 @@ class Taker:
             pushed.refuse(Fault.MAX_SERIES, words, len(numbers) - len(kept))
             self._told(source, pushed, only=Fault.MAX_SERIES)
         if kept:
-            batch = Batch(
-                source=source,
-                number=0,
-                series=np.array([numbers[place] for place in kept], dtype=np.int64),
-                at=np.array([pushed.at[place] for place in kept], dtype=np.float64),
-                value=np.array([pushed.value[place] for place in kept], dtype=np.float64),
-                outcome=np.array([pushed.outcome[place] for place in kept], dtype=np.uint8),
-            )
-            await self._submit(batch)
+            await self._submit(await beside(len(kept) > LONG_SAMPLES, lambda: _batch(source, pushed, numbers, kept)))
             self._metrics.accepted.labels(door=source.partition(":")[0]).inc(len(kept))
         return len(kept)
 
@@ -101,7 +101,7 @@ class Push:
         if len(body) > MAX_BODY:
             return _refusal(413, Fault.TOO_LARGE, f"more than {MAX_BODY} bytes; push smaller parts.")
         source = f"http:{name}"
-        pushed = self._taker.judge(source, body)
+        pushed = await self._taker.judge(source, body)
         waiting = len(pushed)
         try:
             accepted = await self._taker.log(source, pushed)
@@ -117,6 +117,24 @@ class Push:
         if not accepted and not refused:
             status, pushed.example = 400, "the list is empty."
         return PushAnswer(status=status, accepted=accepted, refused=refused, reasons=reasons, message=pushed.example)
+
+
+def _judged(bodies: Sequence[bytes], source: str, now: float) -> Pushed:
+    pushed = Pushed()
+    for body in bodies:
+        pushed.extend(parse_push(body, source=source, now=now))
+    return pushed
+
+
+def _batch(source: str, pushed: Pushed, numbers: Sequence[SeriesId | None], kept: Sequence[int]) -> Batch:
+    return Batch(
+        source=source,
+        number=0,
+        series=np.array([numbers[place] for place in kept], dtype=np.int64),
+        at=np.array([pushed.at[place] for place in kept], dtype=np.float64),
+        value=np.array([pushed.value[place] for place in kept], dtype=np.float64),
+        outcome=np.array([pushed.outcome[place] for place in kept], dtype=np.uint8),
+    )
 
 
 def _refusal(status: int, fault: Fault, message: str, refused: int = 0) -> PushAnswer:

@@ -81,11 +81,13 @@ class Pushed:
         return len(self.keys)
 
     def extend(self, other: Pushed) -> None:
-        """Adds what another message brought; its refusals were counted with it."""
+        """Adds what another message brought."""
         self.keys += other.keys
         self.at += other.at
         self.value += other.value
         self.outcome += other.outcome
+        self.refused += other.refused
+        self.example = self.example or other.example
 
     def refuse(self, fault: Fault, sentence: str, times: int = 1) -> None:
         self.refused[fault] += times
