@@ -35,6 +35,7 @@ from cemd.daemon.published import Published
 from cemd.errors import CemdError, ConfigError, StoreError, UnwritableChange
 from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
+from cemd.kit.secrets import secret_path
 from cemd.kit.tasks import keep_running
 from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
@@ -276,7 +277,7 @@ class _House:
             push=self.edges.push,
             prober=self.edges.prober,
             evidence=self.edges.evidence,
-            token_file=self.root / token if token is not None else None,
+            token_file=secret_path(token) if token is not None else None,
         )
         port = settings.listen.port if self._port is None else self._port
         stale = max(15.0, 5 * settings.tick_seconds)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -21,6 +20,7 @@ from cemd.config.settings import MqttIntake as MqttSettings
 from cemd.errors import Refused, StoreError
 from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
+from cemd.kit.secrets import read_secret_text
 from cemd.monitor.intake.push import Taker
 from cemd.monitor.intake.samples import Pushed
 
@@ -111,7 +111,7 @@ class MqttIntake:
             settings.host,
             settings.port,
             username=settings.user,
-            password=Path(secret).read_text(encoding="utf-8").rstrip("\r\n") if secret else None,
+            password=read_secret_text(secret) if secret else None,
             identifier=settings.client_id,
             **_session(settings.version),
             tls_context=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else None,

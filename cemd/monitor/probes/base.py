@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cemd.errors import ProbeUnavailable
 from cemd.kit.logs import HIDDEN, redact_text
+from cemd.kit.secrets import read_secret_text
 from cemd.model.measurement import SUCCESS
 from cemd.model.quality import Outcome
 
@@ -189,7 +189,7 @@ def read_secret(path: str) -> str:
         Blind: the file cannot be read, so the probe cannot look.
     """
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        return read_secret_text(path)
     except (OSError, UnicodeDecodeError) as exc:
         raise Blind(Reason.FILE_UNREADABLE, f"secret file {path} cannot be read ({type(exc).__name__}).") from exc
 

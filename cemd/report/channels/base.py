@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from cemd.config.base import FileModel
 from cemd.errors import ChannelError
+from cemd.kit.secrets import read_secret_text
 from cemd.model.notice import Alert
 
 CUSTOMERS = "customers"
@@ -77,7 +77,7 @@ def secret_in(path: str | None, *, name: str) -> str | None:
     if path is None:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return read_secret_text(path).strip()
     except (OSError, UnicodeDecodeError) as exc:
         words = f"channel {name!r}: the secret file {path} cannot be read ({type(exc).__name__}); correct it."
         raise ChannelError(words, permanent=False) from exc
