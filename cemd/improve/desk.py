@@ -307,7 +307,7 @@ class Desk:
         if not attached:
             return incident
         cause = incident.cause
-        if not self.state.grounds[incident.id].cause_by:
+        if not self.state.grounds[incident.id].cause_by and not (cause.service and self._is_recovering(attached)):
             changes: dict[str, ServiceChange] = self._changes()
             cause = probable_cause(attached, picture, self.grouping, changes)
             cause = _confirmed(cause) if incident.confirmed_at is not None and cause.service else cause
@@ -315,6 +315,12 @@ class Desk:
         impact, critical = impact_of(hurt, cause, picture, self.customers, self.state.counts, incident.impact)
         factor, priority = urgency(impact, incident.quality, critical, self.topology, self.customers)
         return _replace(incident, cause=cause, impact=impact, importance_factor=factor, priority=priority)
+
+    def _is_recovering(self, attached: Sequence[AttachedFinding]) -> bool:
+        """Some of it is well again and nothing new came: that what stands on the cause is fine now is no evidence
+        against it."""
+        new = {finding.id for finding in self.fresh}
+        return any(not one.open for one in attached) and not any(one.finding.id in new for one in attached)
 
     def _changes(self) -> dict[str, ServiceChange]:
         return {name: change for name in self.topology.services if (change := self.state.changes.get(name)) is not None}

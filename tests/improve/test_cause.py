@@ -83,3 +83,14 @@ def test_a_finding_without_any_known_service_still_opens_an_incident() -> None:
     house = House()
     house.tick(house.began("retired-service"))
     assert house.only().cause.service == "retired-service"
+
+
+def test_recovery_of_what_stands_on_the_cause_speaks_not_against_it() -> None:
+    house = House()
+    sms, data = house.began("sms"), house.began("mobile-data")
+    house.tick(house.began("hlr"), data, sms)
+    named = house.only().cause
+    house.tick(house.ended(sms), after=600.0)
+    house.tick(house.ended(data), after=600.0)
+    assert house.only().cause.reasons == named.reasons
+    assert house.only().cause.score == named.score
