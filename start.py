@@ -89,7 +89,7 @@ def prepare(*, for_tests: bool) -> None:
     import tomllib  # not at the top: an older Python must get as far as to say that it is too old
 
     with (ROOT / "pyproject.toml").open("rb") as project:
-        fcntl.flock(project, fcntl.LOCK_EX)  # a second start waits here for the first
+        take_turn(project.fileno())
         content = tomllib.load(project)
         wanted = fingerprint(content)
         stamp = read_stamp()
@@ -99,6 +99,15 @@ def prepare(*, for_tests: bool) -> None:
         install(pip, requirements_for_tests(content) if for_tests or stamp.get("tests") else [])
         compile_bytecode()
         STAMP.write_text(json.dumps({"fingerprint": wanted, "tests": for_tests or bool(stamp.get("tests"))}))
+
+
+def take_turn(file: int) -> None:
+    """A second start waits here until the first has made `.venv`."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another start is making .venv here: waiting for it")
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def fingerprint(project: dict[str, Any]) -> str:
@@ -141,7 +150,10 @@ def ensure_pip() -> list[str]:
         seed = [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-index", str(wheel)]
         if works(seed) and works([*own, "--version"]):
             return own
-    raise Unable("this Python has no pip; install python3-venv (on Debian: apt install python3-venv), start again.")
+    raise Unable(
+        "this Python has no pip, and none could be fetched; install python3-venv (on Debian: apt install python3-venv) "
+        "or see to the network, start again."
+    )
 
 
 def make_venv(*, with_pip: bool) -> None:

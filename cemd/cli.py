@@ -173,13 +173,16 @@ def history(root: Path, state: Path | None, as_json: bool) -> None:
 
 
 @config.command()
-@click.argument("old")
+@click.argument("old", required=False)
 @click.argument("new", required=False)
 @ROOT
 @STATE
 @JSON
-def diff(old: str, new: str | None, root: Path, state: Path | None, as_json: bool) -> None:
-    """Says what changed from epoch OLD to epoch NEW (default: the files as they are now)."""
+def diff(old: str | None, new: str | None, root: Path, state: Path | None, as_json: bool) -> None:
+    """Says what changed from epoch OLD to epoch NEW.
+
+    Default: from the epoch that was accepted last to the files as they are now: what a reload would change.
+    """
     from cemd.commands import epochs
 
     epochs.show_diff(root, state, old, new, as_json=as_json)

@@ -28,9 +28,10 @@ def show_history(root: Path, state: Path | None, *, as_json: bool) -> None:
         click.echo(f"{name}  {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC  {author}")
 
 
-def show_diff(root: Path, state: Path | None, old: str, new: str | None, *, as_json: bool) -> None:
-    """Prints what changed from one epoch to another, or to the files as they are."""
+def show_diff(root: Path, state: Path | None, old: str | None, new: str | None, *, as_json: bool) -> None:
+    """Prints what changed from one epoch (else the newest) to another, or to the files as they are."""
     rows = state_rows(root, state)
+    old = old or _newest(rows)
     after = _epoch(rows, new) if new is not None else loaded_files(root).configuration
     found = changes(_epoch(rows, old), after)
     if as_json:
@@ -54,6 +55,13 @@ def roll_back(root: Path, state: Path | None, epoch: str) -> None:
         click.echo("The daemon belongs to another user: reload it (`systemctl reload cemd`).")
     else:
         click.echo("The running daemon was told to reload.")
+
+
+def _newest(rows: StateStore) -> str:
+    accepted = rows.epochs()
+    if not accepted:
+        raise CemdError("no configuration was accepted here yet; `cemd run` accepts the first.")
+    return accepted[-1][0]
 
 
 def _epoch(rows: StateStore, name: str) -> Configuration:

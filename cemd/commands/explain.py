@@ -75,7 +75,9 @@ def _finding(finding: dict[str, Any]) -> Iterator[str]:
 
 def _incident(incident: dict[str, Any]) -> Iterator[str]:
     cause, impact = incident["cause"], incident["impact"]
-    yield f"incident {incident['id']}: {incident['state']}, {incident['quality']}, on {_subject(incident)}"
+    taken = incident["state"] != "acknowledged" or incident["acknowledged_by"]
+    state = incident["state"] if taken else "open, taken by nobody yet"
+    yield f"incident {incident['id']}: {state}, {incident['quality']}, on {_subject(incident)}"
     yield f"  cause: {cause['service'] or 'undetermined'} ({cause['confidence']})"
     for reason in cause["reasons"]:
         yield f"    because {reason}"

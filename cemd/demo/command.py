@@ -56,7 +56,7 @@ async def _demo(seconds: float | None, *, port: int, keep: bool, as_json: bool) 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     scratch = Path(tempfile.mkdtemp(prefix="cemd-demo-"))
-    demo = Demo(scratch, seconds=seconds, stopping=stopping, out=sys.stderr if as_json else sys.stdout)
+    demo = Demo(scratch, seconds=seconds, keep=keep, stopping=stopping, out=sys.stderr if as_json else sys.stdout)
     try:
         async with AsyncExitStack() as owned:
             await demo.open(owned, port)
@@ -77,8 +77,9 @@ async def _demo(seconds: float | None, *, port: int, keep: bool, as_json: bool) 
 class Demo:
     """One run: what was started, what was broken, what was seen."""
 
-    def __init__(self, scratch: Path, *, seconds: float | None, stopping: asyncio.Event, out: Any) -> None:
+    def __init__(self, scratch: Path, *, seconds: float | None, keep: bool, stopping: asyncio.Event, out: Any) -> None:
         self._scratch = scratch
+        self._keep = keep
         self._seconds = seconds
         self._stopping = stopping
         self._out = out
@@ -119,9 +120,11 @@ class Demo:
         files.write_copy(self._scratch, self._telco.ports)
         write_csv(self._scratch / "customers.csv", self._people)
         self._say_banner()
-        port = free_port(port)
-        self._page = f"http://127.0.0.1:{port}/"
-        self._daemon = await start_daemon(self._scratch, port)
+        free = free_port(port)
+        if port and free != port:
+            self.say("demo", f"port {port} is taken by another program: the page is on port {free} instead")
+        self._page = f"http://127.0.0.1:{free}/"
+        self._daemon = await start_daemon(self._scratch, free)
         owned.push_async_callback(end, self._daemon)
         client = await owned.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)))
         self._api = Api(client, self._page)
@@ -129,13 +132,17 @@ class Demo:
         self._story = Story(self.say, self._subjects, self._scratch)
         await self._ready()
         self.say("cemd", f"watches DemoTelco. The page: {self._page}")
+        first = min(record.fault.begins_after_seconds for record in self._records)
+        self.say("demo", f"something breaks in {first:g} s: open the page now, and look at it while this goes on")
 
     def _say_banner(self) -> None:
         self.say(
             "demo", f"DemoTelco is open: {len(self._telco.ports)} ports on loopback, {len(self._people)} customers"
         )
         self.say("demo", f"files, state, mails: {self._scratch}")
-        self.say("demo", "the shipped files, with: " + "; ".join(files.SHORTENED))
+        self.say("demo", "the shipped files, made quick for a short look:")
+        for words in files.SHORTENED:
+            self.say("", f"  {words}")
 
     async def _ready(self) -> None:
         try:
@@ -179,7 +186,9 @@ class Demo:
         if settled and self._settled_at is None:
             self._settled_at = time.monotonic()
             if self._seconds is None:
-                self.say("demo", f"that was it. The page stays open: {self._page} End with Ctrl-C.")
+                self.say("demo", f"that was it. The page stays open: {self._page}")
+                leave = "stay" if self._keep else "go with it; --keep keeps them"
+                self.say("demo", f"End with Ctrl-C; files, state and mails {leave}.")
         if self._seconds is None:
             return False
         if self._settled_at is not None and time.monotonic() - self._settled_at > SETTLE_SECONDS:

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -41,6 +42,16 @@ def free_port(wanted: int) -> int:
         probe.bind(("127.0.0.1", wanted))
         return int(probe.getsockname()[1])
     return free_port(0)
+
+
+def how_to_call() -> str:
+    """The words that start this cemd at the terminal where it was started."""
+    own = Path(sys.executable).with_name("cemd")
+    found = shutil.which("cemd")
+    if not own.exists() or (found is not None and Path(found).exists() and Path(found).samefile(own)):
+        return "cemd"
+    near = os.path.relpath(own)
+    return str(own) if near.startswith("..") else near
 
 
 async def end(process: Process, *, within_seconds: float = STOP_SECONDS) -> int:

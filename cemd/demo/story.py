@@ -10,9 +10,14 @@ from typing import Any
 import aiohttp
 
 from cemd.demo.conditions import Fault
+from cemd.demo.house import how_to_call
 from cemd.demo.sinks import Mail
 from cemd.demo.verdict import Subjects
 
+MEANING = {
+    "holding": "customers are told only if it lasts",
+    "stabilising": "it works again; the all-clear leaves only if it stays so",
+}
 Say = Callable[[str, str], None]
 """Takes a mark (one word) and a sentence."""
 
@@ -52,6 +57,7 @@ class Story:
         self._say = say
         self._subjects = subjects
         self._scratch = scratch
+        self._cemd = how_to_call()
         self._told: set[tuple[str, ...]] = set()
         self._mails = 0
         self._phases: dict[str, int] = {}
@@ -99,7 +105,7 @@ class Story:
             self._say("incident", f"{name} cause: {cause['title'] or cause['service']} ({cause['confidence']})")
             for reason in cause["reasons"][:3]:
                 self._say("", f"  {reason}")
-            self._say("", f"  the whole chain: cemd explain {name} --root {self._scratch}")
+            self._say("", f"  the whole chain: {self._cemd} explain {name} --root {self._scratch}")
         journeys = ", ".join(impact["journeys"])
         if impact["customers"] and self._once(name, "impact", journeys, str(impact["customers"])):
             self._say("incident", f"{name} hurts {impact['customers']} customers; journeys: {journeys or 'none'}")
@@ -113,7 +119,8 @@ class Story:
         if self._once(name, state, str(communication["reopened"])):
             services = ", ".join(communication["services"])
             reasons = ", ".join(f"{count} {reason}" for reason, count in communication["reasons"].items() if count)
-            self._say("people", f"{name} about {services}: {state}" + (f" ({reasons})" if reasons else ""))
+            meaning = f": {MEANING[state]}" if state in MEANING else ""
+            self._say("people", f"{name} about {services}: {state}{meaning}" + (f" ({reasons})" if reasons else ""))
 
     def _received(self, mails: Sequence[Mail]) -> None:
         for mail in mails[self._mails :]:

@@ -83,7 +83,7 @@ class WebServer:
             await self._closed()
             raise CemdError(
                 f"config/cemd.yaml, listen: cannot listen on {self.host} port {self.port} ({exc.strerror or exc});"
-                " choose another port, or 0 for any free one."
+                " end what listens there, or choose another port (--port; 0: any free one)."
             ) from exc
         self.port = self._runner.addresses[0][1]
         self._watch = asyncio.create_task(self._stream.run(), name="web-stream")

@@ -124,6 +124,7 @@ def test_a_rollback_is_pinned_and_told(root: Path) -> None:
     first = json.loads(cemd("config", "history", "--root", root, "--json").output)[0]["hash"]
     (root / "config/cemd.yaml").write_text("tick_seconds: 2.0\n")
     assert "tick_seconds" in cemd("config", "diff", first, "--root", root).output
+    assert cemd("config", "diff", "--root", root).output == cemd("config", "diff", first, "--root", root).output
     result = cemd("config", "rollback", first[:8], "--root", root)
     assert result.exit_code == 0, result.output
     assert "takes effect at the next start" in result.output
