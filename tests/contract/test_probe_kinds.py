@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -14,7 +13,6 @@ import msgspec
 import pytest
 import structlog
 import yaml
-from aiohttp import web
 from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import KINDS, faults, make, parameter_schema
@@ -22,75 +20,10 @@ from cemd.monitor.probes.base import Attempt, Blind, Reason, Result, measure
 from cemd.monitor.probes.tools import Tools
 
 from tests.monitor import peers
+from tests.monitor.probes.contract import SECRET, contract_of
 
 ROOT = Path(__file__).parents[2]
 UNITS = re.compile(r".*_(seconds|ratio|bytes|count|code|days|total)$|^success$")
-SECRET = "open-sesame-4711"
-_FAST_ICMP = {"packets": 2, "gap_seconds": 0.01}
-
-
-class World:
-    """Peers for every kind: one that answers, one that fails, one that hangs."""
-
-    def __init__(self) -> None:
-        self.good: dict[str, dict[str, Any]] = {}
-        self.failing: dict[str, dict[str, Any]] = {}
-        self.hanging: dict[str, dict[str, Any]] = {}
-
-
-@contextlib.asynccontextmanager
-async def world(secret_file: str) -> AsyncIterator[World]:
-    async with contextlib.AsyncExitStack() as stack:
-        shop = await stack.enter_async_context(peers.shop())
-        hang = await stack.enter_async_context(peers.tcp_server(peers.hang))
-        echo = await stack.enter_async_context(peers.tcp_server(peers.echo))
-        records = {("shop.example.", "A"): ["192.0.2.7"]}
-        _, dns_port = await stack.enter_async_context(peers.name_server(records))
-        mute, mute_port = await stack.enter_async_context(peers.name_server(records))
-        mute.mode = "mute"
-
-        async def tell(request: web.Request) -> web.Response:
-            return web.json_response({"said": request.headers.get("Authorization", "")}, status=500)
-
-        teller = await stack.enter_async_context(peers.http_server(lambda app: app.router.add_get("/", tell)))
-        built = World()
-        hung = f"http://127.0.0.1:{hang}"
-        login = {"name": "login", "http": {"post": f"{hung}/login", "json": {"pin": "{pin}"}}}
-        built.good = {
-            "command": {"command": ["/bin/sh", "-c", "echo 'OK | time=3ms'"]},
-            "dns": {"server": "127.0.0.1", "port": dns_port, "name": "shop.example"},
-            "http": {"url": f"{shop.url}/orders/1", "status": [404], "bearer_file": secret_file},
-            "icmp": {"target": "127.0.0.1", **_FAST_ICMP},
-            "tcp": {"host": "127.0.0.1", "port": echo, "send": "hello", "expect": "you said hello"},
-            "transaction": shop.params(),
-        }
-        shouting = ["/bin/sh", "-c", 'echo "CRITICAL: login with $PIN failed"; exit 2']
-        built.failing = {
-            "command": {"command": shouting, "environment_files": {"PIN": secret_file}},
-            "dns": {"server": "127.0.0.1", "port": dns_port, "name": "nobody.example"},
-            "http": {"url": teller, "bearer_file": secret_file, "body_contains": "unlikely"},
-            "icmp": {"target": "nobody.invalid", **_FAST_ICMP},
-            "tcp": {"host": "127.0.0.1", "port": peers.free_port()},
-            "transaction": {
-                "steps": [
-                    {
-                        "name": "login",
-                        "http": {"post": f"{shop.url}/login", "json": {"pin": "{pin}"}},
-                        "expect": {"body_contains": SECRET},
-                    }
-                ],
-                "secret_files": {"pin": secret_file},
-            },
-        }
-        built.hanging = {
-            "command": {"command": ["/bin/sh", "-c", "sleep 60 & sleep 60"]},
-            "dns": {"server": "127.0.0.1", "port": mute_port, "name": "shop.example"},
-            "http": {"url": f"{hung}/"},
-            "tcp": {"host": "127.0.0.1", "port": hang, "expect": "never"},
-            "transaction": {"steps": [login], "secret_files": {"pin": secret_file}},
-            "icmp": {"target": "127.0.0.1", "packets": 100, "gap_seconds": 10.0},
-        }
-        yield built
 
 
 def test_every_kind_of_the_table_is_covered_here(kind: str) -> None:
@@ -124,16 +57,16 @@ async def look(tools: Tools, kind: str, params: dict[str, Any], *, seconds: floa
 
 
 async def test_good_peer_succeeds_with_success_and_duration(kind: str, tools: Tools, secret_file: str) -> None:
-    async with world(secret_file) as built:
-        result = await look(tools, kind, built.good[kind])
+    async with contract_of(kind, secret_file) as built:
+        result = await look(tools, kind, built.good)
     assert (result.outcome, result.reason) == (Outcome.OK, Reason.ANSWERED), result.detail
     assert peers.value(result, "success") == 1.0
     assert peers.value(result, "duration_seconds") > 0.0
 
 
 async def test_failing_peer_is_a_result_with_reason_and_evidence(kind: str, tools: Tools, secret_file: str) -> None:
-    async with world(secret_file) as built:
-        result = await look(tools, kind, built.failing[kind])
+    async with contract_of(kind, secret_file) as built:
+        result = await look(tools, kind, built.failing)
     assert result.outcome is Outcome.FAILED
     assert peers.value(result, "success") == 0.0
     assert result.detail
@@ -142,19 +75,18 @@ async def test_failing_peer_is_a_result_with_reason_and_evidence(kind: str, tool
 
 async def test_deadline_is_honoured(kind: str, tools: Tools, secret_file: str) -> None:
     loop = asyncio.get_running_loop()
-    async with world(secret_file) as built:
+    async with contract_of(kind, secret_file) as built:
         began = loop.time()
-        result = await look(tools, kind, built.hanging[kind], seconds=0.4)
+        result = await look(tools, kind, built.hanging, seconds=0.4)
         assert loop.time() - began < 1.2
-    if kind != "icmp":  # a burst is cut short and counts what came
         assert result.outcome is Outcome.TIMED_OUT
         assert peers.value(result, "success") == 0.0
 
 
 async def test_cancellation_is_honoured_at_once(kind: str, tools: Tools, secret_file: str) -> None:
     loop = asyncio.get_running_loop()
-    async with world(secret_file) as built:
-        task = asyncio.create_task(look(tools, kind, built.hanging[kind], seconds=30.0))
+    async with contract_of(kind, secret_file) as built:
+        task = asyncio.create_task(look(tools, kind, built.hanging, seconds=30.0))
         await asyncio.sleep(0.2)
         if task.done():
             task.result()
@@ -166,15 +98,15 @@ async def test_cancellation_is_honoured_at_once(kind: str, tools: Tools, secret_
 
 
 async def test_descriptors_are_back_where_they_were(kind: str, tools: Tools, secret_file: str) -> None:
-    async with world(secret_file) as built:
+    async with contract_of(kind, secret_file) as built:
         for params in (built.good, built.failing):
-            await look(tools, kind, params[kind])  # what is made once (resolver, multi handle) stays
+            await look(tools, kind, params)  # what is made once (resolver, multi handle) stays
         await settled()
         before = descriptors()
         for _ in range(3):
-            await look(tools, kind, built.good[kind])
-            await look(tools, kind, built.failing[kind])
-            await look(tools, kind, built.hanging[kind], seconds=0.15)
+            await look(tools, kind, built.good)
+            await look(tools, kind, built.failing)
+            await look(tools, kind, built.hanging, seconds=0.15)
         await settled()
         assert descriptors() <= before + 2  # the peer's own ends may linger for a moment
 
@@ -189,9 +121,9 @@ async def settled() -> None:
 
 
 async def test_every_metric_has_its_unit_in_its_name(kind: str, tools: Tools, secret_file: str) -> None:
-    async with world(secret_file) as built:
+    async with contract_of(kind, secret_file) as built:
         for params in (built.good, built.failing):
-            result = await look(tools, kind, params[kind])
+            result = await look(tools, kind, params)
             for reading in result.readings:
                 assert UNITS.match(reading.metric), reading.metric
                 assert list(reading.labels) == sorted(reading.labels)
@@ -200,8 +132,8 @@ async def test_every_metric_has_its_unit_in_its_name(kind: str, tools: Tools, se
 async def test_no_secret_is_in_any_result_or_log(
     kind: str, tools: Tools, secret_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with world(secret_file) as built:
-        results = [await look(tools, kind, params[kind]) for params in (built.good, built.failing)]
+    async with contract_of(kind, secret_file) as built:
+        results = [await look(tools, kind, params) for params in (built.good, built.failing)]
     shown = "".join(map(repr, results)) + "".join(capsys.readouterr())
     assert SECRET not in shown
     assert "tok-4711-secret" not in shown
@@ -209,8 +141,8 @@ async def test_no_secret_is_in_any_result_or_log(
 
 async def test_missing_secret_is_blind_and_not_down(kind: str, tools: Tools, tmp_path: Path) -> None:
     missing = str(tmp_path / "nowhere")
-    async with world(missing) as built:
-        params = built.failing[kind]
+    async with contract_of(kind, missing) as built:
+        params = built.failing
         if missing not in json.dumps(params):
             return
         result = await look(tools, kind, params)
@@ -224,9 +156,9 @@ async def test_fault_of_the_kind_itself_is_blind(
     async def broken(*_: object) -> Result:
         raise ZeroDivisionError(SECRET)
 
-    async with world(secret_file) as built:
+    async with contract_of(kind, secret_file) as built:
         monkeypatch.setattr(KINDS[kind], "run", broken)
-        result = await look(tools, kind, built.good[kind])
+        result = await look(tools, kind, built.good)
     assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.INTERNAL)
     assert SECRET not in repr(result)
 
@@ -258,11 +190,9 @@ def test_example_of_the_kind_is_among_the_files(kind: str) -> None:
 
 def test_target_and_group_are_plain_words_without_secrets(kind: str, secret_file: str) -> None:
     async def check() -> None:
-        async with peers.tools() as tools, world(secret_file) as built:
+        async with peers.tools() as tools, contract_of(kind, secret_file) as built:
             for params in (built.good, built.failing):
-                probe = Probe(
-                    name="p", kind=kind, service="s", every_seconds=10.0, timeout_seconds=1.0, params=params[kind]
-                )
+                probe = Probe(name="p", kind=kind, service="s", every_seconds=10.0, timeout_seconds=1.0, params=params)
                 made = make(probe, tools)
                 assert made.target
                 assert "?" not in made.target
@@ -286,9 +216,9 @@ async def test_blind_carries_no_values() -> None:
 
 def test_parameters_survive_the_way_to_the_prober(kind: str, secret_file: str) -> None:
     async def check() -> None:
-        async with world(secret_file) as built:
+        async with contract_of(kind, secret_file) as built:
             model = KINDS[kind].Params
-            parsed = model.model_validate_json(msgspec.json.encode(built.good[kind]))
+            parsed = model.model_validate_json(msgspec.json.encode(built.good))
             assert model.model_validate_json(parsed.model_dump_json(by_alias=True)) == parsed
 
     asyncio.run(check())

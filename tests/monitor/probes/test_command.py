@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.monitor.peers import look, tools, value
+from tests.monitor.probes.contract import Contract
 
 DUMMY = "/usr/lib/nagios/plugins/check_dummy"
+
+
+async def contract(_stack: contextlib.AsyncExitStack, secret_file: str) -> Contract:
+    shouting = ["/bin/sh", "-c", 'echo "CRITICAL: login with $PIN failed"; exit 2']
+    return Contract(
+        good={"command": ["/bin/sh", "-c", "echo 'OK | time=3ms'"]},
+        failing={"command": shouting, "environment_files": {"PIN": secret_file}},
+        hanging={"command": ["/bin/sh", "-c", "sleep 60 & sleep 60"]},
+    )
 
 
 def shell(script: str, **params: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ssl
 from collections.abc import AsyncIterator
@@ -21,7 +22,23 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.monitor import peers
 from tests.monitor.peers import echo, free_port, http_server, look, name_server, tcp_server, tools, value
+from tests.monitor.probes.contract import Contract
+
+
+async def contract(stack: contextlib.AsyncExitStack, secret_file: str) -> Contract:
+    async def tell(request: web.Request) -> web.Response:
+        return web.json_response({"said": request.headers.get("Authorization", "")}, status=500)
+
+    shop = await stack.enter_async_context(peers.shop())
+    teller = await stack.enter_async_context(http_server(lambda app: app.router.add_get("/", tell)))
+    hang = await stack.enter_async_context(tcp_server(peers.hang))
+    return Contract(
+        good={"url": f"{shop.url}/orders/1", "status": [404], "bearer_file": secret_file},
+        failing={"url": teller, "bearer_file": secret_file, "body_contains": "unlikely"},
+        hanging={"url": f"http://127.0.0.1:{hang}/"},
+    )
 
 
 @dataclass(slots=True)

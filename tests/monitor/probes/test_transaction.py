@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,21 @@ from cemd.monitor.probes import faults
 from cemd.monitor.probes.base import Reason
 
 from tests.monitor.daemon_side import daemon_side, prober_child, until
-from tests.monitor.peers import Shop, look, shop, tools
+from tests.monitor.peers import Shop, hang, look, shop, tcp_server, tools
+from tests.monitor.probes.contract import SECRET, Contract
+
+
+async def contract(stack: contextlib.AsyncExitStack, secret_file: str) -> Contract:
+    built = await stack.enter_async_context(shop())
+    hung = f"http://127.0.0.1:{await stack.enter_async_context(tcp_server(hang))}"
+    secret = {"secret_files": {"pin": secret_file}}
+    login = {"name": "login", "http": {"post": f"{built.url}/login", "json": {"pin": "{pin}"}}}
+    waiting = {"name": "login", "http": {"post": f"{hung}/login", "json": {"pin": "{pin}"}}}
+    return Contract(
+        good=built.params(),
+        failing={"steps": [{**login, "expect": {"body_contains": SECRET}}], **secret},
+        hanging={"steps": [waiting], **secret},
+    )
 
 
 async def test_values_are_carried_and_each_step_is_timed(tmp_path: Path) -> None:
