@@ -96,7 +96,7 @@ class Bank:
         """Takes samples in the order in which they came: rows intp[n], at and value float64[n], outcome uint8[n]."""
         if not len(rows):
             return
-        if len(rows) > 1 and not (rows[1:] > rows[:-1]).all():
+        if len(rows) > 1 and not np.logical_and.reduce(rows[1:] > rows[:-1]):
             bits = len(rows).bit_length()  # row and place in one number: sorts stably, and quicker than any argsort
             both = np.sort((rows.astype(np.int64) << bits) | np.arange(len(rows)))
             order, rows = both & ((1 << bits) - 1), (both >> bits).astype(np.intp, copy=False)
@@ -122,14 +122,16 @@ class Bank:
         span = _span(rows)
         c = self.columns
         c["outcome"][span] = outcome
-        if not math.isfinite(value.sum()) or outcome.max() >= Outcome.BLIND:  # quicker than to look at each
+        if (
+            not math.isfinite(np.add.reduce(value)) or np.maximum.reduce(outcome) >= Outcome.BLIND
+        ):  # quicker than to look at each
             teaches = np.isfinite(value) & (outcome != Outcome.BLIND)
             looked = rows[~teaches]
             c["last_at"][looked] = np.maximum(c["last_at"][looked], at[~teaches])
             rows, at, value = rows[teaches], at[teaches], value[teaches]
             span = _span(rows)
         binary = c["binary"][span]
-        if binary.any():
+        if np.logical_or.reduce(binary):
             self._teach(rows[binary], at[binary], value[binary], detector, binary=True)
             rows, at, value = rows[~binary], at[~binary], value[~binary]
         if len(rows):
@@ -152,7 +154,7 @@ class Bank:
         gap, exact = block.tmp[kernel.GAP], self._scratch.doubles[: len(rows)]
         np.subtract(at, last_at, out=exact)  # and then to single precision: in one go it would be slower
         np.copyto(gap, exact, casting="same_kind")
-        if gap.min() >= 0.0:
+        if np.minimum.reduce(gap) >= 0.0:
             c["last_at"][span] = at
         else:
             np.maximum(gap, 0.0, out=gap)
@@ -178,7 +180,7 @@ class Bank:
 
     def _season_of(self, rows: Array, span: Array | slice, at: Array) -> tuple[dict[str, Array], Array | None]:
         """Views of this hour's row where rows follow each other in one hour; else copies and where they belong."""
-        first, last = int(at.min() / HOUR_SECONDS), int(at.max() / HOUR_SECONDS)
+        first, last = int(np.minimum.reduce(at) / HOUR_SECONDS), int(np.maximum.reduce(at) / HOUR_SECONDS)
         if first == last and isinstance(span, slice):
             return {name: part[first % HOURS, span] for name, part in self.season.items()}, None
         hour = (at / HOUR_SECONDS).astype(np.int64) % HOURS

@@ -92,6 +92,7 @@ class Block:
         "flag",
         "held",
         "learn_samples",
+        "least_seen",
         "limit_seconds",
         "ones",
         "tmp",
@@ -103,11 +104,12 @@ class Block:
     ) -> None:
         self.held = held
         self.alarm = alarm
-        self.alarms = bool(alarm.any())
+        self.alarms = bool(np.logical_or.reduce(alarm))
         self.tmp, (self.flag, self.beyond), self.ones = scratch.of(len(alarm))
         self.learn_samples = learn_samples
         self.limit_seconds = limit_seconds  # a week / stated rate; by the interval: samples per alarm
-        self.youngest = float(held["n"].min())
+        self.least_seen = 0  # samples of this hour of the week
+        self.youngest = float(np.minimum.reduce(held["n"]))
 
 
 class Scratch:
@@ -120,9 +122,13 @@ class Scratch:
         self.ones = aligned_zeros((BLOCK,), "<f4") + ONE  # a row is quicker to compare with than a number
         self.flags = [aligned_zeros((BLOCK,), "|b1") for _ in range(2)]
 
+        self._cut: tuple[list[Array], list[Array], Array] = ([], [], self.ones[:0])
+
     def of(self, size: int) -> tuple[list[Array], list[Array], Array]:
         """Rows of this length: floats, flags, ones."""
-        return [one[:size] for one in self.floats], [one[:size] for one in self.flags], self.ones[:size]
+        if len(self._cut[2]) != size:
+            self._cut = [one[:size] for one in self.floats], [one[:size] for one in self.flags], self.ones[:size]
+        return self._cut
 
 
 def run(b: Block) -> None:
@@ -168,11 +174,11 @@ def _predict(b: Block, d: Array, dg: Array, e: Array, scale: Array) -> None:
     that is known: both by the share to which the slot is full."""
     h = b.held
     t, u, wins = b.tmp[5], b.tmp[6], h["slot_wins"]
-    full = h["slot_count"].min() >= FULL_SLOT
+    b.least_seen = int(np.minimum.reduce(h["slot_count"]))
     np.subtract(h["x"], h["level"], out=d)
     np.subtract(h["x"], h["slot_mean"], out=dg)
     np.subtract(dg, d, out=e)
-    if full:
+    if b.least_seen >= FULL_SLOT:
         np.multiply(e, wins, out=e)
         np.add(h["slot_spread"], h["spread"], out=scale)
     else:
@@ -210,13 +216,16 @@ class Special(NamedTuple):
     """Series that are judged one by one: beyond the second threshold, beyond the first while young, or in an alarm."""
 
     rows: NDArray[np.intp]
+    z: Array
     before: Array  # (3, n) thresholds before this sample
     over: Array  # (3, n) beyond them
 
 
 def _specials(b: Block, rows: NDArray[np.intp]) -> Special:
-    before = b.held["thresholds"][:, rows]
-    return Special(rows, before, b.held["z"].take(rows) > before)
+    z, before = b.held["z"].take(rows), np.empty((3, len(rows)), np.float32)
+    for own, threshold in zip(before, b.held["thresholds"], strict=True):
+        threshold.take(rows, out=own, mode="clip")  # mode: "raise" would copy once more
+    return Special(rows, z, before, z > before)
 
 
 def _bet(b: Block) -> Special:
@@ -253,9 +262,15 @@ def _bet(b: Block) -> Special:
 
 def _factors(b: Block, special: Special) -> Array:
     """What the samples of these series are worth, by how far they went."""
-    over = np.packbits(special.over, axis=0, bitorder="little")[0]
-    n = b.held["n"].take(special.rows)
-    factors: Array = FACTORS.take(over + 8 * (n >= TRUSTED_AFTER[0]) + 16 * (n >= TRUSTED_AFTER[1]))
+    first, second, third = special.over.view(np.uint8)
+    code = first + (second << 1) + (third << 2)
+    if b.youngest >= TRUSTED_AFTER[1]:
+        code += 24
+    else:
+        n = b.held["n"].take(special.rows)
+        code += (n >= TRUSTED_AFTER[0]).view(np.uint8) << 3
+        code += (n >= TRUSTED_AFTER[1]).view(np.uint8) << 4
+    factors: Array = FACTORS.take(code)
     return factors
 
 
@@ -269,7 +284,9 @@ def _settle(b: Block) -> bool:
     if b.alarms:
         alarming = alarm.nonzero()[0]
         alarm[alarming] = np.square(bet[alarming]) > _limit(b, interval[alarming])  # ends below the root of the limit
-    if float(bet.max()) * float(interval.max()) < 0.99 * b.limit_seconds:  # nobody's can exceed: as a rule
+    if (
+        float(np.maximum.reduce(bet)) * float(np.maximum.reduce(interval)) < 0.99 * b.limit_seconds
+    ):  # nobody's can exceed: as a rule
         return False
     rich = ((bet >= _limit(b, interval)) & b.beyond).nonzero()[0]
     limit = _limit(b, interval[rich])
@@ -301,12 +318,14 @@ def _calibrate(b: Block, special: Special) -> None:
     np.multiply(third, keep[2], out=third)
     if b.alarms:
         own = np.where(b.alarm.take(rows), own * IN_ALARM, own)
-    far = b.held["z"].take(rows) > special.before * FAR
-    step = special.over * own + (own * MINUS_SHARES + ONE)
+    far = special.z > special.before * FAR
+    step = special.over * own
+    step += own * MINUS_SHARES + ONE
     if far.any():
         step[far & (own > 0)] = 2.0
-    thresholds[:, rows] = special.before * step
-    for threshold in thresholds:
+    step *= special.before
+    for threshold, changed in zip(thresholds, step, strict=True):
+        threshold[rows] = changed
         np.maximum(threshold, b.ones, out=threshold)
 
 
@@ -364,8 +383,7 @@ def _learn(b: Block, d: Array, dg: Array, e: Array, scale: Array, off: Array) ->
 
 def _slot_rate(b: Block, rate: Array) -> Array:
     """How much the hour learns from this sample; counts it."""
-    seen = b.held["slot_count"]
-    least = int(seen.min())
+    seen, least = b.held["slot_count"], b.least_seen
     share: Array = SLOT_RATE
     if least < 1.0 / float(SLOT_RATE):
         np.copyto(rate, seen)
