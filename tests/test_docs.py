@@ -43,7 +43,7 @@ def test_readme_has_the_length_of_a_readme() -> None:
 
 def test_first_probe_of_the_readme_loads(tmp_path: Path) -> None:
     examples = EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert len(examples) == 3
+    assert len(examples) == 4
     for name, text in examples:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from cemd.config.params import Kinds
 from cemd.config.rules import Indicator, Policy, Rater, RaterProfile
 from cemd.config.settings import Settings
 from cemd.config.source import NOUNS, Item, Items
+from cemd.config.targets import Targets, remedy
 from cemd.config.topology import Topology
 from cemd.errors import Fault
 from cemd.model.notice import Mode
@@ -29,6 +30,7 @@ def contradictions(items: Items, kinds: Kinds) -> Iterator[Fault]:
         if timeout >= every:
             fact = f"timeout_seconds ({timeout:g}) is not below every_seconds ({every:g})"
             yield probe.fault(("timeout_seconds",), fact, "make the timeout shorter or the interval longer")
+    yield from _targets(items, kinds)
     for indicator in items.indicators:
         yield from _indicator(indicator)
     for rater in items.rater:
@@ -101,6 +103,15 @@ def _settings(item: Item[Settings]) -> Iterator[Fault]:
     for place, name in enumerate(settings.intake.http):
         if name in settings.intake.http[:place]:
             yield item.fault(("intake", "http", place), f'duplicate source "{name}"', "remove one of them")
+
+
+def _targets(items: Items, kinds: Kinds) -> Iterator[Fault]:
+    """Probes that go where `targets` of the settings do not let them."""
+    targets = items.settings[0].value.targets if items.settings else Targets()
+    for probe in items.probes:
+        for key, host in kinds.hosts(probe.value.kind, probe.value.params):
+            if fact := targets.refusal_of_text(host):
+                yield probe.fault(("params", *key), fact, remedy(fact))
 
 
 _ZONE = "use a name of the IANA data base, such as Europe/Berlin or UTC"

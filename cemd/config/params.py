@@ -6,7 +6,7 @@ The floor of configuration knows no kind; the tables are handed in as `Kinds`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +44,8 @@ class Kinds:
     """Kind of channel -> what it says about itself; only for explanations."""
     text_fault: Callable[[str], str | None] = field(default=lambda _text: None)
     """What is wrong with a text for people, as a fact; None when it can be used."""
+    hosts: Callable[[str, dict[str, Any]], Iterable[tuple[Path, str]]] = field(default=lambda _kind, _params: ())
+    """(way to a parameter, host) of every place that a probe of this kind with these parameters goes to."""
 
 
 def checked(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cemd.config.base import FileModel, Name, Seconds
+from cemd.config.targets import Targets
 
 
 class Operator(FileModel):
@@ -108,6 +109,7 @@ class Settings(FileModel):
     """A sample further behind its vantage's newest goes to history only: it never opens, ends or announces."""
     probes_at_once: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Most probes of one kind in flight: the bulkhead."""
+    targets: Targets = Targets()
     intake: Intake = Intake()
     customers: CustomersSource | None = None
     retention: Retention = Retention()

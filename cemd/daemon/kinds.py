@@ -8,6 +8,7 @@ from cemd.config.params import Kinds
 def kinds() -> Kinds:
     """Models of the parameters of every kind of probe and channel."""
     from cemd.monitor.probes import KINDS as PROBES
+    from cemd.monitor.probes import hosts
     from cemd.report.channels import KINDS as CHANNELS
     from cemd.report.texts import check_template
 
@@ -15,6 +16,7 @@ def kinds() -> Kinds:
         probe_params={word: kind.Params for word, kind in PROBES.items()},
         channel_params={word: kind.Params for word, kind in CHANNELS.items()},
         text_fault=check_template,
+        hosts=hosts,
         figures={word: kind.__doc__ or "" for word, kind in PROBES.items()},
         channels={word: kind.__doc__ or "" for word, kind in CHANNELS.items()},
     )

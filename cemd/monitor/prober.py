@@ -26,7 +26,7 @@ from cemd.monitor.backlog import Backlog, Numbers
 from cemd.monitor.probes.base import Attempt, measure
 from cemd.monitor.probes.tools import Tools, make_tools
 from cemd.monitor.record import Record
-from cemd.monitor.roster import Post, plan_of, posts_of
+from cemd.monitor.roster import Post, plan_of, posts_of, targets_of
 from cemd.monitor.schedule import Schedule, Skip
 
 FLUSH_SECONDS = 0.5
@@ -229,6 +229,7 @@ class Prober:
 
     def _take(self, frame: wire.Probes) -> None:
         """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
+        self._tools.names.allow(targets_of(frame))
         self._posts, refused = posts_of(frame, self._posts, self._tools)
         self._schedule.load(
             [plan_of(post) for post in self._posts.values()], self._clock.monotonic(), kind_at_once=frame.at_once

@@ -10,6 +10,7 @@ import msgspec
 from pydantic import ValidationError
 
 from cemd.config.probes import Probe
+from cemd.config.targets import Targets
 from cemd.errors import ProbeUnavailable
 from cemd.monitor import wire
 from cemd.monitor.probes import make
@@ -92,6 +93,19 @@ def read_probes(frame: wire.Probes) -> tuple[list[Probe], list[str]]:
             words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
             refused.append(f"probe {place + 1} of the set cannot be read here ({words}).")
     return probes, refused
+
+
+def targets_of(frame: wire.Probes) -> Targets:
+    """Where the probes of a set may go.
+
+    Raises:
+        WireError: this version cannot read it; measuring without it could go where nobody may.
+    """
+    try:
+        return Targets.model_validate_json(frame.targets)
+    except ValidationError as exc:
+        words = f"`targets` of epoch {frame.epoch} cannot be read here; update this prober."
+        raise wire.WireError(words) from exc
 
 
 def plan_of(post: Post) -> Plan:

@@ -88,11 +88,13 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
 
 
 class Probes(msgspec.Struct, frozen=True, kw_only=True, tag="probes"):
-    """The whole probe set of an epoch: a JSON list of `cemd.config.probes.Probe`."""
+    """The whole probe set of an epoch: a JSON list of `cemd.config.probes.Probe`; `targets` is the JSON of
+    `cemd.config.targets.Targets`."""
 
     epoch: str
     probes: bytes
     at_once: int
+    targets: bytes = b"{}"
 
 
 class RecheckNow(msgspec.Struct, frozen=True, kw_only=True, tag="recheck"):

@@ -18,7 +18,7 @@ from cemd.store.sqlite import open_store
 from click.testing import CliRunner, Result
 
 FILES = {
-    "config/cemd.yaml": "tick_seconds: 1.0\n",
+    "config/cemd.yaml": "tick_seconds: 1.0\ntargets: {loopback: true}\n",
     "config/catalogue/services.yaml": """
 services:
   - {name: web, title: Portal, function: portal, domain: it, platform: nginx, sold: true}
@@ -122,7 +122,7 @@ def test_explain_what_nobody_knows_says_what_could_be_asked(root: Path) -> None:
 
 def test_a_rollback_is_pinned_and_told(root: Path) -> None:
     first = json.loads(cemd("config", "history", "--root", root, "--json").output)[0]["hash"]
-    (root / "config/cemd.yaml").write_text("tick_seconds: 2.0\n")
+    (root / "config/cemd.yaml").write_text("tick_seconds: 2.0\ntargets: {loopback: true}\n")
     assert "tick_seconds" in cemd("config", "diff", first, "--root", root).output
     assert cemd("config", "diff", "--root", root).output == cemd("config", "diff", first, "--root", root).output
     result = cemd("config", "rollback", first[:8], "--root", root)

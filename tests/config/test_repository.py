@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 from cemd.config.load import PATTERNS, load
 from cemd.config.reference import explained
 from cemd.config.schema import FILES as MODELS
@@ -31,9 +32,26 @@ def test_all_files_load_without_a_warning() -> None:
     assert loaded.files == tuple(name for name, _ in FILES)
 
 
+EXAMPLES = sorted((ROOT / "probes" / "examples").glob("*.yaml"))
+
+
+def test_examples_of_probes_load_beside_the_services_that_they_name(tmp_path: Path) -> None:
+    for path in EXAMPLES:
+        target = tmp_path / "probes" / path.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    names = {probe["service"] for path in EXAMPLES for probe in yaml.safe_load(path.read_text())["probes"]}
+    services = [{"name": name, "function": "f", "domain": "it", "platform": "p"} for name in sorted(names)]
+    catalogue = tmp_path / "config/catalogue/services.yaml"
+    catalogue.parent.mkdir(parents=True)
+    catalogue.write_text(yaml.safe_dump({"services": services}), encoding="utf-8")
+    kinds_of_examples = {probe.kind for probe in load(tmp_path, kinds()).configuration.probes}
+    assert {path.stem for path in EXAMPLES} <= kinds_of_examples, "an example is named after its kind"
+
+
 def test_every_kind_of_probe_has_an_example_and_an_explanation() -> None:
     tables = kinds()
-    used = {probe.kind for probe in load(ROOT, tables).configuration.probes}
+    used = {probe.kind for probe in load(ROOT, tables).configuration.probes} | {path.stem for path in EXAMPLES}
     assert set(tables.probe_params) <= used
     for word in (*tables.probe_params, *tables.channel_params):
         text = explained(word, tables)

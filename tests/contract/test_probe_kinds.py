@@ -182,7 +182,7 @@ def test_every_parameter_is_documented(kind: str) -> None:
 def test_example_of_the_kind_is_among_the_files(kind: str) -> None:
     kinds = {
         probe["kind"]
-        for file in (ROOT / "probes").glob("*.yaml")
+        for file in (ROOT / "probes").rglob("*.yaml")
         for probe in (yaml.safe_load(file.read_text()) or {}).get("probes", [])
     }
     assert kind in kinds

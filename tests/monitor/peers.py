@@ -18,9 +18,13 @@ import pytest
 import structlog
 from aiohttp import web
 from cemd.config.probes import Probe
+from cemd.config.targets import Targets
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Attempt, Reason, Result, measure
 from cemd.monitor.probes.tools import Tools, make_tools
+
+HERE = Targets(loopback=True)
+"""Peers of tests live on loopback."""
 
 
 async def look(
@@ -51,7 +55,7 @@ def value(result: Result, metric: str) -> float:
 
 @contextlib.asynccontextmanager
 async def tools(**given: Any) -> AsyncIterator[Tools]:
-    made = make_tools(**given)
+    made = make_tools(**{"targets": HERE, **given})
     try:
         yield made
     finally:

@@ -17,7 +17,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor import wire
 
 from tests.monitor.daemon_side import MemoryLog, daemon_side, prober_child, until
-from tests.monitor.peers import free_port, http_server
+from tests.monitor.peers import HERE, free_port, http_server
 
 
 def probe(name: str, kind: str, every: float = 0.4, **params: object) -> Probe:
@@ -32,7 +32,7 @@ async def ok(request: web.Request) -> web.Response:
 async def test_measurements_reach_the_log_with_outcomes_and_evidence(tmp_path: Path) -> None:
     async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
         probes = [probe("web", "http", url=url), probe("dead", "tcp", host="127.0.0.1", port=free_port())]
-        side.server.set_probes("e1", probes, at_once=10)
+        side.server.set_probes("e1", probes, at_once=10, targets=HERE)
         async with prober_child(tmp_path / "s", tmp_path / "state") as child:
             await until(lambda: len(side.log.samples("web", "success")) >= 3 and side.attempts, what="measurements")
             assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
@@ -58,11 +58,11 @@ async def test_killed_prober_and_killed_daemon_lose_and_repeat_nothing_acknowled
         async with prober_child(socket, state) as child:
             for _ in range(2):  # the daemon dies and comes back; the prober keeps measuring meanwhile
                 async with daemon_side(socket, log) as side:
-                    side.server.set_probes("e1", probes, at_once=10)
+                    side.server.set_probes("e1", probes, at_once=10, targets=HERE)
                     await grow(2)
                 await asyncio.sleep(0.5)
             async with daemon_side(socket, log) as side:
-                side.server.set_probes("e1", probes, at_once=10)
+                side.server.set_probes("e1", probes, at_once=10, targets=HERE)
                 await grow(1)
                 await child.end(signal.SIGKILL)
                 await child.start()
@@ -80,12 +80,12 @@ async def test_what_was_measured_while_the_daemon_was_away_arrives_later(tmp_pat
         probes = [probe("web", "http", every=0.2, url=url)]
         async with prober_child(socket, tmp_path / "state"):
             async with daemon_side(socket, log) as side:
-                side.server.set_probes("e1", probes, at_once=10)
+                side.server.set_probes("e1", probes, at_once=10, targets=HERE)
                 await until(lambda: log.samples("web", "success"), what="measurements")
             gone = max(at for at, _, _ in log.samples("web", "success"))
             await asyncio.sleep(1.5)
             async with daemon_side(socket, log) as side:
-                side.server.set_probes("e1", probes, at_once=10)
+                side.server.set_probes("e1", probes, at_once=10, targets=HERE)
                 await until(lambda: len([a for a, _, _ in log.samples("web", "success") if a > gone]) >= 6, what="it")
     times = sorted(at for at, _, _ in log.samples("web", "success"))
     assert max(after - before for before, after in pairwise(times)) < 0.7
@@ -212,7 +212,7 @@ async def read(reader: asyncio.StreamReader) -> wire.Ack:
 async def test_probe_that_cannot_run_here_is_blind_and_the_others_run(tmp_path: Path) -> None:
     async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
         odd = probe("odd", "tcp", host="127.0.0.1", port=1).model_copy(update={"kind": "not-yet-invented"})
-        side.server.set_probes("e1", [odd, probe("web", "http", url=url)], at_once=10)
+        side.server.set_probes("e1", [odd, probe("web", "http", url=url)], at_once=10, targets=HERE)
         async with prober_child(tmp_path / "s", tmp_path / "state"):
             await until(lambda: side.log.samples("web", "success") and side.log.samples("odd", "success"), what="both")
         assert {outcome for _, _, outcome in side.log.samples("odd", "success")} == {Outcome.BLIND}
@@ -222,10 +222,10 @@ async def test_new_epoch_changes_what_runs_and_keeps_the_series_of_what_stays(tm
     async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
         log = side.log
         stays, goes = probe("stays", "http", url=url), probe("goes", "http", url=url)
-        side.server.set_probes("e1", [stays, goes], at_once=10)
+        side.server.set_probes("e1", [stays, goes], at_once=10, targets=HERE)
         async with prober_child(tmp_path / "s", tmp_path / "state"):
             await until(lambda: log.samples("stays", "success") and log.samples("goes", "success"), what="both")
-            side.server.set_probes("e2", [stays], at_once=10)
+            side.server.set_probes("e2", [stays], at_once=10, targets=HERE)
             await asyncio.sleep(1.0)
             left = len(log.samples("goes", "success"))
             more = len(log.samples("stays", "success")) + 3

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.config.probes import Probe
+from cemd.config.targets import Targets
 from cemd.errors import Refused, StoreError
 from cemd.kit.clock import Clock
 from cemd.kit.logs import SaidOnce
@@ -103,10 +104,11 @@ class ProberServer:
             peer.writer.close()
         self._path.unlink(missing_ok=True)
 
-    def set_probes(self, epoch: str, probes: Sequence[Probe], *, at_once: int) -> None:
-        """Hands a whole probe set to every prober, now and at each connection."""
+    def set_probes(self, epoch: str, probes: Sequence[Probe], *, at_once: int, targets: Targets) -> None:
+        """Hands a whole probe set, and where it may go, to every prober, now and at each connection."""
         document = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes])
-        self._probes = wire.Probes(epoch=epoch, probes=document, at_once=at_once)
+        may = targets.model_dump_json().encode()
+        self._probes = wire.Probes(epoch=epoch, probes=document, at_once=at_once, targets=may)
         for peer in self._peers.values():
             self._send(peer, self._probes)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from cemd.config.probes import Probe
 from cemd.errors import ProbeUnavailable
-from cemd.monitor.probes.base import Kind
+from cemd.monitor.probes.base import Kind, Way
 from cemd.monitor.probes.command import Command
 from cemd.monitor.probes.dns import Dns
 from cemd.monitor.probes.http import Http
@@ -55,6 +55,16 @@ def faults(probe: Probe) -> list[tuple[tuple[str | int, ...], str]]:
     except ValidationError as exc:
         found += [(("params", *fault["loc"]), _words(fault["msg"])) for fault in exc.errors(include_url=False)]
     return found
+
+
+def hosts(kind: str, params: dict[str, Any]) -> tuple[tuple[Way, str], ...]:
+    """(way to the parameter, host) of every place that such a probe goes to; () where kind or parameters are wrong."""
+    if kind not in KINDS:
+        return ()
+    try:
+        return KINDS[kind].Params.model_validate_json(msgspec.json.encode(params)).hosts()
+    except ValidationError:
+        return ()  # said already, with its place
 
 
 def make(probe: Probe, tools: Tools) -> Kind:

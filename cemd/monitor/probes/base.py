@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -54,6 +54,9 @@ class Reason(StrEnum):
     NO_ROUTE = "no_route"
     NO_TRUST = "no_trust_anchors"
     NO_RESOURCES = "no_resources"
+    TARGET_NOT_ALLOWED = "target_not_allowed"
+    SOURCE_MISSING = "source_address_missing"
+    VRF_MISSING = "vrf_missing"
     FILE_UNREADABLE = "file_unreadable"
     PLUGIN_UNKNOWN = "plugin_unknown"
     PLUGIN_MISSING = "plugin_missing"
@@ -62,6 +65,10 @@ class Reason(StrEnum):
     PROBER_BUSY = "prober_busy"
     SHED = "shed"
     INTERNAL = "internal_fault"
+
+
+Way: TypeAlias = tuple[str | int, ...]
+"""Keys and places that lead from a kind's parameters to one of them."""
 
 
 class ProbeParams(BaseModel):
@@ -75,6 +82,13 @@ class ProbeParams(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
     )
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        """(way to the parameter, host) of every place that packets go to, as far as the parameters name it.
+
+        `cemd check` holds them against `targets` of the settings; the prober does so again with the addresses.
+        """
+        return ()
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]

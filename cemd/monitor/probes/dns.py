@@ -21,7 +21,7 @@ import dns.rdatatype
 from pydantic import Field, field_validator
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Host, Missed, Port, ProbeParams, Reading, Reason, Result, Text
+from cemd.monitor.probes.base import Attempt, Host, Missed, Port, ProbeParams, Reading, Reason, Result, Text, Way
 from cemd.monitor.probes.names import trouble
 from cemd.monitor.probes.tools import Tools
 
@@ -56,6 +56,9 @@ class DnsParams(ProbeParams):
     """Records that must all be among the answers, as text: `192.0.2.1`, `10 mail.example.org.`."""
     resend_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     """A lost datagram is sent again after this time, within the timeout."""
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        return ((("server",), self.server),)
 
     @field_validator("type")
     @classmethod

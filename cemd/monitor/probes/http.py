@@ -21,6 +21,7 @@ from cemd.monitor.probes.base import (
     Result,
     Secrets,
     Text,
+    Way,
     read_secret,
 )
 from cemd.monitor.probes.conditions import Condition, decode_json, parse_condition
@@ -99,6 +100,9 @@ class HttpParams(ProbeParams):
     """Which addresses of the name are tried; default: any, IPv4 first."""
     http2: bool = False
     """Offers HTTP/2 under TLS."""
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        return ((("url",), urlsplit(self.url).hostname or ""),)
 
     @field_validator("url")
     @classmethod

@@ -21,8 +21,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Blind, Host, IpVersion, ProbeParams, Reading, Reason, Result
+from cemd.monitor.probes.base import Attempt, Blind, Host, ProbeParams, Reading, Reason, Result, Way
 from cemd.monitor.probes.names import trouble
+from cemd.monitor.probes.sockets import SocketParams, family_of, open_socket, place_of
 from cemd.monitor.probes.tools import Tools
 
 _SO_TIMESTAMPNS = 35  # Linux, everywhere but on sparc and parisc; `socket` has no name for it before Python 3.13
@@ -34,7 +35,7 @@ _MARGIN_SECONDS = 0.02
 """The burst ends this long before the deadline, so that a late answer is loss and not a lost result."""
 
 
-class IcmpParams(ProbeParams):
+class IcmpParams(SocketParams):
     """A burst of echo requests to one host."""
 
     target: Host
@@ -47,10 +48,9 @@ class IcmpParams(ProbeParams):
     """Answers that come later than this after their request are lost; never beyond the probe's timeout."""
     payload_bytes: Annotated[int, Field(ge=_TOKEN_BYTES, le=8_000)] = 56
     """Bytes in each request beside the headers, as ping sends."""
-    dscp: Annotated[int, Field(ge=0, le=63)] = 0
-    """Traffic class of the requests; default 0: best effort."""
-    ip_version: IpVersion = IpVersion.ANY
-    """Which addresses of the name are tried; default: any, IPv4 first."""
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        return ((("target",), self.target),)
 
 
 @dataclass(slots=True)
@@ -95,9 +95,9 @@ class Icmp:
         return self._params.target
 
     async def run(self, attempt: Attempt) -> Result:
-        address = await self._names.address(self._params.target, attempt.remaining(), self._params.ip_version)
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with _open(family, self._params.dscp) as door:
+        address = await self._names.address(self._params.target, attempt.remaining(), self._params.version())
+        family = family_of(address)
+        with _open(self._params, family) as door:
             burst = await self._exchange(door, family, address, attempt)
         if burst.error and not burst.round_trips:
             raise trouble(burst.error, f"echo to {self.target}")
@@ -110,6 +110,7 @@ class Icmp:
     async def _exchange(self, door: socket.socket, family: int, address: str, attempt: Attempt) -> _Burst:
         loop = asyncio.get_running_loop()
         params, burst, done = self._params, _Burst(), asyncio.Event()
+        place = place_of(address, 0)
         token = secrets.token_bytes(_TOKEN_BYTES)
         body = token + bytes(index % 256 for index in range(params.payload_bytes - _TOKEN_BYTES))
         loop.add_reader(door.fileno(), _receive, door, family, token, burst, params.wait_seconds, done, params.packets)
@@ -120,7 +121,7 @@ class Icmp:
                     break
                 burst.sent_at[sequence] = time.time_ns()
                 try:
-                    door.sendto(_request(family, identifier, sequence, body), (address, 0))
+                    door.sendto(_request(family, identifier, sequence, body), place)
                 except OSError as exc:
                     if exc.errno not in {errno.EAGAIN, errno.EWOULDBLOCK}:
                         burst.error = exc.errno or errno.EIO
@@ -137,7 +138,7 @@ class Icmp:
         return burst
 
 
-def _open(family: int, dscp: int) -> socket.socket:
+def _open(params: SocketParams, family: int) -> socket.socket:
     """A socket for echoes, unprivileged where the system allows it.
 
     Raises:
@@ -146,20 +147,10 @@ def _open(family: int, dscp: int) -> socket.socket:
     protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         try:
-            door = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+            door = open_socket(params, family, kind, protocol)
         except PermissionError:
             continue
-        except OSError as exc:
-            raise Blind(Reason.NO_RESOURCES, f"no socket for echoes: {exc.strerror}.") from exc
-        try:
-            door.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            if family == socket.AF_INET:
-                door.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
-            else:
-                door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
-        except OSError as exc:
-            door.close()
-            raise Blind(Reason.NOT_PERMITTED, f"a socket option for echoes is refused: {exc.strerror}.") from exc
+        door.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         return door
     raise Blind(
         Reason.NOT_PERMITTED,

@@ -1,6 +1,7 @@
 """Names become addresses by c-ares on the prober's own loop: never in libcurl's threads, never in asyncio's.
 
 A dead resolver then costs the probe that asked, and nobody else. A name that is an address already is not looked up.
+Every address passes `targets` of the settings here, each time, before anybody sends a packet to it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import socket
 
 import aiodns
 
+from cemd.config.targets import Targets, remedy
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, IpVersion, Missed, Reason
 
 _FAMILIES = {IpVersion.ANY: socket.AF_UNSPEC, IpVersion.V4: socket.AF_INET, IpVersion.V6: socket.AF_INET6}
+_MOST_VERDICTS = 100_000
 _NO_RESOLVER = frozenset({11, 12, 24})  # ARES_ECONNREFUSED, ARES_ETIMEOUT, ARES_ECANCELLED
 LOCAL_TROUBLE = {
     errno.ENETUNREACH: Reason.NO_ROUTE,
@@ -60,19 +63,42 @@ def is_address(host: str) -> bool:
 class Names:
     """The prober's resolver. Made inside a running loop; `nameservers` only for tests."""
 
-    def __init__(self, nameservers: list[str] | None = None) -> None:
+    def __init__(self, nameservers: list[str] | None = None, targets: Targets | None = None) -> None:
         self._nameservers = nameservers
         self._resolver: aiodns.DNSResolver | None = None
+        self._targets = targets or Targets()
+        self._verdicts: dict[tuple[str, str], str | None] = {}
+
+    def allow(self, targets: Targets) -> None:
+        """Where probes may go from now on."""
+        self._targets = targets
+        self._verdicts.clear()
+
+    def check(self, host: str, address: str) -> str:
+        """The address, if probes may go there.
+
+        Raises:
+            Blind: they may not.
+        """
+        key = (host, address)
+        if key not in self._verdicts:
+            if len(self._verdicts) >= _MOST_VERDICTS:
+                self._verdicts.clear()
+            self._verdicts[key] = self._targets.refusal(host, address)
+        if (fact := self._verdicts[key]) is not None:
+            raise Blind(Reason.TARGET_NOT_ALLOWED, f"{fact}; {remedy(fact)}.")
+        return address
 
     async def address(self, host: str, within_seconds: float, version: IpVersion = IpVersion.ANY) -> str:
         """One numeric address of the host, IPv4 first where any will do.
 
         Raises:
             Missed: there is no such name.
-            Blind: our resolver does not answer within nine tenths of the time: whether the target lives is unknown.
+            Blind: probes may not go there, or our resolver does not answer within nine tenths of the time: whether the
+                target lives is unknown.
         """
         if is_address(host):
-            return host
+            return self.check(host, host)
         if self._resolver is None:
             self._resolver = aiodns.DNSResolver(nameservers=self._nameservers)
         try:
@@ -90,7 +116,7 @@ class Names:
         if not nodes:
             raise Missed(Reason.NAME_NOT_FOUND, f"{host} has no address of the wanted kind.")
         raw = nodes[0].addr[0]
-        return raw.decode() if isinstance(raw, bytes) else raw
+        return self.check(host, raw.decode() if isinstance(raw, bytes) else raw)
 
     async def aclose(self) -> None:
         if self._resolver is not None:

@@ -13,7 +13,6 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
     Host,
-    IpVersion,
     Missed,
     Port,
     ProbeParams,
@@ -21,28 +20,31 @@ from cemd.monitor.probes.base import (
     Reason,
     Result,
     Text,
+    Way,
 )
 from cemd.monitor.probes.names import trouble
+from cemd.monitor.probes.sockets import SocketParams, connect
 from cemd.monitor.probes.tools import Tools
 
 _READ_BYTES = 4096
 
 
-class TcpParams(ProbeParams):
+class TcpParams(SocketParams):
     """A port that must accept, and may have to answer."""
 
     host: Host
     """Name or address."""
     port: Port
     """Where it listens."""
-    ip_version: IpVersion = IpVersion.ANY
-    """Which addresses of the name are tried; default: any, IPv4 first."""
     send: Text | None = None
     r"""Text sent after the connection stands; `\r\n` in double quotes is a line end. Default: nothing."""
     expect: Text | None = None
     """Regular expression (RE2-like, no back references) that the answer must contain. Default: nothing is read."""
     max_answer_bytes: Annotated[int, Field(ge=1, le=1_048_576)] = 16_384
     """More than this without the expected text is a failure: a peer that never stops must not fill memory."""
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        return ((("host",), self.host),)
 
     @field_validator("expect")
     @classmethod
@@ -76,12 +78,10 @@ class Tcp:
 
     async def run(self, attempt: Attempt) -> Result:
         loop = asyncio.get_running_loop()
-        address = await self._names.address(self._params.host, attempt.remaining(), self._params.ip_version)
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as door:
-                began = loop.time()
-                await loop.sock_connect(door, (address, self._params.port))
+        address = await self._names.address(self._params.host, attempt.remaining(), self._params.version())
+        began = loop.time()
+        with await connect(self._params, address, self._params.port) as door:
+            try:
                 readings = [Reading(metric="connect_seconds", value=loop.time() - began)]
                 began = loop.time()
                 if self._params.send is not None:
@@ -89,10 +89,10 @@ class Tcp:
                 if self._expect is not None:
                     await self._read_expected(door, self._expect)
                     readings.append(Reading(metric="answer_seconds", value=loop.time() - began))
-        except OSError as exc:
-            if isinstance(exc, TimeoutError) and exc.errno is None:
-                raise
-            raise trouble(exc.errno or 0, f"connection to {self.target}") from exc
+            except OSError as exc:
+                if isinstance(exc, TimeoutError) and exc.errno is None:
+                    raise
+                raise trouble(exc.errno or 0, f"connection to {self.target}") from exc
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings))
 
     async def _read_expected(self, door: socket.socket, expected: re.Pattern[bytes]) -> None:

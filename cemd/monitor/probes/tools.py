@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from cemd.config.targets import Targets
 from cemd.kit.clock import Clock, SystemClock
 from cemd.monitor.probes.curl import CurlEngine
 from cemd.monitor.probes.janitor import Janitor
@@ -30,10 +31,16 @@ class Tools:
         await self.names.aclose()
 
 
-def make_tools(*, state: Path | None = None, clock: Clock | None = None, nameservers: list[str] | None = None) -> Tools:
-    """Tools on the running loop; `nameservers` only where tests bring their own."""
+def make_tools(
+    *,
+    state: Path | None = None,
+    clock: Clock | None = None,
+    nameservers: list[str] | None = None,
+    targets: Targets | None = None,
+) -> Tools:
+    """Tools on the running loop. `targets` as in the settings, until others come; `nameservers` only for tests."""
     times = clock or SystemClock()
     log = structlog.get_logger("cemd.monitor")
-    names = Names(nameservers)
+    names = Names(nameservers, targets)
     curl = CurlEngine(names, times.now)
     return Tools(names=names, curl=curl, janitor=Janitor(state, curl, clock=times, log=log), clock=times, log=log)

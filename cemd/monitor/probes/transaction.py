@@ -27,6 +27,7 @@ from cemd.monitor.probes.base import (
     Result,
     Secrets,
     Text,
+    Way,
     read_secret,
 )
 from cemd.monitor.probes.conditions import decode_json, parse_condition
@@ -71,6 +72,15 @@ class TransactionParams(ProbeParams):
     """For each clean-up step; it is tried again with growing pauses until it succeeds."""
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     """How long a step whose answer was never read may still be at work over there: the clean-up is repeated so long."""
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        """Of the steps whose URL names its host without a value that is taken while it runs."""
+        found: list[tuple[Way, str]] = []
+        for place, step in enumerate(self.steps):
+            host = urlsplit(step.call.url).netloc.rpartition("@")[2]
+            if host and "{" not in host:
+                found.append((("steps", place), urlsplit(step.call.url).hostname or ""))
+        return tuple(found)
 
     @model_validator(mode="after")
     def _whole(self) -> TransactionParams:
