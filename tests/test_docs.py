@@ -15,7 +15,7 @@ from click.testing import CliRunner
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
 EXAMPLE = re.compile(r"^```yaml\n# (mine/\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FUTURE = {"cemd/monitor/probes/ntp.py", "tests/monitor/test_ntp.py"}  # the example of how to add a kind
+FUTURE = {"cemd/monitor/probes/ntp.py", "tests/monitor/probes/test_ntp.py"}  # the example of how to add a kind
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
