@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.model.identity import Instant
+from cemd.model.measurement import SUCCESS
 from cemd.model.quality import Outcome
 
 WIDTH, HEIGHT = 960, 300
 LEFT, RIGHT, TOP, BOTTOM = 68, 16, 18, 40
+TICK_WIDTH = 115  # a time with its date has room
 MOST_MARKS = 200
 LARGEST = 1e300  # beyond it, a scale cannot be computed; such values lie on the edge
 NICE_SECONDS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
@@ -28,7 +30,10 @@ NICE_SECONDS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What to draw. `band` is float64[m, 4] (at, expected, low, high); the last row stands for now."""
+    """What to draw. `band` is float64[m, 4] (at, expected, low, high); the last row stands for now.
+
+    `width` and `height` are in pixels of the place where it will stand, so that its words have the size of the page's.
+    """
 
     title: str
     metric: str
@@ -42,13 +47,15 @@ class Chart:
     threshold: float | None = None
     shaded_from: Instant | None = None
     shaded_until: Instant | None = None
+    width: int = WIDTH
+    height: int = HEIGHT
 
 
 def scale_of(metric: str, largest: float) -> tuple[float, str]:
-    """Factor and unit that people read: seconds below one become milliseconds, ratios per cent."""
+    """Factor and unit that people read: seconds below one become milliseconds, ratios and success per cent."""
     if metric.endswith("_seconds"):
         return (1000.0, "ms") if largest < 1 else (1.0, "s")
-    if metric.endswith("_ratio"):
+    if metric.endswith("_ratio") or metric == SUCCESS:
         return 100.0, "%"
     if metric.endswith("_bytes"):
         return 1.0, "bytes"
@@ -66,9 +73,9 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [float(f"{step * number:.12g}") for number in range(first, max(last, first + 1) + 1)]
 
 
-def time_ticks(since: Instant, until: Instant, zone: ZoneInfo) -> list[tuple[Instant, str]]:
+def time_ticks(since: Instant, until: Instant, zone: ZoneInfo, most: int = 8) -> list[tuple[Instant, str]]:
     """Instants at round local times, with their words; a new day also names its date."""
-    step = next((step for step in NICE_SECONDS if (until - since) / step <= 8), NICE_SECONDS[-1])
+    step = next((step for step in NICE_SECONDS if (until - since) / step <= most), NICE_SECONDS[-1])
     offset = datetime.fromtimestamp(since, zone).utcoffset()
     shift = offset.total_seconds() if offset else 0.0
     first = math.ceil((since + shift) / step) * step - shift
@@ -98,24 +105,25 @@ class _Frame:
             low = 0.0
         elif high == low:
             low, high = low - (abs(low) or 1.0) * 0.1, high + (abs(high) or 1.0) * 0.1
-        self.ticks = nice_ticks(low * self.factor, high * self.factor)
+        self.ticks = nice_ticks(low * self.factor, high * self.factor, max(2, chart.height // 60))
         self.low, self.high = self.ticks[0], self.ticks[-1]
+        self.right, self.foot = chart.width - RIGHT, chart.height - BOTTOM
         self.since, self.seconds = chart.since, max(chart.until - chart.since, 1e-9)
 
     def x(self, at: float) -> float:
         share = min(max((at - self.since) / self.seconds, 0.0), 1.0)
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
+        return LEFT + share * (self.right - LEFT)
 
     def y(self, value: float) -> float:
         share = (value * self.factor - self.low) / (self.high - self.low)
-        return HEIGHT - BOTTOM - min(max(share, 0.0), 1.0) * (HEIGHT - TOP - BOTTOM)
+        return self.foot - min(max(share, 0.0), 1.0) * (self.foot - TOP)
 
 
 def draw(chart: Chart) -> str:
     """The chart as one SVG element."""
     frame = _Frame(chart)
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="chart" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {chart.width} {chart.height}" class="chart" role="img" '
         f'aria-label="{escape(describe(chart))}" font-family="system-ui, sans-serif" font-size="12">'
     )
     parts = [
@@ -128,7 +136,9 @@ def draw(chart: Chart) -> str:
         *_failures(chart, frame),
     ]
     if not len(chart.at):
-        parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT / 2, "no samples in this span", "middle", "chart-empty"))
+        parts.append(
+            _text((LEFT + frame.right) / 2, chart.height / 2, "no samples in this span", "middle", "chart-empty")
+        )
     return "".join([*parts, "</svg>"])
 
 
@@ -149,17 +159,17 @@ def _text(x: float, y: float, words: str, anchor: str, kind: str) -> str:
 def _grid(chart: Chart, frame: _Frame) -> Iterable[str]:
     for tick in frame.ticks:
         y = frame.y(tick / frame.factor)
-        yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#8884" stroke-width="1" class="chart-grid"/>'
+        yield f'<path d="M{LEFT} {y:.1f}H{frame.right}" stroke="#8884" stroke-width="1" class="chart-grid"/>'
         words = f"{tick:.6g}" + (f" {frame.unit}" if frame.unit else "")
         yield _text(LEFT - 8, y + 4, words, "end", "chart-label")
-    for at, words in time_ticks(chart.since, chart.until, chart.zone):
+    for at, words in time_ticks(chart.since, chart.until, chart.zone, max(2, (frame.right - LEFT) // TICK_WIDTH)):
         x = frame.x(at)
-        yield f'<path d="M{x:.1f} {HEIGHT - BOTTOM}v5" stroke="#8888" stroke-width="1" class="chart-tick"/>'
+        yield f'<path d="M{x:.1f} {frame.foot}v5" stroke="#8888" stroke-width="1" class="chart-tick"/>'
         if x > LEFT + 12:
-            yield _text(x, HEIGHT - BOTTOM + 18, words, "middle" if x < WIDTH - 40 else "end", "chart-label")
+            yield _text(x, frame.foot + 18, words, "middle" if x < chart.width - 40 else "end", "chart-label")
     end = datetime.fromtimestamp(chart.until, chart.zone)
     zone = f"{end:%-d %b %Y}, {end:%Z} (UTC{end.isoformat()[-6:]})"
-    yield _text(WIDTH - RIGHT, HEIGHT - 5, zone, "end", "chart-label chart-zone")
+    yield _text(frame.right, chart.height - 5, zone, "end", "chart-label chart-zone")
 
 
 def _shade(chart: Chart, frame: _Frame) -> Iterable[str]:
@@ -167,7 +177,7 @@ def _shade(chart: Chart, frame: _Frame) -> Iterable[str]:
         return
     left, right = frame.x(chart.shaded_from), frame.x(chart.shaded_until or chart.until)
     yield (
-        f'<rect x="{left:.1f}" y="{TOP}" width="{max(right - left, 2):.1f}" height="{HEIGHT - TOP - BOTTOM}" '
+        f'<rect x="{left:.1f}" y="{TOP}" width="{max(right - left, 2):.1f}" height="{frame.foot - TOP}" '
         'fill="#c33" fill-opacity="0.08" class="chart-shade"/>'
     )
 
@@ -207,7 +217,7 @@ def _threshold(chart: Chart, frame: _Frame) -> Iterable[str]:
     if chart.threshold is None:
         return
     y = frame.y(chart.threshold)
-    yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#b3261e" stroke-dasharray="6 4" class="chart-threshold"/>'
+    yield f'<path d="M{LEFT} {y:.1f}H{frame.right}" stroke="#b3261e" stroke-dasharray="6 4" class="chart-threshold"/>'
     yield _text(LEFT + 6, y - 5, "objective", "start", "chart-label chart-threshold-label")
 
 
@@ -237,7 +247,7 @@ def _failures(chart: Chart, frame: _Frame) -> Iterable[str]:
     """A triangle at the foot for a failed or timed-out attempt, a small ring where we could not look."""
     bad = np.flatnonzero(chart.outcome != Outcome.OK)
     for place in bad[:: max(1, len(bad) // MOST_MARKS)].tolist():
-        x, y = frame.x(float(chart.at[place])), HEIGHT - BOTTOM
+        x, y = frame.x(float(chart.at[place])), frame.foot
         if chart.outcome[place] == Outcome.BLIND:
             yield f'<circle cx="{x:.1f}" cy="{y - 5}" r="3" fill="none" stroke="#5b6470" class="chart-blind"/>'
         else:

@@ -33,6 +33,9 @@ class ChartAsked(Span):
     mark_until: float | None = Field(None, ge=0, le=1e11, allow_inf_nan=False)
     fit: bool = False
     """Begin at the first sample where the span begins long before it."""
+    width: int = Field(chart.WIDTH, ge=240, le=2400)
+    """Pixels of the place where the picture will stand."""
+    height: int = Field(chart.HEIGHT, ge=120, le=1200)
 
 
 class History:
@@ -150,6 +153,8 @@ class History:
                     threshold=asked.threshold if one.metric != SUCCESS else None,  # a share is no value of one attempt
                     shaded_from=asked.mark_from,
                     shaded_until=asked.mark_until,
+                    width=asked.width,
+                    height=asked.height,
                 )
             )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 from cemd.web.chart import Chart, describe, draw, nice_ticks, thinned, time_ticks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,6 +83,22 @@ def test_time_ticks_stand_at_round_local_times_and_name_a_new_day() -> None:
     words = [word for _, word in ticks]
     assert "22 Nov 00:00" in words
     assert all(at % 900 == 0 for at, _ in ticks)
+
+
+@pytest.mark.parametrize("width", [240, 390, 1500])
+def test_a_chart_has_the_size_that_was_asked_for_and_words_that_do_not_collide(width: int) -> None:
+    text = draw(chart([0.5] * 60, width=width, height=200))
+    assert f'viewBox="0 0 {width} 200"' in text
+    labels = [one for one in shapes(text, "chart-label") if one.get("text-anchor") == "middle"]
+    places = sorted(float(str(one.get("x"))) for one in labels)
+    assert all(right - left >= 70 for left, right in pairwise(places))
+    assert all(float(str(one.get("x"))) <= width for one in shapes(text, "chart-label"))
+
+
+def test_success_is_told_in_per_cent() -> None:
+    text = draw(chart([1, 0, 1], metric="success"))
+    assert "100 %" in text
+    assert "last 100 %" in describe(chart([0, 1], metric="success"))
 
 
 def test_ticks_are_round_and_span_the_values() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from cemd.model.entry import CommandKind
+from cemd.model.quality import Quality
 from cemd.web.server import WebServer
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -18,6 +19,14 @@ from tests.web.scene import LOOKUP, SceneHouse, rich_views
 
 pytestmark = pytest.mark.needs("chromium")
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
+PATHS = [
+    "",
+    "incidents/inc-3f2a91c04d7e",
+    "incidents/inc-5c40d2f1e6b3",
+    "series",
+    f"series/{LOOKUP}",
+    "explain/inc-3f2a91c04d7e",
+]
 CONTRAST = """
 () => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
@@ -95,7 +104,7 @@ async def test_the_first_page_shows_what_is_wrong_and_why_and_asks_nobody_else(
     card = page.locator(".incident").first
     await expect(card).to_contain_text("Payment gateway")
     await expect(card).to_contain_text("probable cause")
-    await expect(card).to_contain_text("It failed first, 60 s before top-up.")
+    await expect(card).to_contain_text("It failed first, 60 s before Top-up.")
     await expect(card).to_contain_text("7 204 of 9 812 customers told")
     await expect(page.locator(".cei")).to_contain_text("uncalibrated")
     await expect(page.locator(".journey").first.locator(".step").nth(2)).to_contain_text("Down")
@@ -105,17 +114,140 @@ async def test_the_first_page_shows_what_is_wrong_and_why_and_asks_nobody_else(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["", "incidents/inc-3f2a91c04d7e", f"series/{LOOKUP}", "explain/inc-3f2a91c04d7e"])
-async def test_every_text_has_contrast_enough(server: WebServer, browser: Browser, scheme: str, path: str) -> None:
-    watched = await opened(browser, server.url + path, scheme=scheme)
-    assert await watched.page.evaluate(CONTRAST) == []
-    assert watched.complaints == []
+async def test_every_text_has_contrast_enough(server: WebServer, browser: Browser, scheme: str) -> None:
+    for path in PATHS:
+        watched = await opened(browser, server.url + path, scheme=scheme)
+        assert await watched.page.evaluate(CONTRAST) == [], path
+        assert watched.complaints == [], path
+        await watched.page.close()
 
 
 @pytest.mark.parametrize("width", [360, 1280, 1920])
 async def test_no_width_scrolls_sideways(server: WebServer, browser: Browser, width: int) -> None:
-    page = (await opened(browser, server.url, width=width)).page
-    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    for path in PATHS:
+        page = (await opened(browser, server.url + path, width=width)).page
+        assert await page.evaluate(fits), path
+        await page.close()
+
+
+async def test_every_page_has_one_heading_its_landmarks_and_names(server: WebServer, browser: Browser) -> None:
+    unnamed = """() => [...document.querySelectorAll("a, button, input, [role=img]")]
+      .filter((one) => one.checkVisibility() && !(one.ariaLabel || one.textContent.trim() || one.labels?.length))
+      .map((one) => one.outerHTML)"""
+    for path in (*PATHS, "explain"):
+        page = (await opened(browser, server.url + path)).page
+        await expect(page.get_by_role("heading", level=1)).to_have_count(1)
+        await expect(page.get_by_role("main")).to_have_count(1)
+        await expect(page.get_by_role("navigation", name="Pages")).to_have_count(1)
+        assert await page.evaluate(unnamed) == [], path
+        await page.close()
+
+
+@pytest.mark.parametrize(
+    ("quality", "words", "state"),
+    [
+        (None, "2 of 8 journeys are hurt", "down"),
+        (Quality.HEALTHY, "All 8 journeys are well", "healthy"),
+        (Quality.AT_RISK, "8 of 8 journeys at risk", "at_risk"),
+        (Quality.UNKNOWN, "Nothing is known yet", "unknown"),
+    ],
+    ids=["as the scene is", "healthy", "at risk", "unknown"],
+)
+async def test_the_state_of_everything_stands_in_one_sentence(
+    browser: Browser, quality: Quality | None, words: str, state: str
+) -> None:
+    views = rich_views()
+    if quality:
+        journeys = tuple(msgspec.structs.replace(one, quality=quality) for one in views.analyze.journeys)
+        views = replace(views, incidents=(), analyze=msgspec.structs.replace(views.analyze, journeys=journeys))
+    server = WebServer(SceneHouse(views), port=0)
+    await server.start()
+    try:
+        page = (await opened(browser, server.url)).page
+        await expect(page.get_by_role("heading", level=1)).to_have_text(words)
+        await expect(page.locator(f".headline.{state}")).to_be_visible()
+        if not quality:
+            await expect(page.locator(".headline")).to_contain_text(
+                "12 480 customers hurt now".replace(" 480", "\u202f480")
+            )
+    finally:
+        await server.stop()
+
+
+async def test_explanations_come_by_keyboard_and_by_pointer(server: WebServer, browser: Browser) -> None:
+    page = (await opened(browser, server.url)).page
+    tip = page.locator("#tip")
+    index = page.get_by_role("button", name="Customer experience index")
+    await index.focus()
+    await expect(tip).to_contain_text("Network (the services that are sold, by what they stand on, 80 % of the weight)")
+    await page.keyboard.press("Escape")
+    await expect(tip).to_be_hidden()
+    await page.get_by_role("button", name="Self-care app, reliability: 49 of 100").hover()
+    await expect(tip).to_contain_text("Indicators: reliability-of-touchpoint")
+
+
+async def test_the_table_is_one_stop_of_tab_and_arrows_walk_in_it(server: WebServer, browser: Browser) -> None:
+    page = (await opened(browser, server.url)).page
+    first = page.get_by_role("button", name="Shop till, responsiveness")
+    await expect(page.locator(".rater .cell:not([tabindex='-1'])")).to_have_count(1)
+    await first.focus()
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("ArrowDown")
+    await expect(page.get_by_role("button", name="Self-care app, assurance: 58 of 100")).to_be_focused()
+    await expect(page.locator("#tip")).to_contain_text("Self-care app, assurance: 58 of 100")
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("ArrowLeft")
+    await expect(page.get_by_role("button", name="Self-care app, responsiveness")).to_be_focused()
+
+
+async def test_an_explanation_follows_what_it_explains(server: WebServer, browser: Browser, house: SceneHouse) -> None:
+    page = (await opened(browser, server.url)).page
+    await page.get_by_role("button", name="Customer experience index").focus()
+    assert house.shown
+    seen = house.shown.analyze
+    cei = msgspec.structs.replace(seen.cei, score=12.5)
+    house.shown = replace(house.shown, analyze=msgspec.structs.replace(seen, cei=cei))
+    house.tick()
+    await expect(page.locator("#tip")).to_contain_text("Customer experience index 12.5 of 100")
+    await page.get_by_role("link", name="Series").click()
+    await expect(page.locator("#tip")).to_be_hidden()
+
+
+async def test_an_incident_that_is_over_keeps_its_evidence(server: WebServer, browser: Browser) -> None:
+    watched = await opened(browser, f"{server.url}incidents/inc-5c40d2f1e6b3")
+    main = watched.page.locator("main")
+    await expect(main.locator("h1")).to_have_text("OverSubscriber database")
+    await expect(main).to_contain_text("first noticed on Subscriber register")
+    await expect(main.locator(".proof")).to_have_count(1)
+    await expect(main.locator(".proof")).to_contain_text("at worst")
+    await expect(main.locator(".proof svg.chart .chart-shade")).to_be_attached()
+    await expect(main.locator(".timeline li").last).to_have_text("20:26:40 CETSubscriber register is degraded.")
+    await expect(main.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    assert watched.complaints == []
+
+
+async def test_series_begin_with_what_is_least_usual(server: WebServer, browser: Browser) -> None:
+    watched = await opened(browser, f"{server.url}series")
+    page = watched.page
+    first = page.locator(".notables li").first
+    await expect(first).to_contain_text("payment-charge success")
+    await expect(first).to_contain_text("as rare as 1 in")
+    await expect(first.locator("svg.trace .trace-band")).to_be_attached()
+    await page.get_by_label("Find by name").fill("no such thing")
+    await expect(page.get_by_role("status")).to_contain_text("No series has all these words")
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize("width", [390, 1920])
+async def test_words_in_a_chart_have_the_size_of_words(
+    server: WebServer, browser: Browser, house: SceneHouse, width: int
+) -> None:
+    page = (await opened(browser, f"{server.url}series/{LOOKUP}", width=width)).page
+    await expect(page.locator("svg.chart")).to_be_visible()
+    house.tick()
+    height = "() => document.querySelector('svg.chart text').getBoundingClientRect().height"
+    await page.wait_for_function(f"() => Math.abs(({height})() - 14) < 3")
 
 
 async def test_acknowledging_by_keyboard_reaches_the_house_and_shows(
@@ -207,7 +339,7 @@ async def test_an_incident_has_its_own_page_with_time_line_and_rivals(server: We
     main = watched.page.locator("main")
     for words in (
         "Confirmed by quorum",
-        "fails only where it needs payment-gateway",
+        "fails only where it needs Payment gateway",
         "Top up the balance: Pay",
         "quiet hours",
     ):

@@ -6,6 +6,7 @@ import { explainPage } from "/static/explain.js";
 import { incidentPage } from "/static/incident.js";
 import { overview } from "/static/overview.js";
 import { seriesPage } from "/static/series.js";
+import { checkTip, followTips } from "/static/tip.js";
 import { capital, clock, span, useTitles, useZone } from "/static/words.js";
 
 const at = (id) => document.getElementById(id);
@@ -37,6 +38,7 @@ async function refresh() {
     const more = await drawn.load(get, text, params);
     if (drawn === page) {
       morphChildren(at("main"), [drawn.draw(view, more, params)]);
+      checkTip();
       document.title = `${titleState()}${drawn.title()} · cemd`;
     }
     fault = "";
@@ -125,6 +127,7 @@ at("theme").addEventListener("click", () => {
 });
 
 addEventListener("popstate", () => show(location.pathname, false));
+followTips();
 setInterval(frame, 1000);
 follow(() => { heardAt = performance.now(); refresh(); });
 show(location.pathname, false);

@@ -57,6 +57,13 @@ export function morphChildren(parent, fresh) {
   }
 }
 
+// Width in pixels for a picture, from where such a picture stands already; the first is drawn for what is usual and fitted.
+export function room(selector, usual) {
+  const box = document.querySelector(selector);
+  const width = box ? box.clientWidth : Math.min(document.getElementById("main").clientWidth - 64, usual);
+  return Math.max(240, Math.min(2400, Math.round(width / 20) * 20));
+}
+
 // A picture that the server made: parsed as XML, never as HTML.
 export function picture(text) {
   const parsed = new DOMParser().parseFromString(text, "image/svg+xml");

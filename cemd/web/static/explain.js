@@ -1,7 +1,7 @@
 // The chain behind an id: records as foldable cards, in the order in which one led to the other; ids are links.
 import { h } from "/static/dom.js";
 import { panel } from "/static/parts.js";
-import { capital, count, said, shape, STATES, when } from "/static/words.js";
+import { capital, count, moment, said, shape, STATES, when } from "/static/words.js";
 
 const ID = /^(inc|fnd|com|dec|alr)-[0-9a-z.]+$/;
 const ORDER = ["incident", "incidents", "findings", "alerts", "communications", "notices", "decisions"];
@@ -12,12 +12,13 @@ const empty = (item) => item === null || item === "" || (Array.isArray(item) && 
 
 function value(item, name) {
   if (Array.isArray(item)) {
+    if (item.every((one) => typeof one === "string" && !/\s/.test(one))) return item.flatMap((one, index) => [index ? ", " : "", value(one, name)]);
     if (item.every((one) => typeof one !== "object")) return h("ul", { class: item.length > 1 ? "dots" : "" }, item.map((one) => h("li", {}, value(one, name))));
     return h("div", { class: "cards" }, item.map((one, index) => card(one, name, index)));
   }
   if (typeof item === "object") return FOLDED.has(name) ? h("details", {}, h("summary", {}, "show"), tree(item)) : tree(item);
   if (typeof item === "boolean") return item ? "yes" : "no";
-  if (typeof item === "number" && item > 1e8 && /(^|_)(at|since|until|by)$/.test(name)) return when({ epoch: item, iso: new Date(item * 1000).toISOString() }, null, true);
+  if (typeof item === "number" && (item > 1e8 || !item) && /(^|_)(at|since|until|by)$/.test(name)) return when(moment(item), null, true);
   if (typeof item === "number" && name === "series") return h("a", { href: `/series/${item}`, "data-link": true }, String(item));
   if (typeof item === "number") return Number.isInteger(item) ? count(item) : String(+item.toPrecision(5));
   if (typeof item === "string" && ID.test(item)) return h("a", { href: `/explain/${item}`, "data-link": true }, item);

@@ -1,13 +1,25 @@
 // One incident: time line, evidence, cause with rivals, impact, communications.
-import { h, picture } from "/static/dom.js";
-import { cause, chartKey, communicationCard, evidence, fact, failed, impact, incidentButtons, life, panel, place } from "/static/parts.js";
-import { badge, listed, span, when } from "/static/words.js";
+import { h, picture, room } from "/static/dom.js";
+import { cause, chartKey, communicationCard, evidence, fact, failed, impact, incidentButtons, life, panel, reasons, subjectOf } from "/static/parts.js";
+import { badge, exact, listed, many, span, spokenWhole } from "/static/words.js";
 
+const MOST_CHARTS = 6;
+
+// Of findings on the same series one chart is enough.
+function charted(findings) {
+  const seen = new Set();
+  return findings.filter(({ evidence: { series } }) => series.length && !seen.has(series[0]) && seen.add(series[0])).slice(0, MOST_CHARTS);
+}
+
+// The time of the finding in the middle of what was before and after.
 const chartOf = (finding, now) => {
   const { series, since, threshold } = finding.evidence;
-  const from = since ? since.epoch : finding.began_at.epoch;
-  const back = Math.max(1200, (now.epoch - from) * 2);
-  const query = new URLSearchParams({ since: (now.epoch - back).toFixed(0), mark_from: from, points: 600, fit: true });
+  const ended = finding.phase === "ended" ? finding.changed_at.epoch : null;
+  const from = since ? since.epoch : finding.began_at.epoch, until = ended || now.epoch;
+  const around = Math.max(120, (until - from) / 2);
+  const width = room(".proof", 560);
+  const query = new URLSearchParams({ since: (from - Math.max(around, 300)).toFixed(0), until: Math.min(now.epoch + 1, ended ? ended + around : Infinity).toFixed(0), mark_from: from, points: 600, fit: true, width, height: 200 });
+  if (ended) query.set("mark_until", ended);
   if (threshold !== null) query.set("threshold", threshold);
   return `/api/v1/series/${series[0]}/chart.svg?${query}`;
 };
@@ -16,39 +28,46 @@ export function incidentPage(id) {
   return {
     title: () => id,
     async load(get, text) {
-      const document = await get(`/api/v1/incidents/${encodeURIComponent(id)}`);
-      const shown = document.incident.findings.filter((one) => one.evidence.series.length).slice(0, 4);
+      const own = `/api/v1/incidents/${encodeURIComponent(id)}`;
+      const [document, all] = await Promise.all([get(own), get(`${own}/findings`)]);
+      const open = document.incident.findings, ended = all.items.filter((one) => !open.some((other) => other.id === one.id));
+      const shown = charted(open.length ? open : ended);
       const charts = await Promise.all(shown.map(async (one) => [one.id, await text(chartOf(one, document.at)).catch(() => null)]));
-      const probes = [...new Set(document.incident.findings.map((one) => one.probe).filter(Boolean))].slice(0, 8);
+      const probes = [...new Set([...open, ...ended].map((one) => one.probe).filter(Boolean))].slice(0, 8);
       const failures = await Promise.all(probes.map(async (name) => [name, await get(`/api/v1/probes/${encodeURIComponent(name)}`).then((found) => found.failures[0]).catch(() => null)]));
-      return { document, charts: new Map(charts), failures: new Map(failures) };
+      return { document, open, ended, charts: new Map(charts), failures: new Map(failures) };
     },
-    draw(view, { document, charts, failures }) {
+    draw(view, { document, open, ended, charts, failures }) {
       const one = document.incident, now = document.at;
       const communications = view.communications.filter((item) => item.incidents.includes(one.id));
+      const lasted = (one.open ? now : one.clear_since || one.changed_at).epoch - one.first_hurt_at.epoch;
+      const mentioned = new Set();
+      const proof = (finding) => h("div", { class: "proof", "data-key": finding.id },
+        h("ul", { class: "evidence" }, evidence(finding)),
+        finding.phase === "ended" ? h("p", { class: "muted" }, exact(finding.began_at, now), " to ", exact(finding.changed_at, now)) : null,
+        failures.get(finding.probe) ? failed(failures.get(finding.probe), now) : null,
+        charts.get(finding.id) ? picture(charts.get(finding.id)) : null);
       return h("div", { class: "one" },
-        h("div", { class: "one-head" },
+        h("header", { class: "one-head" },
           h("p", { class: "muted" }, h("a", { href: "/", "data-link": true }, "Overview"), ` / incident ${one.id}`),
-          h("h1", {}, badge(one.quality), place(one.subject)),
-          h("p", { class: "muted" }, `priority ${one.priority} · ${life(one)} · hurt since `, when(one.first_hurt_at, now), ` · ${one.open ? `for ${span(now.epoch - one.first_hurt_at.epoch)}` : "over"}`,
-            one.reopened ? ` · reopened ${one.reopened} times` : "", one.planned ? " · planned work" : ""),
+          h("h1", {}, one.open ? badge(one.quality) : h("span", { class: "badge ended" }, "Over"), subjectOf(one)),
+          h("p", { class: "muted" }, one.open ? `priority ${one.priority} · ` : "", `${life(one)} · hurt for ${span(lasted)}, from `, exact(one.first_hurt_at, now), one.clear_since ? [" to ", exact(one.clear_since, now)] : "",
+            one.reopened ? ` · reopened ${one.reopened === 1 ? "once" : `${one.reopened} times`}` : "", one.planned ? " · planned work" : ""),
           incidentButtons(one, true)),
         h("div", { class: "two" },
           h("div", { class: "column" },
-            panel("Evidence", h("span", { class: "muted" }, `${one.findings.length} open findings`),
-              one.findings.length ? one.findings.map((finding) => h("div", { class: "proof", "data-key": finding.id },
-                h("ul", { class: "evidence" }, evidence(finding)),
-                failures.get(finding.probe) ? failed(failures.get(finding.probe), now) : null,
-                charts.get(finding.id) ? picture(charts.get(finding.id)) : null)) : h("p", { class: "empty" }, "No finding is open."),
-              charts.size ? chartKey(true) : null,
-              one.past_findings.length ? h("p", { class: "muted" }, `Ended: ${one.past_findings.join(", ")}`) : null),
-            panel("Time line", null, h("ol", { class: "timeline" }, [...one.timeline].reverse().map((item) =>
-              h("li", { "data-key": `${item.seq}-${item.what}` }, when(item.at, now), h("span", {}, item.what, h("span", { class: "muted" }, item.by ? ` ${item.by}` : "")))),
-              one.timeline.length ? null : h("li", {}, "nothing noted yet")))),
+            panel("Evidence", h("span", { class: "muted" }, [open.length ? `${many(open.length, "finding")} open` : "", ended.length ? `${ended.length} ended` : ""].filter(Boolean).join(", ")),
+              open.length ? h("div", { class: "proofs" }, open.map(proof)) : null,
+              open.length && ended.length ? h("details", { class: "over", "data-key": "ended" }, h("summary", {}, `${many(ended.length, "finding")} ended`), h("div", { class: "proofs" }, ended.map(proof)))
+                : ended.length ? h("div", { class: "proofs" }, ended.map(proof)) : null,
+              open.length || ended.length ? null : h("p", { class: "empty" }, "No finding is known any more."),
+              charts.size ? chartKey(open.length ? "since the finding began" : "while the finding held") : null),
+            panel("Time line", null, one.timeline.length ? h("ol", { class: "timeline" }, [...one.timeline].reverse().map((item) =>
+              h("li", { "data-key": `${item.seq}-${item.what}` }, exact(item.at, now), h("span", {}, spokenWhole(item.what, null), item.by && item.by !== "cemd" ? h("span", { class: "muted" }, ` ${item.by}`) : null))))
+              : h("p", { class: "empty" }, "Nothing is noted yet."))),
           h("div", { class: "column" },
-            panel("Cause", null, cause(one),
-              one.cause.reasons.length ? h("ul", { class: "why" }, one.cause.reasons.map((reason) => h("li", {}, reason))) : null,
-              one.cause.rivals.length ? [h("h3", {}, "Rivals"), h("ul", { class: "why" }, one.cause.rivals.map((rival) => h("li", {}, rival)))] : null),
+            panel("Cause", null, cause(one), reasons(one, 99, mentioned),
+              one.cause.rivals.length ? [h("h3", {}, one.cause.confidence === "undetermined" ? "Candidates" : "Less likely"), h("ul", { class: "why" }, one.cause.rivals.map((rival) => h("li", {}, spokenWhole(rival, mentioned))))] : null),
             panel("Impact", null, impact(one),
               h("dl", { class: "facts" }, fact("Services", listed(one.impact.services, 12)), fact("Touchpoints", listed(one.impact.touchpoints, 12)), fact("Steps", listed(one.impact.steps, 12)))),
             panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now, view.sending_held)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),

@@ -1,13 +1,22 @@
 // Parts that several pages share.
 import { h } from "/static/dom.js";
-import { amount, badge, capital, count, listed, said, share, shape, span, titled, when } from "/static/words.js";
+import { amount, badge, between, capital, count, listed, metricWords, said, share, shape, span, spokenWhole, titled, when } from "/static/words.js";
 
 export const panel = (title, side, ...body) =>
   h("section", { class: "panel", "aria-label": title }, h("div", { class: "panel-head" }, h("h2", {}, title), side), body);
 
 export const fact = (name, ...value) => h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value));
 
+export const figure = (name, number, more) => h("div", { class: "fact figure" }, h("dt", {}, name), h("dd", {}, number, more ? h("small", {}, more) : null));
+
 export const place = (subject) => (subject.site ? `${subject.title} at ${subject.site}` : subject.title);
+
+// What an incident is called: its cause once one is named, until then what was hurt first.
+const isKnown = ({ confidence, service }) => confidence !== "undetermined" && Boolean(service);
+export const subjectOf = (incident) => {
+  const { service, title, site } = incident.cause;
+  return isKnown(incident.cause) ? `${title || titled(service)}${site ? ` at ${site}` : ""}` : place(incident.subject);
+};
 
 // A panel about one thing: its name is shown as it is written.
 export const named = (title, side, ...body) => {
@@ -17,7 +26,16 @@ export const named = (title, side, ...body) => {
 };
 
 // TM Forum's first state is called acknowledged; for people it is new until somebody took it.
-export const life = (incident) => (incident.state === "acknowledged" && !incident.acknowledged_by ? "new" : said(incident.state));
+export const life = (incident) => {
+  if (incident.open && incident.clear_since) return "recovering, all findings ended";
+  return incident.state === "acknowledged" && !incident.acknowledged_by ? "new" : said(incident.state);
+};
+
+// Reasons, as people say them; a name stands beside its title once.
+export function reasons(incident, most, mentioned = new Set()) {
+  const words = incident.cause.reasons.slice(0, most).map((reason) => spokenWhole(reason, mentioned));
+  return words.length ? h("ul", { class: "why" }, words.map((reason) => h("li", {}, reason))) : null;
+}
 
 export const seriesPath = (id, finding) => {
   const query = new URLSearchParams();
@@ -33,11 +51,12 @@ export function evidence(finding) {
   const { value, expected, threshold, low, high, series } = finding.evidence;
   const metric = finding.unit;
   const words = [];
-  if (value !== null) words.push(`now ${amount(value, metric)}`);
+  if (finding.now !== null) words.push(`now ${amount(finding.now, metric)}`);
+  else if (value !== null) words.push(`${finding.phase === "ended" ? "at worst" : "was"} ${amount(value, metric)}`);
   if (threshold !== null) words.push(`objective ${amount(threshold, metric)}`);
-  else if (low !== null && high !== null) words.push(`expected ${amount(low, metric)} to ${amount(high, metric)}`);
+  else if (low !== null && high !== null) words.push(`expected ${between(low, high, metric)}`);
   else if (expected !== null) words.push(`expected ${amount(expected, metric)}`);
-  const name = `${place(finding.subject)}: ${finding.indicator || said(finding.condition)}`;
+  const name = `${place(finding.subject)}: ${finding.indicator.includes("_") ? metricWords(finding.indicator) : finding.indicator || said(finding.condition)}`;
   words.unshift(said(finding.condition));
   return h("li", { "data-key": finding.id },
     shape(finding.quality, true), " ",
@@ -49,22 +68,23 @@ export function evidence(finding) {
 // Why a probe failed, in the words of the attempt itself.
 export const failed = (one, now) => h("p", { class: "muted" }, "Last failed attempt ", when(one.at, now, true), `: ${said(one.reason || one.outcome)}${one.detail ? `, ${one.detail}` : ""}`);
 
-export const chartKey = (shaded) => h("p", { class: "muted key" },
+export const chartKey = (marked) => h("p", { class: "muted key" },
   h("span", {}, h("i", { class: "key-line" }), "measured"), h("span", {}, h("i", { class: "key-band" }), "expected (fainter: as of its first record)"),
-  h("span", {}, h("i", { class: "key-failed" }), "failed attempt"), shaded ? h("span", {}, h("i", { class: "key-shade" }), "since the finding began") : null);
+  h("span", {}, h("i", { class: "key-failed" }), "failed attempt"), marked ? h("span", {}, h("i", { class: "key-shade" }), marked) : null);
 
 export function cause(incident) {
-  const { confidence, service, title, site, score } = incident.cause;
-  if (confidence === "undetermined" || !service) return h("p", { class: "cause" }, h("span", { class: "tag" }, "undetermined"), " Cause not known yet.");
-  return h("p", { class: "cause" }, h("span", { class: `tag ${confidence}` }, `${confidence} cause`), " ",
-    h("strong", {}, title || titled(service)), site ? ` at ${site}` : "", h("span", { class: "muted" }, score > 0 && score <= 1 ? ` score ${score.toFixed(2)}` : ""));
+  const { confidence, score } = incident.cause;
+  if (!isKnown(incident.cause)) return h("p", { class: "cause" }, h("span", { class: "tag" }, "undetermined"), " Cause not known yet.");
+  const first = place(incident.subject);
+  return h("p", { class: "cause" }, h("span", { class: `tag ${confidence}` }, `${confidence} cause`),
+    h("span", { class: "muted" }, score > 0 && score <= 1 ? ` score ${score.toFixed(2)}` : "", first === subjectOf(incident) ? "" : `, first noticed on ${first}`));
 }
 
 export function impact(incident) {
-  const { customers, user_minutes: minutes, journeys, sites, moments_of_truth: truths, uncertainty } = incident.impact;
+  const { customers, peak_customers: peak, user_minutes: minutes, journeys, sites, moments_of_truth: truths, uncertainty } = incident.impact;
   return h("dl", { class: "facts" },
-    fact("Customers", count(customers)),
-    fact("User-minutes", count(minutes)),
+    figure("Customers hurt", count(customers), peak > customers ? ` ${count(peak)} at worst` : null),
+    figure("User-minutes", count(minutes)),
     fact("Journeys", listed(journeys)),
     truths.length ? fact("Moments of truth", listed(truths)) : null,
     fact("Where", sites.length ? listed(sites) : "everywhere"),
@@ -106,7 +126,7 @@ export function communicationCard(one, now, allHeld) {
       h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(one.state)), one.reason ? `: ${said(one.reason)}` : ""),
       h("span", { class: "muted" }, `${said(one.phase)} · ${one.policy} · `, when(one.opened_at, now))),
     h("div", { class: "told-row" }, h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`),
-      states.length ? h("span", { class: "muted" }, ` · ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),
+      states.length ? h("span", { class: "muted" }, ` · notices: ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),
     due.length ? h("ul", { class: "reasons" }, due.map(([reason, n]) => h("li", { "data-key": reason }, h("span", {}, said(reason)), h("span", { class: "number" }, count(n))))) : null,
     buttons.length ? h("div", { class: "buttons" }, buttons) : null);
 }

@@ -1,22 +1,35 @@
 // Pick a series, see it with its expected band.
-import { h, picture } from "/static/dom.js";
+import { h, picture, room } from "/static/dom.js";
 import { chartKey, fact, failed, named, panel } from "/static/parts.js";
-import { amount, count, said, when } from "/static/words.js";
+import { amount, between, count, exact, metricWords, said, titled, trace, when } from "/static/words.js";
 
 const SPANS = { "15 min": 900, "1 h": 3600, "6 h": 21600, "1 d": 86400, "7 d": 604800 };
+
+const rarity = (p) => (p === null ? "–" : p >= 0.05 ? "ordinary" : `1 in ${count(1 / Math.max(p, 1e-12))}`);
+
+// What to look at when nothing was asked for: what is least like itself, each with its last quarter of an hour.
+function notables(items) {
+  if (!items.length) return panel("Least usual now", null, h("p", { class: "empty" }, "Of no series enough is known yet to say what is usual. Choose one by its name."));
+  return panel("Least usual now", h("span", { class: "muted" }, "last 15 min, the expected band behind"),
+    h("ul", { class: "notables" }, items.map((one) => h("li", { "data-key": String(one.id) },
+      h("a", { href: `/series/${one.id}`, "data-link": true }, h("strong", {}, one.probe), ` ${metricWords(one.metric)}`),
+      h("span", { class: "muted" }, one.service ? titled(one.service) : ""),
+      trace(one.trend, one.low, one.high, `${one.probe} ${metricWords(one.metric)}, last 15 min`),
+      h("p", { class: "muted" }, h("strong", {}, amount(one.value, one.metric)), one.low === null ? "" : `, expected ${between(one.low, one.high, one.metric)}`, ` · ${one.tail_probability >= 0.05 ? "ordinary" : `as rare as ${rarity(one.tail_probability)}`}`)))));
+}
 
 export function seriesPage(id) {
   return {
     title: () => "Series",
     async load(get, text, params) {
       const q = params.get("q") || "";
-      const seconds = SPANS[params.get("span")] || Math.max(3600, 0);
+      const seconds = SPANS[params.get("span")] || 3600;
       const list = await get(`/api/v1/series?limit=60&q=${encodeURIComponent(q)}`);
-      if (!id) return { list, q };
+      if (!id) return { list, q, notable: (await get("/api/v1/notable?limit=12")).items };
       const until = list.at.epoch;
       const mark = Number(params.get("mark"));
       const since = until - (params.get("span") ? seconds : Math.max(3600, mark ? (until - mark) * 1.5 : 0));
-      const query = new URLSearchParams({ since: since.toFixed(0), until: until.toFixed(0), points: 900 });
+      const query = new URLSearchParams({ since: since.toFixed(0), until: until.toFixed(0), points: 900, width: room(".chart-box", 1200), height: innerWidth < 700 ? 240 : 360 });
       if (!params.get("span")) query.set("fit", true);
       if (params.get("threshold")) query.set("threshold", params.get("threshold"));
       if (mark) query.set("mark_from", mark);
@@ -25,7 +38,7 @@ export function seriesPage(id) {
       const probe = await get(`/api/v1/probes/${encodeURIComponent(document.series.probe)}`).catch(() => null);
       return { list, q, one: document.series, chart, failure: probe && probe.failures[0] };
     },
-    draw(view, { list, q, one, chart, failure }, params) {
+    draw(view, { list, q, notable, one, chart, failure }, params) {
       const keep = (name, value) => {
         const query = new URLSearchParams(params);
         query.set(name, value);
@@ -33,23 +46,24 @@ export function seriesPage(id) {
       };
       const now = view.at;
       const label = (item) => [item.target, item.vantage, ...Object.entries(item.labels).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(" · ");
-      return h("div", { class: "series-page" },
+      return h("div", { class: "series-page" }, h("h1", { class: "unseen" }, one ? `Series ${one.probe} ${one.metric}` : "Series"),
         panel("Series", h("span", { class: "muted" }, `${count(list.total)} found`),
           h("label", { class: "search" }, "Find by name", h("input", { id: "search", type: "search", value: q, "data-search": true, autocomplete: "off", spellcheck: "false" })),
+          list.total ? null : h("p", { class: "empty", role: "status" }, q ? "No series has all these words in its names." : "Nothing was measured yet."),
           h("ul", { class: "picker" }, list.items.map((item) => h("li", { "data-key": String(item.id) },
             h("a", { href: `/series/${item.id}${q ? `?q=${encodeURIComponent(q)}` : ""}`, "data-link": true, "aria-current": one && item.id === one.id ? "page" : null },
               h("span", {}, h("strong", {}, item.probe), ` ${item.metric}`, h("small", {}, label(item))), h("span", { class: "number" }, amount(item.value, item.metric))))))),
         one ? named(`${one.probe} ${one.metric}`,
           h("span", { class: "spans", role: "group", "aria-label": "Span" }, Object.keys(SPANS).map((name) => h("a", { href: keep("span", name), "data-link": true, "aria-current": params.get("span") === name ? "true" : null }, name))),
           h("div", { class: "chart-box" }, picture(chart)),
-          chartKey(params.has("mark")),
+          chartKey(params.has("mark") ? "since the finding began" : ""),
           failure ? failed(failure, now) : null,
           h("dl", { class: "facts" },
-            fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", when(one.last_at, now)),
-            fact("Expected", one.low === null ? "not yet known" : `${amount(one.low, one.metric)} to ${amount(one.high, one.metric)}`),
-            fact("As rare as", one.tail_probability === null ? "–" : one.tail_probability >= 0.05 ? "ordinary" : `1 in ${count(1 / Math.max(one.tail_probability, 1e-12))}`),
+            fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", exact(one.last_at, now)),
+            fact("Expected", one.low === null ? "not yet known" : between(one.low, one.high, one.metric)),
+            fact("As rare as", rarity(one.tail_probability)),
             fact("Where", label(one) || "–"), fact("Source", one.source), fact("Number", String(one.id))))
-          : panel("Chart", null, h("p", { class: "empty" }, "Choose a series.")));
+          : notables(notable));
     },
   };
 }

@@ -31,11 +31,41 @@ export const said = (word) => String(word).replaceAll("_", " ").replace(/([a-z])
 let titles = new Map();
 export function useTitles(view) {
   titles = new Map([...view.services, ...view.touchpoints, ...view.journeys].map((one) => [one.name, one.title || one.name]));
+  services = new Map(view.services.map((one) => [one.name, one.title || one.name]));
   for (const one of view.journeys) for (const step of one.steps) titles.set(`${one.name}/${step.name}`, `${one.title || one.name}: ${step.title || step.name}`);
 }
 export const titled = (name) => titles.get(name) || name;
+
+// Sentences of the core name services as the files do; people know their titles. The name stays beside the first
+// mention where the title does not show it; `mentioned` remembers across sentences, null leaves names out.
+let services = new Map();
+const folded = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ").trim();
+export const nameBeside = (name) => (services.has(name) && folded(services.get(name)) !== folded(name) ? name : "");
+export function spoken(text, mentioned = new Set()) {
+  return text.replace(/(\bservice )?([\p{L}\p{N}_](?:[\p{L}\p{N}_.+/-]*[\p{L}\p{N}_])?)/gu, (whole, kind, word) => {
+    const title = services.get(word);
+    if (!title) return whole;
+    const beside = mentioned && !mentioned.has(word) && nameBeside(word);
+    if (mentioned) mentioned.add(word);
+    return beside ? `${title} (${word})` : title;
+  });
+}
+
+// The same as a sentence of its own: it begins large, unless it begins with a title.
+export function spokenWhole(text, mentioned) {
+  const words = spoken(text, mentioned), first = (one) => one.split(" ", 1)[0];
+  return first(words) === first(text) ? capital(words) : words;
+}
+
+// A metric in words; its unit shows in the value.
+export function metricWords(metric) {
+  const [, name, unit] = /^(.+?)(?:_(seconds|ratio|bytes|celsius))?$/.exec(metric) || [null, metric];
+  const words = said(name);
+  return unit === "seconds" && !/(time|delay|jitter|age|duration|offset|interval)$/.test(words) ? `${words} time` : words;
+}
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 export const count = (n) => (n === null || n === undefined ? "–" : Math.round(n).toLocaleString("en-GB").replaceAll(",", "\u202f"));
+export const many = (n, one, more = `${one}s`) => `${count(n)} ${n === 1 ? one : more}`;
 export const score = (n) => (n === null || n === undefined ? "–" : n.toFixed(0));
 export const share = (n) => (n === null || n === undefined ? "–" : `${(n * 100).toFixed(n > 0 && n < 0.1 ? 1 : 0)} %`);
 
@@ -46,6 +76,9 @@ export function amount(value, metric) {
   if (/_ratio$|^ratio$/.test(metric)) return `${+(value * 100).toPrecision(3)} %`;
   return String(+value.toPrecision(4));
 }
+
+// What is expected; of success both ends are shares.
+export const between = (low, high, metric) => (/success$/.test(metric) ? `${share(low)} to ${share(high)}` : `${amount(low, metric)} to ${amount(high, metric)}`);
 
 let zone = "UTC";
 let formats = {};
@@ -59,6 +92,7 @@ export function useZone(name) {
     clock: of({ ...time, second: "2-digit", timeZoneName: "short" }),
     full: of({ day: "numeric", month: "short", year: "numeric", ...time, second: "2-digit", timeZoneName: "short" }),
     day: of({ day: "numeric", month: "short", ...time, timeZoneName: "short" }),
+    exact: of({ day: "numeric", month: "short", ...time, second: "2-digit", timeZoneName: "short" }),
   };
 }
 useZone("UTC");
@@ -73,6 +107,16 @@ export function when(moment, now, whole = false) {
   const text = (far ? formats.day : formats.time).format(moment.epoch * 1000);
   return h("time", { datetime: moment.iso, title: formats.full.format(moment.epoch * 1000) }, text);
 }
+
+// To the second, for what happens within one incident.
+export function exact(moment, now) {
+  if (!moment) return "–";
+  const far = now && Math.abs(now.epoch - moment.epoch) > 64800;
+  return h("time", { datetime: moment.iso, title: formats.full.format(moment.epoch * 1000) }, (far ? formats.exact : formats.clock).format(moment.epoch * 1000));
+}
+
+// An instant that came as a number; 0 stands for none.
+export const moment = (epoch) => (epoch ? { epoch, iso: new Date(epoch * 1000).toISOString() } : null);
 
 export function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
@@ -103,6 +147,24 @@ export function spark(points, label) {
   });
   return s("svg", { class: "spark", viewBox: "0 0 120 28", role: "img", "aria-label": `${label}: from ${score(points.find((p) => p !== null))} to ${score(known[known.length - 1])}` },
     s("path", { d: path, fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linejoin": "round" }));
+}
+
+// A line in its own scale, with what was expected behind it.
+export function trace(points, low, high, label) {
+  const known = points.filter((p) => p !== null);
+  const every = [...known, ...(low !== null && high !== null ? [low, high] : [])];
+  const least = Math.min(...every), range = Math.max(...every) - least || 1;
+  const y = (value) => 30 - (26 * (value - least)) / range;
+  const step = 156 / Math.max(points.length - 1, 1);
+  let path = "", pen = false;
+  points.forEach((p, i) => {
+    if (p === null) return;
+    path += `${pen ? "L" : "M"}${(2 + i * step).toFixed(1)} ${y(p).toFixed(1)}`;
+    pen = true;
+  });
+  return s("svg", { class: "trace", viewBox: "0 0 160 34", preserveAspectRatio: "none", role: "img", "aria-label": label },
+    low !== null && high !== null ? s("rect", { class: "trace-band", x: 0, width: 160, y: (y(high) - 1).toFixed(1), height: (y(low) - y(high) + 2).toFixed(1) }) : null,
+    known.length > 1 ? s("path", { d: path, fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linejoin": "round", "vector-effect": "non-scaling-stroke" }) : null);
 }
 
 // A share as a bar; the number stands beside it, so this is for the eye only.
