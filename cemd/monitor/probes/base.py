@@ -57,6 +57,7 @@ class Reason(StrEnum):
     TARGET_NOT_ALLOWED = "target_not_allowed"
     SOURCE_MISSING = "source_address_missing"
     VRF_MISSING = "vrf_missing"
+    CLOCK_STEPPED = "clock_stepped"
     FILE_UNREADABLE = "file_unreadable"
     PLUGIN_UNKNOWN = "plugin_unknown"
     PLUGIN_MISSING = "plugin_missing"
