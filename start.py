@@ -33,7 +33,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "cemd-start.json"
 LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-dev.lock")
 OLDEST = (3, 11)
-EXTRAS = "demo,chat"  # what `cemd demo` and staff chat need; small
+EXTRAS = "demo,chat,radius,sip,diameter"  # what `cemd demo`, staff chat and some kinds of probes need; small
 CHECKS = (
     ("ruff", ("-m", "ruff", "check", ".")),
     ("format", ("-m", "ruff", "format", "--check", ".")),

@@ -1,7 +1,7 @@
 """Writes requirements.lock and requirements-dev.lock: the versions that this environment was tested with.
 
 Run it in `.venv` after an upgrade that passed every check: `.venv/bin/python .ci/lock.py`. The first file holds what a
-deployment installs (cemd with `chat` and `demo`), the second what only developers need.
+deployment installs (cemd with all its extras), the second what only developers need.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def closure(requirements: list[str]) -> dict[str, str]:
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     options = project["project"]["optional-dependencies"]
-    deployed = closure([*project["project"]["dependencies"], *options["chat"], *options["demo"]])
+    deployed = closure([*project["project"]["dependencies"], *(one for extra in options.values() for one in extra)])
     developed = closure([*project["dependency-groups"]["dev"], *project["build-system"]["requires"]])
     for name, packages in (
         ("requirements.lock", deployed),

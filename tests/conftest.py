@@ -14,8 +14,13 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "check_plugins": ("/usr/lib/nagios/plugins/check_dummy",),
     "chromium": ("chromium",),
     "dnsmasq": ("dnsmasq",),
+    "freediameter": ("freeDiameterd",),
+    "freeradius": ("freeradius", "radiusd"),
+    "kamailio": ("kamailio",),
     "mosquitto": ("mosquitto",),
     "promtool": ("promtool",),
+    "sipp": ("sipp",),
+    "snmpd": ("snmpd",),
     "systemd-analyze": ("systemd-analyze",),
 }
 SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))

@@ -18,9 +18,13 @@ from cemd.config.probes import Probe
 from cemd.errors import ProbeUnavailable
 from cemd.monitor.probes.base import Kind, Way
 from cemd.monitor.probes.command import Command
+from cemd.monitor.probes.diameter import Diameter
 from cemd.monitor.probes.dns import Dns
 from cemd.monitor.probes.http import Http
 from cemd.monitor.probes.icmp import Icmp
+from cemd.monitor.probes.radius import Radius
+from cemd.monitor.probes.sip import Sip
+from cemd.monitor.probes.snmp import Snmp
 from cemd.monitor.probes.tcp import Tcp
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.probes.transaction import Transaction
@@ -28,9 +32,13 @@ from cemd.monitor.probes.transaction import Transaction
 KINDS: Mapping[str, type[Kind]] = MappingProxyType(
     {
         "command": Command,
+        "diameter": Diameter,
         "dns": Dns,
         "http": Http,
         "icmp": Icmp,
+        "radius": Radius,
+        "sip": Sip,
+        "snmp": Snmp,
         "tcp": Tcp,
         "transaction": Transaction,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     TLS_FAILED = "tls_failed"
     CERTIFICATE_INVALID = "certificate_invalid"
     PROTOCOL_BROKEN = "protocol_broken"
+    NOT_AUTHENTICATED = "not_authenticated"
     STATUS_UNEXPECTED = "status_unexpected"
     ANSWER_UNEXPECTED = "answer_unexpected"
     ANSWER_TOO_LARGE = "answer_too_large"
@@ -59,6 +61,7 @@ class Reason(StrEnum):
     VRF_MISSING = "vrf_missing"
     CLOCK_STEPPED = "clock_stepped"
     FILE_UNREADABLE = "file_unreadable"
+    LIBRARY_MISSING = "library_missing"
     PLUGIN_UNKNOWN = "plugin_unknown"
     PLUGIN_MISSING = "plugin_missing"
     BUDGET_SPENT = "budget_spent"
@@ -207,6 +210,19 @@ def read_secret(path: str) -> str:
         return read_secret_text(path)
     except (OSError, UnicodeDecodeError) as exc:
         raise Blind(Reason.FILE_UNREADABLE, f"secret file {path} cannot be read ({type(exc).__name__}).") from exc
+
+
+def library(module: str, extra: str) -> Any:
+    """A module of a package that only some kinds need; loaded at its first use.
+
+    Raises:
+        Blind: it is not installed on this host.
+    """
+    try:
+        return import_module(module)
+    except ImportError as exc:
+        words = f"the package of {module.partition('.')[0]} is not installed here; install cemd[{extra}]."
+        raise Blind(Reason.LIBRARY_MISSING, words) from exc
 
 
 async def measure(kind: Kind, attempt: Attempt) -> Result:

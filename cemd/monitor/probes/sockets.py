@@ -8,12 +8,14 @@ network namespace is entered by a thread that opens one socket and ends: the loo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import ipaddress
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -178,6 +180,22 @@ def _bind(door: socket.socket, source: str) -> None:
         if exc.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}:
             raise Blind(Reason.SOURCE_MISSING, f"{source} is no address of this host there.") from exc
         raise Blind(LOCAL_TROUBLE.get(exc.errno or 0, Reason.NO_RESOURCES), f"{source}: {exc.strerror}.") from exc
+
+
+@contextlib.contextmanager
+def talking_to(whom: str) -> Iterator[None]:
+    """What a socket call fails with in here is told as what it means; an end of time passes through.
+
+    Raises:
+        Missed: the target refused, hung up, or is unreachable.
+        Blind: this host could not try.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if isinstance(exc, TimeoutError) and exc.errno is None:
+            raise
+        raise trouble(exc.errno or 0, whom) from exc
 
 
 async def connect(params: SocketParams, address: str, port: int, kind: int = socket.SOCK_STREAM) -> socket.socket:

@@ -1,0 +1,405 @@
+"""snmp: asks an agent for values and columns of tables; counters become rates per second, over wraps and restarts.
+
+v2c and v3 share everything but how a question is dressed (`snmp_session`). The agent's uptime is asked together with
+counters: where it fell, the agent began anew and a lower counter is a reset, else it is a wrap. A rate needs two runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import (
+    Attempt,
+    Host,
+    Missed,
+    Port,
+    ProbeParams,
+    Reading,
+    Reason,
+    Result,
+    Text,
+    Way,
+    read_secret,
+)
+from cemd.monitor.probes.snmp_session import Community, Line, Session, User, UserSession
+from cemd.monitor.probes.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.ber import Oid
+from cemd.monitor.protocols.snmp import ERRORS, MISSING, Answer, Bound, Pdu, ValueType
+from cemd.monitor.protocols.snmp_names import parse_oid
+from cemd.monitor.protocols.snmp_security import Authentication, Privacy
+
+UPTIME: Oid = (1, 3, 6, 1, 2, 1, 1, 3, 0)
+_TOO_BIG = 1
+_AT_ONCE = 20
+"""Names in one question: an answer of twenty counters fits a datagram of 1,472 bytes."""
+_MODULUS = {ValueType.COUNTER32: 1 << 32, ValueType.COUNTER64: 1 << 64}
+
+Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+
+
+class Protocol(StrEnum):
+    V2C = "v2c"
+    V3 = "v3"
+
+
+class Report(StrEnum):
+    """What becomes of a number."""
+
+    VALUE = "value"
+    RATE = "rate"
+
+
+class SnmpUser(ProbeParams):
+    """Who asks, in v3."""
+
+    name: Text
+    """The user's name, as the agent knows it."""
+    authentication: Authentication | None = None
+    """Hash under which messages are signed; default: they are not. `sha256` is today's choice."""
+    password_file: Text | None = None
+    """File that holds the password of the signature."""
+    privacy: Privacy | None = None
+    """Cipher under which content is sealed; default: it is in clear."""
+    privacy_password_file: Text | None = None
+    """File that holds the password of the seal; default: the one of the signature."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> SnmpUser:
+        if (self.authentication is None) != (self.password_file is None):
+            raise ValueError("authentication and password_file belong together: give both or none")
+        if self.privacy is not None and self.authentication is None:
+            raise ValueError("privacy needs authentication as well: the protocol seals only what is signed")
+        return self
+
+
+class SnmpValue(ProbeParams):
+    """One value of the agent."""
+
+    oid: Text
+    """Its object identifier: `1.3.6.1.2.1.1.3.0`, or a name with its instance: `ifHCInOctets.3`."""
+    metric: Metric
+    """Name of the series, with its unit: `load_ratio`, `inbound_bits_per_second`."""
+    report: Report = Report.VALUE
+    """`rate`: how much it grows in a second, for counters. Default: the value itself."""
+    scale: float = 1.0
+    """The number is multiplied by this: 8 makes bits of octets, 0.01 makes seconds of ticks."""
+    at_least: float | None = None
+    """A lower result (after scaling) is a failure. Default: none."""
+    at_most: float | None = None
+    """A higher result (after scaling) is a failure. Default: none."""
+
+
+class SnmpColumn(SnmpValue):
+    """One column of a table: a series for each row. `oid` is that of the column: `ifHCInOctets`."""
+
+    label: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = "row"
+    """Name of the label that tells the rows apart."""
+    names: Text | None = None
+    """Column that holds the rows' names, such as `ifName`; default: the row's own index."""
+    rows: tuple[Text, ...] = ()
+    """Names of the rows that are kept; each must be there. Default: all."""
+
+
+class SnmpParams(SocketParams):
+    """An agent, and what to ask it."""
+
+    host: Host
+    """Name or address of the agent."""
+    port: Port = 161
+    """Where it listens."""
+    protocol: Protocol = Protocol.V2C
+    """`v2c`, with a community in clear, or `v3`, with a user."""
+    community_file: Text | None = None
+    """File that holds the community of v2c; default: the word `public`."""
+    user: SnmpUser | None = None
+    """Who asks, in v3."""
+    values: Annotated[tuple[SnmpValue, ...], Field(max_length=150)] = ()
+    """Single values."""
+    tables: Annotated[tuple[SnmpColumn, ...], Field(max_length=20)] = ()
+    """Columns of tables."""
+    names: dict[str, Text] = Field(default_factory=dict)
+    """Own names for object identifiers, for what this house's equipment has of its own."""
+    max_rows: Annotated[int, Field(ge=1, le=5_000)] = 200
+    """A table with more rows is a failure: an agent that never stops must not fill memory."""
+    resend_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    """A question without answer is sent again after this time, within the timeout."""
+
+    @field_validator("names")
+    @classmethod
+    def _known(cls, names: dict[str, str]) -> dict[str, str]:
+        for oid in names.values():
+            parse_oid(oid)
+        return names
+
+    @model_validator(mode="after")
+    def _fits(self) -> SnmpParams:
+        own = self.own_names()
+        for one in (*self.values, *self.tables):
+            parse_oid(one.oid, own)
+        for column in self.tables:
+            if column.names is not None:
+                parse_oid(column.names, own)
+        if (self.protocol is Protocol.V3) != (self.user is not None):
+            raise ValueError("user belongs to protocol v3, and v3 needs it")
+        if self.protocol is Protocol.V3 and self.community_file is not None:
+            raise ValueError("community_file belongs to protocol v2c")
+        return self
+
+    def own_names(self) -> dict[str, Oid]:
+        """Own names with their identifiers."""
+        return {name: parse_oid(oid) for name, oid in self.names.items()}
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        return ((("host",), self.host),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A counter as it was at its last answer."""
+
+    value: int
+    at: float
+    uptime: int | None
+
+
+class Snmp:
+    """`response_seconds` until the first answer; then the values and rates that were asked for."""
+
+    word: ClassVar[str] = "snmp"
+    Params: ClassVar[type[ProbeParams]] = SnmpParams
+
+    def __init__(self, params: SnmpParams, tools: Tools) -> None:
+        self._params = params
+        self._names = tools.names
+        own = params.own_names()
+        self._values = [(parse_oid(one.oid, own), one) for one in params.values]
+        self._columns = [
+            (parse_oid(one.oid, own), parse_oid(one.names, own) if one.names else None, one) for one in params.tables
+        ]
+        self._wants_uptime = any(one.report is Report.RATE for one in (*params.values, *params.tables))
+        self._session: Session | None = None
+        self._seen: dict[Oid, _Seen] = {}
+
+    @property
+    def target(self) -> str:
+        return f"{self._params.host}:{self._params.port}"
+
+    @property
+    def group(self) -> str:
+        return self.target
+
+    async def run(self, attempt: Attempt) -> Result:
+        params = self._params
+        address = await self._names.address(params.host, attempt.remaining(), params.version())
+        session = self._session = self._session or self._make_session()
+        with talking_to(self.target), await connect(params, address, params.port, socket.SOCK_DGRAM) as door:
+            questions = _Questions(session, Line(door, params.resend_seconds))
+            return await self._measure(questions)
+
+    def _make_session(self) -> Session:
+        params = self._params
+        if params.user is None:
+            return Community(read_secret(params.community_file).encode() if params.community_file else b"public")
+        user = params.user
+        password = read_secret(user.password_file).encode() if user.password_file else b""
+        sealing = read_secret(user.privacy_password_file).encode() if user.privacy_password_file else password
+        return UserSession(
+            User(
+                name=user.name.encode(),
+                authentication=user.authentication,
+                password=password,
+                privacy=user.privacy,
+                privacy_password=sealing,
+            )
+        )
+
+    async def _measure(self, questions: _Questions) -> Result:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        wanted = [UPTIME] if self._wants_uptime or not self._values else []
+        found = await questions.get([*wanted, *(oid for oid, _ in self._values)])
+        readings = [Reading(metric="response_seconds", value=loop.time() - began)]
+        uptime = found[UPTIME].value if UPTIME in found else None
+        now = _Now(loop.time(), uptime if isinstance(uptime, int) else None)
+        faults: list[str] = []
+        for oid, one in self._values:
+            self._take(one, found[oid], now, (), readings, faults)
+        for column, names, one in self._columns:
+            rows = await questions.column(column, self._params.max_rows)
+            titles = await questions.column(names, self._params.max_rows) if names else {}
+            now = _Now(loop.time(), now.uptime)
+            self._take_column(one, _titled(rows, titles), now, readings, faults)
+        if faults:
+            words = f"{'; '.join(faults[:5])}."
+            raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=tuple(readings))
+        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings))
+
+    def _take_column(
+        self, one: SnmpColumn, rows: Mapping[str, Bound], now: _Now, readings: list[Reading], faults: list[str]
+    ) -> None:
+        faults += [f"{one.oid} has no row {name!r}" for name in one.rows if name not in rows]
+        for name, bound in rows.items():
+            if not one.rows or name in one.rows:
+                self._take(one, bound, now, ((one.label, name),), readings, faults)
+
+    def _take(
+        self,
+        one: SnmpValue,
+        bound: Bound,
+        now: _Now,
+        labels: tuple[tuple[str, str], ...],
+        readings: list[Reading],
+        faults: list[str],
+    ) -> None:
+        """One value becomes a reading, or a fault, or nothing yet: a rate needs two runs."""
+        name = " ".join((one.oid, *(row for _, row in labels)))
+        number = _number(bound)
+        if number is None:
+            faults.append(f"{name} is {'missing' if bound.type in MISSING else 'no number'}")
+            return
+        value: float | None = number
+        if one.report is Report.RATE:
+            value = self._rate(bound, now)
+        if value is None:
+            return
+        value *= one.scale
+        readings.append(Reading(metric=one.metric, value=value, labels=labels))
+        if one.at_least is not None and value < one.at_least:
+            faults.append(f"{name} is {value:g}, at least {one.at_least:g} is due")
+        if one.at_most is not None and value > one.at_most:
+            faults.append(f"{name} is {value:g}, at most {one.at_most:g} is due")
+
+    def _rate(self, bound: Bound, now: _Now) -> float | None:
+        if not isinstance(bound.value, int):
+            return None
+        before = self._seen.get(bound.oid)
+        self._seen[bound.oid] = _Seen(bound.value, now.at, now.uptime)
+        if before is None or now.at <= before.at:
+            return None
+        grown = growth(before.value, bound.value, bound.type, restarted=_restarted(before.uptime, now.uptime))
+        return None if grown is None else grown / (now.at - before.at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    at: float
+    uptime: int | None
+
+
+def _restarted(before: int | None, now: int | None) -> bool:
+    return before is not None and now is not None and now < before
+
+
+def growth(before: int, now: int, kind: ValueType, *, restarted: bool) -> int | None:
+    """How much a number grew; None where that cannot be known.
+
+    A counter that is lower than before has wrapped, unless its agent began anew. One of 64 bits that would have to
+    grow by more than half its range was reset: no line is that fast. What is no counter may fall.
+
+    Source: RFC 2578, sections 7.1.6 and 7.1.10.
+    """
+    if restarted:
+        return None
+    modulus = _MODULUS.get(kind)
+    if now >= before or modulus is None:
+        return now - before
+    grown = now - before + modulus
+    return None if kind is ValueType.COUNTER64 and grown > modulus // 2 else grown
+
+
+def _number(bound: Bound) -> float | None:
+    """The value as a number; some agents write numbers as text."""
+    if isinstance(bound.value, int):
+        return float(bound.value)
+    if isinstance(bound.value, bytes) and bound.type is ValueType.OCTETS and len(bound.value) <= 40:
+        try:
+            number = float(bound.value)
+        except ValueError:
+            return None
+        return number if abs(number) < float("inf") else None
+    return None
+
+
+def _titled(rows: Mapping[Oid, Bound], titles: Mapping[Oid, Bound]) -> dict[str, Bound]:
+    """Rows by name; a row without one keeps its index, and so does the second of two with the same name."""
+    named: dict[str, Bound] = {}
+    for index, bound in rows.items():
+        plain = ".".join(map(str, index))
+        title = titles[index].value if index in titles else None
+        text = title.decode(errors="replace").strip("\0 ")[:80] if isinstance(title, bytes) else ""
+        printable = text if text and text.isprintable() else plain
+        named[plain if printable in named else printable] = bound
+    return named
+
+
+class _Questions:
+    """Asks one agent in one attempt: values in groups, columns in steps."""
+
+    def __init__(self, session: Session, line: Line) -> None:
+        self._ask = partial(session.ask, line)
+
+    async def get(self, oids: Sequence[Oid]) -> dict[Oid, Bound]:
+        """Each of these names with what the agent has for it.
+
+        Raises:
+            Missed: it refused, or left one out.
+        """
+        found: dict[Oid, Bound] = {}
+        for group in _groups(oids):
+            found |= await self._get(group)
+        return found
+
+    async def _get(self, oids: Sequence[Oid]) -> dict[Oid, Bound]:
+        answer = await self._ask(Pdu.GET, oids)
+        if answer.error == _TOO_BIG and len(oids) > 1:
+            half = len(oids) // 2
+            return {**await self._get(oids[:half]), **await self._get(oids[half:])}
+        _refuse_errors(answer)
+        found = {bound.oid: bound for bound in answer.bindings}
+        if set(found) != set(oids):
+            raise Missed(Reason.PROTOCOL_BROKEN, "the agent answered for other objects than it was asked for.")
+        return found
+
+    async def column(self, column: Oid, most: int) -> dict[Oid, Bound]:
+        """The column's rows by index, in the agent's order.
+
+        Raises:
+            Missed: the agent refused, does not move on, or has more rows than are taken.
+        """
+        rows: dict[Oid, Bound] = {}
+        last = column
+        while True:
+            answer = await self._ask(Pdu.GET_BULK, [last], repetitions=_AT_ONCE)
+            _refuse_errors(answer)
+            for bound in answer.bindings:
+                if bound.type in MISSING or bound.oid[: len(column)] != column:
+                    return rows
+                if bound.oid <= last:
+                    raise Missed(Reason.PROTOCOL_BROKEN, "the agent does not move on within a table.")
+                if len(rows) >= most:
+                    raise Missed(Reason.ANSWER_TOO_LARGE, f"a table has more than {most} rows (max_rows).")
+                last = bound.oid
+                rows[last[len(column) :]] = bound
+            if not answer.bindings:
+                return rows
+
+
+def _groups(oids: Sequence[Oid]) -> Iterator[Sequence[Oid]]:
+    for start in range(0, len(oids), _AT_ONCE):
+        yield oids[start : start + _AT_ONCE]
+
+
+def _refuse_errors(answer: Answer) -> None:
+    if answer.error:
+        words = ERRORS.get(answer.error, str(answer.error))
+        raise Missed(Reason.STATUS_UNEXPECTED, f"the agent answered {words} (object {answer.index} of the question).")

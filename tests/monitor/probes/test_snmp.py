@@ -1,0 +1,443 @@
+"""snmp: a real agent in all its dresses; one of ours that lies, wraps, restarts and babbles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cemd.config.probes import Probe
+from cemd.model.quality import Outcome
+from cemd.monitor.probes import faults, make
+from cemd.monitor.probes.base import Attempt, Reason, measure
+from cemd.monitor.probes.snmp import growth
+from cemd.monitor.protocols import Malformed
+from cemd.monitor.protocols.ber import INTEGER, OCTETS, SEQUENCE, Oid, Reader, integer, oid, sequence, tlv
+from cemd.monitor.protocols.snmp import (
+    Pdu,
+    ValueType,
+    community_message,
+    read_community_message,
+    read_frame,
+    request_pdu,
+)
+from cemd.monitor.protocols.snmp_names import NAMES, parse_oid
+from cemd.monitor.protocols.snmp_security import Authentication, local_key
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import program
+from tests.monitor.peers import look, tools, value
+from tests.monitor.probes.contract import SECRET, Contract
+from tests.monitor.programs import free_udp_port, started
+
+UPTIME: Oid = (1, 3, 6, 1, 2, 1, 1, 3, 0)
+OCTETS_IN: Oid = NAMES["ifHCInOctets"]
+DESCRIPTION: Oid = NAMES["ifDescr"]
+RATE = {"oid": "ifHCInOctets.1", "metric": "in_bits_per_second", "report": "rate", "scale": 8}
+COMMUNITY = SECRET
+PASSWORD = "authentic-4711"
+SEAL = "sealed-words-4711"
+_CONF = f"""
+agentaddress udp:127.0.0.1:{{port}}
+rocommunity {COMMUNITY} 127.0.0.1
+rouser watcher priv
+rouser reader auth
+sysLocation east-hill
+sysContact noc@example.net
+sysServices 72
+disk / 1%
+"""
+_USERS = f"""
+createUser watcher SHA-256 "{PASSWORD}" AES "{SEAL}"
+createUser reader SHA "{PASSWORD}"
+"""
+
+
+@dataclass
+class Agent(asyncio.DatagramProtocol):
+    """Answers v2c from a table; `twist` may change the answer's bytes, or take them away."""
+
+    table: dict[Oid, tuple[ValueType, int | bytes]] = field(default_factory=dict)
+    twist: Callable[[bytes], bytes | None] = lambda data: data
+    lose: int = 0
+    asked: int = 0
+    endless: bool = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.asked += 1
+        if self.asked <= self.lose:
+            return
+        outer = Reader(data).inside(SEQUENCE)
+        outer.number()
+        community = outer.content(OCTETS)
+        tag, pdu = outer.any()
+        request, _, repetitions = pdu.number(), pdu.number(), pdu.number()
+        rows = pdu.inside(SEQUENCE)
+        names = []
+        while rows.more():
+            names.append(rows.inside(SEQUENCE).object_id())
+        found = (
+            self.walk(names[0], repetitions) if tag == Pdu.GET_BULK else [(one, self.table.get(one)) for one in names]
+        )
+        body = tlv(Pdu.RESPONSE, integer(request), integer(0), integer(0), sequence(map(bound, found)))
+        answer = self.twist(community_message(community, body))
+        if answer is not None:
+            self.transport.sendto(answer, addr)
+
+    def walk(self, start: Oid, most: int) -> list[tuple[Oid, tuple[ValueType, int | bytes] | None]]:
+        if self.endless:
+            stem, last = (start, 0) if start == OCTETS_IN else (start[:-1], start[-1])
+            return [((*stem, last + n), (ValueType.COUNTER64, n)) for n in range(1, most + 1)]
+        after = sorted(name for name in self.table if name > start)[:most]
+        return [(name, self.table[name]) for name in after] or [(start, (ValueType.END_OF_VIEW, b""))]
+
+
+def bound(item: tuple[Oid, tuple[ValueType, int | bytes] | None]) -> bytes:
+    name, found = item
+    kind, what = found or (ValueType.NO_INSTANCE, b"")
+    content = what if isinstance(what, bytes) else integer(what)[2:]
+    return sequence((oid(name), tlv(kind, content)))
+
+
+@contextlib.asynccontextmanager
+async def agent(**given_: Any) -> AsyncIterator[tuple[Agent, dict[str, Any]]]:
+    made = Agent(**given_)
+    made.table.setdefault(UPTIME, (ValueType.TICKS, 1000))
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, local_addr=("127.0.0.1", 0))
+    try:
+        yield made, {"host": "127.0.0.1", "port": transport.get_extra_info("sockname")[1], "resend_seconds": 0.2}
+    finally:
+        transport.close()
+
+
+async def contract(stack: contextlib.AsyncExitStack, secret_file: str) -> Contract:
+    table = {(*DESCRIPTION, 1): (ValueType.OCTETS, b"port 1"), (*OCTETS_IN, 1): (ValueType.COUNTER64, 5)}
+    _, good = await stack.enter_async_context(agent(table=table))
+    _, mute = await stack.enter_async_context(agent(twist=lambda _: None))
+    values = {"values": [{"oid": "ifHCInOctets.1", "metric": "octets_total"}], "community_file": secret_file}
+    missing = {"values": [{"oid": "ifHCInOctets.9", "metric": "octets_total"}], "community_file": secret_file}
+    return Contract(good={**good, **values}, failing={**good, **missing}, hanging={**mute, "values": values["values"]})
+
+
+# a real agent
+
+
+@contextlib.asynccontextmanager
+async def snmpd(folder: Path) -> AsyncIterator[dict[str, Any]]:
+    """Parameters of an agent that answers."""
+    path = program("snmpd")
+    assert path is not None
+    port = free_udp_port()
+    conf = folder / "snmpd.conf"
+    conf.write_text(_CONF.format(port=port) + _USERS)
+    arguments = ("-f", "-Lo", "-I", "-smux", "-C", "-c", str(conf))
+    async with started(path, *arguments, env={"SNMP_PERSISTENT_DIR": str(folder)}):
+        await answering(port)
+        yield {"host": "127.0.0.1", "port": port}
+
+
+async def answering(port: int) -> None:
+    question = community_message(COMMUNITY.encode(), request_pdu(Pdu.GET, 1, [UPTIME]))
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as door:
+        door.connect(("127.0.0.1", port))
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await loop.sock_sendall(door, question)
+                    async with asyncio.timeout(0.1):
+                        await loop.sock_recv(door, 65_535)
+                        return
+                except (TimeoutError, ConnectionRefusedError):
+                    await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    texts = {"community": COMMUNITY, "password": PASSWORD, "seal": SEAL}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text + "\n")
+    return {name: str(tmp_path / name) for name in texts}
+
+
+@pytest.mark.needs("snmpd")
+async def test_real_agent_gives_values_and_tables_over_every_dress(tmp_path: Path, files: dict[str, str]) -> None:
+    dresses: list[dict[str, Any]] = [
+        {"community_file": files["community"]},
+        {"protocol": "v3", "user": sealed(files)},
+        {"protocol": "v3", "user": signed(files)},
+    ]
+    wanted = {
+        "values": [{"oid": "sysUpTime.0", "metric": "uptime_seconds", "scale": 0.01}],
+        "tables": [{"oid": "ifOperStatus", "metric": "status_code", "label": "interface", "names": "ifDescr"}],
+    }
+    async with snmpd(tmp_path) as port, tools() as made:
+        for dress in dresses:
+            result = await look(made, "snmp", {**port, **wanted, **dress})
+            assert result.reason is Reason.ANSWERED, result.detail
+            assert 0 < value(result, "uptime_seconds") < 60
+            rows = {reading.labels: reading.value for reading in result.readings if reading.metric == "status_code"}
+            assert rows[("interface", "lo"),] == 1.0
+
+
+@pytest.mark.needs("snmpd")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"password_file": "seal"}, "signature wrong"),
+        ({"name": "nobody"}, "does not know the user"),
+        ({"authentication": "sha512"}, "signature wrong"),
+    ],
+)
+async def test_wrong_credentials_are_said_by_the_agent(
+    tmp_path: Path, files: dict[str, str], change: dict[str, str], words: str
+) -> None:
+    user = {**signed(files), **{key: files.get(text, text) for key, text in change.items()}}
+    async with snmpd(tmp_path) as port, tools() as made:
+        result = await look(made, "snmp", {**port, "protocol": "v3", "user": user})
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.NOT_AUTHENTICATED)
+    assert words in result.detail
+
+
+@pytest.mark.needs("snmpd")
+async def test_engine_that_restarts_is_discovered_anew(tmp_path: Path, files: dict[str, str]) -> None:
+    async with tools() as made:
+        (tmp_path / "a").mkdir()
+        async with snmpd(tmp_path / "a") as port:
+            probe = Probe(
+                name="p",
+                kind="snmp",
+                service="s",
+                every_seconds=30.0,
+                timeout_seconds=5.0,
+                params={**port, "protocol": "v3", "user": sealed(files)},
+            )
+            kind = make(probe, made)
+            assert (await measure(kind, attempt())).outcome is Outcome.OK
+            assert kind._session._engine is not None  # type: ignore[attr-defined]
+            kind._session._engine.boots -= 1  # type: ignore[attr-defined]  # as if it had begun anew since
+            assert (await measure(kind, attempt())).outcome is Outcome.OK
+            kind._session._engine.id = b"\x80another"  # type: ignore[attr-defined]
+            assert (await measure(kind, attempt())).outcome is Outcome.OK
+
+
+def attempt() -> Attempt:
+    import structlog
+
+    deadline = asyncio.get_running_loop().time() + 5
+    return Attempt(probe="p", deadline=deadline, run="r", log=structlog.get_logger("test"))
+
+
+def signed(files: dict[str, str]) -> dict[str, Any]:
+    return {"name": "reader", "authentication": "sha1", "password_file": files["password"]}
+
+
+def sealed(files: dict[str, str]) -> dict[str, Any]:
+    dress = {"name": "watcher", "authentication": "sha256", "password_file": files["password"]}
+    return {**dress, "privacy": "aes128", "privacy_password_file": files["seal"]}
+
+
+# rates
+
+
+async def rates(changes: list[tuple[int, ValueType, int]]) -> list[float | None]:
+    """What the probe says of a counter after each of these (uptime in ticks, type, value)."""
+    async with agent() as (made, port), tools() as lent:
+        probe = Probe(
+            name="p",
+            kind="snmp",
+            service="s",
+            every_seconds=30.0,
+            timeout_seconds=5.0,
+            params={**port, "values": [RATE]},
+        )
+        kind = make(probe, lent)
+        said: list[float | None] = []
+        for uptime, sort, counter in changes:
+            made.table[UPTIME] = (ValueType.TICKS, uptime)
+            made.table[(*OCTETS_IN, 1)] = (sort, counter)
+            result = await measure(kind, attempt())
+            assert result.outcome is Outcome.OK, result.detail
+            said.append(next((r.value for r in result.readings if r.metric == "in_bits_per_second"), None))
+    return said
+
+
+async def test_rate_needs_two_runs_and_a_restart_begins_anew() -> None:
+    c64 = ValueType.COUNTER64
+    said = await rates([(100, c64, 1000), (200, c64, 3000), (5, c64, 10), (105, c64, 30)])
+    assert [one is not None for one in said] == [False, True, False, True]
+    assert said[1] is not None
+    assert said[3] is not None
+    assert said[1] > 0
+    assert said[3] > 0
+
+
+async def test_counter_of_32_bits_wraps() -> None:
+    c32 = ValueType.COUNTER32
+    said = await rates([(100, c32, (1 << 32) - 100), (200, c32, 100)])
+    assert said[1] is not None
+    assert said[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kind", "restarted", "grown"),
+    [
+        (10, 30, ValueType.COUNTER32, False, 20),
+        ((1 << 32) - 1, 4, ValueType.COUNTER32, False, 5),
+        ((1 << 64) - 1, 4, ValueType.COUNTER64, False, 5),
+        (1_000_000, 4, ValueType.COUNTER64, False, None),
+        ((1 << 32) - 1, 4, ValueType.COUNTER32, True, None),
+        (30, 10, ValueType.GAUGE32, False, -20),
+    ],
+    ids=["grew", "wrap32", "wrap64", "reset64", "restart", "gauge"],
+)
+def test_growth(before: int, now: int, kind: ValueType, restarted: bool, grown: int | None) -> None:
+    assert growth(before, now, kind, restarted=restarted) == grown
+
+
+# agents that misbehave
+
+
+async def test_lost_question_is_asked_again() -> None:
+    async with agent(lose=2) as (made, port), tools() as lent:
+        result = await look(lent, "snmp", port)
+    assert result.outcome is Outcome.OK
+    assert made.asked == 3
+
+
+async def test_limits_and_missing_values_are_faults_with_the_values_that_were_there() -> None:
+    table = {(*OCTETS_IN, 1): (ValueType.GAUGE32, 95), (*DESCRIPTION, 1): (ValueType.OCTETS, b"words")}
+    wanted = [
+        {"oid": "ifHCInOctets.1", "metric": "load_ratio", "scale": 0.01, "at_most": 0.9},
+        {"oid": "ifHCInOctets.2", "metric": "load_ratio"},
+        {"oid": "ifDescr.1", "metric": "load_ratio"},
+    ]
+    async with agent(table=table) as (_, port), tools() as lent:
+        result = await look(lent, "snmp", {**port, "values": wanted})
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.ANSWER_UNEXPECTED)
+    assert value(result, "load_ratio") == pytest.approx(0.95)
+    for words in ("ifHCInOctets.1 is 0.95, at most 0.9", "ifHCInOctets.2 is missing", "ifDescr.1 is no number"):
+        assert words in result.detail
+
+
+async def test_table_that_never_ends_is_cut() -> None:
+    async with agent(endless=True) as (_, port), tools() as lent:
+        wanted = {"tables": [{"oid": "ifHCInOctets", "metric": "octets_total"}], "max_rows": 50}
+        result = await look(lent, "snmp", {**port, **wanted})
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.ANSWER_TOO_LARGE)
+
+
+async def test_answer_to_another_question_is_waited_past() -> None:
+    def other(data: bytes) -> bytes:
+        answer = read_community_message(data)
+        body = tlv(Pdu.RESPONSE, integer(answer.request + 1), integer(0), integer(0), sequence(()))
+        return community_message(b"public", body)
+
+    async with agent(twist=other) as (_, port), tools() as lent:
+        result = await look(lent, "snmp", port, seconds=0.4)
+    assert result.outcome is Outcome.TIMED_OUT
+
+
+async def test_agent_that_answers_for_other_objects_is_found_out() -> None:
+    def swap(data: bytes) -> bytes:
+        answer = read_community_message(data)
+        rows = sequence((sequence((oid((1, 3, 6, 1, 9)), integer(1))),))
+        return community_message(b"public", tlv(Pdu.RESPONSE, integer(answer.request), integer(0), integer(0), rows))
+
+    async with agent(twist=swap) as (_, port), tools() as lent:
+        result = await look(lent, "snmp", port)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.PROTOCOL_BROKEN)
+
+
+async def test_error_of_the_agent_is_named() -> None:
+    def general(data: bytes) -> bytes:
+        answer = read_community_message(data)
+        return community_message(
+            b"public", tlv(Pdu.RESPONSE, integer(answer.request), integer(5), integer(1), sequence(()))
+        )
+
+    async with agent(twist=general) as (_, port), tools() as lent:
+        result = await look(lent, "snmp", port)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.STATUS_UNEXPECTED)
+    assert "genErr" in result.detail
+
+
+# messages
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_a_reader_raise_anything_but_malformed(data: bytes) -> None:
+    for read in (read_community_message, read_frame):
+        with contextlib.suppress(Malformed):
+            read(data)
+
+
+@given(st.integers(0, 300), st.integers(0, 255))
+def test_damaged_answers_are_malformed_or_answers(place: int, byte: int) -> None:
+    rows = sequence((sequence((oid(UPTIME), tlv(ValueType.TICKS, integer(1000)[2:]))),))
+    whole = bytearray(community_message(b"public", tlv(Pdu.RESPONSE, integer(7), integer(0), integer(0), rows)))
+    whole[place % len(whole)] = byte
+    with contextlib.suppress(Malformed):
+        read_community_message(bytes(whole))
+    with contextlib.suppress(Malformed):
+        read_community_message(bytes(whole[: place % len(whole)]))
+
+
+@given(st.lists(st.integers(0, 0xFFFFFFFF), min_size=1, max_size=40), st.integers(0, 2), st.integers(0, 39))
+def test_identifiers_survive_the_way(rest: list[int], first: int, second: int) -> None:
+    name = (first, second, *rest)
+    assert Reader(oid(name)).object_id() == name
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 1))
+def test_integers_survive_the_way(number: int) -> None:
+    encoded = integer(number)
+    assert encoded[0] == INTEGER
+    assert Reader(encoded).number() == number
+
+
+def test_keys_are_those_of_the_standard() -> None:
+    """Source: RFC 3414, appendix A.3."""
+    engine = bytes.fromhex("000000000000000000000002")
+    assert local_key(Authentication.MD5, b"maplesyrup", engine).hex() == "526f5eed9fcce26f8964c2930787d82b"
+    assert local_key(Authentication.SHA1, b"maplesyrup", engine).hex() == "6695febc9288e36282235fc7151f128497b38f3f"
+
+
+# names and parameters
+
+
+def test_names_are_known_with_their_instances() -> None:
+    assert parse_oid("sysUpTime.0") == UPTIME
+    assert parse_oid(".1.3.6.1.2.1.1.3.0") == UPTIME
+    assert parse_oid("cellTraffic.4", {"cellTraffic": (1, 3, 6, 1, 4, 1, 99999, 2)})[-2:] == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"values": [{"oid": "ifNothing.1", "metric": "x_total"}]}, "'ifNothing' is no known object"),
+        ({"values": [{"oid": "1.3.x", "metric": "x_total"}]}, "is no object identifier"),
+        ({"protocol": "v3"}, "v3 needs it"),
+        ({"protocol": "v3", "user": {"name": "u", "privacy": "aes128"}}, "privacy needs authentication"),
+        ({"protocol": "v3", "user": {"name": "u", "authentication": "md5"}}, "belong together"),
+    ],
+)
+def test_absurd_parameters_are_refused_with_a_remedy(params: dict[str, Any], words: str) -> None:
+    probe = Probe(
+        name="p",
+        kind="snmp",
+        service="s",
+        every_seconds=30.0,
+        timeout_seconds=5.0,
+        params={"host": "192.0.2.1", **params},
+    )
+    assert any(words in sentence for _, sentence in faults(probe)), faults(probe)
