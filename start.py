@@ -223,7 +223,8 @@ def watched(command: list[str]) -> list[str] | None:
                 print(f"\r\033[K  {seconds:3.0f} s  {line.strip()[:100]}", end="", file=sys.stderr, flush=True)
             elif seconds - told >= 15:
                 told = seconds
-                say(f"{seconds:.0f} s, {line.strip()[:100]}")
+                fetched = sum(one.startswith("Collecting ") for one in lines)
+                say(f"{seconds:.0f} s, {fetched} packages looked up so far")
     if terminal:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     if process.returncode:

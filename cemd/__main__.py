@@ -2,4 +2,4 @@
 
 from cemd.cli import main
 
-main()
+main(prog_name="cemd")

@@ -41,7 +41,8 @@ class _Cemd(click.Group):
             return super().invoke(ctx)
         except ConfigError as exc:
             click.echo("\n".join(map(str, exc.faults)), err=True)
-            click.echo(f"{len(exc.faults)} fault(s); nothing was changed.", err=True)
+            count = len(exc.faults)
+            click.echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was changed.", err=True)
         except CemdError as exc:
             click.echo(f"cemd: {exc}", err=True)
         return ctx.exit(1)
@@ -61,7 +62,12 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--for", "seconds", type=click.FloatRange(30, 86_400), help="End by itself after so many seconds.")
+@click.option(
+    "--for",
+    "seconds",
+    type=click.FloatRange(30, 86_400),
+    help="End by itself, at the latest after so many seconds of watching.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8480, show_default=True, help="Port of the page; 0: any."
 )

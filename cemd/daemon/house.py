@@ -32,7 +32,7 @@ from cemd.daemon.outlet import Outlet
 from cemd.daemon.places import Places, made, places
 from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
-from cemd.errors import CemdError, ConfigError, StoreError, UnwritableChange
+from cemd.errors import CemdError, ConfigError, Fault, StoreError, UnwritableChange
 from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
 from cemd.kit.secrets import secret_path
@@ -62,7 +62,7 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
     set_up_logs(json_lines=json_lines)
     try:
         root = root.resolve()
-        os.chdir(root)  # files that the configuration names lie relative to it
+        _enter(root)
         settings = load(root, kinds()).configuration.settings
         set_up_logs(json_lines=json_lines, lines_per_second=settings.retention.log_lines_per_second)
         where = made(places(root, settings, state))
@@ -85,6 +85,21 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
         return EXIT_STORE if isinstance(exc, StoreError) and not again else 1
     finally:
         store.close()
+
+
+def _enter(root: Path) -> None:
+    """Files that the configuration names lie relative to its root.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    try:
+        os.chdir(root)
+    except OSError as exc:
+        fact = f"cannot be entered ({exc.strerror})"
+        raise ConfigError(
+            [Fault(str(root), 0, 0, fact, "name the folder that holds config/, probes/, rules/")]
+        ) from exc
 
 
 async def _live(root: Path, where: Places, store: SqliteStore, *, port: int | None, with_prober: bool) -> int:

@@ -11,7 +11,7 @@ from cemd.demo.conditions import Fault, Mode
 FIRST_AFTER_SECONDS = 12.0
 """Long enough for every indicator to have its samples."""
 NEEDS_SECONDS = 100.0
-"""From the start until the all-clear of the first fault has left, with some air."""
+"""From when cemd watches until the all-clear of the first fault has left, with some air."""
 APART_SECONDS = 140.0
 
 TIME_LINE: tuple[Fault, ...] = (

@@ -113,14 +113,20 @@ class Story:
             self._say("incident", f"{name} confirmed by {incident['confirmed_by']}: customers may hear of it")
         if incident["state"] in ("resolved", "closed") and self._once(name, "resolved"):
             self._say("incident", f"{name} resolved")
+        if incident["state"] == "cancelled" and self._once(name, "cancelled"):
+            last = incident["timeline"][-1]["what"] if incident["timeline"] else "cancelled"
+            self._say("incident", f"{name} {last}")
 
     def _communication(self, communication: Mapping[str, Any]) -> None:
         name, state = communication["id"], communication["state"]
         if self._once(name, state, str(communication["reopened"])):
             services = ", ".join(communication["services"])
-            reasons = ", ".join(f"{count} {reason}" for reason, count in communication["reasons"].items() if count)
             meaning = f": {MEANING[state]}" if state in MEANING else ""
-            self._say("people", f"{name} about {services}: {state}{meaning}" + (f" ({reasons})" if reasons else ""))
+            self._say("people", f"{name} about {services}: {state}{meaning}")
+        counted = communication["reasons"].items()
+        reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counted if count)
+        if reasons and self._once(name, "reasons", reasons):
+            self._say("", f"  decided for each of them: {reasons}")
 
     def _received(self, mails: Sequence[Mail]) -> None:
         for mail in mails[self._mails :]:

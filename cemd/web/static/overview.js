@@ -19,6 +19,8 @@ function madeOf(c) {
 function sentence(view) {
   const of = (list, ...states) => list.filter((one) => states.includes(one.quality)).length;
   const open = view.incidents.filter((one) => one.open).length;
+  const [only] = view.services;
+  if (!view.journeys.length && view.services.length === 1) return [`${only.title || only.name}: ${STATES[only.quality].toLowerCase()}`, only.quality];
   const [list, noun] = view.journeys.length ? [view.journeys, "journey"] : [view.services, "service"];
   const hurt = of(list, "down", "degraded"), well = of(list, "healthy"), risk = of(list, "at_risk"), all = list.length;
   if (hurt) return [hurt === all ? (all > 1 ? `All ${many(all, noun)} are hurt` : `The only ${noun} is hurt`) : `${hurt} of ${many(all, noun)} ${hurt > 1 ? "are" : "is"} hurt`, of(list, "down") ? "down" : "degraded"];
@@ -37,7 +39,8 @@ function meanwhile(view) {
   const sum = (values) => count(values.reduce((total, one) => total + one, 0));
   const first = open.reduce((one, other) => (other.first_hurt_at.epoch < one.first_hurt_at.epoch ? other : one)).first_hurt_at;
   const told = view.communications.filter((one) => one.incidents.some((id) => open.some((incident) => incident.id === id)));
-  return [`${sum(open.map((one) => one.impact.customers))} customers hurt now · ${sum(told.map((one) => one.told))} told · since `, exact(first, view.at)];
+  const people = view.customers ? `${sum(open.map((one) => one.impact.customers))} customers hurt now · ${sum(told.map((one) => one.told))} told` : many(open.length, "incident");
+  return [`${people} · since `, exact(first, view.at)];
 }
 
 function headline(view) {
@@ -48,7 +51,7 @@ function headline(view) {
   return h("header", { class: `headline ${state}` },
     h("div", { class: "headline-state" }, shape(state, true), h("div", {}, h("h1", { "aria-live": "polite" }, words), h("p", { class: "muted" }, meanwhile(view)))),
     h("div", { class: "cei" },
-      h("div", { class: "cei-trend" }, spark(trend, "Index"), h("p", { class: "muted" }, `${share(c.coverage)} measured${minutes >= 1 ? ` · last ${minutes} min` : ""}`)),
+      h("div", { class: "cei-trend" }, spark(trend, "Index"), h("p", { class: "muted" }, c.score === null ? "too little is measured" : `${share(c.coverage)} measured${minutes >= 1 ? ` · last ${minutes} min` : ""}`)),
       h("span", { class: `cei-score ${heat(c.score)}` }, c.score === null ? "–" : c.score.toFixed(1)),
       h("div", { class: "cei-side" }, tipped("help", index, madeOf(c), "CEI, of 100"), h("span", { class: "tag" }, c.calibrated ? "calibrated" : "uncalibrated"))));
 }
@@ -143,7 +146,7 @@ function communications(view) {
   const open = view.communications.filter((one) => !one.ended_at);
   const over = view.communications.filter((one) => one.ended_at).slice(0, 5);
   return panel("Customers told", h("span", { class: "muted" }, `${count(view.customers)} customers`),
-    open.length || over.length ? null : h("p", { class: "empty" }, "Nobody had to be told anything."),
+    open.length || over.length ? null : h("p", { class: "empty" }, view.customers ? "Nobody had to be told anything." : "No customer is known: customers in config/cemd.yaml names their file."),
     open.map((one) => communicationCard(one, view.at, view.sending_held)),
     over.length ? h("details", { class: "over", "data-key": "over", open: !open.length }, h("summary", {}, `${over.length} ended`), over.map((one) => communicationCard(one, view.at))) : null);
 }

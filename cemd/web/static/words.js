@@ -54,7 +54,7 @@ export function spoken(text, mentioned = new Set()) {
 // The same as a sentence of its own: it begins large, unless it begins with a title.
 export function spokenWhole(text, mentioned) {
   const words = spoken(text, mentioned), first = (one) => one.split(" ", 1)[0];
-  return first(words) === first(text) ? capital(words) : words;
+  return first(words) === first(text) && !services.has(first(text)) ? capital(words) : words;
 }
 
 // A metric in words; its unit shows in the value.
