@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cemd.daemon.doors import _token_in
+from cemd.daemon.house import EXIT_CONFIG
 from cemd.daemon.outlet import Outlet
 from cemd.errors import ConfigError
 from cemd.model.effect import Effects, WorkDue
@@ -112,6 +114,14 @@ def test_an_empty_token_is_refused_because_everybody_has_it(tmp_path: Path, text
     (tmp_path / "token").write_text(text)
     with pytest.raises(ConfigError, match="is empty; write a long random text"):
         _token_in(tmp_path / "token")
+
+
+def test_a_root_that_is_not_there_is_said_with_the_exit_code_of_a_faulty_configuration(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere"
+    command = [sys.executable, "-m", "cemd", "run", "--root", str(missing)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == EXIT_CONFIG
+    assert ended.stderr.startswith(f"{missing}:0:0: cannot be entered (No such file or directory); name the folder")
 
 
 def test_a_token_file_that_is_not_there_is_said_with_its_name(tmp_path: Path) -> None:

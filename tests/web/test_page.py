@@ -175,6 +175,35 @@ async def test_the_state_of_everything_stands_in_one_sentence(
         await server.stop()
 
 
+async def test_a_first_service_is_named_and_what_is_missing_is_said(browser: Browser) -> None:
+    views = rich_views()
+    (down,) = (one for one in views.analyze.services if one.name == "payment-gateway")
+    recovering = msgspec.structs.replace(views.incidents[0], findings=(), clear_since=views.at - 60)
+    analyze = msgspec.structs.replace(views.analyze, services=(down,), journeys=(), touchpoints=(), findings=())
+    views = replace(
+        views,
+        incidents=views.incidents[:1],
+        analyze=analyze,
+        report=msgspec.structs.replace(views.report, customers=0, communications=()),
+    )
+    house = SceneHouse(views)
+    server = WebServer(house, port=0)
+    await server.start()
+    try:
+        page = (await opened(browser, server.url)).page
+        heading = page.get_by_role("heading", level=1)
+        await expect(heading).to_have_text("Payment gateway: down")
+        for words in ("No journey is described yet", "No touchpoint is described yet", "No customer is known"):
+            await expect(page.locator("main")).to_contain_text(words)
+        well = msgspec.structs.replace(analyze, services=(msgspec.structs.replace(down, quality=Quality.HEALTHY),))
+        house.shown = replace(views, analyze=well, incidents=(recovering,))
+        house.tick()
+        await expect(heading).to_have_text("1 incident open, recovering")
+        await expect(page.locator(".incident")).to_contain_text("recovering, all findings ended")
+    finally:
+        await server.stop()
+
+
 async def test_explanations_come_by_keyboard_and_by_pointer(server: WebServer, browser: Browser) -> None:
     page = (await opened(browser, server.url)).page
     tip = page.locator("#tip")

@@ -18,13 +18,14 @@ function madeOf(c) {
 // The state of everything in one sentence, readable from across the room.
 function sentence(view) {
   const of = (list, ...states) => list.filter((one) => states.includes(one.quality)).length;
-  const open = view.incidents.filter((one) => one.open).length;
+  const stillOpen = view.incidents.filter((one) => one.open), open = stillOpen.length;
+  const recovering = stillOpen.every((one) => one.clear_since) ? ", recovering" : "";
   const [only] = view.services;
-  if (!view.journeys.length && view.services.length === 1) return [`${only.title || only.name}: ${STATES[only.quality].toLowerCase()}`, only.quality];
+  if (!view.journeys.length && view.services.length === 1 && (!open || only.quality !== "healthy")) return [`${only.title || only.name}: ${STATES[only.quality].toLowerCase()}`, only.quality];
   const [list, noun] = view.journeys.length ? [view.journeys, "journey"] : [view.services, "service"];
   const hurt = of(list, "down", "degraded"), well = of(list, "healthy"), risk = of(list, "at_risk"), all = list.length;
   if (hurt) return [hurt === all ? (all > 1 ? `All ${many(all, noun)} are hurt` : `The only ${noun} is hurt`) : `${hurt} of ${many(all, noun)} ${hurt > 1 ? "are" : "is"} hurt`, of(list, "down") ? "down" : "degraded"];
-  if (risk || open) return [[risk ? `${risk} of ${many(all, noun)} at risk` : "", open ? `${many(open, "incident")} open` : ""].filter(Boolean).join(", "), "at_risk"];
+  if (risk || open) return [[risk ? `${risk} of ${many(all, noun)} at risk` : "", open ? `${many(open, "incident")} open${recovering}` : ""].filter(Boolean).join(", "), "at_risk"];
   if (!well) return [all ? "Nothing is known yet" : "Nothing is watched yet", "unknown"];
   return [well === all ? (all > 1 ? `All ${many(all, noun)} are well` : `The only ${noun} is well`) : `${well} of ${many(all, noun)} are well, of the rest too little is known`, "healthy"];
 }

@@ -77,8 +77,12 @@ export function amount(value, metric) {
   return String(+value.toPrecision(4));
 }
 
-// What is expected; of success both ends are shares.
-export const between = (low, high, metric) => (/success$/.test(metric) ? `${share(low)} to ${share(high)}` : `${amount(low, metric)} to ${amount(high, metric)}`);
+// What is expected; of success both ends are shares, and what cannot be below nothing is not said to be.
+export function between(low, high, metric) {
+  if (/success$/.test(metric)) return `${share(low)} to ${share(high)}`;
+  const least = /_(seconds|ratio|bytes|count)$/.test(metric) && !metric.includes("offset") ? Math.max(low, 0) : low;
+  return `${amount(least, metric)} to ${amount(high, metric)}`;
+}
 
 let zone = "UTC";
 let formats = {};
