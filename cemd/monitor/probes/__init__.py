@@ -28,6 +28,7 @@ from cemd.monitor.probes.snmp import Snmp
 from cemd.monitor.probes.tcp import Tcp
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.probes.transaction import Transaction
+from cemd.monitor.probes.udp import Udp
 
 KINDS: Mapping[str, type[Kind]] = MappingProxyType(
     {
@@ -41,6 +42,7 @@ KINDS: Mapping[str, type[Kind]] = MappingProxyType(
         "snmp": Snmp,
         "tcp": Tcp,
         "transaction": Transaction,
+        "udp": Udp,
     }
 )
 

@@ -223,6 +223,17 @@ async def connect(params: SocketParams, address: str, port: int, kind: int = soc
     return door
 
 
+async def readable(door: socket.socket) -> None:
+    """Returns when something has arrived, or the socket has failed."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(door.fileno(), _settle, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(door.fileno())
+
+
 async def _connected(door: socket.socket, place: tuple[str, int] | tuple[str, int, int, int]) -> None:
     """As the loop's own `sock_connect`, without its look-up of what is numeric already."""
     try:

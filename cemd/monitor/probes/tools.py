@@ -13,6 +13,7 @@ from cemd.kit.clock import Clock, SystemClock
 from cemd.monitor.probes.curl import CurlEngine
 from cemd.monitor.probes.janitor import Janitor
 from cemd.monitor.probes.names import Names
+from cemd.monitor.probes.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Tools:
     names: Names
     curl: CurlEngine
     janitor: Janitor
+    trust: Trust
     clock: Clock
     log: Any
 
@@ -43,4 +45,11 @@ def make_tools(
     log = structlog.get_logger("cemd.monitor")
     names = Names(nameservers, targets)
     curl = CurlEngine(names, times.now)
-    return Tools(names=names, curl=curl, janitor=Janitor(state, curl, clock=times, log=log), clock=times, log=log)
+    return Tools(
+        names=names,
+        curl=curl,
+        janitor=Janitor(state, curl, clock=times, log=log),
+        trust=Trust(),
+        clock=times,
+        log=log,
+    )
