@@ -80,6 +80,12 @@ class Mail(msgspec.Struct, frozen=True):
     at: float
 
 
+def text_of(path: Path) -> list[str]:
+    """The lines of a stored mail as its reader sees them; empty ones are left out."""
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    return [line for line in message.get_content().splitlines() if line.strip()]
+
+
 def read_mails(folder: Path) -> list[Mail]:
     """Every mail that the sink accepted, oldest first; a line cut short by a crash is left out."""
     index = folder / "mails.jsonl"

@@ -11,7 +11,7 @@ import aiohttp
 
 from cemd.demo.conditions import Fault
 from cemd.demo.house import how_to_call
-from cemd.demo.sinks import Mail
+from cemd.demo.sinks import Mail, text_of
 from cemd.demo.verdict import Subjects
 
 MEANING = {
@@ -133,9 +133,10 @@ class Story:
             phase = self._subjects.phase_of(mail.subject)
             self._phases[phase] = self._phases.get(phase, 0) + 1
             if self._once("mail", phase):
-                self._say(
-                    "mail", f'first "{phase}" mail: "{mail.subject}", to read in {self._scratch}/sink/mail/{mail.file}'
-                )
+                path = self._scratch / "sink" / "mail" / mail.file
+                self._say("mail", f'first "{phase}" mail: "{mail.subject}", to read in {path}')
+                for line in text_of(path):
+                    self._say("", f"  | {line}")
         if len(mails) > self._mails or self._counted_at == 0.0:
             self._counted_at = time.monotonic()
         elif self._phases and time.monotonic() - self._counted_at > 2 and self._once("count", str(self._phases)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cemd.demo.sinks import Mail
 from cemd.demo.story import Story
 from cemd.demo.verdict import Subjects
 
@@ -60,6 +62,17 @@ def test_reasons_are_told_when_they_change_and_not_with_every_state(story: Story
     assert [words.split(":")[1].strip() for mark, words in told.lines if mark == "people"] == [
         "telling", "told", "stabilising", "ended",
     ]  # fmt: skip
+
+
+def test_the_first_mail_of_each_phase_is_read_out(story: Story, told: Told, tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Subject"] = "DemoTelco: Störung (Roaming)"
+    message.set_content("Guten Tag,\n\nes stört; wir melden uns.\n", cte="quoted-printable")
+    (tmp_path / "sink/mail").mkdir(parents=True)
+    (tmp_path / "sink/mail/000001.eml").write_bytes(message.as_bytes())
+    mails = [Mail(to=to, subject=message["Subject"], file="000001.eml", at=1.0) for to in ("a@x", "b@x")]
+    story.look([], [], mails, None)
+    assert [words for mark, words in told.lines if mark == ""] == ["| Guten Tag,", "| es stört; wir melden uns."]
 
 
 def test_an_incident_that_another_took_in_says_so_once(story: Story, told: Told) -> None:

@@ -331,11 +331,37 @@ async def test_a_page_without_news_says_that_it_is_stale(house: SceneHouse, brow
         page = (await opened(browser, server.url)).page
         stale = page.get_by_role("alert").filter(has_text="Stale.")
         await expect(stale).to_contain_text("What you see is from 23:26:40", timeout=10_000)
+        await expect(page.locator("main")).to_have_css("filter", "grayscale(1)")
         house.tick()
         await expect(stale).to_have_count(0)
+        await expect(page.locator("main")).to_have_css("filter", "none")
     finally:
         await server.stop()
     await expect(stale).to_be_visible(timeout=10_000)
+
+
+async def test_what_is_not_there_is_said_once_with_the_way_back(server: WebServer, browser: Browser) -> None:
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(f"{server.url}incidents/inc-nowhere")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+    await expect(page.get_by_text("nobody knows 'inc-nowhere'")).to_have_count(1)
+    await page.get_by_role("main").get_by_role("link", name="Overview").click()
+    await expect(page.locator(".incident").first).to_be_visible()
+
+
+async def test_before_the_first_view_the_page_says_so_and_fills_by_itself(browser: Browser) -> None:
+    house = SceneHouse(None)
+    server = WebServer(house, port=0)
+    await server.start()
+    try:
+        page = await (await browser.new_context()).new_page()
+        await page.goto(server.url)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("No data yet")
+        house.shown = rich_views()
+        await expect(page.locator(".incident").first).to_be_visible(timeout=10_000)
+    finally:
+        await server.stop()
 
 
 async def test_new_views_change_the_page_in_place(server: WebServer, browser: Browser, house: SceneHouse) -> None:

@@ -43,14 +43,20 @@ async function refresh() {
     }
     fault = "";
   } catch (error) {
-    fault = error.message;
-    if (!view || error.status === 404) morphChildren(at("main"), [h("p", { class: "empty", role: "status" }, error.message)]);
+    const nothing = !view || error.status === 404;
+    fault = nothing ? "" : error.message;
+    if (nothing) morphChildren(at("main"), [missing(error)]);
   } finally {
     busy = false;
     frame();
     if (again || drawn !== page) { again = false; refresh(); }
   }
 }
+
+// Where there is no page to draw, what to say instead.
+const missing = (error) => h("div", { class: "one-head" },
+  h("h1", {}, error.status === 404 ? "There is no such page" : "No data yet"), h("p", { class: "empty", role: "status" }, error.message),
+  error.status === 404 ? h("p", {}, h("a", { href: "/", "data-link": true }, "Overview")) : null);
 
 const titleState = () => {
   const open = view.incidents.filter((one) => one.open).length;
@@ -75,6 +81,8 @@ function frame() {
   }
   if (fault && silent <= patience) banner("at_risk", "fault", fault);
   morphChildren(at("banners"), banners);
+  document.body.classList.toggle("stale", silent > patience);
+  checkTip();
 }
 
 function show(path, push) {
