@@ -111,6 +111,32 @@ def agent(socket: Path, state: Path, log_json: bool | None) -> None:
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to answer on; 0.0.0.0 or :: for all.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=862, show_default=True, help="UDP port; 0: any free one."
+)
+@click.option("--stateless", is_flag=True, help="Hand the sender's numbers back instead of numbering the answers.")
+@click.option(
+    "--key-file", type=click.Path(dir_okay=False, path_type=Path), help="Answer only packets signed with this."
+)
+@click.option("--allow", multiple=True, metavar="NETWORK", help="Answer only this network; may be given again.")
+@click.option("--log-json/--log-text", "log_json", default=None, help="Default: text on a terminal, else JSON.")
+def reflect(
+    host: str, port: int, stateless: bool, key_file: Path | None, allow: tuple[str, ...], log_json: bool | None
+) -> None:
+    """Answers test packets of STAMP and TWAMP-Light: the far end of `stamp` and `voice` probes."""
+    import ipaddress
+
+    from cemd.daemon.reflect import run_reflector
+
+    try:
+        networks = tuple(map(ipaddress.ip_network, allow))
+    except ValueError as exc:
+        raise click.BadParameter(f"{exc}; write a network such as 192.0.2.0/24.", param_hint="--allow") from exc
+    sys.exit(run_reflector(host, port, stateful=not stateless, key_file=key_file, allow=networks, log_json=log_json))
+
+
+@main.command()
 @ROOT
 @JSON
 def check(root: Path, as_json: bool) -> None:

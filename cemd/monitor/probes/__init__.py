@@ -25,6 +25,7 @@ from cemd.monitor.probes.icmp import Icmp
 from cemd.monitor.probes.radius import Radius
 from cemd.monitor.probes.sip import Sip
 from cemd.monitor.probes.snmp import Snmp
+from cemd.monitor.probes.stamp import Stamp
 from cemd.monitor.probes.tcp import Tcp
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.probes.transaction import Transaction
@@ -40,6 +41,7 @@ KINDS: Mapping[str, type[Kind]] = MappingProxyType(
         "radius": Radius,
         "sip": Sip,
         "snmp": Snmp,
+        "stamp": Stamp,
         "tcp": Tcp,
         "transaction": Transaction,
         "udp": Udp,

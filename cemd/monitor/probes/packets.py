@@ -55,7 +55,7 @@ def loss_ratio(sent: int, received: int) -> float:
     """
     if sent < 1 or received > sent:
         raise ValueError(f"{received} of {sent} packets is no share")
-    return 1.0 - received / sent
+    return (sent - received) / sent
 
 
 def quantile(delays: Sequence[float], share: float) -> float:

@@ -1,0 +1,131 @@
+"""stamp: a session of test packets to a reflector (RFC 8762 STAMP, RFC 5357 TWAMP-Light), two ways in one probe.
+
+Better than echoes: routers forward it as they forward what customers send, it carries the reflector's own stamps, and
+with a stateful reflector it says in which direction packets were lost. The far end is `cemd reflect`, or any router.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import (
+    Attempt,
+    Host,
+    Port,
+    ProbeParams,
+    Reading,
+    Reason,
+    Result,
+    Text,
+    Way,
+    read_secret,
+)
+from cemd.monitor.probes.packets import Stream, figures, jitter_seconds, loss_ratio, quantile
+from cemd.monitor.probes.sender import Pace, Sender, Session
+from cemd.monitor.probes.sockets import SocketParams
+from cemd.monitor.probes.stamp_packets import AUTHENTICATED_BYTES, PLAIN_BYTES
+from cemd.monitor.probes.tools import Tools
+
+
+class Reflector(StrEnum):
+    """Stateless: answers carry our numbers. Stateful: it numbers them itself, which tells where packets were lost."""
+
+    STATELESS = "stateless"
+    STATEFUL = "stateful"
+
+
+class StampParams(SocketParams):
+    """A session of test packets to one reflector."""
+
+    host: Host
+    """Name or address of the reflector."""
+    port: Port = 862
+    """Where it listens; 862 is the port of STAMP and TWAMP."""
+    packets: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Test packets in a session; a loss of a tenth of a percent is seen with some thousands."""
+    gap_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
+    """Time from one packet to the next."""
+    wait_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """Answers that come later than this after their packet are lost; never beyond the probe's timeout."""
+    packet_bytes: Annotated[int, Field(ge=PLAIN_BYTES, le=9_000)] = PLAIN_BYTES
+    """Octets of UDP payload; more than the 44 of the protocol (112 where authenticated) are padding."""
+    reflector: Reflector = Reflector.STATELESS
+    """`stateful` tells loss by direction; say it only of a reflector that numbers its answers itself."""
+    key_file: Text | None = None
+    """File with the key that both ends sign with (authenticated mode); default: no authentication."""
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        return ((("host",), self.host),)
+
+    @model_validator(mode="after")
+    def _size_fits(self) -> StampParams:
+        if self.key_file is not None and PLAIN_BYTES < self.packet_bytes < AUTHENTICATED_BYTES:
+            raise ValueError(
+                f"packet_bytes ({self.packet_bytes}) is below the {AUTHENTICATED_BYTES} of a signed packet"
+            )
+        return self
+
+
+class Stamp:
+    """`loss_ratio` of `sent_count`; `round_trip_seconds` without the time in the reflector (mean) with min, median,
+    p95, p99 and max; `jitter_seconds`, `delay_variation_mean_seconds` and `delay_variation_p95_seconds`;
+    `reordered_ratio`, `duplicate_count`; `forward_jitter_seconds` and `backward_jitter_seconds`; `forward_loss_ratio`
+    and `backward_loss_ratio` of a stateful reflector; `forward_delay_seconds` and `backward_delay_seconds` (median)
+    where both ends say that their clocks are synchronised."""
+
+    word: ClassVar[str] = "stamp"
+    Params: ClassVar[type[ProbeParams]] = StampParams
+
+    def __init__(self, params: StampParams, tools: Tools) -> None:
+        self._params = params
+        self._names = tools.names
+
+    @property
+    def target(self) -> str:
+        return f"{self._params.host}:{self._params.port}"
+
+    @property
+    def group(self) -> str:
+        return self.target
+
+    async def run(self, attempt: Attempt) -> Result:
+        params = self._params
+        key = read_secret(params.key_file).encode() if params.key_file else None
+        address = await self._names.address(params.host, attempt.remaining(), params.version())
+        pace = Pace(
+            packets=params.packets,
+            gap_seconds=params.gap_seconds,
+            wait_seconds=params.wait_seconds,
+            size=params.packet_bytes,
+            key=key,
+        )
+        session = await Sender(params, pace).run(address, params.port, attempt)
+        values = figures(session.stream, "round_trip") | by_direction(session, params.reflector)
+        readings = tuple(Reading(metric=name, value=value) for name, value in values.items())
+        if session.stream.delays:
+            return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
+        words = f"none of {session.stream.sent} test packets came back."
+        return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, readings=readings, detail=words)
+
+
+def by_direction(session: Session, reflector: Reflector) -> dict[str, float]:
+    """What can be said of each direction by itself."""
+    values: dict[str, float] = {}
+    stream: Stream = session.stream
+    for word, delays in (("forward", session.forward), ("backward", session.backward)):
+        ordered = [delays[number] for number in sorted(delays)]
+        if len(ordered) > 1:
+            values[f"{word}_jitter_seconds"] = jitter_seconds(ordered)
+        if ordered and session.synchronised:
+            values[f"{word}_delay_seconds"] = quantile(ordered, 0.5)
+    if reflector is Reflector.STATEFUL and stream.delays:
+        there, back = session.lost_by_direction()
+        known = session.highest_sent + 1
+        values["forward_loss_ratio"] = loss_ratio(known, known - min(there, known))
+        reached = max(1, known - there)
+        values["backward_loss_ratio"] = loss_ratio(reached, reached - min(back, reached))
+    return values
