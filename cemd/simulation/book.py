@@ -7,6 +7,7 @@ switch, contacts), mirrors the outbox from committed changes, and counts what le
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -87,8 +88,11 @@ class Book:
     def log(self, group: LogGroup) -> None:
         """A group is in the log."""
         self.groups.append(group)
-        self.logged_seq = group.last
-        entries = decode_group(group.blob)
+        self.heard(decode_group(group.blob))
+
+    def heard(self, entries: Sequence[Entry]) -> None:
+        """These entries are in the log."""
+        self.logged_seq = entries[-1].seq if entries else self.logged_seq
         self._unread.extend(entries)
         self.last_at = entries[-1].at if entries else self.last_at
 

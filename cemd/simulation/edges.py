@@ -6,6 +6,7 @@ All that they know dies with the process. What left is counted in the book, whic
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,7 @@ class Doors:
 
 
 @dataclass(slots=True, eq=False)
-class _Flight:
+class Flight:
     """Notices that were handed over and are on their way out."""
 
     rows: NoticeRows
@@ -43,16 +44,16 @@ class _Flight:
         return (self.rows.communication, int(self.rows.phase), self.rows.revision) == (communication, phase, revision)
 
 
-class Edges:
-    """Transport to customers, transport to staff, and the prober's ear."""
+class Edges(ABC):
+    """What every stand-in for the edges does alike: takes effects, keeps what is in flight, asks for what is due.
 
-    def __init__(self, doors: Doors, trouble: Trouble, clock: FakeClock, chance: random.Random) -> None:
+    How long things take, and what becomes of a message, is said by those who inherit.
+    """
+
+    def __init__(self, doors: Doors) -> None:
         self.doors = doors
-        self.trouble = trouble
-        self.clock = clock
-        self.chance = chance
         self.stopped = False
-        self._flights: list[_Flight] = []
+        self._flights: list[Flight] = []
         self._asked: dict[str, None] = {}
 
     def take(self, effects: Effects) -> None:
@@ -64,29 +65,69 @@ class Edges:
                 flight.withdrawn |= flight.is_named(communication, int(phase), revision)
         for rows in (*effects.notices, *effects.resends):
             if rows.state is NoticeState.IN_FLIGHT:
-                flight = _Flight(rows)
+                flight = Flight(rows)
                 self._flights.append(flight)
-                self.doors.later(self._delay(), partial(self._send, flight))
+                self.doors.later(self.delay_seconds(), partial(self._leave, flight))
         for due in effects.due:
             if due.channel not in self._asked:
                 self._asked[due.channel] = None
-                self.doors.later(self.chance.uniform(0.2, 4.0), partial(self._ask, due.channel))
+                self.doors.later(self.pause_seconds(), partial(self._ask, due.channel))
         for alert in effects.alerts:
-            self.doors.later(self._delay(), partial(self._alert, alert))
+            self.doors.later(self.delay_seconds(), partial(self.alert, alert))
         for recheck in effects.rechecks:
             self.doors.recheck(recheck.probe)
 
     def _ask(self, channel: str) -> None:
         self._asked.pop(channel, None)
-        self.doors.submit(DispatchRequest(channel=channel, capacity=self.chance.choice((1, 5, 40, 200))))
+        self.doors.submit(DispatchRequest(channel=channel, capacity=self.capacity(channel)))
 
-    def _delay(self) -> float:
+    def _leave(self, flight: Flight) -> None:
+        self._flights.remove(flight)
+        self.send(flight)
+
+    @abstractmethod
+    def delay_seconds(self) -> float:
+        """From now until a message or alert leaves."""
+
+    @abstractmethod
+    def pause_seconds(self) -> float:
+        """From now until a channel asks for what is due."""
+
+    @abstractmethod
+    def capacity(self, channel: str) -> int:
+        """How many notices a channel takes at once."""
+
+    @abstractmethod
+    def send(self, flight: Flight) -> None:
+        """The last look, the wire, and whatever comes back."""
+
+    @abstractmethod
+    def alert(self, alert: Alert) -> None:
+        """One alert to staff, and its outcome."""
+
+
+class LyingEdges(Edges):
+    """Transports that are slow, refuse, lose answers and lie; the process may die around every send."""
+
+    def __init__(self, doors: Doors, trouble: Trouble, clock: FakeClock, chance: random.Random) -> None:
+        super().__init__(doors)
+        self.trouble = trouble
+        self.clock = clock
+        self.chance = chance
+
+    def delay_seconds(self) -> float:
         return self.chance.choice((0.1, 0.5, 2.0, 2.0, 20.0))
 
-    def _send(self, flight: _Flight) -> None:
-        """Each message: the last look, the wire, and whatever comes back."""
+    def pause_seconds(self) -> float:
+        return self.chance.uniform(0.2, 4.0)
+
+    def capacity(self, channel: str) -> int:
+        del channel
+        return self.chance.choice((1, 5, 40, 200))
+
+    def send(self, flight: Flight) -> None:
+        """Each message by itself."""
         rows = flight.rows
-        self._flights.remove(flight)
         customers: list[int] = []
         states: list[int] = []
         for index, customer in enumerate(rows.customer.tolist()):
@@ -97,7 +138,7 @@ class Edges:
         if customers:
             self._bring(rows, customers, states)
 
-    def _submit(self, flight: _Flight, index: int) -> NoticeState | None:
+    def _submit(self, flight: Flight, index: int) -> NoticeState | None:
         """None: no answer ever comes."""
         if self.stopped or flight.withdrawn:
             return NoticeState.CANCELLED
@@ -124,14 +165,14 @@ class Edges:
             if not customers[part]:
                 continue
             outcomes = _outcomes(rows, customers[part], states[part])
-            self.doors.later(self._delay(), partial(self.doors.submit, outcomes))
+            self.doors.later(self.delay_seconds(), partial(self.doors.submit, outcomes))
             if self.chance.random() < 0.1:
                 self.doors.later(30.0, partial(self.doors.submit, outcomes))
         if self.chance.random() < 0.3:
             receipts = _outcomes(rows, customers, [int(NoticeState.DELIVERED)] * len(customers))
             self.doors.later(60.0, partial(self.doors.submit, receipts))
 
-    def _alert(self, alert: Alert) -> None:
+    def alert(self, alert: Alert) -> None:
         self.trouble.seam("alert.before")
         luck = self.chance.random()
         if luck < 0.1:

@@ -451,7 +451,7 @@ def everyone_told_hears_one_end(book: Book, now: Finished) -> Sentences:
         if told and communication.state not in (CommunicationState.ENDED, CommunicationState.DECLINED):
             yield f"{communication.id} is still {communication.state}, {len(told)} customers wait for the end."
             continue
-        reasons = _reasons_for_no_end(book, communication.id)
+        reasons = reasons_for_no_end(book, communication.id)
         box = book.outbox.get(communication.id, {})
         for customer, revision in told.items():
             ends = [key for key in box if key[0] == customer and key[1] is Phase.OVER and key[2] >= revision]
@@ -535,7 +535,7 @@ def _hurts(book: Book, names: tuple[str, ...]) -> bool:
     return any((incident := book.incidents.get(name)) is not None and _is_hurting(incident) for name in names)
 
 
-def _reasons_for_no_end(book: Book, communication: str) -> dict[int, int]:
+def reasons_for_no_end(book: Book, communication: str) -> dict[int, int]:
     """Customers with a named reason instead of the end, and the latest revision it was given in."""
     reasons: dict[int, int] = {}
     for decision in book.decisions.get(communication, []):

@@ -6,7 +6,6 @@ life with the seed, the entry and what happened last; the same seed breaks it ag
 
 from __future__ import annotations
 
-import heapq
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -34,8 +33,9 @@ from cemd.model.entry import (
 )
 from cemd.model.notice import Alert, CommunicationState, NoticeRows, Phase
 from cemd.simulation import promises
+from cemd.simulation.agenda import Agenda
 from cemd.simulation.book import Book
-from cemd.simulation.edges import Doors, Edges
+from cemd.simulation.edges import Doors, LyingEdges
 from cemd.simulation.fakes import FakeClock, Killed, Trouble, WatchedStore, entropy
 from cemd.simulation.nonsense import nonsense
 from cemd.simulation.promises import Failed, Finished, Promise, Reloaded, Restarted, Sent, Stepped, Written
@@ -121,13 +121,12 @@ class Simulation:
         self.panic = entropy(seed, "panic")
         self.nonsense = entropy(seed, "nonsense")
         self.core: Core | None = None
-        self.edges: Edges | None = None
+        self.edges: LyingEdges | None = None
         self.life = 0
         self.reloads = 0
         self.starts = 0
         self.configuration: Configuration = self.world.configuration
-        self._agenda: list[tuple[float, int, int, Callable[[], None]]] = []
-        self._count = 0
+        self._agenda = Agenda()
         self._inbox: list[Payload] = []
         self._unsent: list[Payload] = []  # of the prober, kept until acknowledged
         self._lived: dict[str, object] | None = None
@@ -154,20 +153,16 @@ class Simulation:
 
     def _at(self, when: float, what: Callable[[], None], *, life: int = -1) -> None:
         """Something to do at a monotonic instant; with a life, only if the process still lives then."""
-        self._count += 1
-        heapq.heappush(self._agenda, (when, self._count, life, what))
+        self._agenda.put(when, what, life=life)
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
         self._at(self.clock.monotonic + seconds, what, life=self.life)
 
     def _live(self, until: float) -> None:
-        while self._agenda and self._agenda[0][0] <= until:
-            self.clock.advance(self._agenda[0][0])
+        while (when := self._agenda.next_at()) <= until:
+            self.clock.advance(when)
             try:
-                while self._agenda and self._agenda[0][0] <= self.clock.monotonic:
-                    _, _, life, what = heapq.heappop(self._agenda)
-                    if life in (-1, self.life):
-                        what()
+                self._agenda.do_due(self.clock.monotonic, lambda life: life == self.life)
                 self._flush()
             except Killed as death:
                 self._die(str(death))
@@ -225,7 +220,7 @@ class Simulation:
         self.book.stepped_seq = self.book.born_at_seq = self.memory.state.applied_seq()
         self.starts += 1
         core = self.make(self.memory.store(), self._outlet)
-        self.edges = Edges(
+        self.edges = LyingEdges(
             Doors(
                 later=self._later, submit=self._submit, sent=self._sent, alerted=self._alerted, recheck=self._recheck
             ),
@@ -257,7 +252,7 @@ class Simulation:
         self._later(0.5, self._tick)
         self._later(SNAPSHOT_SECONDS, self._snapshot)
 
-    def _alive(self) -> tuple[Core, Edges]:
+    def _alive(self) -> tuple[Core, LyingEdges]:
         if self.core is None or self.edges is None:
             raise RuntimeError("simulation: nothing can happen in a dead process; a bug of the simulation itself.")
         return self.core, self.edges

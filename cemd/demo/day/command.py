@@ -1,0 +1,69 @@
+"""`cemd bench day`: one day (or many) under one seed, the scorecard as JSON and in words, the report page, and comparisons."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cemd.config.load import Kinds
+from cemd.demo.day import scorecard
+from cemd.demo.day.drive import Day
+from cemd.demo.day.judge import alarms_of, verdicts
+from cemd.demo.day.witness import Witness
+from cemd.demo.files import shipped_root
+from cemd.demo.world.reading import read_scenario
+from cemd.demo.world.scenario import Scenario
+from cemd.demo.world.world import World
+
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
+SHIPPED = SCENARIOS / "day.yaml"
+
+
+def run_day(  # noqa: PLR0913, RUF100 -- the options of the command
+    *,
+    scenario: Path | None,
+    seed: int,
+    days: float | None,
+    customers: int | None,
+    rules: Path | None,
+    kinds: Kinds,
+    out: Path | None,
+) -> int:
+    """Lives the day and writes the scorecard; returns the exit code.
+
+    Raises:
+        ConfigError: the scenario is impossible, or the rules do not fit it.
+    """
+    began = time.process_time()
+    chosen = scaled(read_scenario(scenario or SHIPPED), days=days, customers=customers)
+    document = live(chosen, rules or shipped_root() / "rules", kinds, seed=seed)
+    if out is not None:
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
+    print(_words(document), f"{time.process_time() - began:.1f} s of processor time", sep="\n", file=sys.stderr)
+    return 0
+
+
+def scaled(scenario: Scenario, *, days: float | None, customers: int | None) -> Scenario:
+    """The scenario with another length or size."""
+    if days is not None:
+        scenario = scenario.model_copy(update={"calendar": scenario.calendar.model_copy(update={"days": days})})
+    if customers is not None:
+        scenario = scenario.model_copy(update={"people": scenario.people.model_copy(update={"count": customers})})
+    return scenario
+
+
+def live(scenario: Scenario, rules: Path, kinds: Kinds, *, seed: int) -> dict[str, Any]:
+    """One life of the core in the world; its scorecard."""
+    world = World(scenario, rules, kinds, seed=seed)
+    witness = Witness(world)
+    Day(world, witness).live()
+    judged, false = verdicts(witness, alarms_of(witness))
+    return scorecard.document(witness, judged, false, {})
+
+
+def _words(document: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in document["total"].items())

@@ -1,0 +1,158 @@
+"""Truth against answers: which incident found which fault, what was named, who was told in time, and what was false.
+
+One incident finds one fault, by subject and time: it is about something that the fault touches, at a place that it
+touches, and was opened (or reopened) while the fault lasted or shortly after. All other incidents are false ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cemd.demo.day.witness import Sighting, Witness
+from cemd.demo.world.events import Event
+from cemd.demo.world.scenario import FaultEntry
+from cemd.model.identity import Instant
+
+LATE_SECONDS = 900.0
+"""An incident opened so long after the end can still be about the fault: windows look back."""
+WEEK_SECONDS = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An incident of whoever is judged: the core's, or a group of the baseline's alerts."""
+
+    id: str
+    opened_at: Instant
+    over_at: Instant
+    services: tuple[str, ...]  # what it is about
+    sites: tuple[str, ...]  # empty: everywhere
+    cause: str  # "": undetermined
+    cause_site: str = ""
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one fault."""
+
+    event: Event
+    first_hurt_at: Instant | None
+    hurt: int
+    alarm: Alarm | None
+    told: int = 0
+    told_before: int = 0
+    told_wrongly: int = 0
+    reachable: int = 0
+    reachable_before: int = 0
+    oracle_before: int = 0
+    told_twice: int = 0
+    leads: tuple[float, ...] = ()
+
+    @property
+    def delay(self) -> float | None:
+        if self.alarm is None or self.first_hurt_at is None:
+            return None
+        return max(0.0, self.alarm.opened_at - self.first_hurt_at)
+
+    @property
+    def cause_right(self) -> bool | None:
+        """None: none was named."""
+        if self.alarm is None or not self.alarm.cause:
+            return None
+        entry = self.event.entry
+        right = {self.event.service, *(entry.also_right if isinstance(entry, FaultEntry) else ())}
+        return self.alarm.cause in right
+
+
+def alarms_of(witness: Witness) -> list[Alarm]:
+    """The core's incidents."""
+    return [_alarm(one, witness) for one in witness.sightings.values()]
+
+
+def _alarm(sighting: Sighting, witness: Witness) -> Alarm:
+    first, latest = sighting.first, sighting.latest
+    subject = latest.subject
+    about = [subject.name, latest.cause.service, first.cause.service]
+    return Alarm(
+        id=latest.id,
+        opened_at=first.opened_at,
+        over_at=sighting.over_at or witness.until,
+        services=tuple(dict.fromkeys(name for name in about if name)),
+        sites=latest.impact.sites or ((subject.site,) if subject.site else ()),
+        cause=latest.cause.service,
+        cause_site=latest.cause.site,
+        evidence=tuple(f"{one.what}" for one in latest.timeline[:4]) + latest.cause.reasons[:3],
+    )
+
+
+def matched(events: Sequence[Event], alarms: Sequence[Alarm], witness: Witness) -> dict[int, Alarm]:
+    """Fault number to its alarm; the earliest of those that fit, each alarm once."""
+    found: dict[int, Alarm] = {}
+    used: set[str] = set()
+    for late in (False, True):  # first those opened for it, then those that went on from before
+        for event in events:
+            if event.number in found:
+                continue
+            fitting = [one for one in alarms if one.id not in used and _fits(one, event, witness, lasting=late)]
+            if fitting:
+                best = min(fitting, key=lambda one: one.opened_at)
+                found[event.number] = best
+                used.add(best.id)
+    return found
+
+
+def _fits(alarm: Alarm, event: Event, witness: Witness, *, lasting: bool) -> bool:
+    touched = witness.world.ground.services_of(event)
+    if set(alarm.services).isdisjoint(touched):
+        return False
+    topology = witness.world.topology
+    if event.site and alarm.sites and not any(topology.overlap(event.site, site) for site in alarm.sites):
+        return False
+    if lasting:
+        return alarm.opened_at < event.begin < alarm.over_at
+    return event.begin <= alarm.opened_at <= event.end + LATE_SECONDS
+
+
+def verdicts(witness: Witness, alarms: Sequence[Alarm]) -> tuple[list[Verdict], list[Alarm]]:
+    """(one verdict a fault, false alarms)."""
+    faults = [event for event in witness.world.events if event.is_fault]
+    found = matched(faults, alarms, witness)
+    used = {alarm.id for alarm in found.values()}
+    judged = [_judged(event, found.get(event.number), witness) for event in faults]
+    return judged, [alarm for alarm in alarms if alarm.id not in used]
+
+
+def _judged(event: Event, alarm: Alarm | None, witness: Witness) -> Verdict:
+    truth = witness.world.care.truth.get(event.number)
+    wrong = 0
+    if alarm is not None:
+        communications = [one.id for one in witness.book.communications.values() if alarm.id in one.incidents]
+        wrong = sum(witness.wrong.get(name, 0) for name in communications)
+    if truth is None:
+        return Verdict(event, None, 0, alarm, told_wrongly=wrong)
+    record = witness.record(event)
+    hurt = np.isfinite(truth.hurt_at)
+    told = np.isfinite(record.told_at)
+    before = hurt & told & (record.told_at < truth.contact_at)
+    reachable = hurt & witness.oracle.reachable(event, truth.contact_at)
+    oracle = witness.oracle.told.get(event.number)
+    by_oracle = reachable & (oracle.at < truth.contact_at) if oracle is not None else reachable
+    until = np.where(np.isfinite(truth.contact_at), truth.contact_at, event.end)
+    return Verdict(
+        event,
+        truth.first_hurt_at,
+        int(hurt.sum()),
+        alarm,
+        told=int((hurt & told).sum()),
+        told_before=int(before.sum()),
+        told_wrongly=wrong,
+        reachable=int(reachable.sum()),
+        reachable_before=int((reachable & before).sum()),
+        oracle_before=int(by_oracle.sum()),
+        told_twice=int((record.told_times > 1).sum()),
+        leads=tuple((until - record.told_at)[before].tolist()),
+    )

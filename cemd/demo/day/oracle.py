@@ -1,0 +1,123 @@
+"""The oracle: the same policy with the truth known at the onset. Whom it tells is whom anybody could have told in time.
+
+It asks the report wing's own question, with the services and the place of the fault; it waits the policy's hold-down from
+the onset, holds back whoever has quiet hours until they are over, and tells nobody of a fault that is over by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemd.config.rules import Policy
+from cemd.demo.world.events import Event
+from cemd.demo.world.world import World
+from cemd.loop.core import Core
+from cemd.model.customers import ChannelKind, LawfulBasis
+from cemd.model.identity import Instant
+from cemd.model.notice import MessageClass, Phase, Reason
+from cemd.report.address import address_kind
+from cemd.report.audience import concern, concerned
+from cemd.report.decide import Question, Way, answer
+from cemd.report.quiet import quiet_table
+
+LOOK_SECONDS = 300.0
+"""Whoever is held by quiet hours is looked at again so often."""
+
+
+@dataclass(slots=True)
+class Told:
+    """Whom the oracle tells of one fault: when it could release at the earliest, and when each is told."""
+
+    release_at: Instant
+    at: NDArray[np.float64]
+
+
+class Oracle:
+    """One for all faults of a day."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.told: dict[int, Told] = {}
+        self._looked: dict[int, Instant] = {}
+
+    def policy(self, event: Event) -> Policy | None:
+        """The first policy that speaks of what the event hurts."""
+        sold = [name for name in self.world.ground.services_of(event) if name in self.world.people.services]
+        return next(
+            (
+                policy
+                for policy in self.world.configuration.policies
+                if sold and (not policy.services or not set(sold).isdisjoint(policy.services))
+            ),
+            None,
+        )
+
+    def look(self, core: Core, at: Instant, hurting: Sequence[Event]) -> None:
+        """Tells whom the policy permits, once it may."""
+        for event in hurting:
+            policy = self.policy(event)
+            if policy is None or at < event.begin + policy.hold_seconds:
+                continue
+            if event.number in self._looked and at - self._looked[event.number] < LOOK_SECONDS:
+                continue
+            first = event.number not in self._looked
+            self._looked[event.number] = at
+            told = self.told.setdefault(event.number, Told(at, np.full(self.world.people.count, np.inf)))
+            granted, held = self._ask(core, at, event, policy)
+            if first:
+                told.at[held] = -1.0
+                told.at[granted] = at
+            else:  # those who were held by quiet hours alone
+                waiting = granted[told.at[granted] == -1.0]
+                told.at[waiting] = at
+
+    def reachable(self, event: Event, contact_at: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Permitted, reachable, and not in contact before the earliest release."""
+        told = self.told.get(event.number)
+        if told is None:
+            return np.zeros(self.world.people.count, np.bool_)
+        reached: NDArray[np.bool_] = np.isfinite(told.at) & (told.at > 0) & (contact_at >= told.release_at)
+        return reached
+
+    def _ask(self, core: Core, at: Instant, event: Event, policy: Policy) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(who is granted, who is held by quiet hours)."""
+        services = [name for name in self.world.ground.services_of(event) if name in self.world.people.services]
+        services = [name for name in services if not policy.services or name in policy.services]
+        customers, topology = core.state.customers, self.world.topology
+        place = concern(customers, services, [event.site] if event.site else [], topology)
+        book = core.state.report.book
+        quiet = None
+        if policy.message_class is not MessageClass.SAFETY:
+            quiet = quiet_table(policy.quiet_hours, customers, topology, at)
+        question = Question(
+            phase=Phase.FIRST,
+            bases=sum(LawfulBasis[name.upper()] for name in policy.bases),
+            ways=self._ways(event, policy),
+            by_place=bool(event.site),
+            tickets=book.tickets(services),
+            calls=book.calls(services),
+            quiet=quiet,
+        )
+        blocks = [answer(customers, block, question) for block in concerned(customers, place)]
+        if not blocks:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        numbers = np.concatenate([block.numbers for block in blocks]).astype(np.int64)
+        reasons = np.concatenate([block.reasons for block in blocks])
+        return numbers[reasons == Reason.FIRST_NOTICE], numbers[reasons == Reason.QUIET_HOURS]
+
+    def _ways(self, event: Event, policy: Policy) -> tuple[Way, ...]:
+        """Channels that do not stand on what is broken."""
+        topology = self.world.topology
+        broken = set(self.world.ground.services_of(event))
+        ways = []
+        for name in policy.channels:
+            channel = next(one for one in self.world.configuration.channels if one.name == name)
+            kind: ChannelKind | None = address_kind(channel)
+            stands_on = {need for service in channel.depends_on for need in topology.needs(service)}
+            if kind is not None and stands_on.isdisjoint(broken):
+                ways.append(Way(channel=name, kind=kind))
+        return tuple(ways)

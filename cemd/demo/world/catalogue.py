@@ -1,0 +1,118 @@
+"""From a scenario to what the daemon reads: the catalogue, probes and channels as files, beside the real rules.
+
+The daemon's own loader then checks the whole, so that a rule about something that the scenario does not have is said in
+the loader's words. Two things are changed of the rules, and nothing else: policies are live, and no audience is too large
+(nobody is there to release it).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cemd.config.configuration import Configuration
+from cemd.config.load import Kinds, load
+from cemd.demo.world.reading import site_names
+from cemd.demo.world.scenario import FeedRow, ProbeRow, Scenario
+from cemd.errors import ConfigError, Fault
+from cemd.model.notice import Mode
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "tcp": {"host": "192.0.2.1", "port": 7},
+    "http": {"url": "http://192.0.2.1/"},
+    "dns": {"server": "192.0.2.1", "name": "www.demotelco.invalid"},
+    "icmp": {"target": "192.0.2.1"},
+    "command": {"command": ["/bin/true"]},
+    "transaction": {"steps": [{"name": "work", "http": {"get": "http://192.0.2.1/"}}]},
+}
+"""Valid parameters of kinds that ask for some; nothing is ever sent."""
+
+
+def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> Configuration:
+    """What the daemon would read in this world.
+
+    Args:
+        scenario: The world.
+        rules: A folder with `analyze/`, `improve/` and `report/`, as below `rules/`.
+        kinds: The tables of kinds, for the loader.
+
+    Raises:
+        ConfigError: the rules do not fit the world.
+    """
+    if not rules.is_dir():
+        raise ConfigError([Fault(str(rules), 0, 0, "there is no such folder of rules", "name one with --rules")])
+    with tempfile.TemporaryDirectory(prefix="cemd-day-") as name:
+        root = Path(name)
+        shutil.copytree(rules, root / "rules")
+        for path, content in _files(scenario).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(msgspec.json.encode(content))  # JSON is YAML
+        configuration = load(root, kinds).configuration
+    policies = [
+        policy.model_copy(update={"mode": Mode.LIVE, "ceiling": max(policy.ceiling or 0, scenario.people.count)})
+        for policy in configuration.policies
+    ]
+    return configuration.model_copy(update={"policies": policies})
+
+
+def _files(scenario: Scenario) -> dict[str, Any]:
+    sources = dict.fromkeys(["http:journeys", *(feed.source for feed in scenario.feeds)])
+    names = {kind: [one.partition(":")[2] for one in sources if one.startswith(f"{kind}:")] for kind in ("mqtt", "http")}
+    settings = {
+        "operator": scenario.operator.model_dump(),
+        "tick_seconds": scenario.calendar.tick_seconds,
+        "vantage": scenario.vantages[0].name,
+        "intake": {
+            "mqtt": [{"name": one, "host": "127.0.0.1", "topics": ["#"]} for one in names["mqtt"]],
+            "http": names["http"],
+        },
+    }
+    given = {one.name: one.model_dump(exclude_none=True) for one in scenario.sites}
+    sites = [
+        given.get(name) or {"name": name, "kind": kind, "parent": parent}
+        for name, (kind, parent) in site_names(scenario).items()
+    ]
+    catalogue = {
+        section: [one.model_dump(mode="json", exclude_none=True) for one in getattr(scenario, section)]
+        for section in ("services", "touchpoints", "processes", "journeys")
+    }
+    return {
+        "config/cemd.yaml": settings,
+        "config/channels.yaml": {"channels": [one.model_dump(mode="json") for one in scenario.channels]},
+        "config/catalogue/world.yaml": {**catalogue, "sites": sites},
+        "probes/world.yaml": {"probes": [_probe(row, site, scenario) for row in scenario.probes for site in places(row, scenario)]},
+    }  # fmt: skip
+
+
+def places(row: ProbeRow | FeedRow, scenario: Scenario) -> list[str]:
+    """The sites of a row; "" where it has none."""
+    if row.site_kind is None:
+        return [row.site or ""]
+    return [name for name, (kind, _) in site_names(scenario).items() if kind == row.site_kind]
+
+
+def probe_name(row: ProbeRow, site: str) -> str:
+    return f"{row.name}-{site}" if row.site_kind is not None else row.name
+
+
+def _probe(row: ProbeRow, site: str, scenario: Scenario) -> dict[str, Any]:
+    del scenario
+    made: dict[str, Any] = {
+        "name": probe_name(row, site),
+        "kind": row.kind,
+        "service": row.service,
+        "vantage": row.vantages[0],
+        "every_seconds": row.every_seconds,
+        "timeout_seconds": row.timeout_seconds,
+        "moment_of_truth": row.moment_of_truth,
+        "params": PARAMS.get(row.kind, {}) if row.params is None else row.params,
+    }
+    if site:
+        made["site"] = site
+    if row.touchpoint is not None:
+        made["touchpoint"] = row.touchpoint
+    return made
