@@ -176,8 +176,9 @@ def schema(write: Path | None) -> None:
     """Prints the JSON Schema of every kind of file, so that editors can complete and check them."""
     from cemd.config.schema import schemas
     from cemd.daemon.kinds import kinds
+    from cemd.demo.world.schema import scenario_schema
 
-    found = schemas(kinds())
+    found = {**schemas(kinds()), "scenario": scenario_schema()}
     if write is None:
         click.echo(json.dumps(found, indent=2))
         return
@@ -326,3 +327,64 @@ def simulate(seeds: str, days: float, processes: int | None, as_json: bool) -> N
     from cemd.simulation.command import run_simulation
 
     sys.exit(run_simulation(seeds=seeds, days=days, processes=processes, as_json=as_json))
+
+
+@main.group()
+def bench() -> None:
+    """Measures how right cemd is."""
+
+
+@bench.command()
+@click.option(
+    "--scenario", type=click.Path(dir_okay=False, path_type=Path), help="Scenario file; default: DemoTelco's own days."
+)
+@click.option("--seed", type=click.IntRange(0), help="Decides everything: the same seed gives the same file.")
+@click.option("--days", type=click.FloatRange(0.01, 3660), help="Instead of the scenario's length.")
+@click.option("--customers", type=click.IntRange(1, 1_000_000), help="Instead of the scenario's number.")
+@click.option(
+    "--rules",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with analyze/, improve/, report/; default: the shipped rules.",
+)
+@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scorecard here.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write the report page (HTML) here.")
+@click.option(
+    "--compare",
+    nargs=2,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Say what changed from scorecard A to scorecard B; lives no day.",
+)
+def day(
+    scenario: Path | None,
+    seed: int | None,
+    days: float | None,
+    customers: int | None,
+    rules: Path | None,
+    out: Path | None,
+    page: Path | None,
+    compare: tuple[Path, Path] | None,
+) -> None:
+    """Lives through an operator's day, whose truth is known, in virtual time, and keeps the score.
+
+    The real wings and rule files run in a seeded world with labelled faults and traps. docs/day.md explains the
+    scenario file and the scorecard.
+    """
+    from cemd.daemon.kinds import kinds
+    from cemd.demo.day.command import compare_days, run_day
+
+    if compare is not None:
+        sys.exit(compare_days(*compare))
+    if seed is None:
+        raise click.UsageError("--seed is needed, or --compare A.json B.json.")
+    sys.exit(
+        run_day(
+            scenario=scenario,
+            seed=seed,
+            days=days,
+            customers=customers,
+            rules=rules,
+            kinds=kinds(),
+            out=out,
+            page=page,
+        )
+    )

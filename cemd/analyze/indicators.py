@@ -4,6 +4,8 @@ touchpoint).
 At a tick every instance gets a value, a score and a quality, and moves along its objective: broken for `for_seconds`
 opens, good (by the hysteresis) for `clear_for_seconds` ends; beyond `warn_at` the same way one step earlier. Too few
 samples, or only blind attempts: `unknown`, which neither opens nor ends anything and starts the waiting anew.
+One sample alone breaks no ratio and no mean (the value must be bad without its worst sample too), and nothing of the
+kind begins to break while its newest sample is good: a hiccup that a window still remembers is over.
 Surprising: a changed definition restarts its window, but what it had open stays open until there is proof that it
 ended.
 """
@@ -41,8 +43,12 @@ FIELDS = {
     "worst": Field("<f8"),
     "best": Field("<f8"),
     "weight": Field("<f8"),
+    "means": Field("|b1"),  # a ratio or mean: one sample alone must not break it
+    "needs_fresh": Field("|b1"),  # opens only while its newest sample is bad itself
     # what was seen
     "value": Field("<f8", np.nan),
+    "spared": Field("<f8", np.nan),  # the value without its one worst sample
+    "newest": Field("<f8", np.nan),
     "samples": Field("<f8"),
     "quality": Field("|u1"),
     "bad_since": Field("<f8", np.nan),
@@ -55,8 +61,13 @@ FIELDS = {
     "warned": Field("|b1"),
     "lowest": Field("<f8", np.nan),  # of `sign * value`, since it went beyond warning or objective
 }
-SEEN = tuple(FIELDS)[12:]
+SEEN = tuple(FIELDS)[14:]
 STREAKS = ("bad_since", "good_since", "warn_since", "calm_since", "up_since")
+
+
+MEANS = (Summary.RATIO, Summary.MEAN)
+TYPICAL = (*MEANS, Summary.P50)
+"""Summaries whose single samples are like the whole: while the newest is good, an objective does not begin to break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,7 @@ class Indicators:
         """Adds samples with finite values to every window that looks at their rows."""
         place, window = self.index.expand(rows)
         self.windows.add(window, at[place], value[place])
+        self.columns["newest"][window] = value[place]  # of repeats the last one stands
 
     def tick(self, now: float, blind: Array) -> Turns:
         """Evaluates and moves along the objectives. `blind`: per row, the newest attempt could not look."""
@@ -146,11 +158,14 @@ class Indicators:
         due = self.windows.due(now)
         if len(due):
             c["value"][due], c["samples"][due] = self.windows.evaluate(due, now)
+            means = due[c["means"][due]]
+            c["spared"][means] = self.windows.without_worst(means, now, c["sign"][means])
         known = (c["samples"] >= c["min_samples"]) & ~np.isnan(c["value"])
         if blind.any():
             known &= ~self.index.all_of(blind)
         good = c["sign"] * c["value"]
         bad = known & (good < c["target"])
+        bad &= ~c["means"] | (c["sign"] * c["spared"] < c["target"])
         _streak(c["bad_since"], bad, now)
         _streak(c["good_since"], known & (good >= c["clear"]), now)
         warning = known & (good < c["warn"])
@@ -164,7 +179,8 @@ class Indicators:
     def _turn(self, now: float, *, known: Array, bad: Array, warning: Array, is_down: Array) -> Turns:
         c = self.columns
         broken, warned, down_now = c["broken"], c["warned"], c["down_now"]
-        broke = ~broken & bad & (now - c["bad_since"] >= c["for_seconds"])
+        fresh = ~c["needs_fresh"] | (c["sign"] * c["newest"] < c["target"])
+        broke = ~broken & bad & fresh & (now - c["bad_since"] >= c["for_seconds"])
         mended = broken & (now - c["good_since"] >= c["clear_seconds"])
         stays = (broken | broke) & ~mended
         down = stays & (is_down | (down_now & ~(now - c["up_since"] >= c["clear_seconds"])))
@@ -312,6 +328,8 @@ def _aim(objective: Objective) -> tuple[str, float]:
 def _definition(indicator: Indicator) -> dict[str, float]:
     """The columns that the definition fills."""
     held = {
+        "means": indicator.summary in MEANS,
+        "needs_fresh": indicator.summary in TYPICAL,
         "min_samples": float(indicator.min_samples),
         "worst": indicator.score.worst,
         "best": indicator.score.best,

@@ -128,6 +128,20 @@ class Windows:
         c["seen_number"][due] = number[due]
         return due
 
+    def without_worst(self, windows: NDArray[np.intp], now: float, sign: Array) -> Array:
+        """Mean of each window without its one worst sample, per window: the lowest where `sign` is above 0, else the
+        highest. NaN where no other sample is left."""
+        c = self.columns
+        number = c["number"][windows]
+        newest = np.floor(now / c["width"][windows]).astype(np.int64)[:, None]
+        live = (number >= newest - BUCKETS) & (number <= newest)
+        counts = np.where(live, c["count"][windows], 0.0).sum(axis=1)
+        total = np.where(live, c["sum"][windows], 0.0).sum(axis=1)
+        low = np.where(live, c["low"][windows], np.inf).min(axis=1)
+        high = np.where(live, c["high"][windows], -np.inf).max(axis=1)
+        left = np.maximum(counts - 1.0, 1.0)
+        return np.where(counts > 1, (total - np.where(sign > 0, low, high)) / left, np.nan)
+
     def evaluate(self, windows: NDArray[np.intp], now: float) -> tuple[Array, Array]:
         """Value (NaN: no sample) and number of samples of each window at `now`."""
         c = self.columns
@@ -162,10 +176,9 @@ class Windows:
         """Linear between order statistics, as `numpy.percentile` does."""
         ring = self.columns["ring"][windows]
         since = now - self.columns["width"][windows] * SLOTS
-        at = self.rings["at"][ring]
-        live = at > since[:, None]
-        held = np.sort(np.where(live, self.rings["value"][ring], np.inf), axis=1, kind="stable")
+        live = self.rings["at"][ring] > since[:, None]
         count = live.sum(axis=1)
+        held = self._live_values(ring, live, int(count.max()))
         self._adapt(ring, count)
         place = np.maximum(count - 1, 0) * share
         below = np.floor(place).astype(np.intp)
@@ -174,6 +187,16 @@ class Windows:
         low = held[rows, below]
         value = low + (held[rows, above] - low) * (place - below)
         return np.where(count > 0, value, np.nan)
+
+    def _live_values(self, ring: Array, live: Array, most: int) -> Array:
+        """Sorted live values of each ring, padded with infinity. Most rings hold far more than their window: the live
+        values are brought together first, so that a sort is as wide as the fullest window and no wider."""
+        row, slot = np.nonzero(live)
+        starts = np.append(0, np.cumsum(live.sum(axis=1)))[row]
+        held = np.full((len(ring), max(most, 1)), np.inf)
+        held[row, np.arange(len(row)) - starts] = self.rings["value"][ring[row], slot]
+        held.sort(axis=1, kind="stable")
+        return held
 
     def _adapt(self, rings: Array, live: Array) -> None:
         """Thins a ring whose samples no longer reach back over the window; thickens one that has become sparse."""

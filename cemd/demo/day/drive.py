@@ -1,7 +1,8 @@
 """Lets the real core live through a world in virtual time: log, step, commit, edges, as the daemon's thread would.
 
-Time passes in the daemon's own ticks. Everything that a tick brings is one group of entries with a `Tick` behind it; what
-leaves goes to a transport that always works, and comes back as entries. The witness sees every effect after its commit.
+Time passes in the daemon's own ticks. Everything that a tick brings is one group of entries with a `Tick` behind it;
+what leaves goes to a transport that always works, and comes back as entries. The witness sees every effect after its
+commit.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cemd.demo.day.witness import Witness
 from cemd.demo.world.world import World
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import ConfigEpoch, Entry, Payload, Started, Tick
+from cemd.model.entry import Batch, ConfigEpoch, Entry, Payload, Started, Tick
 from cemd.model.identity import Instant
 from cemd.model.measurement import Samples
 from cemd.model.notice import NoticeRows
@@ -64,6 +65,7 @@ class Day:
         document = self.world.configuration.document()
         epoch = ConfigEpoch(hash=hash_of(document), author="day", document=document)
         self._process([epoch, Started(version="day"), *self.world.begin(self.memory.series)])
+        self.witness.begin()
         until = self.world.end + self.world.scenario.calendar.drain_hours * 3600.0
         at = self.world.start
         while at < until:
@@ -76,9 +78,10 @@ class Day:
     def _pass(self, at: Instant) -> None:
         self.clock.advance(self.clock.monotonic + at - self.clock.wall)
         self.agenda.do_due(self.clock.monotonic)
-        came, self._inbox = [*self._inbox, *self.world.pass_tick(at), Tick()], []
+        brought = self.world.pass_tick(at)
+        came, self._inbox = [*self._inbox, *brought, Tick()], []
         self._process(came)
-        self.witness.look(self.core, at)
+        self.witness.look(self.core, at, [one for one in brought if isinstance(one, Batch)])
 
     def _process(self, payloads: Sequence[Payload]) -> None:
         wall, monotonic = self.clock.wall, self.clock.monotonic

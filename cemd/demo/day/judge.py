@@ -6,12 +6,13 @@ touches, and was opened (or reopened) while the fault lasted or shortly after. A
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cemd.demo.day.witness import Sighting, Witness
+from cemd.demo.day.alarm import Alarm
+from cemd.demo.day.witness import Record, Sighting, Witness
 from cemd.demo.world.events import Event
 from cemd.demo.world.scenario import FaultEntry
 from cemd.model.identity import Instant
@@ -19,20 +20,6 @@ from cemd.model.identity import Instant
 LATE_SECONDS = 900.0
 """An incident opened so long after the end can still be about the fault: windows look back."""
 WEEK_SECONDS = 7 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """An incident of whoever is judged: the core's, or a group of the baseline's alerts."""
-
-    id: str
-    opened_at: Instant
-    over_at: Instant
-    services: tuple[str, ...]  # what it is about
-    sites: tuple[str, ...]  # empty: everywhere
-    cause: str  # "": undetermined
-    cause_site: str = ""
-    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +104,18 @@ def _fits(alarm: Alarm, event: Event, witness: Witness, *, lasting: bool) -> boo
     return event.begin <= alarm.opened_at <= event.end + LATE_SECONDS
 
 
-def verdicts(witness: Witness, alarms: Sequence[Alarm]) -> tuple[list[Verdict], list[Alarm]]:
-    """(one verdict a fault, false alarms)."""
+def verdicts(
+    witness: Witness, alarms: Sequence[Alarm], told: Mapping[int, Record]
+) -> tuple[list[Verdict], list[Alarm]]:
+    """(one verdict a fault, false alarms), by whoever raised the alarms and told the customers."""
     faults = [event for event in witness.world.events if event.is_fault]
     found = matched(faults, alarms, witness)
     used = {alarm.id for alarm in found.values()}
-    judged = [_judged(event, found.get(event.number), witness) for event in faults]
+    judged = [_judged(event, found.get(event.number), witness, told.get(event.number)) for event in faults]
     return judged, [alarm for alarm in alarms if alarm.id not in used]
 
 
-def _judged(event: Event, alarm: Alarm | None, witness: Witness) -> Verdict:
+def _judged(event: Event, alarm: Alarm | None, witness: Witness, record: Record | None) -> Verdict:
     truth = witness.world.care.truth.get(event.number)
     wrong = 0
     if alarm is not None:
@@ -134,10 +123,10 @@ def _judged(event: Event, alarm: Alarm | None, witness: Witness) -> Verdict:
         wrong = sum(witness.wrong.get(name, 0) for name in communications)
     if truth is None:
         return Verdict(event, None, 0, alarm, told_wrongly=wrong)
-    record = witness.record(event)
     hurt = np.isfinite(truth.hurt_at)
-    told = np.isfinite(record.told_at)
-    before = hurt & told & (record.told_at < truth.contact_at)
+    told_at = record.told_at if record is not None else np.full(len(hurt), np.inf)
+    told = np.isfinite(told_at)
+    before = hurt & told & (told_at < truth.contact_at)
     reachable = hurt & witness.oracle.reachable(event, truth.contact_at)
     oracle = witness.oracle.told.get(event.number)
     by_oracle = reachable & (oracle.at < truth.contact_at) if oracle is not None else reachable
@@ -153,6 +142,6 @@ def _judged(event: Event, alarm: Alarm | None, witness: Witness) -> Verdict:
         reachable=int(reachable.sum()),
         reachable_before=int((reachable & before).sum()),
         oracle_before=int(by_oracle.sum()),
-        told_twice=int((record.told_times > 1).sum()),
-        leads=tuple((until - record.told_at)[before].tolist()),
+        told_twice=int((record.told_times > 1).sum()) if record is not None else 0,
+        leads=tuple((until - told_at)[before].tolist()),
     )

@@ -1,7 +1,8 @@
 """The oracle: the same policy with the truth known at the onset. Whom it tells is whom anybody could have told in time.
 
-It asks the report wing's own question, with the services and the place of the fault; it waits the policy's hold-down from
-the onset, holds back whoever has quiet hours until they are over, and tells nobody of a fault that is over by then.
+It asks the report wing's own question, with the services and the place of the fault; it waits the policy's hold-down
+from the onset, holds back whoever has quiet hours until they are over, and tells nobody of a fault that is over by
+then.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Oracle:
             first = event.number not in self._looked
             self._looked[event.number] = at
             told = self.told.setdefault(event.number, Told(at, np.full(self.world.people.count, np.inf)))
-            granted, held = self._ask(core, at, event, policy)
+            sites = [event.site] if event.site else []
+            granted, held = self._ask(core, at, self.world.ground.services_of(event), sites, policy)
             if first:
                 told.at[held] = -1.0
                 told.at[granted] = at
@@ -83,12 +85,21 @@ class Oracle:
         reached: NDArray[np.bool_] = np.isfinite(told.at) & (told.at > 0) & (contact_at >= told.release_at)
         return reached
 
-    def _ask(self, core: Core, at: Instant, event: Event, policy: Policy) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def permitted(self, core: Core, service: str, sites: Sequence[str], at: Instant) -> NDArray[np.int64]:
+        """Whom a person could tell by hand that this service does not work there, by the first policy of all."""
+        policy = next(iter(self.world.configuration.policies), None)
+        if policy is None:
+            return np.zeros(0, np.int64)
+        return self._ask(core, at, self.world.topology.dependents(service), sites, policy)[0]
+
+    def _ask(
+        self, core: Core, at: Instant, touched: Sequence[str], sites: Sequence[str], policy: Policy
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(who is granted, who is held by quiet hours)."""
-        services = [name for name in self.world.ground.services_of(event) if name in self.world.people.services]
+        services = [name for name in touched if name in self.world.people.services]
         services = [name for name in services if not policy.services or name in policy.services]
         customers, topology = core.state.customers, self.world.topology
-        place = concern(customers, services, [event.site] if event.site else [], topology)
+        place = concern(customers, services, sites, topology)
         book = core.state.report.book
         quiet = None
         if policy.message_class is not MessageClass.SAFETY:
@@ -96,8 +107,8 @@ class Oracle:
         question = Question(
             phase=Phase.FIRST,
             bases=sum(LawfulBasis[name.upper()] for name in policy.bases),
-            ways=self._ways(event, policy),
-            by_place=bool(event.site),
+            ways=self._ways(touched, policy),
+            by_place=bool(sites),
             tickets=book.tickets(services),
             calls=book.calls(services),
             quiet=quiet,
@@ -109,10 +120,10 @@ class Oracle:
         reasons = np.concatenate([block.reasons for block in blocks])
         return numbers[reasons == Reason.FIRST_NOTICE], numbers[reasons == Reason.QUIET_HOURS]
 
-    def _ways(self, event: Event, policy: Policy) -> tuple[Way, ...]:
+    def _ways(self, touched: Sequence[str], policy: Policy) -> tuple[Way, ...]:
         """Channels that do not stand on what is broken."""
         topology = self.world.topology
-        broken = set(self.world.ground.services_of(event))
+        broken = set(touched)
         ways = []
         for name in policy.channels:
             channel = next(one for one in self.world.configuration.channels if one.name == name)

@@ -1,7 +1,7 @@
 """The witness: what the core said and sent, written down with its time beside what was true just then.
 
-Promises are watched by the simulation's own book and checkers. Where people are changes, so whether a notice was right,
-and whom an oracle would have told, is decided at the instant itself and kept as columns by fault.
+Promises are watched by the simulation's own book and checkers. Where people are changes, so whether a notice was
+right, and whom an oracle would have told, is decided at the instant itself and kept as columns by fault.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cemd.demo.day.baseline import Baseline
 from cemd.demo.day.oracle import Oracle
 from cemd.demo.world.events import Event
 from cemd.demo.world.people import MOVE_SECONDS
@@ -19,7 +20,7 @@ from cemd.demo.world.world import World
 from cemd.improve.lifecycle import ENDED, OVER
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import Entry, Tick
+from cemd.model.entry import Batch, Entry, Tick
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident
 from cemd.model.notice import TOLD_STATES, Alert, CommunicationState, NoticeRows, Phase
@@ -69,6 +70,10 @@ class Witness:
     never_ended: int = 0
     until: Instant = 0.0
     oracle: Oracle = field(init=False)
+    baseline: Baseline = field(init=False)
+    by_baseline: dict[int, Record] = field(default_factory=dict)
+    baseline_wrong: int = 0
+    baseline_notices: int = 0
 
     def __post_init__(self) -> None:
         self.oracle = Oracle(self.world)
@@ -104,20 +109,41 @@ class Witness:
     def alerted(self, alert: Alert) -> None:
         self.book.alerted.setdefault(alert.id, []).append((alert, self.book.last_at))
 
-    def look(self, core: Core, at: Instant) -> None:
-        """After each tick: who was touched, and what the oracle would do."""
+    def begin(self) -> None:
+        """The series have their numbers."""
+        self.baseline = Baseline(self.world)
+
+    def look(self, core: Core, at: Instant, batches: Sequence[Batch]) -> None:
+        """After each tick: who was touched, what the oracle would do, what static thresholds say."""
         active = [event for event in self.world.happening(at) if event.is_hurting(at)]
         for event in active:
             if event.number not in self.records or at % MOVE_SECONDS < self.world.tick:
                 self.record(event).touched |= self.world.lives.concerned(event)
         self.oracle.look(core, at, active)
+        self.baseline.take(batches)
+        self.baseline.look(at)
+        for service, sites in self.baseline.due:
+            self._told_by_baseline(core, service, sites, at)
+
+    def _told_by_baseline(self, core: Core, service: str, sites: Sequence[str], at: Instant) -> None:
+        numbers = self.oracle.permitted(core, service, sites, at)
+        self.baseline_notices += 2 * len(numbers)  # and the end
+        right = np.zeros(len(numbers), np.bool_)
+        for event in self.world.events:
+            if event.is_fault and event.begin <= at <= event.end + LATE_SECONDS:
+                if service not in self.world.ground.services_of(event):
+                    continue
+                touched = self.record(event).touched
+                record = self.by_baseline.setdefault(event.number, _record(self.world.people.count))
+                mine = touched[numbers]
+                right |= mine
+                record.told_at[numbers[mine]] = np.minimum(record.told_at[numbers[mine]], at)
+                record.told_times[numbers[mine]] += 1
+        self.baseline_wrong += int((~right).sum())
 
     def record(self, event: Event) -> Record:
         if event.number not in self.records:
-            count = self.world.people.count
-            self.records[event.number] = Record(
-                np.zeros(count, np.bool_), np.full(count, np.inf), np.zeros(count, np.int64)
-            )
+            self.records[event.number] = _record(self.world.people.count)
         return self.records[event.number]
 
     def is_quiet(self, core: Core) -> bool:
@@ -129,6 +155,7 @@ class Witness:
 
     def finish(self, core: Core, at: Instant) -> None:
         self.until = at
+        self.baseline.finish()
         self.never_ended = sum(map(self._without_end, self.book.communications))
         self._hold(promises.AT_END, Finished(core=core, lived={}, replayed=None))
 
@@ -181,3 +208,7 @@ class Witness:
                 self.broken_count += 1
                 if len(self.broken) < MOST_SENTENCES:
                     self.broken.append(f"{promise.__name__}: {sentence}")
+
+
+def _record(count: int) -> Record:
+    return Record(np.zeros(count, np.bool_), np.full(count, np.inf), np.zeros(count, np.int64))

@@ -67,7 +67,9 @@ class Care:
             truth.first_hurt_at = at
         ready = np.minimum(self.plan.calls * self.people.readiness_to_call[fresh], 1.0)
         callers = fresh[self._draw.random(len(fresh)) < ready]
-        delay = self.plan.delay_minutes * 60.0 * np.exp(self.plan.delay_spread * self._draw.standard_normal(len(callers)))
+        delay = (
+            self.plan.delay_minutes * 60.0 * np.exp(self.plan.delay_spread * self._draw.standard_normal(len(callers)))
+        )
         earlier = at + delay < self._call_at[callers]
         self._call_at[callers[earlier]] = (at + delay)[earlier]
         self._because[callers[earlier]] = event.number

@@ -1,8 +1,8 @@
 """From a scenario to what the daemon reads: the catalogue, probes and channels as files, beside the real rules.
 
-The daemon's own loader then checks the whole, so that a rule about something that the scenario does not have is said in
-the loader's words. Two things are changed of the rules, and nothing else: policies are live, and no audience is too large
-(nobody is there to release it).
+The daemon's own loader then checks the whole, so that a rule about something that the scenario does not have is said
+in the loader's words. Two things are changed of the rules, and nothing else: policies are live, and no audience is
+too large (nobody is there to release it).
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> Configura
 
 def _files(scenario: Scenario) -> dict[str, Any]:
     sources = dict.fromkeys(["http:journeys", *(feed.source for feed in scenario.feeds)])
-    names = {kind: [one.partition(":")[2] for one in sources if one.startswith(f"{kind}:")] for kind in ("mqtt", "http")}
+    names = {
+        kind: [one.partition(":")[2] for one in sources if one.startswith(f"{kind}:")] for kind in ("mqtt", "http")
+    }
     settings = {
         "operator": scenario.operator.model_dump(),
         "tick_seconds": scenario.calendar.tick_seconds,
@@ -80,12 +82,13 @@ def _files(scenario: Scenario) -> dict[str, Any]:
         section: [one.model_dump(mode="json", exclude_none=True) for one in getattr(scenario, section)]
         for section in ("services", "touchpoints", "processes", "journeys")
     }
+    probes = [_probe(row, site) for row in scenario.probes for site in places(row, scenario)]
     return {
         "config/cemd.yaml": settings,
         "config/channels.yaml": {"channels": [one.model_dump(mode="json") for one in scenario.channels]},
         "config/catalogue/world.yaml": {**catalogue, "sites": sites},
-        "probes/world.yaml": {"probes": [_probe(row, site, scenario) for row in scenario.probes for site in places(row, scenario)]},
-    }  # fmt: skip
+        "probes/world.yaml": {"probes": probes},
+    }
 
 
 def places(row: ProbeRow | FeedRow, scenario: Scenario) -> list[str]:
@@ -99,8 +102,7 @@ def probe_name(row: ProbeRow, site: str) -> str:
     return f"{row.name}-{site}" if row.site_kind is not None else row.name
 
 
-def _probe(row: ProbeRow, site: str, scenario: Scenario) -> dict[str, Any]:
-    del scenario
+def _probe(row: ProbeRow, site: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": probe_name(row, site),
         "kind": row.kind,

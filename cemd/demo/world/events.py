@@ -140,9 +140,7 @@ def _is_apart(event: Event, others: Sequence[Event], scenario: Scenario) -> bool
         return True
     distance = scenario.apart_minutes * 60.0
     return all(
-        one.kind in RARELY_MEETS
-        or event.effect_begin >= one.end + distance
-        or event.end + distance <= one.effect_begin
+        one.kind in RARELY_MEETS or event.effect_begin >= one.end + distance or event.end + distance <= one.effect_begin
         for one in others
     )
 

@@ -41,7 +41,9 @@ class Feeds:
         self._figures = Figures([figure for *_, figure in self._rows])
         every = [max(1, round(row.every_seconds / self.tick)) for row, *_ in self._rows]
         self._every = np.array(every, np.int64)
-        self._slot = np.array([stable_hash(row.source) % n for (row, *_), n in zip(self._rows, every, strict=True)], np.int64)
+        self._slot = np.array(
+            [stable_hash(row.source) % n for (row, *_), n in zip(self._rows, every, strict=True)], np.int64
+        )
         self.sources = tuple(dict.fromkeys(row.source for row, *_ in self._rows))
         self._source = np.array([self.sources.index(row.source) for row, *_ in self._rows], np.int64)
         self._series = np.zeros(len(self._rows), np.int64)

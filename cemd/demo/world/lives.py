@@ -215,7 +215,8 @@ class Lives:
         for place, name in enumerate(self.people.services):
             if name in touched:
                 has |= self.people.has[place]
-        return has & self.ground.site_flags(event)[self.people.site]
+        concerned: Flags = has & self.ground.site_flags(event)[self.people.site]
+        return concerned
 
     def reported(self) -> tuple[Numbers, Floats, Numbers]:
         """(steps with attempts, their success ratio, attempts) since the last call."""

@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 PARETO = 1.5
 PACKETS = 10
+QUICK_LOOKS = 2
+"""Extra looks after a probe began to fail, as the daemon's own prober makes them, one a tick."""
 _NONE = Figure(usual=0.0)
 
 
@@ -97,15 +99,23 @@ class Measuring:
         self._jitter = (np.array(phases, np.uint64) >> np.uint64(20)).astype(np.float64) % 1000 / 1000.0 * self.tick
         self._due: dict[int, Numbers] = {}
         pairs = [(place, name, figure) for place, one in enumerate(looks) for name, figure in one.row.figures.items()]
-        self._figures = Figures([figure for _, _, figure in pairs])
-        self._owner = np.array([place for place, _, _ in pairs], np.int64)
-        self._first = np.searchsorted(self._owner, np.arange(len(looks) + 1))
+        self.figures = Figures([figure for _, _, figure in pairs])
+        self.owner = np.array([place for place, _, _ in pairs], np.int64)
+        self._first = np.searchsorted(self.owner, np.arange(len(looks) + 1))
         self._names = [name for _, name, _ in pairs]
-        self._success = np.zeros(len(looks), np.int64)
-        self._series = np.zeros(len(pairs), np.int64)
+        self._counts_loss = np.array([self._has_loss(place) for place in range(len(looks))], np.bool_)
+        self.success_ids = np.zeros(len(looks), np.int64)
+        self.series_ids = np.zeros(len(pairs), np.int64)
         self._masks: dict[int, Flags] = {}
         self._waiting: dict[int, list[tuple[Numbers, Floats, Floats, NDArray[np.uint8]]]] = {}
         self._numbers = dict.fromkeys(range(len(self.vantages)), 0)
+        self._quick_left = np.full(len(looks), QUICK_LOOKS, np.int64)
+        self._quick = np.zeros(0, np.int64)
+
+    @property
+    def pair_count(self) -> int:
+        """How many figures all looks have together."""
+        return len(self.owner)
 
     def keys(self, vantage: str) -> list[SeriesKey]:
         """Every series that a vantage point measures, in words."""
@@ -119,12 +129,16 @@ class Measuring:
     def take_ids(self, ids: Mapping[str, int]) -> None:
         """The durable numbers of the series, by their identity."""
         for place, look in enumerate(self.looks):
-            self._success[place] = ids[self._key(look, SUCCESS).identity()]
+            self.success_ids[place] = ids[self._key(look, SUCCESS).identity()]
             for pair in range(int(self._first[place]), int(self._first[place + 1])):
-                self._series[pair] = ids[self._key(look, self._names[pair]).identity()]
+                self.series_ids[pair] = ids[self._key(look, self._names[pair]).identity()]
 
     def _key(self, look: Look, metric: str) -> SeriesKey:
         return SeriesKey(probe=look.name, metric=metric, vantage=look.vantage, target=f"{look.name}.invalid")
+
+    def _has_loss(self, place: int) -> bool:
+        """Whether the look measures loss itself; to any other, a lost packet is a failed run."""
+        return bool(self.figures.lossy[int(self._first[place]) : int(self._first[place + 1])].any())
 
     def seen(self, event: Event) -> Flags:
         """Which looks the event reaches."""
@@ -152,6 +166,8 @@ class Measuring:
         """The runs that ended within the tick before `at`, one batch a vantage point that sends now."""
         count = int(at // self.tick)
         due = self._due_at(count)
+        if len(self._quick):
+            due, self._quick = np.union1d(due, self._quick), self._quick[:0]
         if len(due):
             self._run(due, at, load, events)
         return [batch for number in range(len(self.vantages)) if (batch := self._sent(number, count)) is not None]
@@ -189,7 +205,7 @@ class Measuring:
             delay += hit * event.hurts.delay_seconds * level
             loss = np.where(hit, 1.0 - (1.0 - loss) * (1.0 - event.hurts.loss * level), loss)
             busy = np.where(hit, busy * (1.0 + (event.entry.load - 1.0) * level), busy)
-        failed = draw.random(len(due)) < fails
+        failed = draw.random(len(due)) < 1.0 - (1.0 - fails) * (1.0 - np.where(self._counts_loss[due], 0.0, loss))
         late = delay >= self._timeout[due]
         outcome = np.select(
             [blind, late, failed],
@@ -197,14 +213,15 @@ class Measuring:
             np.uint8(Outcome.OK),
         ).astype(np.uint8)
         pairs, of = self._pairs(due)
-        values = self._figures.draw(pairs, busy[of], delay[of], loss[of], fails[of], draw)
-        lost = self._figures.lossy[pairs] & (values >= 1.0) & (outcome[of] == Outcome.OK)
+        values = self.figures.draw(pairs, busy[of], delay[of], loss[of], fails[of], draw)
+        lost = self.figures.lossy[pairs] & (values >= 1.0) & (outcome[of] == Outcome.OK)
         outcome[of[lost]] = Outcome.FAILED  # not one packet came back
-        values[(outcome[of] != Outcome.OK) & ~(self._figures.lossy[pairs] & (outcome[of] == Outcome.FAILED))] = np.nan
-        values[self._figures.lossy[pairs] & (outcome[of] == Outcome.FAILED)] = 1.0
+        values[(outcome[of] != Outcome.OK) & ~(self.figures.lossy[pairs] & (outcome[of] == Outcome.FAILED))] = np.nan
+        values[self.figures.lossy[pairs] & (outcome[of] == Outcome.FAILED)] = 1.0
+        self._look_again(due, outcome)
         success = np.where(outcome == Outcome.BLIND, np.nan, (outcome == Outcome.OK).astype(np.float64))
         when = at - self._jitter[due] * 0.999
-        series = np.concatenate([self._success[due], self._series[pairs]])
+        series = np.concatenate([self.success_ids[due], self.series_ids[pairs]])
         columns = (
             series,
             np.concatenate([when, when[of]]),
@@ -217,6 +234,14 @@ class Measuring:
             if mine.any():
                 series, times, value, out = (column[mine] for column in columns)
                 self._waiting.setdefault(number, []).append((series, times, value, out))
+
+    def _look_again(self, due: Numbers, outcome: NDArray[np.uint8]) -> None:
+        """The first failures after a success are looked at again at the next tick."""
+        failing = (outcome == Outcome.FAILED) | (outcome == Outcome.TIMED_OUT)
+        self._quick_left[due[~failing]] = QUICK_LOOKS
+        again = due[failing & (self._quick_left[due] > 0)]
+        self._quick_left[again] -= 1
+        self._quick = np.union1d(self._quick, again)
 
     def _pairs(self, due: Numbers) -> tuple[Numbers, Numbers]:
         """Figures of the due looks, and which of the due each belongs to."""

@@ -1,7 +1,8 @@
 """The customers, as columns: what they have, where they are served now, how they can be told, what the law permits.
 
-The columns that the daemon sees are those of `cemd/model/customers.py`; home, work and commuting times are truth. Whoever
-moves is served where he is; the register of the network knows it at once, so the daemon is told of each move.
+The columns that the daemon sees are those of `cemd/model/customers.py`; home, work and commuting times are truth.
+Whoever moves is served where he is; the register of the network knows it at once, so the daemon is told of each
+move.
 """
 
 from __future__ import annotations
@@ -108,11 +109,11 @@ class People:
 
     @property
     def is_machine(self) -> NDArray[np.bool_]:
-        return (self._static["flags"] & np.uint8(CustomerFlag.MACHINE)) != 0
+        return self._flagged(CustomerFlag.MACHINE)
 
-    @property
-    def is_abroad(self) -> NDArray[np.bool_]:
-        return (self._static["flags"] & np.uint8(CustomerFlag.ABROAD)) != 0
+    def _flagged(self, flag: CustomerFlag) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = (self._static["flags"] & np.uint8(flag)) != 0
+        return found
 
     def column(self, name: str) -> NDArray[Any]:
         """A column that the daemon sees too."""
@@ -149,4 +150,5 @@ class People:
 
 def _shares(weights: list[float]) -> Floats:
     whole = np.array(weights, np.float64)
-    return whole / whole.sum()
+    shares: Floats = whole / whole.sum()
+    return shares

@@ -19,7 +19,7 @@ from cemd.config.source import Source, did_you_mean
 from cemd.config.words import faults_of
 from cemd.config.yaml import Path as Way
 from cemd.config.yaml import parse
-from cemd.demo.world.scenario import FaultEntry, Onset, Scenario, TrapEntry, TrapKind, When
+from cemd.demo.world.scenario import FaultEntry, FeedRow, Onset, ProbeRow, Scenario, TrapEntry, TrapKind, When
 from cemd.errors import ConfigError, Fault
 
 NAMED = ("services", "sites", "touchpoints", "journeys", "processes", "channels", "vantages", "probes")
@@ -72,7 +72,8 @@ class _Check:
             section: {one.name: one for one in getattr(scenario, section)} for section in NAMED
         }
         self.known["sites"] = dict(self.sites)
-        self.events = {one.name: one for one in (*scenario.faults, *scenario.traps)}
+        events: list[FaultEntry | TrapEntry] = [*scenario.faults, *scenario.traps]
+        self.events = {one.name: one for one in events}
 
     def faults(self) -> Iterator[Fault]:
         yield from self._duplicates()
@@ -80,9 +81,10 @@ class _Check:
         yield from self._catalogue()
         yield from self._watching()
         yield from self._people()
-        for section, entries in (("faults", self.world.faults), ("traps", self.world.traps)):
-            for place, entry in enumerate(entries):
-                yield from self._event((section, place), entry)
+        for place, fault in enumerate(self.world.faults):
+            yield from self._event(("faults", place), fault)
+        for place, trap in enumerate(self.world.traps):
+            yield from self._event(("traps", place), trap)
 
     def _say(self, way: Way, fact: str, remedy: str) -> Fault:
         named = getattr(getattr(self.world, str(way[0]), None), "__getitem__", None)
@@ -156,14 +158,10 @@ class _Check:
     def _watching(self) -> Iterator[Fault]:
         for place, vantage in enumerate(self.world.vantages):
             yield from self._must_know(("vantages", place, "site"), "sites", vantage.site)
-        for section, rows in (("probes", self.world.probes), ("feeds", self.world.feeds)):
-            for place, row in enumerate(rows):
-                way: Way = (section, place)
-                yield from self._must_know((*way, "service"), "services", row.service)
-                yield from self._must_know((*way, "site"), "sites", row.site)
-                yield from self._must_have_kind((*way, "site_kind"), row.site_kind)
-                yield from self._must_know((*way, "touchpoint"), "touchpoints", row.touchpoint)
-                yield from self._one_place(way, row.site, row.site_kind)
+        for place, probe in enumerate(self.world.probes):
+            yield from self._row(("probes", place), probe)
+        for place, feed in enumerate(self.world.feeds):
+            yield from self._row(("feeds", place), feed)
         for place, probe in enumerate(self.world.probes):
             yield from self._must_know_all(("probes", place, "vantages"), "vantages", probe.vantages)
             if probe.timeout_seconds >= probe.every_seconds:
@@ -172,6 +170,13 @@ class _Check:
             if probe.every_seconds % self.world.calendar.tick_seconds:
                 fact = f"every_seconds is no multiple of the tick ({self.world.calendar.tick_seconds:g} s)"
                 yield self._say(("probes", place, "every_seconds"), fact, "make it one: the world moves in ticks")
+
+    def _row(self, way: Way, row: ProbeRow | FeedRow) -> Iterator[Fault]:
+        yield from self._must_know((*way, "service"), "services", row.service)
+        yield from self._must_know((*way, "site"), "sites", row.site)
+        yield from self._must_have_kind((*way, "site_kind"), row.site_kind)
+        yield from self._must_know((*way, "touchpoint"), "touchpoints", row.touchpoint)
+        yield from self._one_place(way, row.site, row.site_kind)
 
     def _one_place(self, way: Way, site: str | None, kind: str | None) -> Iterator[Fault]:
         if site is not None and kind is not None:

@@ -1,7 +1,8 @@
-"""The scenario file: an operator, how it is watched, how its customers live, what goes wrong there and what only seems to.
+"""The scenario file: an operator, how it is watched, how its customers live, what goes wrong there and what only seems
+to.
 
-One YAML document, strict like every other file; `docs/day.md` explains it with examples. Catalogue and channels have the
-models of `config/`, so that a scenario can begin as a copy of an operator's own files.
+One YAML document, strict like every other file; `docs/day.md` explains it with examples. Catalogue and channels have
+the models of `config/`, so that a scenario can begin as a copy of an operator's own files.
 """
 
 from __future__ import annotations

@@ -58,4 +58,4 @@ class Almanac:
             base *= self._traffic.holiday
         growth = (1.0 + self._traffic.growth_per_year) ** ((at - self.start) / YEAR_SECONDS)
         noise = float(self._noise[bucket % len(self._noise)] + self._noise[(bucket - 1) % len(self._noise)]) / 2
-        return base * growth * float(np.exp(np.clip(noise, -1.0, 1.0)))
+        return float(base * growth * np.exp(np.clip(noise, -1.0, 1.0)))

@@ -1,7 +1,7 @@
 """The world as a whole: one tick after the other, out come the payloads that a daemon would be given, in their order.
 
-Whoever drives it asks `begin` once and `pass_tick` for every tick, hands back which customers were told, and may ask for a
-recheck. Truth is in `events` and `care.truth`; nothing that is handed out holds any of it.
+Whoever drives it asks `begin` once and `pass_tick` for every tick, hands back which customers were told, and may ask
+for a recheck. Truth is in `events` and `care.truth`; nothing that is handed out holds any of it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class World:
             if step.services:
                 labels["service"] = step.services[0]
             keys.append(
-                SeriesKey(probe=JOURNEYS, metric="step_success_ratio", vantage=JOURNEYS, labels=tuple(sorted(labels.items())))
+                SeriesKey(
+                    probe=JOURNEYS, metric="step_success_ratio", vantage=JOURNEYS, labels=tuple(sorted(labels.items()))
+                )
             )
         return keys
 

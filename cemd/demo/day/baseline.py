@@ -1,0 +1,172 @@
+"""The baseline: static thresholds with `for:`, as a competent NOC would write them for the same probes.
+
+A probe fires when its success ratio over some minutes is below a share, when its time is beyond a multiple of what
+the NOC knows to be usual, or when it loses too many packets, and has been so for a while. Alerts are grouped by
+service after a short wait, and a service is silent while something that it stands on fires there. Customers are told
+by hand: all that the policy permits, once an alert has lasted as long as the policy's hold-down.
+`bench/day_baseline.py` searched the numbers on training seeds; they are frozen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemd.demo.day.alarm import Alarm
+from cemd.demo.world.measuring import Measuring
+from cemd.demo.world.world import World
+from cemd.model.entry import Batch
+from cemd.model.identity import Instant
+from cemd.model.quality import Outcome
+
+Flags = NDArray[np.bool_]
+KEPT = 16
+"""Samples that are remembered of each probe."""
+GROUP_WAIT_SECONDS = 30.0
+OVER_AFTER_SECONDS = 300.0
+"""A group of alerts is over when nothing of it fired so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """What the grid search chose; see docs/benchmarks.md."""
+
+    window_seconds: float = 180.0
+    success_below: float = 0.6
+    times_usual: float = 3.0
+    loss_above: float = 0.1
+    for_seconds: float = 60.0
+
+
+FROZEN = Thresholds()
+
+
+@dataclass(slots=True)
+class _Group:
+    """Alerts of one service that fire together."""
+
+    service: str
+    first_at: Instant
+    last_at: Instant
+    sites: dict[str, None] = field(default_factory=dict)
+    opened_at: Instant | None = None
+    told: bool = False
+
+
+class Baseline:
+    """Watches the same samples as the core, in the same ticks."""
+
+    def __init__(self, world: World, thresholds: Thresholds = FROZEN) -> None:
+        self.world, self.thresholds = world, thresholds
+        self.alarms: list[Alarm] = []
+        self.due: list[tuple[str, tuple[str, ...]]] = []  # (service, sites) whose customers are to be told now
+        measuring: Measuring = world.measuring
+        looks, pairs = measuring.looks, measuring.pair_count
+        self._names = [(look.row.service, look.site) for look in looks]
+        self._ok = _Ring(len(looks))
+        self._value = _Ring(pairs)
+        self._owner = measuring.owner
+        self._limit = np.where(measuring.figures.delayed, thresholds.times_usual * measuring.figures.usual, np.inf)
+        self._limit = np.where(measuring.figures.lossy, thresholds.loss_above, self._limit)
+        self._since = np.full(len(looks), np.nan)
+        self._look_of = {int(number): place for place, number in enumerate(measuring.success_ids)}
+        self._pair_of = {int(number): place for place, number in enumerate(measuring.series_ids)}
+        self._groups: dict[str, _Group] = {}
+
+    def take(self, batches: Sequence[Batch]) -> None:
+        """Samples of the tick."""
+        for batch in batches:
+            seen = batch.outcome != Outcome.BLIND
+            for ring, known in ((self._ok, self._look_of), (self._value, self._pair_of)):
+                rows = np.array([known.get(number, -1) for number in batch.series.tolist()], np.int64)
+                mine = (rows >= 0) & seen & np.isfinite(batch.value)
+                ring.add(rows[mine], batch.at[mine], batch.value[mine])
+
+    def look(self, at: Instant) -> None:
+        """Evaluates the rules."""
+        plan = self.thresholds
+        bad = self._ok.mean(at - plan.window_seconds, 2) < plan.success_below
+        high = np.flatnonzero(self._value.mean(at - plan.window_seconds, 2) > self._limit)
+        bad[self._owner[high]] = True
+        self._since = np.where(bad, np.where(np.isnan(self._since), at, self._since), np.nan)
+        firing: dict[str, dict[str, None]] = {}
+        for place in np.flatnonzero(at - self._since >= plan.for_seconds).tolist():
+            service, site = self._names[place]
+            firing.setdefault(service, {})[site] = None
+        for service, sites in firing.items():
+            loud = {site: None for site in sites if not self._is_inhibited(service, site, firing)}
+            if loud:
+                group = self._groups.setdefault(service, _Group(service, at, at))
+                group.last_at = at
+                group.sites.update(loud)
+        self._pass(at)
+
+    def _is_inhibited(self, service: str, site: str, firing: dict[str, dict[str, None]]) -> bool:
+        topology = self.world.topology
+        return any(
+            need != service and any(topology.overlap(site, other) for other in firing.get(need, ()))
+            for need in topology.needs(service)
+        )
+
+    def _pass(self, at: Instant) -> None:
+        self.due = []
+        for group in list(self._groups.values()):
+            if at - group.last_at > OVER_AFTER_SECONDS:
+                self._close(group)
+            elif group.opened_at is None and at - group.first_at >= GROUP_WAIT_SECONDS:
+                if group.last_at == at:
+                    group.opened_at = at
+            elif group.opened_at is not None and not group.told and at - group.opened_at >= self._hold():
+                group.told = True
+                self.due.append((group.service, tuple(site for site in group.sites if site)))
+
+    def _hold(self) -> float:
+        return min((policy.hold_seconds for policy in self.world.configuration.policies), default=0.0)
+
+    def _close(self, group: _Group) -> None:
+        self._groups.pop(group.service)
+        if group.opened_at is not None:
+            self.alarms.append(
+                Alarm(
+                    id=f"alert-{len(self.alarms) + 1}",
+                    opened_at=group.opened_at,
+                    over_at=group.last_at + OVER_AFTER_SECONDS,
+                    services=(group.service,),
+                    sites=() if "" in group.sites else tuple(group.sites),
+                    cause=group.service,
+                )
+            )
+
+    def finish(self) -> None:
+        for group in list(self._groups.values()):
+            self._close(group)
+
+
+class _Ring:
+    """The last samples of many series."""
+
+    def __init__(self, size: int) -> None:
+        self.at = np.full((size, KEPT), -np.inf)
+        self.value = np.zeros((size, KEPT))
+        self._head = np.zeros(size, np.int64)
+
+    def add(self, rows: NDArray[np.int64], at: NDArray[np.float64], value: NDArray[np.float64]) -> None:
+        while len(rows):  # a series that occurs twice goes in rounds
+            _, first = np.unique(rows, return_index=True)
+            slot = self._head[rows[first]] % KEPT
+            self.at[rows[first], slot] = at[first]
+            self.value[rows[first], slot] = value[first]
+            self._head[rows[first]] += 1
+            left = np.ones(len(rows), np.bool_)
+            left[first] = False
+            rows, at, value = rows[left], at[left], value[left]
+
+    def mean(self, since: Instant, least: int) -> NDArray[np.float64]:
+        """Mean of what is newer; NaN where there are fewer samples than `least`."""
+        live = self.at > since
+        count = live.sum(axis=1)
+        total = np.where(live, self.value, 0.0).sum(axis=1)
+        return np.where(count >= least, total / np.maximum(count, 1), np.nan)
