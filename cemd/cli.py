@@ -103,11 +103,12 @@ def run(root: Path, state: Path | None, no_prober: bool, port: int | None, log_j
     "--state", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the prober's journal."
 )
 @click.option("--log-json/--log-text", default=None, help="Form of log lines; default: text at a terminal.")
-def agent(socket: Path, state: Path, log_json: bool | None) -> None:
+@click.option("--vantage", default="home", show_default=True, help="Name of this vantage point; probes name it.")
+def agent(socket: Path, state: Path, log_json: bool | None, vantage: str) -> None:
     """Runs a prober that takes its probes from a daemon and sends it what it measured."""
     from cemd.daemon.agent import run_agent
 
-    sys.exit(run_agent(socket, state, log_json=log_json))
+    sys.exit(run_agent(socket, state, log_json=log_json, vantage=vantage))
 
 
 @main.command()

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cemd.config.params import Kinds
 from cemd.config.rules import Indicator, Policy, Rater, RaterProfile
 from cemd.config.settings import Settings
-from cemd.config.source import NOUNS, Item, Items
+from cemd.config.source import NOUNS, Item, Items, did_you_mean
 from cemd.config.targets import Targets, remedy
 from cemd.config.topology import Topology
 from cemd.errors import Fault
@@ -31,6 +31,7 @@ def contradictions(items: Items, kinds: Kinds) -> Iterator[Fault]:
             fact = f"timeout_seconds ({timeout:g}) is not below every_seconds ({every:g})"
             yield probe.fault(("timeout_seconds",), fact, "make the timeout shorter or the interval longer")
     yield from _targets(items, kinds)
+    yield from _vantages(items)
     for indicator in items.indicators:
         yield from _indicator(indicator)
     for rater in items.rater:
@@ -103,6 +104,25 @@ def _settings(item: Item[Settings]) -> Iterator[Fault]:
     for place, name in enumerate(settings.intake.http):
         if name in settings.intake.http[:place]:
             yield item.fault(("intake", "http", place), f'duplicate source "{name}"', "remove one of them")
+
+
+def _vantages(items: Items) -> Iterator[Fault]:
+    """Probes of a vantage point that nobody described; vantage points that are there twice or cannot look."""
+    settings = items.settings[0].value if items.settings else Settings()
+    known = [settings.vantage, *(one.name for one in settings.vantages)]
+    for probe in items.probes:
+        for place, name in enumerate(probe.value.vantages):
+            if name not in known:
+                fact = f"no vantage point has the name {name!r}{did_you_mean(name, known)}"
+                yield probe.fault(("vantages", place), fact, "describe it under `vantages` of config/cemd.yaml")
+    for item in items.settings:
+        for place, one in enumerate(item.value.vantages):
+            where = ("vantages", place)
+            if one.name in [other.name for other in item.value.vantages[:place]]:
+                yield item.fault((*where, "name"), f'duplicate vantage point "{one.name}"', "rename one of them")
+            for number, reference in enumerate(one.way_out.references):
+                if refusal := settings.targets.refusal_of_text(reference.host):
+                    yield item.fault((*where, "way_out", "references", number, "host"), refusal, remedy(refusal))
 
 
 def _targets(items: Items, kinds: Kinds) -> Iterator[Fault]:

@@ -25,8 +25,8 @@ class Probe(FileModel):
     """Where the service is measured; left out: everywhere."""
     touchpoint: Name | None = None
     """Where customers meet what is measured."""
-    vantage: Name = "home"
-    """The prober or agent that runs it."""
+    vantages: tuple[Name, ...] = ()
+    """The vantage points that run it, each on its own; default: this machine's own prober."""
     every_seconds: Seconds
     """From one run to the next; the first falls on a phase that the uid decides."""
     timeout_seconds: Seconds

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from cemd.config.base import FileModel, Name, Seconds
 from cemd.config.targets import Targets
+from cemd.config.vantage import Vantage, WayOut
 
 
 class Operator(FileModel):
@@ -102,7 +103,9 @@ class Settings(FileModel):
     state_directory: str = "state"
     """Relative to the folder that holds `config/`; the service unit sets STATE_DIRECTORY, which wins."""
     vantage: Name = "home"
-    """Name of this machine's own prober."""
+    """Name of this machine's own prober, as a vantage point; a change takes effect at the next start."""
+    vantages: tuple[Vantage, ...] = ()
+    """Vantage points: what each must reach to be sure that it sees, and agents beside this machine's own prober."""
     tick_seconds: Annotated[float, Field(ge=0.1, le=60)] = 2.0
     """How often findings, incidents and decisions are worked out; the least delay of everything."""
     lateness_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
@@ -113,6 +116,14 @@ class Settings(FileModel):
     intake: Intake = Intake()
     customers: CustomersSource | None = None
     retention: Retention = Retention()
+
+    def way_out(self, vantage: str) -> WayOut:
+        """What a vantage point watches of its own way out."""
+        return next((one.way_out for one in self.vantages if one.name == vantage), WayOut())
+
+    def runs_at(self, vantages: tuple[str, ...]) -> tuple[str, ...]:
+        """Where a probe with these vantage points runs: by default at home."""
+        return vantages or (self.vantage,)
 
 
 class SettingsFile(Settings):

@@ -16,23 +16,23 @@ from cemd.kit.sdnotify import patient_notifier
 from cemd.monitor.prober import Prober
 
 
-def run_agent(socket: Path, state: Path, *, log_json: bool | None) -> int:
+def run_agent(socket: Path, state: Path, *, log_json: bool | None, vantage: str = "home") -> int:
     """Runs a prober until it is told to stop; returns the exit code."""
     set_up_logs(json_lines=not sys.stderr.isatty() if log_json is None else log_json)
     end_with_parent()
     try:
-        asyncio.run(_run(socket, state))
+        asyncio.run(_run(socket, state, vantage))
     except ProbeUnavailable as exc:
         print(f"cemd agent: {exc}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _run(socket: Path, state: Path) -> None:
+async def _run(socket: Path, state: Path, vantage: str) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stopping.set)
     log = structlog.get_logger("cemd.monitor")
-    prober = Prober(socket=socket, state=state, log=log, notifier=patient_notifier(log))
+    prober = Prober(socket=socket, state=state, log=log, vantage=vantage, notifier=patient_notifier(log))
     await prober.run(stopping)

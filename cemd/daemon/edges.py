@@ -114,7 +114,7 @@ class Edges:
         settings = configuration.settings
         self.book.allow(settings.intake.max_series)
         self.push.allow(settings.intake.http)
-        self.prober.set_probes(epoch, configuration.probes, at_once=settings.probes_at_once, targets=settings.targets)
+        self.prober.set_probes(epoch, configuration.probes, settings)
         self.report.configure(configuration)
         wanted = settings.intake.mqtt
         for broker, task in self._brokers:

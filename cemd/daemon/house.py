@@ -177,7 +177,8 @@ class _House:
                 )
             ]
             if with_prober:
-                prober = ProberProcess(self.where.socket, self.where.prober)
+                vantage = self.configuration.settings.vantage
+                prober = ProberProcess(self.where.socket, self.where.prober, vantage=vantage)
                 running.append(tasks.create_task(keep_running(prober.run, name="prober", log=log), name="prober"))
             self._write_pid()
             gc.freeze()  # what stands now stays: full collections would only hold the loop for it

@@ -24,11 +24,11 @@ GRACE_SECONDS = 5.0
 class ProberProcess:
     """One child process that runs the schedule."""
 
-    def __init__(self, socket: Path, state: Path) -> None:
+    def __init__(self, socket: Path, state: Path, *, vantage: str) -> None:
         self.starts = 0
         self._command: Sequence[str] = (
             *(sys.executable, "-m", "cemd", "agent"),
-            *("--socket", str(socket), "--state", str(state)),
+            *("--socket", str(socket), "--state", str(state), "--vantage", vantage),
         )
         self._process: asyncio.subprocess.Process | None = None
 

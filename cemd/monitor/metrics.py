@@ -32,6 +32,8 @@ PROBER_TOTALS = frozenset(
         *("skipped_late", "skipped_bulkhead_full", "skipped_still_running"),
         *("running", "shed_samples", "unacknowledged_batches", "cleanups_outstanding"),
         *("refused_readings", "latest_start_seconds"),
+        *("way_out_blind_runs", "way_out_unjudged_runs", "way_out_gateway", "way_out_resolver"),
+        *(f"way_out_reference_{number}" for number in range(1, 9)),
     }
 )
 

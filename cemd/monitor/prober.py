@@ -23,10 +23,11 @@ from cemd.kit.sdnotify import Notifier
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
+from cemd.monitor.outlook import Outlook
 from cemd.monitor.probes.base import Attempt, measure
 from cemd.monitor.probes.tools import Tools, make_tools
 from cemd.monitor.record import Record
-from cemd.monitor.roster import Post, plan_of, posts_of, targets_of
+from cemd.monitor.roster import Post, plan_of, posts_of, targets_of, way_out_of
 from cemd.monitor.schedule import Schedule, Skip
 
 FLUSH_SECONDS = 0.5
@@ -63,6 +64,7 @@ class Prober:
         self._backlog = Backlog(Numbers(state / "batch-number", self._clock.now()))
         self._schedule = Schedule(wall_offset=self._clock.now() - self._clock.monotonic())
         self._record = Record(self._backlog, vantage)
+        self._outlook = Outlook(self._tools, self._record.take, log)
         self._posts: dict[str, Post] = {}
         self._replies: deque[wire.Taken] = deque()
         self._latest_start = 0.0
@@ -79,7 +81,10 @@ class Prober:
             async with asyncio.TaskGroup() as links:
                 link = links.create_task(self._keep_link(), name="link")
                 flush = links.create_task(self._keep_flushing(), name="flush")
+                outlook = links.create_task(self._outlook.run(), name="outlook")
                 await self._keep_schedule(stopping)
+                outlook.cancel()
+                await self._outlook.look()  # what waits for it is not lost
                 flush.cancel()
                 self._flush()
                 await self._drained()
@@ -143,7 +148,7 @@ class Prober:
         try:
             result = await measure(post.kind, attempt)
             failed = result.outcome in {Outcome.FAILED, Outcome.TIMED_OUT}
-            self._record.take(post, at, result)
+            self._outlook.take(post, at, result)
         finally:
             self._schedule.finished(uid, self._clock.monotonic(), failed=failed)
             self._due.set()
@@ -230,6 +235,7 @@ class Prober:
     def _take(self, frame: wire.Probes) -> None:
         """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
         self._tools.names.allow(targets_of(frame))
+        self._outlook.watch(way_out_of(frame))
         self._posts, refused = posts_of(frame, self._posts, self._tools)
         self._schedule.load(
             [plan_of(post) for post in self._posts.values()], self._clock.monotonic(), kind_at_once=frame.at_once
@@ -245,7 +251,7 @@ class Prober:
         self._outgoing.set()
 
     def _counters(self) -> dict[str, float]:
-        counters = self._record.counters()
+        counters = self._record.counters() | self._outlook.counters()
         counters |= {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
         counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
         counters["running"] = float(self._schedule.running())

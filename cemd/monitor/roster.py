@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from cemd.config.probes import Probe
 from cemd.config.targets import Targets
+from cemd.config.vantage import WayOut
 from cemd.errors import ProbeUnavailable
 from cemd.monitor import wire
 from cemd.monitor.probes import make
@@ -105,6 +106,19 @@ def targets_of(frame: wire.Probes) -> Targets:
         return Targets.model_validate_json(frame.targets)
     except ValidationError as exc:
         words = f"`targets` of epoch {frame.epoch} cannot be read here; update this prober."
+        raise wire.WireError(words) from exc
+
+
+def way_out_of(frame: wire.Probes) -> WayOut:
+    """What this vantage point watches of its own way out.
+
+    Raises:
+        WireError: this version cannot read it; measuring without it could call blind what is down.
+    """
+    try:
+        return WayOut.model_validate_json(frame.way_out)
+    except ValidationError as exc:
+        words = f"`way_out` of epoch {frame.epoch} cannot be read here; update this prober."
         raise wire.WireError(words) from exc
 
 

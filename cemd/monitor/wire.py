@@ -88,13 +88,14 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
 
 
 class Probes(msgspec.Struct, frozen=True, kw_only=True, tag="probes"):
-    """The whole probe set of an epoch: a JSON list of `cemd.config.probes.Probe`; `targets` is the JSON of
-    `cemd.config.targets.Targets`."""
+    """The whole probe set of an epoch for one vantage point: a JSON list of `cemd.config.probes.Probe`; `targets` is
+    the JSON of `cemd.config.targets.Targets`, `way_out` that of `cemd.config.vantage.WayOut`."""
 
     epoch: str
     probes: bytes
     at_once: int
     targets: bytes = b"{}"
+    way_out: bytes = b"{}"
 
 
 class RecheckNow(msgspec.Struct, frozen=True, kw_only=True, tag="recheck"):

@@ -14,7 +14,7 @@ from cemd.daemon.prober_process import ProberProcess
 
 @pytest.fixture
 def prober(tmp_path: Path) -> ProberProcess:
-    return ProberProcess(tmp_path / "nobody.sock", tmp_path / "prober")
+    return ProberProcess(tmp_path / "nobody.sock", tmp_path / "prober", vantage="home")
 
 
 async def _pid(prober: ProberProcess, *, not_this: int = 0) -> int:

@@ -24,7 +24,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 from cemd.daemon.agent import run_agent
-sys.exit(run_agent(Path(sys.argv[1]), Path(sys.argv[2]), log_json=True))
+sys.exit(run_agent(Path(sys.argv[1]), Path(sys.argv[2]), log_json=True, vantage=sys.argv[3]))
 """
 
 
@@ -119,8 +119,8 @@ async def daemon_side(
 class ProberChild:
     """A real prober process."""
 
-    def __init__(self, socket: Path, state: Path) -> None:
-        self._arguments = (sys.executable, "-c", _CHILD, str(socket), str(state))
+    def __init__(self, socket: Path, state: Path, vantage: str) -> None:
+        self._arguments = (sys.executable, "-c", _CHILD, str(socket), str(state), vantage)
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -136,8 +136,8 @@ class ProberChild:
 
 
 @contextlib.asynccontextmanager
-async def prober_child(socket: Path, state: Path) -> AsyncIterator[ProberChild]:
-    child = ProberChild(socket, state)
+async def prober_child(socket: Path, state: Path, vantage: str = "home") -> AsyncIterator[ProberChild]:
+    child = ProberChild(socket, state, vantage)
     await child.start()
     try:
         yield child

@@ -18,6 +18,7 @@ import pytest
 import structlog
 from aiohttp import web
 from cemd.config.probes import Probe
+from cemd.config.settings import Settings
 from cemd.config.targets import Targets
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Attempt, Reason, Result, measure
@@ -25,6 +26,7 @@ from cemd.monitor.probes.tools import Tools, make_tools
 
 HERE = Targets(loopback=True)
 """Peers of tests live on loopback."""
+SETTINGS = Settings(probes_at_once=10, targets=HERE)
 
 
 async def look(

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 from aiohttp import web
 from cemd.config.probes import Probe
+from cemd.config.vantage import Vantage
 from cemd.model.entry import SeriesAdded
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 
 from tests.monitor.daemon_side import MemoryLog, daemon_side, prober_child, until
-from tests.monitor.peers import HERE, free_port, http_server
+from tests.monitor.peers import SETTINGS, free_port, http_server
 
 
 def probe(name: str, kind: str, every: float = 0.4, **params: object) -> Probe:
@@ -32,7 +33,7 @@ async def ok(request: web.Request) -> web.Response:
 async def test_measurements_reach_the_log_with_outcomes_and_evidence(tmp_path: Path) -> None:
     async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
         probes = [probe("web", "http", url=url), probe("dead", "tcp", host="127.0.0.1", port=free_port())]
-        side.server.set_probes("e1", probes, at_once=10, targets=HERE)
+        side.server.set_probes("e1", probes, SETTINGS)
         async with prober_child(tmp_path / "s", tmp_path / "state") as child:
             await until(lambda: len(side.log.samples("web", "success")) >= 3 and side.attempts, what="measurements")
             assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
@@ -44,6 +45,25 @@ async def test_measurements_reach_the_log_with_outcomes_and_evidence(tmp_path: P
             assert not side.server.stalled()
             assert await child.end(signal.SIGTERM) == 0
     assert isinstance(side.log.payloads[0], SeriesAdded)
+
+
+async def test_each_vantage_point_runs_its_own_part_and_says_where_it_looked_from(tmp_path: Path) -> None:
+    both = SETTINGS.model_copy(update={"vantages": (Vantage(name="west"),)})
+    async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
+        here, there = probe("here", "http", url=url), probe("there", "http", url=url)
+        there = there.model_copy(update={"vantages": ("home", "west")})
+        side.server.set_probes("e1", [here, there], both)
+        async with (
+            prober_child(tmp_path / "s", tmp_path / "a"),
+            prober_child(tmp_path / "s", tmp_path / "b", "west"),
+        ):
+            await until(lambda: len(seen(side.log)) >= 3, what="measurements of both vantage points")
+            await asyncio.sleep(0.6)
+    assert seen(side.log) == {("here", "home"), ("there", "home"), ("there", "west")}
+
+
+def seen(log: MemoryLog) -> set[tuple[str, str]]:
+    return {(key.probe, key.vantage) for key in log.series}
 
 
 async def test_killed_prober_and_killed_daemon_lose_and_repeat_nothing_acknowledged(tmp_path: Path) -> None:
@@ -58,11 +78,11 @@ async def test_killed_prober_and_killed_daemon_lose_and_repeat_nothing_acknowled
         async with prober_child(socket, state) as child:
             for _ in range(2):  # the daemon dies and comes back; the prober keeps measuring meanwhile
                 async with daemon_side(socket, log) as side:
-                    side.server.set_probes("e1", probes, at_once=10, targets=HERE)
+                    side.server.set_probes("e1", probes, SETTINGS)
                     await grow(2)
                 await asyncio.sleep(0.5)
             async with daemon_side(socket, log) as side:
-                side.server.set_probes("e1", probes, at_once=10, targets=HERE)
+                side.server.set_probes("e1", probes, SETTINGS)
                 await grow(1)
                 await child.end(signal.SIGKILL)
                 await child.start()
@@ -80,12 +100,12 @@ async def test_what_was_measured_while_the_daemon_was_away_arrives_later(tmp_pat
         probes = [probe("web", "http", every=0.2, url=url)]
         async with prober_child(socket, tmp_path / "state"):
             async with daemon_side(socket, log) as side:
-                side.server.set_probes("e1", probes, at_once=10, targets=HERE)
+                side.server.set_probes("e1", probes, SETTINGS)
                 await until(lambda: log.samples("web", "success"), what="measurements")
             gone = max(at for at, _, _ in log.samples("web", "success"))
             await asyncio.sleep(1.5)
             async with daemon_side(socket, log) as side:
-                side.server.set_probes("e1", probes, at_once=10, targets=HERE)
+                side.server.set_probes("e1", probes, SETTINGS)
                 await until(lambda: len([a for a, _, _ in log.samples("web", "success") if a > gone]) >= 6, what="it")
     times = sorted(at for at, _, _ in log.samples("web", "success"))
     assert max(after - before for before, after in pairwise(times)) < 0.7
@@ -212,7 +232,7 @@ async def read(reader: asyncio.StreamReader) -> wire.Ack:
 async def test_probe_that_cannot_run_here_is_blind_and_the_others_run(tmp_path: Path) -> None:
     async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
         odd = probe("odd", "tcp", host="127.0.0.1", port=1).model_copy(update={"kind": "not-yet-invented"})
-        side.server.set_probes("e1", [odd, probe("web", "http", url=url)], at_once=10, targets=HERE)
+        side.server.set_probes("e1", [odd, probe("web", "http", url=url)], SETTINGS)
         async with prober_child(tmp_path / "s", tmp_path / "state"):
             await until(lambda: side.log.samples("web", "success") and side.log.samples("odd", "success"), what="both")
         assert {outcome for _, _, outcome in side.log.samples("odd", "success")} == {Outcome.BLIND}
@@ -222,10 +242,10 @@ async def test_new_epoch_changes_what_runs_and_keeps_the_series_of_what_stays(tm
     async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
         log = side.log
         stays, goes = probe("stays", "http", url=url), probe("goes", "http", url=url)
-        side.server.set_probes("e1", [stays, goes], at_once=10, targets=HERE)
+        side.server.set_probes("e1", [stays, goes], SETTINGS)
         async with prober_child(tmp_path / "s", tmp_path / "state"):
             await until(lambda: log.samples("stays", "success") and log.samples("goes", "success"), what="both")
-            side.server.set_probes("e2", [stays], at_once=10, targets=HERE)
+            side.server.set_probes("e2", [stays], SETTINGS)
             await asyncio.sleep(1.0)
             left = len(log.samples("goes", "success"))
             more = len(log.samples("stays", "success")) + 3

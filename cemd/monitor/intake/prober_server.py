@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.config.probes import Probe
-from cemd.config.targets import Targets
+from cemd.config.settings import Settings
 from cemd.errors import Refused, StoreError
 from cemd.kit.clock import Clock
 from cemd.kit.logs import SaidOnce
@@ -31,6 +31,8 @@ from cemd.monitor.intake.book import SeriesBook, Submit
 from cemd.monitor.intake.samples import FUTURE_SECONDS
 from cemd.monitor.metrics import MonitorMetrics
 
+PROBER = "prober:"
+"""Before the name of a vantage point: the source that its batches come from."""
 REFUSED = -1
 """Stands for the number of a series that the source may not have any more."""
 MAX_DECLARED_TOTAL = 2_000_000
@@ -80,7 +82,9 @@ class ProberServer:
         self._mode = mode
         self._peers: dict[str, _Peer] = {}
         self._logged: dict[str, int] = {}
-        self._probes = wire.Probes(epoch="", probes=b"[]", at_once=1)
+        self._epoch = ""
+        self._probes: tuple[Probe, ...] = ()
+        self._settings = Settings()
         self._server: asyncio.Server | None = None
         self.progressed_at = clock.monotonic()
         self.counters: dict[str, float] = {}
@@ -104,13 +108,23 @@ class ProberServer:
             peer.writer.close()
         self._path.unlink(missing_ok=True)
 
-    def set_probes(self, epoch: str, probes: Sequence[Probe], *, at_once: int, targets: Targets) -> None:
-        """Hands a whole probe set, and where it may go, to every prober, now and at each connection."""
-        document = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes])
-        may = targets.model_dump_json().encode()
-        self._probes = wire.Probes(epoch=epoch, probes=document, at_once=at_once, targets=may)
+    def set_probes(self, epoch: str, probes: Sequence[Probe], settings: Settings) -> None:
+        """Hands each prober its part of a whole probe set, and where it may go, now and at each connection."""
+        self._epoch, self._probes, self._settings = epoch, tuple(probes), settings
         for peer in self._peers.values():
-            self._send(peer, self._probes)
+            self._send(peer, self._part(peer.source))
+
+    def _part(self, source: str) -> wire.Probes:
+        """What the vantage point of a prober runs."""
+        settings, vantage = self._settings, source.removeprefix(PROBER)
+        mine = [probe for probe in self._probes if vantage in settings.runs_at(probe.vantages)]
+        return wire.Probes(
+            epoch=self._epoch,
+            probes=msgspec.json.encode([probe.model_dump(mode="json") for probe in mine]),
+            at_once=settings.probes_at_once,
+            targets=settings.targets.model_dump_json().encode(),
+            way_out=settings.way_out(vantage).model_dump_json().encode(),
+        )
 
     def recheck(self, probe: str) -> bool:
         """Asks for a run at once; never waits. False: no prober is there to do it."""
@@ -157,8 +171,8 @@ class ProberServer:
         self._metrics.probers.set(len(self._peers))
         self.progressed_at = self._clock.monotonic()
         self._said.back(hello.source, "intake.prober_back", source=hello.source)
-        if self._probes.epoch:
-            self._send(peer, self._probes)
+        if self._epoch:
+            self._send(peer, self._part(peer.source))
         return peer
 
     async def _hear(self, peer: _Peer, frame: wire.FromProber) -> None:

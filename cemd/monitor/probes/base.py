@@ -56,6 +56,7 @@ class Reason(StrEnum):
     NAME_NO_ANSWER = "resolver_no_answer"
     NOT_PERMITTED = "not_permitted"
     NO_ROUTE = "no_route"
+    WAY_OUT_LOST = "way_out_lost"
     NO_TRUST = "no_trust_anchors"
     NO_RESOURCES = "no_resources"
     TARGET_NOT_ALLOWED = "target_not_allowed"

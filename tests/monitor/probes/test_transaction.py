@@ -16,7 +16,7 @@ from cemd.monitor.probes import faults
 from cemd.monitor.probes.base import Reason
 
 from tests.monitor.daemon_side import daemon_side, prober_child, until
-from tests.monitor.peers import HERE, Shop, hang, look, shop, tcp_server, tools
+from tests.monitor.peers import SETTINGS, Shop, hang, look, shop, tcp_server, tools
 from tests.monitor.probes.contract import SECRET, Contract
 
 
@@ -148,7 +148,7 @@ async def test_no_test_order_remains_after_kill_9_between_order_and_cancel(mode:
         probe = Probe(
             name="shop", kind="transaction", service="s", every_seconds=3600.0, timeout_seconds=60.0, params=params
         )
-        side.server.set_probes("e1", [probe], at_once=10, targets=HERE)
+        side.server.set_probes("e1", [probe], SETTINGS)
         async with prober_child(socket, state) as first:
             await until(side.server.connected, what="the connection")
             side.server.recheck("shop")
@@ -161,7 +161,7 @@ async def test_no_test_order_remains_after_kill_9_between_order_and_cancel(mode:
         if mode != "late":
             assert len(built.orders) == 1
         assert list((state / "cleanups").glob("*.json"))
-        side.server.set_probes("e2", [], at_once=10, targets=HERE)  # even when the probe is gone from the files
+        side.server.set_probes("e2", [], SETTINGS)  # even when the probe is gone from the files
         async with prober_child(socket, state) as second:
             if mode == "late":
                 await until(lambda: "cancel-by-reference" in built.requests, what="a first clean-up")
@@ -181,7 +181,7 @@ async def test_stop_in_the_middle_of_a_run_cancels_its_order_before_the_prober_e
         probe = Probe(
             name="shop", kind="transaction", service="s", every_seconds=3600.0, timeout_seconds=60.0, params=params
         )
-        side.server.set_probes("e1", [probe], at_once=10, targets=HERE)
+        side.server.set_probes("e1", [probe], SETTINGS)
         async with prober_child(tmp_path / "s", tmp_path / "state") as child:
             await until(side.server.connected, what="the connection")
             side.server.recheck("shop")
