@@ -12,24 +12,47 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from cemd.demo.conditions import Fault, Mode
+from cemd.demo.operator import ZONE
 from cemd.demo.population import expected_addresses, people
 
 FAULT = Fault(name="subscriber register down", service="hlr", mode=Mode.OUTAGE)
 
 
+OTHER_HOUR = """
+import os, time
+real, ahead = time.time, float(os.environ["AHEAD_SECONDS"])
+time.time = lambda: real() + ahead
+"""
+
+
+def _shortly_before_midnight(folder: Path) -> dict[str, str]:
+    """Environment in which it is 23:59 for the operator, on a machine at the other end of the world."""
+    (folder / "sitecustomize.py").write_text(OTHER_HOUR, encoding="ascii")
+    now = datetime.now(ZoneInfo(ZONE))
+    wanted = now.replace(hour=23, minute=59, second=0)
+    if wanted < now:
+        wanted += timedelta(days=1)
+    ahead = wanted.timestamp() - now.timestamp()  # not the difference of the two: it would miss a change of summer time
+    return {**os.environ, "PYTHONPATH": str(folder), "AHEAD_SECONDS": str(ahead), "TZ": "Pacific/Kiritimati"}
+
+
 @pytest.fixture(scope="module")
-def story() -> dict[str, Any]:
-    """What `cemd demo --for 180 --json` printed, with its exit code; told once for all tests of this file."""
+def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `cemd demo --for 180 --json` printed over midnight, with its exit code; told once for all."""
+    environment = _shortly_before_midnight(tmp_path_factory.mktemp("hour"))
 
     async def run() -> tuple[int, bytes, bytes]:
-        process = await _started("--for", "180", "--json")
+        process = await _started("--for", "180", "--json", environment=environment)
         out, err = await process.communicate()
         return process.returncode or 0, out, err
 
@@ -38,12 +61,19 @@ def story() -> dict[str, Any]:
     return {**document, "exit_code": code, "told": err.decode()}
 
 
-async def _started(*words: str) -> asyncio.subprocess.Process:
+async def _started(*words: str, environment: dict[str, str] | None = None) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cemd", "demo", "--port", "0", *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=environment,
     )
+
+
+def test_it_was_told_in_what_are_quiet_hours_elsewhere(story: dict[str, Any]) -> None:
+    (incident,) = (one for one in story["incidents"] if one["state"] != "cancelled")
+    opened, over = (datetime.fromtimestamp(incident[name], ZoneInfo(ZONE)) for name in ("opened_at", "resolved_at"))
+    assert (opened.hour, over.hour) in {(23, 0), (0, 0), (23, 23)}
 
 
 def test_everything_was_right(story: dict[str, Any]) -> None:
