@@ -23,7 +23,7 @@ from tests.monitor import peers
 from tests.monitor.probes.contract import SECRET, contract_of
 
 ROOT = Path(__file__).parents[2]
-UNITS = re.compile(r".*_(seconds|ratio|bytes|count|code|days|total)$|^success$")
+UNITS = re.compile(r".*_(seconds|ratio|bytes|count|code|days|total|factor|class)$|^(success|(.*_)?mos)$")
 
 
 def test_every_kind_of_the_table_is_covered_here(kind: str) -> None:

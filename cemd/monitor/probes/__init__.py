@@ -30,6 +30,7 @@ from cemd.monitor.probes.tcp import Tcp
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.probes.transaction import Transaction
 from cemd.monitor.probes.udp import Udp
+from cemd.monitor.probes.voice import Voice
 
 KINDS: Mapping[str, type[Kind]] = MappingProxyType(
     {
@@ -45,6 +46,7 @@ KINDS: Mapping[str, type[Kind]] = MappingProxyType(
         "tcp": Tcp,
         "transaction": Transaction,
         "udp": Udp,
+        "voice": Voice,
     }
 )
 
