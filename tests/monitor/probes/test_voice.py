@@ -97,7 +97,7 @@ async def voice() -> Voice:
 
 
 async def test_what_comes_too_late_for_the_buffer_is_as_good_as_lost(voice: Voice) -> None:
-    delays: list[float | None] = [0.02] * 97 + [0.081, 0.3, 0.02]
+    delays: Sequence[float | None] = [0.02] * 97 + [0.081, 0.3, 0.02]
     forward, backward = voice._played(session(delays))
     assert forward.discarded_ratio == pytest.approx(0.02)
     assert (forward.lost_ratio, backward.lost_ratio, backward.discarded_ratio) == (0.0, 0.0, 0.0)
@@ -113,8 +113,8 @@ async def test_offset_of_the_clocks_is_no_delay(voice: Voice) -> None:
 
 
 async def test_bursts_of_loss_are_worse_than_as_many_single_losses(voice: Voice) -> None:
-    single: list[float | None] = [None if number % 20 == 5 else 0.02 for number in range(100)]
-    bursts: list[float | None] = [None if 40 <= number < 45 else 0.02 for number in range(100)]
+    single: Sequence[float | None] = [None if number % 20 == 5 else 0.02 for number in range(100)]
+    bursts: Sequence[float | None] = [None if 40 <= number < 45 else 0.02 for number in range(100)]
     one, other = (voice._judged(session(delays)) for delays in (single, bursts))
     assert one["forward_mos"] > other["forward_mos"]
 
