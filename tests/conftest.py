@@ -13,6 +13,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
     "check_plugins": ("/usr/lib/nagios/plugins/check_dummy",),
     "chromium": ("chromium",),
+    "chronyd": ("chronyd",),
     "dnsmasq": ("dnsmasq",),
     "freediameter": ("freeDiameterd",),
     "freeradius": ("freeradius", "radiusd"),

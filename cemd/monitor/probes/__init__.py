@@ -22,6 +22,7 @@ from cemd.monitor.probes.diameter import Diameter
 from cemd.monitor.probes.dns import Dns
 from cemd.monitor.probes.http import Http
 from cemd.monitor.probes.icmp import Icmp
+from cemd.monitor.probes.ntp import Ntp
 from cemd.monitor.probes.radius import Radius
 from cemd.monitor.probes.sip import Sip
 from cemd.monitor.probes.snmp import Snmp
@@ -39,6 +40,7 @@ KINDS: Mapping[str, type[Kind]] = MappingProxyType(
         "dns": Dns,
         "http": Http,
         "icmp": Icmp,
+        "ntp": Ntp,
         "radius": Radius,
         "sip": Sip,
         "snmp": Snmp,
