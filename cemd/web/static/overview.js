@@ -122,6 +122,9 @@ function services(view) {
     well.length ? h("ul", { class: "well", "aria-label": "Healthy services" }, well.map((one) => h("li", { "data-key": one.name, title: needs(one) }, shape("healthy", false), one.title || one.name, one.score !== null && one.score < 99.5 ? h("span", { class: "muted" }, ` ${score(one.score)}`) : null))) : null);
 }
 
+// What was found on the cause itself tells most.
+const causeFirst = (one) => [...one.findings].sort((a, b) => (b.subject.name === one.cause.service) - (a.subject.name === one.cause.service));
+
 function incidentCard(one, now) {
   return h("article", { class: `incident ${one.quality}`, "data-key": one.id },
     h("header", {}, badge(one.quality), h("h3", {}, h("a", { href: `/incidents/${one.id}`, "data-link": true }, subjectOf(one))),
@@ -129,7 +132,7 @@ function incidentCard(one, now) {
     cause(one),
     reasons(one, 3),
     impact(one),
-    one.findings.length ? h("ul", { class: "evidence" }, one.findings.slice(0, 4).map(evidence), one.findings.length > 4 ? h("li", { class: "muted" }, `and ${one.findings.length - 4} more`) : null) : null,
+    one.findings.length ? h("ul", { class: "evidence" }, causeFirst(one).slice(0, 4).map((finding) => evidence(finding, true)), one.findings.length > 4 ? h("li", { class: "muted" }, `and ${one.findings.length - 4} more`) : null) : null,
     h("footer", {}, h("div", { class: "told-side" }, told(one)), incidentButtons(one, false)));
 }
 

@@ -47,7 +47,8 @@ export const seriesPath = (id, finding) => {
   return `/series/${id}${query.size ? `?${query}` : ""}`;
 };
 
-export function evidence(finding) {
+// One finding in a line; `briefly` leaves out what its own page says as well.
+export function evidence(finding, briefly = false) {
   const { value, expected, threshold, low, high, series } = finding.evidence;
   const metric = finding.unit;
   const words = [];
@@ -57,12 +58,12 @@ export function evidence(finding) {
   else if (low !== null && high !== null) words.push(`expected ${between(low, high, metric)}`);
   else if (expected !== null) words.push(`expected ${amount(expected, metric)}`);
   const name = `${place(finding.subject)}: ${finding.indicator.includes("_") ? metricWords(finding.indicator) : finding.indicator || said(finding.condition)}`;
-  words.unshift(said(finding.condition));
+  if (!briefly || threshold === null) words.unshift(said(finding.condition));
   return h("li", { "data-key": finding.id },
     shape(finding.quality, true), " ",
     series.length ? h("a", { href: seriesPath(series[0], finding), "data-link": true }, name) : name,
     words.length ? h("span", { class: "muted" }, ` ${words.join(", ")}`) : null,
-    finding.evidence.samples ? h("span", { class: "muted" }, ` (${count(finding.evidence.samples)} samples)`) : null);
+    finding.evidence.samples && !briefly ? h("span", { class: "muted" }, ` (${count(finding.evidence.samples)} samples)`) : null);
 }
 
 // Why a probe failed, in the words of the attempt itself.
