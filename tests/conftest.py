@@ -19,6 +19,8 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "freeradius": ("freeradius", "radiusd"),
     "kamailio": ("kamailio",),
     "mosquitto": ("mosquitto",),
+    "named": ("named",),
+    "nginx": ("nginx",),
     "promtool": ("promtool",),
     "sipp": ("sipp",),
     "snmpd": ("snmpd",),

@@ -2,11 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, field_validator
 
 from cemd.config.base import FileModel, Name, Seconds
+
+TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+
+
+class Weekday(StrEnum):
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
+
+
+class Active(FileModel):
+    """When a probe runs; outside it is blind, so its series are `unknown`: neither healthy nor down nor silent."""
+
+    days: tuple[Weekday, ...] = tuple(Weekday)
+    """Days on which the time begins; default: every day."""
+    begin: TimeOfDay = "00:00"
+    """Wall-clock time of `zone` from which on it runs, such as `08:00`."""
+    end: TimeOfDay = "24:00"
+    """Wall-clock time until which it runs; one that is not after `begin` lies on the next day."""
+    zone: str
+    """Of the IANA data base, such as Europe/Berlin or UTC."""
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (OSError, KeyError, ValueError) as exc:
+            raise ValueError(f"zone {zone!r} is unknown; use a name such as Europe/Berlin or UTC") from exc
+        return zone
+
+    def holds(self, wall: float) -> bool:
+        """Whether the probe runs at this wall-clock time (seconds since 1970)."""
+        there = datetime.fromtimestamp(wall, ZoneInfo(self.zone))
+        minute = there.hour * 60 + there.minute
+        begin, end = _minutes(self.begin), _minutes(self.end)
+        today, yesterday = (_DAYS[(there.weekday() - back) % 7] in self.days for back in (0, 1))
+        if begin < end:
+            return today and begin <= minute < end
+        return (today and minute >= begin) or (yesterday and minute < end)
+
+
+_DAYS = tuple(Weekday)
+
+
+def _minutes(time: str) -> int:
+    hours, minutes = time.split(":")
+    return int(hours) * 60 + int(minutes)
 
 
 class Probe(FileModel):
@@ -33,6 +88,8 @@ class Probe(FileModel):
     """A run that takes longer has timed out; must be shorter than `every_seconds`."""
     moment_of_truth: bool = False
     """True: shed last when the prober is under pressure."""
+    active: Active | None = None
+    """Times at which it runs; default: always."""
     labels: dict[Name, str] = {}
     """Carried by its series into metrics; from small sets, never a customer."""
     params: dict[str, Any] = Field(default={}, description="Of the kind; `cemd explain KIND` prints them.")

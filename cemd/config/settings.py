@@ -110,8 +110,8 @@ class Settings(FileModel):
     """How often findings, incidents and decisions are worked out; the least delay of everything."""
     lateness_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     """A sample further behind its vantage's newest goes to history only: it never opens, ends or announces."""
-    probes_at_once: Annotated[int, Field(ge=1, le=10_000)] = 200
-    """Most probes of one kind in flight: the bulkhead."""
+    probes_at_once: Annotated[int, Field(ge=1, le=10_000)] = 2_000
+    """Most probes of one kind in flight: the bulkhead. Half of it at most for those that hung at their last run."""
     targets: Targets = Targets()
     intake: Intake = Intake()
     customers: CustomersSource | None = None

@@ -80,6 +80,13 @@ class _Columns:
         self.value.append(value)
         self.outcome.append(outcome)
 
+    def add_row(self, series: tuple[int, ...], at: float, values: tuple[float, ...], outcome: int) -> None:
+        count = len(series)
+        self.series.extend(series)
+        self.at.extend([at] * count)
+        self.value.extend(values)
+        self.outcome.extend(bytes((outcome,)) * count)
+
     def rows(self) -> Iterator[tuple[int, float, float, int]]:
         return zip(self.series, self.at, self.value, self.outcome, strict=True)
 
@@ -120,6 +127,12 @@ class Backlog:
         """Takes one sample; it is cut into a batch at the next `cut`."""
         self._pending.add(local, at, value, outcome)
         if len(self._pending) >= MAX_SAMPLES:
+            self.cut()
+
+    def add_row(self, locals_: tuple[int, ...], at: float, values: tuple[float, ...], outcome: Outcome) -> None:
+        """Takes the samples of one attempt: a value for each series."""
+        self._pending.add_row(locals_, at, values, outcome)
+        if len(self._pending) >= MAX_SAMPLES - 1000:
             self.cut()
 
     def cut(self) -> None:

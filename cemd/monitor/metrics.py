@@ -34,6 +34,7 @@ PROBER_TOTALS = frozenset(
         *("refused_readings", "latest_start_seconds"),
         *("way_out_blind_runs", "way_out_unjudged_runs", "way_out_gateway", "way_out_resolver"),
         *(f"way_out_reference_{number}" for number in range(1, 9)),
+        *("shed_runs", "shed_moments_of_truth", "not_active_runs", "cap_runs_per_second"),
     }
 )
 

@@ -12,7 +12,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,8 @@ class Outlook:
 
     def take(self, post: Post, at: float, result: Result) -> None:
         """A result, of a run that began at `at` (wall clock) and ends now."""
-        uid = post.probe.identity()
         suspect = self._watches() and _suspect(result)
+        uid = post.probe.identity() if suspect or self._waiting else ""
         if not suspect and uid not in self._waiting:
             self._deliver(post, at, result)
             return
@@ -158,7 +158,7 @@ class Outlook:
             self._blind_total += 1
             words = "every reference of this vantage point was out of reach as well"
             detail = f"{result.detail.rstrip('.')}; {words}." if result.detail else f"{words.capitalize()}."
-            result = replace(result, outcome=Outcome.BLIND, reason=Reason.WAY_OUT_LOST, readings=(), detail=detail)
+            result = Result(outcome=Outcome.BLIND, reason=Reason.WAY_OUT_LOST, detail=detail, seconds=result.seconds)
         self._deliver(held.post, held.at, result)
 
     async def _look(self) -> Mapping[str, bool | None]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import secrets
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,13 @@ from cemd.kit.clock import Clock, SystemClock
 from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.sdnotify import Notifier
-from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
 from cemd.monitor.outlook import Outlook
-from cemd.monitor.probes.base import Attempt, measure
 from cemd.monitor.probes.tools import Tools, make_tools
 from cemd.monitor.record import Record
-from cemd.monitor.roster import Post, plan_of, posts_of, targets_of, way_out_of
-from cemd.monitor.schedule import Schedule, Skip
+from cemd.monitor.roster import Post, posts_of, targets_of, way_out_of
+from cemd.monitor.runner import Runner
 
 FLUSH_SECONDS = 0.5
 """One batch at most per this time: small enough to be prompt, large enough that the log is not one row a sample."""
@@ -62,14 +59,11 @@ class Prober:
         self._notifier = notifier or Notifier(None)
         self._said = SaidOnce(log)
         self._backlog = Backlog(Numbers(state / "batch-number", self._clock.now()))
-        self._schedule = Schedule(wall_offset=self._clock.now() - self._clock.monotonic())
         self._record = Record(self._backlog, vantage)
         self._outlook = Outlook(self._tools, self._record.take, log)
+        self._runner = Runner(self._outlook.take, self._record.not_run, self._clock, log, alive=self._notifier.watchdog)
         self._posts: dict[str, Post] = {}
         self._replies: deque[wire.Taken] = deque()
-        self._latest_start = 0.0
-        self._fed_at = 0.0
-        self._due = asyncio.Event()
         self._outgoing = asyncio.Event()
         self._acknowledged = asyncio.Event()
 
@@ -82,7 +76,7 @@ class Prober:
                 link = links.create_task(self._keep_link(), name="link")
                 flush = links.create_task(self._keep_flushing(), name="flush")
                 outlook = links.create_task(self._outlook.run(), name="outlook")
-                await self._keep_schedule(stopping)
+                await self._runner.run(stopping)
                 outlook.cancel()
                 await self._outlook.look()  # what waits for it is not lost
                 flush.cancel()
@@ -93,65 +87,6 @@ class Prober:
             self._notifier.stopping()
             await self._tools.aclose()
             os.close(self._lock)
-
-    # The schedule.
-
-    async def _keep_schedule(self, stopping: asyncio.Event) -> None:
-        stop = asyncio.create_task(stopping.wait(), name="stop")
-        try:
-            async with asyncio.TaskGroup() as runs:
-                while not stopping.is_set():
-                    self._start_due(runs)
-                    self._feed_watchdog()
-                    await self._until_due(stop)
-                for task in list(runs._tasks):  # noqa: SLF001 -- a TaskGroup has no door to end its tasks early
-                    task.cancel()
-        finally:
-            stop.cancel()
-
-    def _feed_watchdog(self) -> None:
-        """Tells the manager, at most once a second, that the schedule turns."""
-        now = self._clock.monotonic()
-        if now - self._fed_at >= 1.0:
-            self._fed_at = now
-            self._notifier.watchdog()
-
-    async def _until_due(self, stop: asyncio.Task[bool]) -> None:
-        next_at = self._schedule.next_at()
-        delay = 1.0 if next_at is None else min(1.0, max(0.0, next_at - self._clock.monotonic()))
-        due = asyncio.create_task(self._due.wait(), name="due")
-        try:
-            await asyncio.wait({due, stop}, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            due.cancel()
-            self._due.clear()
-
-    def _start_due(self, runs: asyncio.TaskGroup) -> None:
-        turn = self._schedule.turn(self._clock.monotonic())
-        for due in turn.start:
-            self._latest_start = max(self._latest_start, self._clock.monotonic() - due.planned)
-            runs.create_task(self._run_one(due.uid, self._posts[due.uid]), name=f"probe:{due.uid}")
-        for uid, why in turn.skipped:
-            if why is not Skip.STILL_RUNNING:
-                self._record.skipped(self._posts[uid], self._clock.now())
-
-    async def _run_one(self, uid: str, post: Post) -> None:
-        loop = asyncio.get_running_loop()
-        at = self._clock.now()
-        attempt = Attempt(
-            probe=uid,
-            deadline=loop.time() + post.probe.timeout_seconds,
-            run=f"cemd-{secrets.token_hex(8)}",
-            log=self._log,
-        )
-        failed = True
-        try:
-            result = await measure(post.kind, attempt)
-            failed = result.outcome in {Outcome.FAILED, Outcome.TIMED_OUT}
-            self._outlook.take(post, at, result)
-        finally:
-            self._schedule.finished(uid, self._clock.monotonic(), failed=failed)
-            self._due.set()
 
     async def _keep_flushing(self) -> None:
         while True:
@@ -229,17 +164,14 @@ class Prober:
             case wire.Probes():
                 self._take(frame)
             case wire.RecheckNow(probe=uid):
-                self._schedule.recheck(uid, self._clock.monotonic())
-                self._due.set()
+                self._runner.recheck(uid)
 
     def _take(self, frame: wire.Probes) -> None:
         """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
         self._tools.names.allow(targets_of(frame))
         self._outlook.watch(way_out_of(frame))
         self._posts, refused = posts_of(frame, self._posts, self._tools)
-        self._schedule.load(
-            [plan_of(post) for post in self._posts.values()], self._clock.monotonic(), kind_at_once=frame.at_once
-        )
+        self._runner.take(list(self._posts.values()), kind_at_once=frame.at_once)
         self._replies.append(
             wire.Taken(epoch=frame.epoch, probes=len(self._posts), refused=tuple(refused[:MOST_REFUSED_TOLD]))
         )
@@ -247,14 +179,10 @@ class Prober:
             "prober.probes_taken", epoch=frame.epoch, probes=len(self._posts), refused=refused[:MOST_REFUSED_TOLD]
         )
         self._notifier.status(f"{len(self._posts)} probes, epoch {frame.epoch}")
-        self._due.set()
         self._outgoing.set()
 
     def _counters(self) -> dict[str, float]:
-        counters = self._record.counters() | self._outlook.counters()
-        counters |= {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
-        counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
-        counters["running"] = float(self._schedule.running())
+        counters = self._record.counters() | self._outlook.counters() | self._runner.counters()
         counters["shed_samples"] = float(self._backlog.shed_total)
         counters["unacknowledged_batches"] = float(self._backlog.unacknowledged())
         counters["cleanups_outstanding"] = float(self._tools.janitor.outstanding())

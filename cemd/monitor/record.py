@@ -9,7 +9,7 @@ from cemd.model.measurement import SUCCESS, SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog
-from cemd.monitor.probes.base import Reason, Result
+from cemd.monitor.probes.base import Reason, Result, Values
 from cemd.monitor.roster import Post
 
 MOST_ATTEMPTS = 500
@@ -17,6 +17,11 @@ MOST_ATTEMPTS = 500
 MOST_SERIES = 500
 """Series of one probe; labels beyond them (a plugin that invents names) are counted and dropped."""
 _EVIDENCE_VALUES = 20
+_NOT_RUN = {
+    Reason.PROBER_BUSY: "the run was skipped.",
+    Reason.SHED: "the run was given up because the prober is at its cap.",
+    Reason.NOT_ACTIVE: "outside the probe's active windows.",
+}
 
 
 class Record:
@@ -26,27 +31,38 @@ class Record:
         self._backlog = backlog
         self._vantage = vantage
         self._attempts: deque[wire.AttemptNote] = deque(maxlen=MOST_ATTEMPTS)
-        self._runs: Counter[str] = Counter()
+        self._runs: Counter[Outcome] = Counter()
         self._refused_readings = 0
 
     def take(self, post: Post, at: float, result: Result) -> None:
         """One attempt that began at `at` (wall clock). Failures, and the first success after one, are evidence."""
-        self._runs[result.outcome.name.lower()] += 1
-        for reading in result.readings:
-            if len(post.locals) < MOST_SERIES or (reading.metric, reading.labels) in post.locals:
-                local = self._local(post, reading.metric, reading.labels)
-                self._backlog.add(local, at, reading.value, result.outcome)
-            else:
-                self._refused_readings += 1
+        self._runs[result.outcome] += 1
+        if type(result.readings) is Values:
+            rows = post.rows.get(result.readings.metrics) or self._row(post, result.readings.metrics)
+            self._backlog.add_row(rows, at, result.readings.values, result.outcome)
+        else:
+            self._take_readings(post, at, result)
         if result.outcome is Outcome.BLIND:
             self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
         if result.outcome is not Outcome.OK or post.failing:
             self._attempts.append(_note(post, at, result))
         post.failing = result.outcome is not Outcome.OK
 
-    def skipped(self, post: Post, at: float) -> None:
-        """A run did not happen because the prober was busy: we did not look, which is blind."""
-        self.take(post, at, Result(outcome=Outcome.BLIND, reason=Reason.PROBER_BUSY, detail="the run was skipped."))
+    def _take_readings(self, post: Post, at: float, result: Result) -> None:
+        for reading in result.readings:
+            if len(post.locals) < MOST_SERIES or (reading.metric, reading.labels) in post.locals:
+                local = self._local(post, reading.metric, reading.labels)
+                self._backlog.add(local, at, reading.value, result.outcome)
+            else:
+                self._refused_readings += 1
+
+    def not_run(self, post: Post, at: float, why: Reason) -> None:
+        """A run did not happen, for a reason of ours: we did not look, which is blind."""
+        if not post.failing:  # said once: there may be thousands a second
+            self.take(post, at, Result(outcome=Outcome.BLIND, reason=why, detail=_NOT_RUN.get(why, "")))
+        else:
+            self._runs[Outcome.BLIND] += 1
+            self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
 
     def take_attempts(self) -> tuple[wire.AttemptNote, ...]:
         """The evidence since the last call."""
@@ -56,8 +72,13 @@ class Record:
 
     def counters(self) -> dict[str, float]:
         """Totals since the prober began."""
-        counters = {f"runs_{outcome}": float(count) for outcome, count in self._runs.items()}
+        counters = {f"runs_{outcome.name.lower()}": float(count) for outcome, count in self._runs.items()}
         return {**counters, "refused_readings": float(self._refused_readings)}
+
+    def _row(self, post: Post, metrics: tuple[str, ...]) -> tuple[int, ...]:
+        """The numbers of a whole row of series, kept by the post."""
+        row = post.rows[metrics] = tuple(self._local(post, metric, ()) for metric in metrics)
+        return row
 
     def _local(self, post: Post, metric: str, labels: tuple[tuple[str, str], ...]) -> int:
         local = post.locals.get((metric, labels))

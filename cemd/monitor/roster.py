@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import msgspec
@@ -15,7 +15,7 @@ from cemd.config.vantage import WayOut
 from cemd.errors import ProbeUnavailable
 from cemd.monitor import wire
 from cemd.monitor.probes import make
-from cemd.monitor.probes.base import Attempt, Kind, ProbeParams, Result
+from cemd.monitor.probes.base import Attempt, Cancel, Done, Kind, Launching, ProbeParams, Result
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.schedule import Plan
 
@@ -50,7 +50,14 @@ class Post:
     probe: Probe
     kind: Kind
     locals: dict[tuple[str, tuple[tuple[str, str], ...]], int]
+    rows: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)
+    """The same for metrics that come together: a whole row at once."""
     failing: bool = False
+    launch: Callable[[float, Done], Cancel | None] | None = field(init=False)
+    """The quick way to measure, where the kind has one."""
+
+    def __post_init__(self) -> None:
+        self.launch = self.kind.launch if isinstance(self.kind, Launching) else None
 
 
 def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools) -> tuple[dict[str, Post], list[str]]:

@@ -1,29 +1,36 @@
 """When each probe runs: pure, driven by a monotonic time that is an argument.
 
-A probe's phase within its interval is hashed from its uid, so it is the same after a restart or a reload, and ten
-thousand probes of one interval are spread over it. What is due waits in one heap. A run that comes too late (the host
-slept, a bulkhead was full) is skipped and counted, never made up for. A failure is looked at again quickly, and
-`recheck` runs a probe at once; neither moves its phase. Bulkheads bound what runs at once per kind and per group of
-targets, so that one hanging target delays nobody else.
+A probe's phase within its interval is hashed from its uid, so it is the same after a restart or a reload, and fifty
+thousand probes of one interval are spread over it. A probe is a *slot*, a small number that it keeps through reloads,
+and what the schedule knows of it stands in columns (about 40 bytes). A run that comes too late (the host slept, a
+bulkhead was full) is skipped and counted, never made up for. A failure is looked at again quickly, and `recheck` runs
+a probe at once; neither moves its phase.
 """
 
 from __future__ import annotations
 
-import heapq
+from array import array
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
+from typing import NamedTuple
 
 from cemd.model.identity import stable_hash
+from cemd.monitor.agenda import Agenda
+from cemd.monitor.bulkheads import GROUP_AT_ONCE, KIND_AT_ONCE, MOST_AT_ONCE, Bulkheads
 
 LATE_SECONDS = 5.0
 """Never start a run later than this (or half an interval, if that is shorter)."""
 QUICK_RECHECKS = 2
 """So many extra looks after a probe began to fail: enough to tell a hiccup from a fault, too few to add load."""
 QUICK_SECONDS = 5.0
-GROUP_AT_ONCE = 20
-"""Runs at once against one group of targets (one host): more would measure our own pressure on it."""
+SWEEP_SECONDS = 0.5
+"""Runs that wait behind a wall are looked at for being too late at least this often."""
+
+_GONE, _IDLE, _WAITING, _RUNNING, _AGAIN = range(5)
+"""States of a slot; `_AGAIN` runs and was asked to run once more."""
 
 
 class Skip(StrEnum):
@@ -36,7 +43,7 @@ class Skip(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the schedule knows of a probe. `uid` decides the phase; `group` the bulkhead beside its kind's."""
+    """What the schedule is told of a probe. `uid` decides the phase; `group` the bulkhead beside its kind's."""
 
     uid: str
     every_seconds: float
@@ -48,24 +55,11 @@ class Plan:
         return stable_hash(self.uid) / 2.0**64 * self.every_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """Run this probe now; `planned` is when it should have begun."""
+class Due(NamedTuple):
+    """Run this slot now; `planned` is when it should have begun."""
 
-    uid: str
+    slot: int
     planned: float
-
-
-@dataclass(slots=True)
-class _Course:
-    plan: Plan
-    planned: float
-    """Next regular run."""
-    running: bool = False
-    quick_left: int = QUICK_RECHECKS
-    again: bool = False
-    """Asked to run once more when the present run is over."""
-    waiting: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,124 +67,223 @@ class Turn:
     """What one look at the schedule says."""
 
     start: list[Due] = field(default_factory=list)
-    skipped: list[tuple[str, Skip]] = field(default_factory=list)
+    skipped: list[tuple[int, Skip]] = field(default_factory=list)
 
 
 class Schedule:
     """Times are monotonic seconds. `wall_offset` (wall minus monotonic, taken once at the start) ties phases to the
     wall clock, so that they outlive the process; later steps of the wall clock change nothing."""
 
-    def __init__(self, *, wall_offset: float, kind_at_once: int = 200, group_at_once: int = GROUP_AT_ONCE) -> None:
+    def __init__(
+        self,
+        *,
+        wall_offset: float,
+        kind_at_once: int = KIND_AT_ONCE,
+        group_at_once: int = GROUP_AT_ONCE,
+        most_at_once: int = MOST_AT_ONCE,
+    ) -> None:
         self._offset = wall_offset
-        self._kind_at_once = kind_at_once
-        self._group_at_once = group_at_once
-        self._courses: dict[str, _Course] = {}
-        self._heap: list[tuple[float, str]] = []
-        self._waiting: deque[Due] = deque()
-        self._in_kind: Counter[str] = Counter()
-        self._in_group: Counter[tuple[str, str]] = Counter()
-        self._retired: dict[str, Plan] = {}
+        self._walls = Bulkheads(kind_at_once=kind_at_once, group_at_once=group_at_once, most_at_once=most_at_once)
+        self._agenda = Agenda()
+        self._uids: list[str] = []
+        self._every, self._kind, self._group = array("d"), array("i"), array("i")
+        self._state, self._quick = bytearray(), bytearray()
+        self._hung, self._lane = bytearray(), bytearray()
+        self._free: list[int] = []
+        self._leaving: dict[str, int] = {}
+        """Slots of probes that left while they ran, by uid: one that comes back gets its slot again."""
+        self._waiting: dict[int, deque[Due]] = {}
+        self._swept_at = -inf
+        self._open: set[int] = set()
         self.skipped_total: Counter[Skip] = Counter()
 
-    def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> None:
-        """Takes a whole new set. A probe whose interval stays keeps its next run, its streak and its running state."""
-        self._kind_at_once = kind_at_once or self._kind_at_once
-        before, self._courses = self._courses, {}
+    def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> list[int]:
+        """Takes a whole new set; answers the slot of each plan. A probe whose interval stays keeps its next run, its
+        streak and its running state; a slot of one that left is given on when its last run is over."""
+        self._walls.kind_at_once = kind_at_once or self._walls.kind_at_once
+        before = {uid: slot for slot, uid in enumerate(self._uids) if uid}
+        slots = []
         for plan in plans:
-            course = before.pop(plan.uid, None)
-            if course is None:
-                course = _Course(plan, self._next(plan, now), running=plan.uid in self._retired)
-            elif course.running and (course.plan.kind, course.plan.group) != (plan.kind, plan.group):
-                self._retired.setdefault(plan.uid, course.plan)
-            if course.plan.every_seconds != plan.every_seconds:
-                course.planned = self._next(plan, now)
-            course.plan = plan
-            self._courses[plan.uid] = course
-        self._retired.update((uid, gone.plan) for uid, gone in before.items() if gone.running)
-        self._heap = [(course.planned, uid) for uid, course in self._courses.items()]
-        heapq.heapify(self._heap)
-        self._waiting = deque(due for due in self._waiting if due.uid in self._courses)
+            slot = before.pop(plan.uid, None)
+            if slot is None and (slot := self._leaving.pop(plan.uid, None)) is not None:
+                self._uids[slot], self._every[slot] = plan.uid, 0.0
+            slots.append(self._add(plan, now) if slot is None else self._keep(slot, plan, now))
+        for slot in before.values():
+            self._retire(slot)
+        self._open.update(self._waiting)
+        return slots
 
     def turn(self, now: float) -> Turn:
         """Everything to start now, and what is given up."""
         turn = Turn()
-        for _ in range(len(self._waiting)):
-            self._offer(self._waiting.popleft(), now, turn)
-        while self._heap and self._heap[0][0] <= now:
-            planned, uid = heapq.heappop(self._heap)
-            course = self._courses.get(uid)
-            if course is None:
-                continue
-            if planned == course.planned:
-                following = planned + course.plan.every_seconds
-                course.planned = following if following > now else self._next(course.plan, now)
-                heapq.heappush(self._heap, (course.planned, uid))
-            self._offer(Due(uid, planned), now, turn)
-        self.skipped_total.update(reason for _, reason in turn.skipped)
+        if self._waiting:
+            self._offer_waiting(now, turn)
+        while (entry := self._agenda.pop(now)) is not None:
+            planned, slot, regular = entry
+            if regular:
+                following = planned + self._every[slot]
+                self._agenda.plan(slot, following if following > now else self._next(slot, now))
+            self._offer(Due(slot, planned), now, turn)
+        if turn.skipped:
+            self.skipped_total.update(reason for _, reason in turn.skipped)
         return turn
 
     def next_at(self) -> float | None:
         """When `turn` is next worth calling; None where there is nothing to do."""
-        return self._heap[0][0] if self._heap else None
+        return self._agenda.next_at()
 
-    def finished(self, uid: str, now: float, *, failed: bool) -> None:
-        """A run is over. The first failures after a success are looked at again quickly."""
-        course = self._courses.get(uid)
-        plan = self._retired.pop(uid, None) or (course.plan if course is not None and course.running else None)
-        if plan is not None:
-            self._in_kind[plan.kind] -= 1
-            self._in_group[plan.kind, plan.group] -= 1
-        if course is None:
+    def finished(self, slot: int, now: float, *, failed: bool, hung: bool = False) -> None:
+        """A run is over; `hung` when it failed by taking its time. The first failures are looked at again quickly."""
+        state = self._state[slot]
+        if state < _RUNNING:
             return
-        course.running = False
+        freed = self._walls.leave(self._kind[slot], self._group[slot], hung=bool(self._lane[slot]))
+        if self._waiting:
+            self._open.update(freed)
+        if not self._uids[slot]:
+            self._leaving = {uid: other for uid, other in self._leaving.items() if other != slot}
+            self._release(slot)
+            return
+        self._state[slot] = _IDLE
+        self._hung[slot] = hung
         if not failed:
-            course.quick_left = QUICK_RECHECKS
-        quick = min(QUICK_SECONDS, course.plan.every_seconds / 4)
-        if course.again:
-            course.again = False
-            heapq.heappush(self._heap, (now, uid))
-        elif failed and course.quick_left and course.planned - now > 2 * quick:
-            course.quick_left -= 1
-            heapq.heappush(self._heap, (now + quick, uid))
+            self._quick[slot] = QUICK_RECHECKS
+        if state == _AGAIN:
+            self._agenda.ask(slot, now)
+        elif failed and self._quick[slot]:
+            quick = min(QUICK_SECONDS, self._every[slot] / 4)
+            if self._agenda.planned(slot) - now > 2 * quick:
+                self._quick[slot] -= 1
+                self._agenda.ask(slot, now + quick)
 
     def recheck(self, uid: str, now: float) -> bool:
         """Runs a probe at once; one that runs already runs once more afterwards. False: there is no such probe."""
-        course = self._courses.get(uid)
-        if course is None:
+        try:
+            slot = self._uids.index(uid)
+        except ValueError:
             return False
-        if course.running:
-            course.again = True
-        elif not course.waiting:
-            heapq.heappush(self._heap, (now, uid))
+        if self._state[slot] >= _RUNNING:
+            self._state[slot] = _AGAIN
+        elif self._state[slot] == _IDLE:
+            self._agenda.ask(slot, now)
         return True
+
+    def waits(self) -> bool:
+        """Whether a run waits for a place that a finished one has left."""
+        return bool(self._open)
 
     def running(self) -> int:
         """Runs that have begun and are not over."""
-        return sum(self._in_kind.values())
+        return self._walls.running()
+
+    # Slots.
+
+    def _add(self, plan: Plan, now: float) -> int:
+        if self._free:
+            slot = self._free.pop()
+        else:
+            slot = len(self._uids)
+            self._uids.append("")
+            for column in (self._every, self._kind, self._group, self._state, self._quick, self._hung, self._lane):
+                column.append(0)
+        self._uids[slot] = plan.uid
+        self._every[slot] = plan.every_seconds
+        self._kind[slot], self._group[slot] = self._walls.walls(plan.kind, plan.group)
+        self._state[slot], self._quick[slot], self._hung[slot] = _IDLE, QUICK_RECHECKS, 0
+        self._agenda.plan(slot, self._next(slot, now))
+        return slot
+
+    def _keep(self, slot: int, plan: Plan, now: float) -> int:
+        walls = self._walls.walls(plan.kind, plan.group)
+        if walls != (self._kind[slot], self._group[slot]):
+            if self._state[slot] >= _RUNNING:  # its run goes on behind the new walls
+                hung = bool(self._lane[slot])
+                self._walls.leave(self._kind[slot], self._group[slot], hung=hung)
+                self._walls.enter(*walls, hung=hung)
+            self._kind[slot], self._group[slot] = walls
+        if self._every[slot] != plan.every_seconds:
+            self._every[slot] = plan.every_seconds
+            self._agenda.plan(slot, self._next(slot, now))
+        return slot
+
+    def _retire(self, slot: int) -> None:
+        if self._state[slot] >= _RUNNING:
+            self._leaving[self._uids[slot]] = slot
+        self._uids[slot] = ""
+        self._agenda.forget(slot)
+        if self._state[slot] == _WAITING:
+            for queue in self._waiting.values():
+                for due in [due for due in queue if due.slot == slot]:
+                    queue.remove(due)
+        if self._state[slot] < _RUNNING:
+            self._release(slot)
+
+    def _release(self, slot: int) -> None:
+        self._state[slot] = _GONE
+        self._free.append(slot)
+
+    # Starting.
 
     def _offer(self, due: Due, now: float, turn: Turn) -> None:
-        course = self._courses[due.uid]
-        waited, course.waiting = course.waiting, False
-        if now - due.planned > min(LATE_SECONDS, course.plan.every_seconds / 2):
-            turn.skipped.append((due.uid, Skip.BULKHEAD if waited else Skip.LATE))
-        elif course.running:
-            turn.skipped.append((due.uid, Skip.STILL_RUNNING))
-        elif self._full(course.plan):
-            course.waiting = True
-            self._waiting.append(due)
-        else:
-            course.running = True
-            self._in_kind[course.plan.kind] += 1
-            self._in_group[course.plan.kind, course.plan.group] += 1
+        slot = due.slot
+        state = self._state[slot]
+        if self._too_late(due, now):
+            turn.skipped.append((slot, Skip.LATE))
+        elif state >= _RUNNING:
+            turn.skipped.append((slot, Skip.STILL_RUNNING))
+        elif state == _IDLE:
+            self._begin_or_wait(due, turn)
+
+    def _begin_or_wait(self, due: Due, turn: Turn) -> int | None:
+        """Starts the run, or answers the wall that it now waits behind."""
+        slot = due.slot
+        kind, group, hung = self._kind[slot], self._group[slot], bool(self._hung[slot])
+        wall = self._walls.full(kind, group, hung=hung)
+        if wall is None:
+            self._walls.enter(kind, group, hung=hung)
+            self._state[slot], self._lane[slot] = _RUNNING, hung
             turn.start.append(due)
+        else:
+            self._state[slot] = _WAITING
+            self._waiting.setdefault(wall, deque()).append(due)
+        return wall
 
-    def _full(self, plan: Plan) -> bool:
-        return (
-            self._in_kind[plan.kind] >= self._kind_at_once
-            or self._in_group[plan.kind, plan.group] >= self._group_at_once
-        )
+    def _offer_waiting(self, now: float, turn: Turn) -> None:
+        """Starts who waited for a place that is free now, in order, and gives up who waited too long."""
+        if now - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = now
+            self._open.update(self._waiting)
+            for queue in self._waiting.values():
+                late = {due.slot for due in queue if self._too_late(due, now)}
+                for _ in range(len(queue) if late else 0):
+                    due = queue.popleft()
+                    if due.slot in late:
+                        self._give_up(due, turn)
+                    else:
+                        queue.append(due)
+        opened, self._open = self._open, set()
+        for wall in sorted(opened & self._waiting.keys()):
+            queue = self._waiting[wall]
+            while queue:
+                due = queue.popleft()
+                self._state[due.slot] = _IDLE
+                if self._too_late(due, now):
+                    self._give_up(due, turn)
+                elif self._begin_or_wait(due, turn) == wall:
+                    queue.rotate(1)  # it waits on, first in the row again
+                    break
+        for wall in [wall for wall, queue in self._waiting.items() if not queue]:
+            del self._waiting[wall]
 
-    def _next(self, plan: Plan, now: float) -> float:
+    def _too_late(self, due: Due, now: float) -> bool:
+        return now - due.planned > min(LATE_SECONDS, self._every[due.slot] / 2)
+
+    def _give_up(self, due: Due, turn: Turn) -> None:
+        self._state[due.slot] = _IDLE
+        turn.skipped.append((due.slot, Skip.BULKHEAD))
+
+    def _next(self, slot: int, now: float) -> float:
         """First time after `now` at which the wall clock stood at the probe's phase."""
-        into = (now + self._offset - plan.phase()) % plan.every_seconds
-        return now + plan.every_seconds - into
+        every = self._every[slot]
+        phase = stable_hash(self._uids[slot]) / 2.0**64 * every
+        return now + every - (now + self._offset - phase) % every

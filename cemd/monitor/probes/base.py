@@ -8,11 +8,14 @@ answer is a result; `ProbeUnavailable` says that this host could not look, which
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, overload, runtime_checkable
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cemd.errors import ProbeUnavailable
@@ -73,6 +76,7 @@ class Reason(StrEnum):
     CLEANUP_OUTSTANDING = "cleanup_outstanding"
     PROBER_BUSY = "prober_busy"
     SHED = "shed"
+    NOT_ACTIVE = "not_active_now"
     INTERNAL = "internal_fault"
 
 
@@ -113,8 +117,7 @@ class IpVersion(StrEnum):
     V6 = "6"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """One value of an attempt. `metric` carries its unit; `labels` are sorted by name."""
 
     metric: str
@@ -122,13 +125,45 @@ class Reading:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Values(Sequence[Reading]):
+    """Readings without labels, as two tuples of equal length: what the hot paths use, since a reading each would cost
+    more than the rest of a measurement. `metrics` is one constant tuple of the kind: it is looked up as a whole."""
+
+    __slots__ = ("metrics", "values")
+
+    def __init__(self, metrics: tuple[str, ...], values: tuple[float, ...]) -> None:
+        self.metrics = metrics
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Reading]:
+        for metric, value in zip(self.metrics, self.values, strict=True):
+            yield Reading(metric=metric, value=value)
+
+    @overload
+    def __getitem__(self, place: int) -> Reading: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Reading]: ...
+    def __getitem__(self, place: int | slice) -> Reading | Sequence[Reading]:
+        return tuple(self)[place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Values({dict(zip(self.metrics, self.values, strict=True))})"
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt found. `detail` is one redacted sentence of evidence, at most `DETAIL_CHARACTERS` long."""
 
     outcome: Outcome
     reason: Reason
-    readings: tuple[Reading, ...] = ()
+    readings: Sequence[Reading] = ()
     detail: str = ""
     seconds: float = 0.0
 
@@ -145,7 +180,7 @@ class Missed(Exception):  # noqa: N818 -- a finding about the target, not an err
     """The target did not do what it should: ends an attempt from deep inside a kind as a result."""
 
     def __init__(
-        self, reason: Reason, detail: str, *, outcome: Outcome = Outcome.FAILED, readings: tuple[Reading, ...] = ()
+        self, reason: Reason, detail: str, *, outcome: Outcome = Outcome.FAILED, readings: Sequence[Reading] = ()
     ) -> None:
         self.reason = reason
         self.detail = detail
@@ -189,6 +224,24 @@ class Kind(Protocol):
         Raises:
             ProbeUnavailable: this host cannot look.
             Missed: the target failed (an ordinary result, told this way from deep inside).
+        """
+
+
+Done: TypeAlias = Callable[[Result], None]
+Cancel: TypeAlias = Callable[[], None]
+
+
+@runtime_checkable
+class Launching(Protocol):
+    """A kind that can also measure without a task of its own, which costs less than half. Optional beside `run`."""
+
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """Begins to measure and returns at once; `done` is called once, within the deadline, maybe before this returns.
+
+        What it answers gives up the attempt, after which `done` is not called. None: nothing was begun, since this
+        attempt needs `run` (a name must be looked up first, say).
+
+        Raises: as `Kind.run`.
         """
 
 
@@ -239,33 +292,59 @@ async def measure(kind: Kind, attempt: Attempt) -> Result:
     began = loop.time()
     try:
         async with asyncio.timeout_at(attempt.deadline):
-            result = await kind.run(attempt)
-    except TimeoutError:
-        result = Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail="no answer before the deadline.")
-    except Missed as missed:
-        result = Result(outcome=missed.outcome, reason=missed.reason, detail=missed.detail, readings=missed.readings)
-    except ProbeUnavailable as exc:
-        reason = exc.reason if isinstance(exc, Blind) else Reason.NOT_PERMITTED
-        result = Result(outcome=Outcome.BLIND, reason=reason, detail=str(exc))
+            result = await _run(kind, attempt)
     except Exception as exc:  # noqa: BLE001 -- the guard of every kind: our own fault must not read as the target's
-        attempt.log.error("probe.fault", probe=attempt.probe, kind=kind.word, error=f"{type(exc).__name__}: {exc}")
-        result = Result(outcome=Outcome.BLIND, reason=Reason.INTERNAL, detail=f"{type(exc).__name__} in the kind.")
-    return _completed(result, result.seconds or loop.time() - began)
+        result = result_of(exc, kind, attempt.probe, attempt.log)
+    return completed(result, result.seconds or loop.time() - began)
 
 
-def _completed(result: Result, seconds: float) -> Result:
-    readings: tuple[Reading, ...] = ()
-    if result.outcome is not Outcome.BLIND:
-        succeeded = 1.0 if result.outcome is Outcome.OK else 0.0
-        readings = (
-            Reading(metric=SUCCESS, value=succeeded),
-            Reading(metric=DURATION, value=seconds),
-            *result.readings[: MAX_READINGS - 2],
-        )
+async def _run(kind: Kind, attempt: Attempt) -> Result:
+    if isinstance(kind, Launching):
+        answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        cancel = kind.launch(attempt.deadline, answered.set_result)
+        if cancel is not None:
+            try:
+                return await answered
+            finally:
+                if not answered.done() or answered.cancelled():
+                    cancel()
+    return await kind.run(attempt)
+
+
+def result_of(exc: Exception, kind: Kind, probe: str, log: Any) -> Result:
+    """The result that an exception of a kind stands for."""
+    match exc:
+        case TimeoutError():
+            return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail="no answer before the deadline.")
+        case Missed():
+            return Result(outcome=exc.outcome, reason=exc.reason, detail=exc.detail, readings=exc.readings)
+        case ProbeUnavailable():
+            reason = exc.reason if isinstance(exc, Blind) else Reason.NOT_PERMITTED
+            return Result(outcome=Outcome.BLIND, reason=reason, detail=str(exc))
+    log.error("probe.fault", probe=probe, kind=kind.word, error=f"{type(exc).__name__}: {exc}")
+    return Result(outcome=Outcome.BLIND, reason=Reason.INTERNAL, detail=f"{type(exc).__name__} in the kind.")
+
+
+def completed(result: Result, seconds: float) -> Result:
+    """The result with `success` and `duration_seconds` before its own readings, and its detail redacted and cut."""
+    readings: Sequence[Reading] = ()
+    succeeded = 1.0 if result.outcome is Outcome.OK else 0.0
+    if result.outcome is Outcome.BLIND:
+        pass
+    elif isinstance(result.readings, Values):
+        readings = Values(_with_common(result.readings.metrics), (succeeded, seconds, *result.readings.values))
+    else:
+        common = (Reading(metric=SUCCESS, value=succeeded), Reading(metric=DURATION, value=seconds))
+        readings = (*common, *result.readings[: MAX_READINGS - 2])
     return Result(
         outcome=result.outcome,
         reason=result.reason,
         readings=readings,
-        detail=redact_text(result.detail)[:DETAIL_CHARACTERS],
+        detail=redact_text(result.detail)[:DETAIL_CHARACTERS] if result.detail else "",
         seconds=seconds,
     )
+
+
+@cache
+def _with_common(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    return (SUCCESS, DURATION, *metrics)

@@ -1,47 +1,50 @@
-"""The engine of HTTP: libcurl driven by asyncio, one multi handle a trust set, phases in seconds.
+"""The engine of HTTP: libcurl driven by the prober's loop, phases in seconds, one multi handle a trust set.
 
 libcurl never looks a name up (its threads are shared by all names, and fifty hanging ones stop every other): the name
 becomes a number first and `CONNECT_TO` keeps SNI, Host and verification. The trust anchors are always named, because
 libcurl picks the first bundle of a built-in list and knows no SSL_CERT_FILE. Proxies of the environment are ignored.
+Handles are kept and used again, and what a request has in common with the one before is not set anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import pycurl
 
-from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Blind, IpVersion, Missed, Reason
-from cemd.monitor.probes.names import Names, trouble
+from cemd.monitor.probes.base import Blind, Cancel, IpVersion, Missed, Reason
+from cemd.monitor.probes.curl_faults import expiry_at, fault_of
+from cemd.monitor.probes.multis import Multis
+from cemd.monitor.probes.names import Names
+from cemd.monitor.probes.sockets import SocketParams, open_socket
+from cemd.monitor.probes.trust import trust_file
 
-TRUST_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
-    "/etc/ssl/ca-bundle.pem",  # openSUSE
-    "/etc/ssl/cert.pem",  # Alpine, BSD
-)
-_MAX_HEADERS = 64 * 1024
-_REASONS = {
-    35: Reason.TLS_FAILED,
-    1: Reason.PROTOCOL_BROKEN,  # the scheme was checked before: it is the answer that is of no known HTTP
-    8: Reason.PROTOCOL_BROKEN,
-    16: Reason.PROTOCOL_BROKEN,
-    18: Reason.CLOSED_EARLY,
-    52: Reason.CLOSED_EARLY,
-    55: Reason.CLOSED_EARLY,
-    56: Reason.CLOSED_EARLY,
-    60: Reason.CERTIFICATE_INVALID,
-    61: Reason.PROTOCOL_BROKEN,
-    92: Reason.PROTOCOL_BROKEN,
-}
+_MOST_IDLE = 512
+"""Handles kept for the next request; 7 KiB each."""
+_OFFERS_HTTP2 = {True: pycurl.CURL_HTTP_VERSION_2TLS, False: pycurl.CURL_HTTP_VERSION_1_1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """Files in PEM with which we show who we are."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy that the request goes through; `login` is `user:password` and a secret."""
+
+    url: str
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +59,22 @@ class Request:
     ip_version: IpVersion = IpVersion.ANY
     max_body_bytes: int = 1_048_576
     http2: bool = False
+    client: ClientCertificate | None = None
+    proxy: Proxy | None = None
+    way: SocketParams | None = None
+    """How packets leave this host, where not as the route says."""
+    wants_headers: bool = True
+    """False: the answer's header fields are not looked at, which saves a call for each of them."""
+
+    special: bool = field(init=False)
+    """Whether it needs a handle of its own."""
+
+    def __post_init__(self) -> None:
+        special = (self.method != "GET", self.headers, self.body is not None, self.client, self.proxy, self.way)
+        object.__setattr__(self, "special", any(special))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phases:
+class Phases(NamedTuple):
     """Seconds of each phase, each from the end of the one before; `first_byte` is the wait for the answer to begin."""
 
     name: float
@@ -69,27 +84,47 @@ class Phases:
     total: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What came back. Header names are in small letters; of repeated headers the last counts."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    phases: Phases
-    certificate_expiry_days: float | None = None
+    __slots__ = ("_lines", "body", "certificate_ends_at", "http_version", "phases", "status")
+
+    def __init__(
+        self, status: int, lines: list[bytes], body: bytes, phases: Phases, ends_at: float | None, version: int
+    ) -> None:
+        self.status, self.body, self.phases, self._lines = status, body, phases, lines
+        self.certificate_ends_at = ends_at
+        self.http_version = version
+        """Of libcurl: 2 is HTTP/1.1, 3 is HTTP/2."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        for line in self._lines:
+            if line.startswith(b"HTTP/"):
+                fields.clear()  # of an interim answer (1xx), or of the proxy
+                continue
+            name, colon, value = line.decode("latin-1").partition(":")
+            if colon:
+                fields[name.strip().lower()] = value.strip()
+        return fields
+
+
+Told: TypeAlias = Callable[[Answer | Missed | Blind], None]
 
 
 class CurlEngine:
-    """Made in the prober; one multi handle for each trust set, made when first needed and bound to its loop."""
+    """Made in the prober; works on the loop that first uses it."""
 
     def __init__(self, names: Names, wall_seconds: Callable[[], float]) -> None:
         self._names = names
         self._wall_seconds = wall_seconds
-        self._multis: dict[str, pycurl.AsyncCurlMulti] = {}
+        self._multis: Multis | None = None
+        self._idle: dict[bool, list[_Handle]] = {True: [], False: []}
+        self._bundle: str | None = None
 
-    async def fetch(self, request: Request, within_seconds: float) -> Answer:
-        """Sends one request on a new connection and reads the answer.
+    async def fetch(self, request: Request, within_seconds: float, *, address: str | None = None) -> Answer:
+        """Sends one request on a new connection and reads the answer; at `address`, where that is known already.
 
         Raises:
             Missed: the target failed, timed out or answered more than `max_body_bytes`.
@@ -97,156 +132,212 @@ class CurlEngine:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        parts = urlsplit(request.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        host = urlsplit(request.proxy.url if request.proxy else request.url).hostname
+        if not host:
             raise Blind(Reason.INTERNAL, "the URL is neither http nor https; correct the probe's parameters.")
-        trust = _trust(request.ca_file) if parts.scheme == "https" else ""
-        address = await self._names.address(parts.hostname, within_seconds, request.ip_version)
+        if address is None:
+            address = await self._names.address(host, within_seconds, request.ip_version)
         named = loop.time() - began
-        curl = pycurl.Curl()
-        taken = _Taken(request.max_body_bytes)
+        told: asyncio.Future[Answer | Missed | Blind] = loop.create_future()
+        cancel = self.start(request, address, began + within_seconds, told.set_result, named=named)
         try:
-            _prepare(curl, request, taken, trust)
-            curl.setopt(pycurl.CONNECT_TO, [_connect_to(address)])
-            curl.setopt(pycurl.TIMEOUT_MS, max(1, int((within_seconds - named) * 1000)))
-            try:
-                await self._multi(trust).perform(curl)
-            except pycurl.error as exc:
-                _raise_for(exc, curl, taken, self._wall_seconds())
-            return Answer(
-                status=curl.getinfo(pycurl.RESPONSE_CODE),
-                headers=taken.header_fields(),
-                body=taken.body.getvalue(),
-                phases=_phases(curl, named),
-                certificate_expiry_days=_expiry_days(curl, self._wall_seconds()),
-            )
-        finally:
-            # A cancelled transfer is taken out of its multi on the next turn of the loop; only then may it close.
-            loop.call_soon(partial(_close, curl))
+            found = await told
+        except asyncio.CancelledError:
+            cancel()
+            raise
+        if isinstance(found, Answer):
+            return found
+        raise found
 
-    def _multi(self, trust: str) -> pycurl.AsyncCurlMulti:
-        if trust not in self._multis:
-            self._multis[trust] = pycurl.AsyncCurlMulti()
-        return self._multis[trust]
+    def start(
+        self,
+        request: Request,
+        address: str,
+        deadline: float,
+        told: Told,
+        *,
+        named: float = 0.0,
+        certificate: bool = True,
+    ) -> Cancel:
+        """Begins a request at a numeric address and returns; `told` is called once, unless it is given up before.
+
+        Without `certificate` its end is not looked up, which saves a fifth of a handshake.
+
+        Raises:
+            Blind: this host cannot look.
+        """
+        if self._multis is None:
+            self._multis = Multis()
+        loop = asyncio.get_running_loop()
+        trust = self._trust(request.ca_file) if request.url.startswith("https") else None
+        handle = self._handle(request)
+        try:
+            handle.set_up(request, address, trust[0] if trust else "", certificate)
+            handle.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - loop.time()) * 1000)))
+            stop = self._multis.start(trust, handle, partial(self._over, handle, request, named, told))
+        except pycurl.error as exc:
+            handle.close()
+            raise Blind(Reason.INTERNAL, f"libcurl does not take the request ({exc}).") from exc
+        return partial(self._give_up, stop, handle, request)
+
+    def _over(self, handle: _Handle, request: Request, named: float, told: Told, number: int, words: str) -> None:
+        try:
+            found = handle.answer(request, named) if not number else None
+        except pycurl.error as exc:  # a certificate that libcurl cannot print
+            found, words = None, str(exc)
+        if found is None or len(found.body) > request.max_body_bytes:
+            told(handle.blamed or fault_of(number or 63, words, handle, self._wall_seconds()))
+        else:
+            told(found)
+        self._put_back(handle, request)
+
+    def _give_up(self, stop: Callable[[], bool], handle: _Handle, request: Request) -> None:
+        if stop():
+            self._put_back(handle, request)
+
+    def _handle(self, request: Request) -> _Handle:
+        if request.special:
+            return _Handle(request)
+        idle = self._idle[request.wants_headers]
+        return idle.pop() if idle else _Handle(request)
+
+    def _put_back(self, handle: _Handle, request: Request) -> None:
+        idle = self._idle[request.wants_headers]
+        handle.rest()
+        if request.special or len(idle) >= _MOST_IDLE:
+            handle.close()
+        else:
+            idle.append(handle)
+
+    def _trust(self, ca_file: str | None) -> tuple[str, int, int]:
+        """The file of trust anchors and its version, which name a trust set: a file that was changed is read anew."""
+        path = ca_file or self._bundle or trust_file(None)
+        try:
+            found = Path(path).stat()
+        except OSError:
+            path = trust_file(ca_file)  # says what is missing, or finds another bundle
+            found = Path(path).stat()
+        if not ca_file:
+            self._bundle = path
+        return path, found.st_mtime_ns, found.st_size
 
     async def aclose(self) -> None:
-        for multi in self._multis.values():
-            await multi.aclose()
-        self._multis.clear()
+        if self._multis is not None:
+            self._multis.close()
+            self._multis = None
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
 
 
-class _Taken:
-    """Receives headers and body within limits. Its callbacks never raise: libcurl would print and go on."""
+class _Handle(pycurl.Curl):  # type: ignore[misc]  # pycurl ships no types
+    """A handle and what is set on it. Its callbacks never raise: libcurl would print and go on."""
 
-    def __init__(self, most: int) -> None:
-        self.body = io.BytesIO()
-        self.too_large = False
-        self._most = most
-        self._headers = bytearray()
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.blamed: Blind | None = None
+        self._common: tuple[str, bool, int] | None = None
+        self._trust = ""
+        self._door: socket.socket | None = None
+        self._certificate = False
+        self._chunks: list[bytes] = []
+        self._lines: list[bytes] = []
+        for option, value in _ALWAYS:
+            self.setopt(option, value)
+        if not request.special:
+            self.setopt(pycurl.HTTPHEADER, _header_lines({}))
 
-    def write(self, chunk: bytes) -> int | None:
-        if self.body.tell() + len(chunk) > self._most:
-            self.too_large = True
-            return -1
-        self.body.write(chunk)
-        return None
+    def set_up(self, request: Request, address: str, trust: str, certificate: bool) -> None:
+        """Makes it ready for a request; `rest` must have come before."""
+        self.setopt(pycurl.URL, request.url)
+        common = (address, request.http2, request.max_body_bytes)
+        if common != self._common:
+            self._common = common
+            self.setopt(pycurl.CONNECT_TO, [_connect_to(address)] if request.proxy is None else [])
+            self.setopt(pycurl.HTTP_VERSION, _OFFERS_HTTP2[request.http2])
+            self.setopt(pycurl.MAXFILESIZE_LARGE, max(1, request.max_body_bytes))
+        if trust:
+            if trust != self._trust:
+                self._trust = trust
+                self.setopt(pycurl.CAINFO, trust)
+            self.setopt(pycurl.OPT_CERTINFO, int(certificate))
+            self._certificate = certificate
+        self.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
+        if request.wants_headers:
+            self.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        if request.special:
+            self._set_special(request, address)
 
-    def header(self, line: bytes) -> int | None:
-        if line.startswith(b"HTTP/"):
-            self._headers.clear()  # of an interim answer (1xx)
-        if len(self._headers) + len(line) > _MAX_HEADERS:
-            self.too_large = True
-            return -1
-        self._headers += line
-        return None
+    def answer(self, request: Request, named: float) -> Answer:
+        """What came back."""
+        seconds = self.getinfo
+        connected = seconds(pycurl.CONNECT_TIME_T)
+        secured = seconds(pycurl.APPCONNECT_TIME_T) if request.url.startswith("https") else 0
+        phases = Phases(
+            named,
+            max(0, connected - seconds(pycurl.NAMELOOKUP_TIME_T)) / 1e6,
+            max(0, secured - connected) / 1e6 if secured else 0.0,
+            max(0, seconds(pycurl.STARTTRANSFER_TIME_T) - seconds(pycurl.PRETRANSFER_TIME_T)) / 1e6,
+            named + seconds(pycurl.TOTAL_TIME_T) / 1e6,
+        )
+        ends_at = expiry_at(self) if secured and self._certificate else None
+        version = seconds(pycurl.INFO_HTTP_VERSION) if request.http2 else 2
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        return Answer(seconds(pycurl.RESPONSE_CODE), self._lines, body, phases, ends_at, version)
 
-    def header_fields(self) -> dict[str, str]:
-        lines = self._headers.decode("latin-1").split("\r\n")[1:]
-        pairs = (line.partition(":") for line in lines if ":" in line)
-        return {name.strip().lower(): value.strip() for name, _, value in pairs}
+    def rest(self) -> None:
+        """Lets go of what it took."""
+        self._chunks, self._lines, self.blamed = [], [], None
+        if self._door is not None:
+            self._door.close()
+
+    def _set_special(self, request: Request, address: str) -> None:
+        self.setopt(pycurl.CUSTOMREQUEST, request.method)
+        if request.method == "HEAD":
+            self.setopt(pycurl.NOBODY, 1)
+        if request.body is not None:
+            self.setopt(pycurl.POSTFIELDS, request.body)
+        self.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
+        if request.client is not None:
+            self.setopt(pycurl.SSLCERT, request.client.certificate)
+            self.setopt(pycurl.SSLKEY, request.client.key)
+        if request.proxy is not None:
+            place = urlsplit(request.proxy.url)
+            host = f"[{address}]" if ":" in address else address
+            self.setopt(pycurl.NOPROXY, "")
+            self.setopt(pycurl.PROXY, f"{place.scheme}://{host}:{place.port or 3128}")
+            if request.proxy.login:
+                self.setopt(pycurl.PROXYUSERPWD, request.proxy.login)
+        if request.way is not None:
+            self.setopt(pycurl.OPENSOCKETFUNCTION, partial(self._open, request.way))
+
+    def _open(self, way: SocketParams, _purpose: int, address: Any) -> Any:
+        """A socket that leaves as the probe wants it; what goes wrong here is ours, and told as such."""
+        try:
+            self._door = open_socket(way, address.family, socket.SOCK_STREAM)  # pycurl takes a copy of its descriptor
+            return self._door
+        except Blind as exc:
+            self.blamed = exc
+        except OSError as exc:
+            self.blamed = Blind(Reason.NOT_PERMITTED, f"no socket can be opened: {exc.strerror}.")
+        return pycurl.SOCKET_BAD
 
 
-def _prepare(curl: pycurl.Curl, request: Request, taken: _Taken, trust: str) -> None:
-    curl.setopt(pycurl.URL, request.url)
-    curl.setopt(pycurl.CUSTOMREQUEST, request.method)
-    if request.method == "HEAD":
-        curl.setopt(pycurl.NOBODY, 1)
-    if request.body is not None:
-        curl.setopt(pycurl.POSTFIELDS, request.body)
-    headers = {"User-Agent": "cemd", "Expect": "", **request.headers}
-    curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" if value else f"{name}:" for name, value in headers.items()])
-    curl.setopt(pycurl.NOSIGNAL, 1)
-    curl.setopt(pycurl.NOPROXY, "*")
-    curl.setopt(pycurl.FRESH_CONNECT, 1)
-    curl.setopt(pycurl.FORBID_REUSE, 1)
-    curl.setopt(pycurl.FOLLOWLOCATION, 0)
-    version = pycurl.CURL_HTTP_VERSION_2TLS if request.http2 else pycurl.CURL_HTTP_VERSION_1_1
-    curl.setopt(pycurl.HTTP_VERSION, version)
-    if trust:
-        curl.setopt(pycurl.CAINFO, trust)
-        curl.setopt(pycurl.OPT_CERTINFO, 1)
-        curl.setopt(pycurl.SSL_SESSIONID_CACHE, 0)  # a resumed session shows no certificate and times no handshake
-    curl.setopt(pycurl.WRITEFUNCTION, taken.write)
-    curl.setopt(pycurl.HEADERFUNCTION, taken.header)
+_ALWAYS: tuple[tuple[int, Any], ...] = (
+    (pycurl.NOSIGNAL, 1),
+    (pycurl.NOPROXY, "*"),
+    (pycurl.FRESH_CONNECT, 1),
+    (pycurl.FORBID_REUSE, 1),
+    (pycurl.FOLLOWLOCATION, 0),
+    (pycurl.SSL_SESSIONID_CACHE, 0),  # a resumed session shows no certificate and times no handshake
+)
 
 
-def _trust(ca_file: str | None) -> str:
-    wanted = [ca_file] if ca_file else TRUST_BUNDLES
-    for path in wanted:
-        if Path(path).is_file():
-            return path
-    missing = ca_file or "a bundle of certificate authorities (package ca-certificates)"
-    raise Blind(Reason.NO_TRUST, f"{missing} is missing: no certificate can be verified.")
+def _header_lines(headers: Mapping[str, str]) -> list[str]:
+    fields = {"User-Agent": "cemd", "Expect": "", **headers}
+    return [f"{name}: {value}" if value else f"{name}:" for name, value in fields.items()]
 
 
 def _connect_to(address: str) -> str:
     """Empty host and port match whatever the handle asks for, which is one host."""
     return f"::{f'[{address}]' if ':' in address else address}:"
-
-
-def _raise_for(exc: pycurl.error, curl: pycurl.Curl, taken: _Taken, wall: float) -> None:
-    code, words = exc.args[0], str(exc.args[1])
-    if taken.too_large:
-        raise Missed(Reason.ANSWER_TOO_LARGE, "the answer is larger than the probe takes.") from exc
-    if code == 28:
-        raise Missed(Reason.NO_ANSWER, f"{words}.", outcome=Outcome.TIMED_OUT) from exc
-    if code == 77:
-        raise Blind(Reason.NO_TRUST, f"the trust anchors cannot be read ({words}).") from exc
-    if code == 7:
-        raise trouble(curl.getinfo(pycurl.OS_ERRNO), "connect") from exc
-    if code in {2, 3, 4, 27, 43}:
-        raise Blind(Reason.INTERNAL, f"libcurl: {words}.") from exc
-    days = _expiry_days(curl, wall) if code == 60 else None
-    expiry = f" The certificate ends in {days:.1f} days." if days is not None else ""
-    raise Missed(_REASONS.get(code, Reason.PROTOCOL_BROKEN), f"{words}.{expiry}") from exc
-
-
-def _phases(curl: pycurl.Curl, named: float) -> Phases:
-    connected = curl.getinfo(pycurl.CONNECT_TIME_T) / 1e6
-    secured = curl.getinfo(pycurl.APPCONNECT_TIME_T) / 1e6
-    sent = curl.getinfo(pycurl.PRETRANSFER_TIME_T) / 1e6
-    first = curl.getinfo(pycurl.STARTTRANSFER_TIME_T) / 1e6
-    return Phases(
-        name=named,
-        connect=max(0.0, connected - curl.getinfo(pycurl.NAMELOOKUP_TIME_T) / 1e6),
-        tls=max(0.0, secured - connected) if secured else 0.0,
-        first_byte=max(0.0, first - sent),
-        total=named + curl.getinfo(pycurl.TOTAL_TIME_T) / 1e6,
-    )
-
-
-def _expiry_days(curl: pycurl.Curl, wall: float) -> float | None:
-    """Days until the served certificate ends; known also when its verification failed."""
-    for certificate in curl.getinfo(pycurl.INFO_CERTINFO)[:1]:
-        for pair in certificate:
-            if pair[0] == "Expire date":
-                try:
-                    ends = datetime.strptime(pair[1], "%b %d %H:%M:%S %Y GMT").replace(tzinfo=timezone.utc)  # noqa: UP017
-                except ValueError:
-                    return None
-                return (ends.timestamp() - wall) / 86_400
-    return None
-
-
-def _close(curl: pycurl.Curl) -> None:
-    curl.close()

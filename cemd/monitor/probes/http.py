@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urljoin, urlsplit
 
@@ -11,9 +13,12 @@ import msgspec
 from pydantic import Field, field_validator, model_validator
 
 from cemd.model.quality import Outcome
+from cemd.monitor.probes.answers import AnswerParams, Judge
 from cemd.monitor.probes.base import (
     Attempt,
-    IpVersion,
+    Blind,
+    Cancel,
+    Done,
     Missed,
     ProbeParams,
     Reading,
@@ -21,14 +26,24 @@ from cemd.monitor.probes.base import (
     Result,
     Secrets,
     Text,
+    Values,
     Way,
     read_secret,
 )
-from cemd.monitor.probes.conditions import Condition, decode_json, parse_condition
-from cemd.monitor.probes.curl import Answer, Request
+from cemd.monitor.probes.curl import Answer, ClientCertificate, Proxy, Request
+from cemd.monitor.probes.names import is_address
+from cemd.monitor.probes.oauth2 import Oauth2, Tokens
+from cemd.monitor.probes.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.probes.urls import checked_url, shown_url
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+CERTIFICATE_EVERY_SECONDS = 60.0
+"""The end of a certificate is read so often; in between it is counted down: reading it costs a fifth of a handshake."""
+_PLAIN = (
+    "status_code", "body_bytes", "name_seconds", "connect_seconds", "first_byte_seconds", "response_seconds"
+)  # fmt: skip
+_SECURE = (*_PLAIN, "tls_seconds", "certificate_expiry_days")
 
 
 class Method(StrEnum):
@@ -41,31 +56,15 @@ class Method(StrEnum):
     OPTIONS = "OPTIONS"
 
 
-def checked_url(url: str) -> str:
-    """The URL, if it is an absolute one of http or https without a user.
+class Addresses(StrEnum):
+    """Which addresses of a name are asked."""
 
-    Raises:
-        ValueError: it is not.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{shown_url(url)} is no absolute http or https URL")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL must not hold user and password; use bearer_file or header_files")
-    _ = parts.port  # raises ValueError where it is no number
-    return url
+    FIRST = "first"
+    ANY = "any"
+    EACH = "each"
 
 
-def shown_url(url: str) -> str:
-    """The URL without user, query and fragment: what may stand in labels and logs."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "that"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-class HttpParams(ProbeParams):
+class HttpParams(SocketParams, AnswerParams):
     """A request and what its answer must be."""
 
     url: Text
@@ -76,66 +75,66 @@ class HttpParams(ProbeParams):
     header_files: dict[Text, Text] = Field(default={}, description="Header fields whose values stand in files.")
     bearer_file: Text | None = None
     """File with the token sent as `Authorization: Bearer`."""
+    oauth2: Oauth2 | None = None
+    """Client credentials with which a token is got first; it is kept until shortly before its end."""
     json_body: Any = Field(default=None, alias="json", description="Sent as JSON.")
     body: str | None = None
     """Text sent as it is; not together with `json`."""
-    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
-    """Statuses that are right; default: every 2xx."""
-    header_contains: dict[Text, Text] = Field(default={}, description="Header fields that must contain these texts.")
-    body_contains: Text | None = None
-    """Text that the body must contain."""
-    body_matches: Text | None = None
-    """Regular expression that must be found in the body."""
-    json_condition: Text | None = None
-    """Such as `$.state == 'up' and $.queue.depth < 100`."""
-    max_body_bytes: Annotated[int, Field(ge=0, le=67_108_864)] = 1_048_576
-    """A longer answer is a failure and is not read further."""
     redirects: Annotated[int, Field(ge=0, le=10)] = 0
     """So many redirects are followed, each as a request of its own; default: none, the redirect is the answer."""
     ca_file: Text | None = None
     """Certificate authorities that are trusted; default: those of the system."""
-    certificate_days: Annotated[float, Field(ge=0, le=3650)] = 0.0
-    """A certificate that ends sooner than this is a failure; default 0: only one that has ended."""
-    ip_version: IpVersion = IpVersion.ANY
-    """Which addresses of the name are tried; default: any, IPv4 first."""
+    client_certificate_file: Text | None = None
+    """Certificate in PEM that is shown to the server (mutual TLS); needs `client_key_file`."""
+    client_key_file: Text | None = None
+    """Key of the client certificate in PEM, without a passphrase."""
+    proxy: Text | None = None
+    """`http://host:port` that the request goes through; default: none, also where the environment names one."""
+    proxy_login_file: Text | None = None
+    """File with `user:password` for the proxy."""
+    addresses: Addresses = Addresses.FIRST
+    """`first` address of the name alone, or `any` (in turn until one is right), or `each` (all must be right, figures
+    apart by the label `address`)."""
     http2: bool = False
-    """Offers HTTP/2 under TLS."""
+    """Offers HTTP/2 under TLS; without it the answer comes by HTTP/1.1."""
 
     def hosts(self) -> tuple[tuple[Way, str], ...]:
-        return ((("url",), urlsplit(self.url).hostname or ""),)
+        named = {"url": self.url, "proxy": self.proxy, "oauth2": self.oauth2.token_url if self.oauth2 else None}
+        ways: dict[str, Way] = {"oauth2": ("oauth2", "token_url")}
+        return tuple((ways.get(key, (key,)), urlsplit(url).hostname or "") for key, url in named.items() if url)
 
     @field_validator("url")
     @classmethod
     def _url(cls, url: str) -> str:
         return checked_url(url)
 
-    @field_validator("body_matches")
+    @field_validator("proxy")
     @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error as exc:
-                raise ValueError(f"is no regular expression ({exc})") from exc
-        return pattern
-
-    @field_validator("json_condition")
-    @classmethod
-    def _condition(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_condition(text)
-        return text
+    def _proxy_url(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(checked_url(url)).scheme != "http":
+            raise ValueError("the proxy must be an http:// URL; TLS to the target goes through it by CONNECT")
+        return url
 
     @model_validator(mode="after")
-    def _one_body(self) -> HttpParams:
+    def _fit_together(self) -> HttpParams:
         if self.body is not None and self.json_body is not None:
             raise ValueError("`body` and `json` exclude each other; give one")
+        if (self.client_certificate_file is None) is not (self.client_key_file is None):
+            raise ValueError("`client_certificate_file` and `client_key_file` belong together; give both")
+        if self.bearer_file is not None and self.oauth2 is not None:
+            raise ValueError("`bearer_file` and `oauth2` exclude each other; give one")
+        if self.proxy is not None and (self.addresses is not Addresses.FIRST):
+            raise ValueError("with a `proxy` the addresses of the name are the proxy's choice; leave out `addresses`")
+        if self.proxy_login_file is not None and self.proxy is None:
+            raise ValueError("`proxy_login_file` needs a `proxy`")
+        if self.require_http2 and not (self.http2 and self.url.startswith("https")):
+            raise ValueError("`require_http2` needs `http2: true` and an https URL")
         return self
 
 
 class Http:
     """`status_code`, `body_bytes`, and seconds of each phase: name, connect, tls, first_byte, response (all of it);
-    `certificate_expiry_days` where TLS was spoken."""
+    `certificate_expiry_days` where TLS was spoken, `token_seconds` where a token was got."""
 
     word: ClassVar[str] = "http"
     Params: ClassVar[type[ProbeParams]] = HttpParams
@@ -143,8 +142,18 @@ class Http:
     def __init__(self, params: HttpParams, tools: Tools) -> None:
         self._params = params
         self._curl = tools.curl
-        self._matches = re.compile(params.body_matches.encode()) if params.body_matches else None
-        self._condition: Condition | None = parse_condition(params.json_condition) if params.json_condition else None
+        self._names = tools.names
+        self._wall = tools.clock.now
+        self._judge = Judge(params)
+        self._tokens = Tokens(params.oauth2, tools.curl, params.ca_file) if params.oauth2 else None
+        parts = urlsplit(params.url)
+        self._host = parts.hostname or ""
+        self._secure = parts.scheme == "https"
+        self._ends_at: float | None = None
+        self._ends_read_at = float("-inf")
+        simple = not params.redirects and not params.oauth2 and not params.proxy and is_address(self._host)
+        self._simple = simple and not self._secrets_in_files()
+        self._bare_request = self._bare()
 
     @property
     def target(self) -> str:
@@ -154,89 +163,198 @@ class Http:
     def group(self) -> str:
         return urlsplit(self._params.url).netloc
 
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """The quick way: a numeric host, nothing to read or to ask for before."""
+        if not self._simple:
+            return None
+        address = self._names.check(self._host, self._host)
+        told = partial(self._told, done)
+        return self._curl.start(self._bare_request, address, deadline, told, certificate=self._stale())
+
+    def _told(self, done: Done, found: Answer | Missed | Blind) -> None:
+        if isinstance(found, Answer):
+            readings = self._readings(found)
+            fault = self._judge.fault(found, self._days_left())
+            if fault is None:
+                done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=found.phases.total))
+            else:
+                done(Result(outcome=Outcome.FAILED, reason=fault[0], detail=fault[1], readings=readings))
+        elif isinstance(found, Missed):
+            done(Result(outcome=found.outcome, reason=found.reason, detail=found.detail, readings=found.readings))
+        else:
+            done(Result(outcome=Outcome.BLIND, reason=found.reason, detail=str(found)))
+
     async def run(self, attempt: Attempt) -> Result:
         secrets = Secrets()
-        request = self._request(secrets)
         try:
-            answer = await self._curl.fetch(request, attempt.remaining())
-            for _ in range(self._params.redirects):
-                if answer.status not in _REDIRECTS or "location" not in answer.headers:
-                    break
-                request = _redirected(request, answer)
-                answer = await self._curl.fetch(request, attempt.remaining())
-            readings = self._readings(answer)
-            self._judge(answer, readings)
+            request = self._request(secrets)
+            if self._tokens is None:
+                return await self._look(request, attempt)
+            return await self._look_with_token(self._tokens, request, attempt, secrets)
         except Missed as missed:
             missed.detail = secrets.hide(missed.detail)
             raise
+
+    async def _look_with_token(self, tokens: Tokens, request: Request, attempt: Attempt, secrets: Secrets) -> Result:
+        for last in (False, True):
+            token = await tokens.token(attempt.remaining(), secrets)
+            got = tokens.seconds
+            headers = {**request.headers, "Authorization": f"Bearer {token}"}
+            try:
+                result = await self._look(replace(request, headers=headers), attempt)
+            except Missed as missed:
+                refused = missed.reason is Reason.STATUS_UNEXPECTED and " 401," in missed.detail
+                if refused:
+                    tokens.forget()
+                if refused and got is None and not last:
+                    continue  # the kept token was withdrawn over there: one try with a new one
+                raise
+            spent = (Reading(metric="token_seconds", value=got),) if got is not None else ()
+            return msgspec.structs.replace(result, readings=(*result.readings, *spent))
+        raise AssertionError("the second try ends or raises")
+
+    async def _look(self, request: Request, attempt: Attempt) -> Result:
+        """Asks one address, any, or each."""
+        if self._params.addresses is Addresses.FIRST:
+            return await self._one(request, attempt, None)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        found = await self._names.addresses(self._host, attempt.remaining(), self._params.version())
+        named = loop.time() - began
+        if self._params.addresses is Addresses.ANY:
+            return await self._any(request, attempt, found)
+        looks = (self._each(request, attempt, address) for address in found)
+        results = await asyncio.gather(*looks)
+        readings = (
+            Reading(metric="name_seconds", value=named),
+            *(one for result in results for one in result.readings),
+        )
+        for address, result in zip(found, results, strict=True):
+            if result.outcome is not Outcome.OK:
+                words = f"{address}, one of {len(found)} addresses: {result.detail}"
+                raise Missed(result.reason, words, outcome=result.outcome, readings=readings)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
 
-    def _request(self, secrets: Secrets) -> Request:
+    async def _any(self, request: Request, attempt: Attempt, addresses: tuple[str, ...]) -> Result:
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            share = attempt.remaining() / left  # a dead first address must not use up the time of all others
+            try:
+                return await self._one(request, attempt, address, within=share)
+            except Missed:
+                if left == 1:
+                    raise
+        raise AssertionError("a name has at least one address")
+
+    async def _each(self, request: Request, attempt: Attempt, address: str) -> Result:
+        """The result of one address, its readings labelled with it."""
+        try:
+            result = await self._one(request, attempt, address, within=attempt.remaining() * 0.95)
+        except Missed as missed:
+            result = Result(
+                outcome=missed.outcome, reason=missed.reason, detail=missed.detail, readings=missed.readings
+            )
+        labels = (("address", address),)
+        readings = [one for one in result.readings if one.metric != "name_seconds"]
+        right = Reading(metric="answered_right_ratio", value=float(result.outcome is Outcome.OK), labels=labels)
+        labelled = (Reading(metric=one.metric, value=one.value, labels=labels) for one in readings)
+        return msgspec.structs.replace(result, readings=(right, *labelled))
+
+    async def _one(
+        self, request: Request, attempt: Attempt, address: str | None, *, within: float | None = None
+    ) -> Result:
+        within = attempt.remaining() if within is None else within
+        answer = await self._curl.fetch(request, within, address=address)
+        for _ in range(self._params.redirects):
+            if answer.status not in _REDIRECTS or "location" not in answer.headers:
+                break
+            request = _redirected(request, answer)
+            answer = await self._curl.fetch(request, attempt.remaining())
+        readings = self._readings(answer)
+        if (fault := self._judge.fault(answer, self._days_left())) is not None:
+            raise Missed(*fault, readings=readings)
+        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
+
+    # The request.
+
+    def _secrets_in_files(self) -> bool:
+        params = self._params
+        return bool(params.header_files or params.bearer_file or params.proxy_login_file)
+
+    def _bare(self) -> Request:
+        """The request without what stands in files."""
         params = self._params
         headers = dict(params.headers)
-        for name, path in params.header_files.items():
-            headers[name] = read_secret(path)
-            secrets.texts.append(headers[name])
-        if params.bearer_file:
-            token = read_secret(params.bearer_file)
-            secrets.texts.append(token)
-            headers["Authorization"] = f"Bearer {token}"
         body = params.body.encode() if params.body is not None else None
         if params.json_body is not None:
             body = msgspec.json.encode(params.json_body)
             headers.setdefault("Content-Type", "application/json")
+        client = None
+        if params.client_certificate_file and params.client_key_file:
+            client = ClientCertificate(certificate=params.client_certificate_file, key=params.client_key_file)
+        leaves_specially = params.source_address or params.vrf or params.dscp
         return Request(
             url=params.url,
             method=params.method,
             headers=headers,
             body=body,
             ca_file=params.ca_file,
-            ip_version=params.ip_version,
+            ip_version=params.version(),
             max_body_bytes=params.max_body_bytes,
             http2=params.http2,
+            client=client,
+            proxy=Proxy(url=params.proxy) if params.proxy else None,
+            way=params if leaves_specially else None,
+            wants_headers=bool(params.redirects or self._judge.wants_headers),
         )
 
-    def _readings(self, answer: Answer) -> tuple[Reading, ...]:
-        phases = answer.phases
-        values = {
-            "status_code": float(answer.status),
-            "body_bytes": float(len(answer.body)),
-            "name_seconds": phases.name,
-            "connect_seconds": phases.connect,
-            "first_byte_seconds": phases.first_byte,
-            "response_seconds": phases.total,
-        }
-        if answer.certificate_expiry_days is not None:
-            values["tls_seconds"] = phases.tls
-            values["certificate_expiry_days"] = answer.certificate_expiry_days
-        return tuple(Reading(metric=metric, value=value) for metric, value in values.items())
-
-    def _judge(self, answer: Answer, readings: tuple[Reading, ...]) -> None:
+    def _request(self, secrets: Secrets) -> Request:
         params = self._params
-        fits = answer.status in params.status if params.status else 200 <= answer.status < 300
-        if not fits:
-            wanted = ", ".join(map(str, params.status)) or "2xx"
-            words = f"answered {answer.status}, not {wanted}."
-            raise Missed(Reason.STATUS_UNEXPECTED, words, readings=readings)
-        for name, text in params.header_contains.items():
-            if text not in answer.headers.get(name.lower(), ""):
-                raise Missed(Reason.ANSWER_UNEXPECTED, f"header {name} does not contain {text!r}.", readings=readings)
-        if params.body_contains is not None and params.body_contains.encode() not in answer.body:
-            words = f"the body does not contain {params.body_contains!r}."
-            raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=readings)
-        if self._matches is not None and not self._matches.search(answer.body):
-            words = f"the body does not match {params.body_matches!r}."
-            raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=readings)
-        if self._condition is not None and not self._condition.holds(decode_json(answer.body)):
-            raise Missed(Reason.ANSWER_UNEXPECTED, f"{params.json_condition} does not hold.", readings=readings)
-        days = answer.certificate_expiry_days
-        if days is not None and days < params.certificate_days:
-            words = f"the certificate ends in {days:.1f} days; at least {params.certificate_days:g} are wanted."
-            raise Missed(Reason.CERTIFICATE_INVALID, words, readings=readings)
+        request = self._bare_request
+        for path in (params.client_certificate_file, params.client_key_file):
+            if path is not None:
+                read_secret(path)  # says which file it is that cannot be read
+        if not self._secrets_in_files():
+            return request
+        headers = dict(request.headers)
+        for name, path in params.header_files.items():
+            headers[name] = self._secret(path, secrets)
+        if params.bearer_file:
+            headers["Authorization"] = f"Bearer {self._secret(params.bearer_file, secrets)}"
+        proxy = request.proxy
+        if proxy is not None and params.proxy_login_file:
+            proxy = replace(proxy, login=self._secret(params.proxy_login_file, secrets))
+        return replace(request, headers=headers, proxy=proxy)
+
+    @staticmethod
+    def _secret(path: str, secrets: Secrets) -> str:
+        text = read_secret(path)
+        if not text.isprintable():
+            raise Blind(Reason.FILE_UNREADABLE, f"secret file {path} holds more than one line, or control characters.")
+        secrets.texts.append(text)
+        return text
+
+    # The answer.
+
+    def _stale(self) -> bool:
+        """Whether the end of the certificate must be read with this request."""
+        return self._secure and self._wall() - self._ends_read_at >= CERTIFICATE_EVERY_SECONDS
+
+    def _days_left(self) -> float | None:
+        return None if self._ends_at is None else (self._ends_at - self._wall()) / 86_400
+
+    def _readings(self, answer: Answer) -> Values:
+        if answer.certificate_ends_at is not None:
+            self._ends_at, self._ends_read_at = answer.certificate_ends_at, self._wall()
+        phases = answer.phases
+        plain = (
+            float(answer.status), float(len(answer.body)), phases.name, phases.connect, phases.first_byte, phases.total
+        )  # fmt: skip
+        days = self._days_left()
+        return Values(_PLAIN, plain) if days is None else Values(_SECURE, (*plain, phases.tls, days))
 
 
 def _redirected(request: Request, answer: Answer) -> Request:
-    """The next request; secrets and bodies do not follow to another place."""
+    """The next request; secrets, bodies and our certificate do not follow to another place."""
     url = urljoin(request.url, answer.headers["location"])
     try:
         checked_url(url)
@@ -245,13 +363,11 @@ def _redirected(request: Request, answer: Answer) -> Request:
     before, after = urlsplit(request.url), urlsplit(url)
     same_place = (before.scheme, before.netloc) == (after.scheme, after.netloc)
     keeps_method = answer.status in {307, 308} or request.method in {"GET", "HEAD"}
-    return Request(
+    return replace(
+        request,
         url=url,
         method=request.method if keeps_method else "GET",
         headers=request.headers if same_place else {},
         body=request.body if keeps_method and same_place else None,
-        ca_file=request.ca_file,
-        ip_version=request.ip_version,
-        max_body_bytes=request.max_body_bytes,
-        http2=request.http2,
+        client=request.client if same_place else None,
     )

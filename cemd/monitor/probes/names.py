@@ -90,7 +90,11 @@ class Names:
         return address
 
     async def address(self, host: str, within_seconds: float, version: IpVersion = IpVersion.ANY) -> str:
-        """One numeric address of the host, IPv4 first where any will do.
+        """One numeric address of the host, IPv4 first where any will do; raises as `addresses`."""
+        return (await self.addresses(host, within_seconds, version))[0]
+
+    async def addresses(self, host: str, within_seconds: float, version: IpVersion = IpVersion.ANY) -> tuple[str, ...]:
+        """All numeric addresses of the host, at least one, IPv4 first, in the order of the resolver.
 
         Raises:
             Missed: there is no such name.
@@ -98,7 +102,7 @@ class Names:
                 target lives is unknown.
         """
         if is_address(host):
-            return self.check(host, host)
+            return (self.check(host, host),)
         if self._resolver is None:
             self._resolver = aiodns.DNSResolver(nameservers=self._nameservers)
         try:
@@ -112,11 +116,11 @@ class Names:
             if exc.args and exc.args[0] in _NO_RESOLVER:
                 raise Blind(Reason.NAME_NO_ANSWER, f"our resolver does not answer for {host}.") from exc
             raise Missed(Reason.NAME_NOT_FOUND, f"{host}: {exc.args[-1] if exc.args else 'unknown'}.") from exc
-        nodes = sorted(found.nodes, key=lambda node: node.family != socket.AF_INET) if version == "any" else found.nodes
-        if not nodes:
+        nodes = sorted(found.nodes, key=lambda node: node.family != socket.AF_INET)
+        raw = dict.fromkeys(node.addr[0] for node in nodes)
+        if not raw:
             raise Missed(Reason.NAME_NOT_FOUND, f"{host} has no address of the wanted kind.")
-        raw = nodes[0].addr[0]
-        return self.check(host, raw.decode() if isinstance(raw, bytes) else raw)
+        return tuple(self.check(host, one.decode() if isinstance(one, bytes) else one) for one in raw)
 
     async def aclose(self) -> None:
         if self._resolver is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import curl
+from cemd.monitor.probes import trust
 from cemd.monitor.probes.base import Reason
 from cemd.monitor.probes.tools import Tools
 from cryptography import x509
@@ -270,7 +270,7 @@ async def test_expired_certificate_and_wrong_name_fail_and_say_so(lent: Tools, t
 
 
 async def test_slim_host_without_any_trust_bundle_is_blind(lent: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curl, "TRUST_BUNDLES", ("/nowhere/ca.crt",))
+    monkeypatch.setattr(trust, "TRUST_BUNDLES", ("/nowhere/ca.crt",))
     async with tcp_server(echo) as port:
         result = await look(lent, "http", {"url": f"https://localhost:{port}/"})
     assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.NO_TRUST)

@@ -1,0 +1,67 @@
+"""Pressure: a prober that is busy measures itself, so it works at half of what it could do at most, and says so.
+
+What it could do is measured: runs begun over the processor time that the prober's thread spent. Beyond half of that,
+runs are given up before they begin, evenly over all probes, and moments of truth only when nothing else is left. Pure:
+times are arguments.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+CAP_SHARE = 0.5
+"""Of one processor: above it, waiting for ourselves shows in what we measure (performance at half load is flat)."""
+_SMOOTHING = 0.5
+_IDLE_SHARE = 0.1
+"""Below this the capacity is not judged: the few runs would be charged with everything else the thread does."""
+
+
+class Pressure:
+    """Told about once a second what happened; asked at each run whether it must be given up."""
+
+    def __init__(self, cap_share: float = CAP_SHARE) -> None:
+        self._cap_share = cap_share
+        self._capacity = inf
+        self._keep = [1.0, 1.0]
+        self._debt = [0.0, 0.0]
+        self._offered = [0, 0]
+        self._begun = 0
+        self.shed_total = 0
+        self.shed_important_total = 0
+
+    @property
+    def cap_per_second(self) -> float:
+        """Runs a second that are begun at most; infinite until the prober was busy enough to know."""
+        return self._capacity * self._cap_share
+
+    def sheds(self, *, important: bool) -> bool:
+        """Whether this run must be given up; counts it."""
+        rank = int(important)
+        self._offered[rank] += 1
+        keep = self._keep[rank]
+        if keep < 1.0:
+            self._debt[rank] += 1.0 - keep
+            if self._debt[rank] >= 1.0:
+                self._debt[rank] -= 1.0
+                self.shed_total += 1
+                self.shed_important_total += rank
+                return True
+        self._begun += 1
+        return False
+
+    def observe(self, busy_seconds: float, wall_seconds: float) -> bool:
+        """What the thread's processor time was since the last call; answers whether runs are being given up now."""
+        if busy_seconds > _IDLE_SHARE * wall_seconds and self._begun:
+            seen = self._begun / busy_seconds
+            known = seen if self._capacity == inf else self._capacity
+            self._capacity = known + _SMOOTHING * (seen - known)
+        if min(self._keep) < 1.0 or busy_seconds > self._cap_share * wall_seconds:
+            allowed = self.cap_per_second * wall_seconds
+            ordinary, important = self._offered
+            self._keep = [_share(allowed - important, ordinary), _share(allowed, important)]
+        self._offered, self._begun = [0, 0], 0
+        return min(self._keep) < 1.0
+
+
+def _share(allowed: float, offered: int) -> float:
+    return 1.0 if allowed >= offered else max(0.0, allowed / offered)

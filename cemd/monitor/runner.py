@@ -1,0 +1,266 @@
+"""The runner: begins what the schedule says, hands results on, and keeps the schedule turning.
+
+One timer of the loop serves all probes; it fires when the next one is due. A kind that can `launch` measures without a
+task of its own, every other one in a task of the runner's group. A fault in the turning itself is a bug and ends the
+prober, which is started anew; a fault of one kind stays with its probe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf
+from typing import Any, TypeAlias
+
+from cemd.kit.clock import Clock
+from cemd.model.quality import Outcome
+from cemd.monitor.pressure import Pressure
+from cemd.monitor.probes.base import Attempt, Cancel, Reason, Result, completed, measure, result_of
+from cemd.monitor.roster import Post, plan_of
+from cemd.monitor.schedule import Schedule, Skip
+
+Deliver: TypeAlias = Callable[[Post, float, Result], None]
+"""Takes the result of a run that began at a wall-clock time."""
+NotRun: TypeAlias = Callable[[Post, float, Reason], None]
+LONGEST_REST_SECONDS = 1.0
+"""The schedule is looked at so often even where nothing is due: for waiting runs, the watchdog, and the pressure."""
+HUNG_SHARE = 0.5
+"""A run that failed after this share of its timeout hung, and gets one of the few places for such next time."""
+MOST_AT_ONCE = 20_000
+_RESERVED_DESCRIPTORS = 96
+_PER_RUN = 2
+
+
+class Runner:
+    """Made inside the running loop. `alive` is called at most once a second while the schedule turns."""
+
+    def __init__(self, deliver: Deliver, not_run: NotRun, clock: Clock, log: Any, *, alive: Callable[[], None]) -> None:
+        self._deliver = deliver
+        self._not_run = not_run
+        self._clock = clock
+        self._log = log
+        self._alive = alive
+        self._loop = asyncio.get_running_loop()
+        self._schedule = Schedule(wall_offset=clock.now() - clock.monotonic(), most_at_once=affordable_runs())
+        self._posts: list[Post | None] = []
+        self._live: dict[int, _Run] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._broken: asyncio.Future[Any] = self._loop.create_future()
+        self._pressure = Pressure()
+        self._shedding = False
+        self._observed_at, self._observed_cpu = clock.monotonic(), time.thread_time()
+        self._latest_start = 0.0
+        self._not_active = 0
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Keeps the schedule until `stopping`; then gives up what runs."""
+        stop: asyncio.Future[Any] = asyncio.create_task(stopping.wait(), name="stop")
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._turn()
+                await asyncio.wait({stop, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+                for run in list(self._live.values()):
+                    run.cancel()
+                if self._broken.done():
+                    self._broken.result()
+        finally:
+            stop.cancel()
+            self._tasks = None
+            for handle in (self._timer, self._soon):
+                if handle is not None:
+                    handle.cancel()
+
+    def take(self, posts: Sequence[Post], *, kind_at_once: int) -> None:
+        """Puts a whole set to work."""
+        slots = self._schedule.load(map(plan_of, posts), self._clock.monotonic(), kind_at_once=kind_at_once)
+        self._posts = [None] * (max(slots, default=-1) + 1)
+        for slot, post in zip(slots, posts, strict=True):
+            self._posts[slot] = post
+        self._observed_at, self._observed_cpu = self._clock.monotonic(), time.thread_time()
+        self._poke()
+
+    def recheck(self, uid: str) -> None:
+        """Runs a probe at once, where there is such a one."""
+        self._schedule.recheck(uid, self._clock.monotonic())
+        self._poke()
+
+    def counters(self) -> dict[str, float]:
+        """Totals since the prober began, and how late the latest start since the last call was."""
+        counters = {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
+        counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
+        counters["running"] = float(self._schedule.running())
+        counters["shed_runs"] = float(self._pressure.shed_total)
+        counters["shed_moments_of_truth"] = float(self._pressure.shed_important_total)
+        counters["not_active_runs"] = float(self._not_active)
+        if self._pressure.cap_per_second < inf:
+            counters["cap_runs_per_second"] = self._pressure.cap_per_second
+        return counters
+
+    # Turning.
+
+    def _poke(self) -> None:
+        """Has the schedule looked at on the next turn of the loop."""
+        if self._soon is None and self._tasks is not None:
+            self._soon = self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        try:
+            self._soon = None
+            now = self._clock.monotonic()
+            if now - self._observed_at >= LONGEST_REST_SECONDS:
+                self._observe(now)
+            turn = self._schedule.turn(now)
+            for slot, planned in turn.start:
+                self._begin(slot, planned)
+            for slot, why in turn.skipped:
+                if why is not Skip.STILL_RUNNING and (post := self._posts[slot]) is not None:
+                    self._not_run(post, self._clock.now(), Reason.PROBER_BUSY)
+            self._arm(now)
+        except BaseException as exc:
+            if self._broken.done():
+                raise
+            self._broken.set_exception(exc)
+
+    def _arm(self, now: float) -> None:
+        """One timer, for whatever is due first."""
+        next_at = self._schedule.next_at()
+        at = now + LONGEST_REST_SECONDS if next_at is None else min(next_at, now + LONGEST_REST_SECONDS)
+        delay = at - self._clock.monotonic()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(max(0.0, delay), self._turn)
+
+    def _observe(self, now: float) -> None:
+        cpu = time.thread_time()
+        shedding = self._pressure.observe(cpu - self._observed_cpu, now - self._observed_at)
+        self._observed_at, self._observed_cpu = now, cpu
+        if shedding is not self._shedding:
+            self._shedding = shedding
+            cap = round(self._pressure.cap_per_second)
+            if shedding:
+                self._log.warning("prober.sheds_runs", cap_runs_per_second=cap, remedy="fewer probes, or more agents")
+            else:
+                self._log.info("prober.sheds_no_more", shed_runs=self._pressure.shed_total)
+        self._alive()
+
+    # Runs.
+
+    def _begin(self, slot: int, planned: float) -> None:
+        post = self._posts[slot]
+        if post is None:
+            raise AssertionError(f"slot {slot} is due and has no probe.")
+        wall, now = self._clock.now(), self._clock.monotonic()
+        if now - planned > self._latest_start:
+            self._latest_start = now - planned
+        if why := self._not_now(post, wall):
+            self._schedule.finished(slot, now, failed=False)
+            self._not_run(post, wall, why)
+            return
+        run = _Run(self, slot, post, wall, self._loop.time())
+        self._live[slot] = run
+        run.begin()
+
+    def _not_now(self, post: Post, wall: float) -> Reason | None:
+        if post.probe.active is not None and not post.probe.active.holds(wall):
+            self._not_active += 1
+            return Reason.NOT_ACTIVE
+        return Reason.SHED if self._pressure.sheds(important=post.probe.moment_of_truth) else None
+
+    def task(self, run: _Run) -> asyncio.Task[None]:
+        """A task for a run whose kind needs one."""
+        assert self._tasks is not None  # noqa: S101 -- runs begin only while `run` is at work
+        return self._tasks.create_task(run.measured(), name=f"probe:{run.post.probe.name}")
+
+    def over(self, run: _Run, result: Result) -> None:
+        """Takes the result of a run."""
+        if self._live.pop(run.slot, None) is not run:
+            return
+        self._deliver(run.post, run.at, result)
+        self.left(run, result.outcome, result.seconds)
+
+    def left(self, run: _Run, outcome: Outcome, seconds: float) -> None:
+        """A run's place is free."""
+        failed = outcome is Outcome.FAILED or outcome is Outcome.TIMED_OUT
+        hung = outcome is not Outcome.OK and seconds > HUNG_SHARE * run.post.probe.timeout_seconds
+        self._schedule.finished(run.slot, self._clock.monotonic(), failed=failed, hung=hung)
+        if failed or self._schedule.waits():
+            self._poke()
+
+    def given_up(self, run: _Run) -> None:
+        """A run was cancelled: at the end of the prober only."""
+        if self._live.pop(run.slot, None) is run:
+            self._schedule.finished(run.slot, self._clock.monotonic(), failed=False)
+
+    def attempt(self, run: _Run) -> Attempt:
+        """What a kind is told that measures in a task."""
+        deadline = run.began + run.post.probe.timeout_seconds
+        return Attempt(
+            probe=run.post.probe.identity(), deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log
+        )
+
+    @property
+    def log(self) -> Any:
+        return self._log
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+
+class _Run:
+    """One run of one probe, from its start to its result."""
+
+    __slots__ = ("_cancel", "_runner", "at", "began", "post", "slot")
+
+    def __init__(self, runner: Runner, slot: int, post: Post, at: float, began: float) -> None:
+        self._runner, self.slot, self.post, self.at, self.began = runner, slot, post, at, began
+        self._cancel: Cancel | None = None
+
+    def begin(self) -> None:
+        launch = self.post.launch
+        if launch is not None:
+            try:
+                self._cancel = launch(self.began + self.post.probe.timeout_seconds, self.done)
+            except Exception as exc:  # noqa: BLE001 -- as in `measure`: a kind's fault must not read as the target's
+                self.done(result_of(exc, self.post.kind, self.post.probe.identity(), self._runner.log))
+                return
+            if self._cancel is not None:
+                return
+        task = self._runner.task(self)
+        self._cancel = partial(_cancel_task, task)
+
+    def done(self, result: Result) -> None:
+        self._runner.over(self, completed(result, result.seconds or self._runner.loop.time() - self.began))
+
+    async def measured(self) -> None:
+        try:
+            self._runner.over(self, await measure(self.post.kind, self._runner.attempt(self)))
+        finally:
+            self._runner.given_up(self)
+
+    def cancel(self) -> None:
+        if self._cancel is not None:
+            self._cancel()
+        self._runner.given_up(self)
+
+
+def _cancel_task(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+def affordable_runs() -> int:
+    """Runs at once that the process has descriptors for; takes as many descriptors as the system lets it have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            pass  # a container may refuse; then what there is must do
+    return max(4, min(MOST_AT_ONCE, (soft - _RESERVED_DESCRIPTORS) // _PER_RUN))

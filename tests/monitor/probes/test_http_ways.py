@@ -1,0 +1,366 @@
+"""http beyond the plain request: tokens, client certificates, proxies, HTTP/2, each address of a name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cemd.config.probes import Probe
+from cemd.model.quality import Outcome
+from cemd.monitor.probes import faults
+from cemd.monitor.probes.base import IpVersion, Reason, Result
+from cemd.monitor.probes.tools import Tools
+
+from tests.conftest import program
+from tests.monitor import peers
+from tests.monitor.peers import http_server, look, name_server, tcp_server, tools, value
+from tests.monitor.probes.test_http import certificate, context
+
+OAUTH2 = {"token_url": "http://t/", "client_id": "c", "client_secret_file": "/s"}
+
+
+@pytest.fixture
+async def lent(tmp_path: Path) -> AsyncIterator[Tools]:
+    async with tools(state=tmp_path) as made:
+        yield made
+
+
+def answer(text: str = "fine", **headers: str) -> Any:
+    async def tell(_: web.Request) -> web.Response:
+        return web.Response(text=text, headers=headers)
+
+    return lambda app: app.router.add_get("/", tell)
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"header_matches": {"X-Node": "^east-[0-9]$"}}, Reason.ANSWERED),
+        ({"header_matches": {"x-node": "^west"}}, Reason.ANSWER_UNEXPECTED),
+        ({"header_absent": ["X-Debug"]}, Reason.ANSWERED),
+        ({"header_absent": ["X-NODE"]}, Reason.ANSWER_UNEXPECTED),
+        ({"body_absent": "maintenance"}, Reason.ANSWERED),
+        ({"body_absent": "fine"}, Reason.ANSWER_UNEXPECTED),
+        ({"body_matches_not": "(?i)error|FINE"}, Reason.ANSWER_UNEXPECTED),
+        ({"min_body_bytes": 4}, Reason.ANSWERED),
+        ({"min_body_bytes": 5}, Reason.ANSWER_UNEXPECTED),
+        ({"max_body_bytes": 0}, Reason.ANSWER_TOO_LARGE),
+    ],
+)
+async def test_conditions(params: dict[str, Any], reason: Reason, lent: Tools) -> None:
+    async with http_server(answer(**{"X-Node": "east-1"})) as url:
+        result = await look(lent, "http", {"url": url.replace("localhost", "127.0.0.1"), **params})
+    assert result.reason is reason, result.detail
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"client_key_file": "/k"}, "belong together"),
+        ({"bearer_file": "/b", "oauth2": OAUTH2}, "exclude"),
+        ({"proxy": "http://p:1", "addresses": "each"}, "leave out `addresses`"),
+        ({"proxy": "https://p:1"}, "http:// URL"),
+        ({"proxy_login_file": "/p"}, "needs a `proxy`"),
+        ({"require_http2": True}, "needs `http2: true`"),
+        ({"header_matches": {"a": "["}}, "no regular expression"),
+        ({"url": "http://shop.example/a b"}, "encode them"),
+    ],
+)  # fmt: skip
+def test_contradictions_are_told_at_load(params: dict[str, Any], words: str) -> None:
+    probe = Probe(
+        name="p",
+        kind="http",
+        service="s",
+        every_seconds=10.0,
+        timeout_seconds=1.0,
+        params={"url": "http://127.0.0.1/", **params},
+    )
+    assert any(words in fault for _, fault in faults(probe)), faults(probe)
+
+
+# Tokens.
+
+
+class TokenOffice:
+    """A token endpoint and a service that takes its newest token alone."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.life: object = 3600
+        self.asked: list[tuple[str, str]] = []
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        self.asked.append((request.headers.get("Authorization", ""), str(form.get("scope", ""))))
+        if request.headers.get("Authorization") != "Basic cHJvYmU6czNjcmV0LW9m":
+            return web.json_response({"error": "invalid_client"}, status=401)
+        self.given += 1
+        return web.json_response(
+            {"access_token": f"token-{self.given}-xyz", "token_type": "Bearer", "expires_in": self.life}
+        )
+
+    async def work(self, request: web.Request) -> web.Response:
+        right = request.headers.get("Authorization") == f"Bearer token-{self.given}-xyz"
+        return web.Response(status=200 if right else 401)
+
+    def routes(self, app: web.Application) -> None:
+        app.router.add_post("/token", self.token)
+        app.router.add_get("/work", self.work)
+
+
+async def several(made: Tools, params: dict[str, Any], count: int, between: Any = None) -> list[Result]:
+    """Attempts of one probe, so that it keeps its token from one to the next."""
+    from cemd.monitor.probes import make
+    from cemd.monitor.probes.base import Attempt, measure
+
+    probe = Probe(name="p", kind="http", service="s", every_seconds=60.0, timeout_seconds=5.0, params=params)
+    kind, results = make(probe, made), []
+    for number in range(count):
+        deadline = asyncio.get_running_loop().time() + 5.0
+        results.append(await measure(kind, Attempt(probe="p", deadline=deadline, run=f"r{number}", log=made.log)))
+        if between is not None:
+            between()
+    return results
+
+
+def with_token(url: str, folder: Path, word: str = "s3cret-of") -> dict[str, Any]:
+    (folder / "client").write_text(word + "\n")
+    oauth2 = {"token_url": f"{url}/token", "client_id": "probe", "client_secret_file": str(folder / "client")}
+    return {"url": f"{url}/work", "oauth2": {**oauth2, "scope": "read"}}
+
+
+async def test_token_is_got_once_kept_and_got_again_when_it_was_withdrawn(lent: Tools, tmp_path: Path) -> None:
+    office = TokenOffice()
+    async with http_server(office.routes) as url:
+        params = with_token(url, tmp_path)
+        first, second = await several(lent, params, 2)
+        assert office.given == 1
+
+        def withdraw() -> None:
+            office.given += 10
+
+        withdrawn = await several(lent, params, 2, withdraw)
+    assert office.asked[0] == ("Basic cHJvYmU6czNjcmV0LW9m", "read")
+    assert value(first, "token_seconds") > 0
+    assert "token_seconds" not in {reading.metric for reading in second.readings}
+    assert {one.outcome for one in (first, second, *withdrawn)} == {Outcome.OK}
+    assert value(withdrawn[1], "token_seconds") > 0
+
+
+async def test_token_that_ends_soon_is_got_anew_each_time(lent: Tools, tmp_path: Path) -> None:
+    office = TokenOffice()
+    office.life = 5
+    async with http_server(office.routes) as url:
+        await several(lent, with_token(url, tmp_path), 2)
+    assert office.given == 2
+
+
+async def test_refused_client_is_a_failure_that_shows_no_secret(lent: Tools, tmp_path: Path) -> None:
+    office = TokenOffice()
+    async with http_server(office.routes) as url:
+        [result] = await several(lent, with_token(url, tmp_path, "wrong-secret-0815"), 1)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.LOGIN_REFUSED)
+    assert "invalid_client" in result.detail
+    assert "wrong-secret" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "[]", "{}", '{"access_token": 7}', '{"access_token": "a\\nb"}'),
+        '{"access_token": "x", "token_type": "mac"}',
+    ],
+)
+async def test_token_endpoint_that_talks_nonsense_failed(body: str, lent: Tools, tmp_path: Path) -> None:
+    async def token(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    async with http_server(lambda app: app.router.add_post("/token", token)) as url:
+        [result] = await several(lent, with_token(url, tmp_path), 1)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.LOGIN_REFUSED)
+
+
+# Client certificates.
+
+
+async def test_client_certificate_is_shown_and_its_absence_or_damage_told(lent: Tools, tmp_path: Path) -> None:
+    server, client = certificate(tmp_path, days=20), certificate(tmp_path, days=20, name="probe.example")
+    wanting = context(server)
+    wanting.verify_mode = ssl.CERT_REQUIRED
+    wanting.load_verify_locations(client[0])
+    (tmp_path / "broken.pem").write_text("no key")
+    async with http_server(answer(), ssl_context=wanting) as url:
+        params = {"url": url, "ca_file": str(server[0])}
+        mine = {"client_certificate_file": str(client[0]), "client_key_file": str(client[1])}
+        shown = await look(lent, "http", params | mine)
+        without = await look(lent, "http", params)
+        broken = await look(lent, "http", params | mine | {"client_key_file": str(tmp_path / "broken.pem")})
+        missing = await look(lent, "http", params | mine | {"client_key_file": str(tmp_path / "none.pem")})
+    assert shown.outcome is Outcome.OK, shown.detail
+    assert without.outcome is Outcome.FAILED
+    assert (broken.outcome, broken.reason) == (Outcome.BLIND, Reason.FILE_UNREADABLE)
+    assert (missing.outcome, missing.reason) == (Outcome.BLIND, Reason.FILE_UNREADABLE)
+
+
+# Proxies.
+
+
+class ProxyPeer:
+    """A proxy that knows plain requests and CONNECT."""
+
+    def __init__(self, login: str = "") -> None:
+        self.asked: list[str] = []
+        self._login = login
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.splitlines()[0])
+        if self._login and f"Basic {self._login}" not in head:
+            writer.write(b"HTTP/1.1 407 Login\r\nContent-Length: 0\r\n\r\n")
+            return
+        method, target, _ = head.split(" ", 2)
+        if method != "CONNECT":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nby proxy!")
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+        writer.write(b"HTTP/1.1 200 Established\r\nX-Proxy: yes\r\n\r\n")
+        try:
+            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        finally:
+            back.transport.abort()
+
+    @staticmethod
+    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+async def test_request_goes_through_the_proxy_which_looks_the_name_up(lent: Tools, tmp_path: Path) -> None:
+    (tmp_path / "login").write_text("probe:pa55word")
+    peer = ProxyPeer("cHJvYmU6cGE1NXdvcmQ=")
+    async with tcp_server(peer.serve) as port:
+        params = {"url": "http://only.proxy.knows/x", "proxy": f"http://127.0.0.1:{port}", "body_contains": "by proxy"}
+        good = await look(lent, "http", params | {"proxy_login_file": str(tmp_path / "login")})
+        refused = await look(lent, "http", params)
+    assert good.outcome is Outcome.OK, good.detail
+    assert peer.asked[0] == "GET http://only.proxy.knows/x HTTP/1.1"
+    assert refused.reason is Reason.STATUS_UNEXPECTED
+    assert "pa55word" not in repr(good)
+
+
+async def test_tls_goes_through_the_proxy_and_is_verified_to_the_end(lent: Tools, tmp_path: Path) -> None:
+    files, peer = certificate(tmp_path, days=20), ProxyPeer()
+    async with tcp_server(peer.serve) as port, http_server(answer(), ssl_context=context(files)) as url:
+        params = {"url": url, "proxy": f"http://127.0.0.1:{port}", "header_absent": ["X-Proxy"]}
+        good = await look(lent, "http", params | {"ca_file": str(files[0])})
+        untrusted = await look(lent, "http", params)
+    assert good.outcome is Outcome.OK, good.detail
+    assert peer.asked[0].startswith("CONNECT localhost:")
+    assert untrusted.reason is Reason.CERTIFICATE_INVALID
+
+
+# Each address of a name.
+
+
+@contextlib.asynccontextmanager
+async def two_addresses() -> AsyncIterator[tuple[Tools, str, int]]:
+    """A name with two addresses, of which only the second answers: (tools, url, port)."""
+    records = {("shop.example.", "A"): ["127.0.0.2", "127.0.0.1"]}
+    async with name_server(records) as (_, dns_port), http_server(answer()) as url:
+        port = int(url.rpartition(":")[2])
+        async with tools(nameservers=[f"127.0.0.1:{dns_port}"]) as made:
+            yield made, f"http://shop.example:{port}/", port
+
+
+async def test_any_address_that_answers_will_do_and_each_must_answer_by_itself() -> None:
+    async with two_addresses() as (made, url, _):
+        params = {"url": url, "ip_version": "4"}
+        any_one = await look(made, "http", params | {"addresses": "any"})
+        each = await look(made, "http", params | {"addresses": "each"})
+    assert any_one.outcome is Outcome.OK, any_one.detail
+    assert (each.outcome, each.reason) == (Outcome.FAILED, Reason.REFUSED)
+    assert "127.0.0.2, one of 2 addresses" in each.detail
+    right = {r.labels: r.value for r in each.readings if r.metric == "answered_right_ratio"}
+    assert right == {(("address", "127.0.0.1"),): 1.0, (("address", "127.0.0.2"),): 0.0}
+    assert {r.labels for r in each.readings if r.metric == "response_seconds"} == {(("address", "127.0.0.1"),)}
+
+
+async def test_dead_first_address_leaves_time_for_the_next() -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    records = {("shop.example.", "A"): ["127.0.0.1", "127.0.0.2"]}
+    async with name_server(records) as (_, dns_port), tools(nameservers=[f"127.0.0.1:{dns_port}"]) as made:
+        first, second = await made.names.addresses("shop.example", 5.0, IpVersion.V4)
+        dead = await asyncio.start_server(peers.hang, first, 0)
+        port = dead.sockets[0].getsockname()[1]
+        async with dead, await asyncio.start_server(speak, second, port):
+            params = {"url": f"http://shop.example:{port}/", "ip_version": "4", "addresses": "any"}
+            result = await look(made, "http", params, seconds=1.0)
+    assert result.outcome is Outcome.OK, result.detail
+    assert value(result, "duration_seconds") > 0.3
+
+
+# HTTP/2, source address.
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, listen: str, files: tuple[Path, Path]) -> Iterator[int]:
+    port = peers.free_port()
+    paths = "".join(
+        f"{word}_temp_path {folder}/{word}; " for word in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/err; events {{}} http {{ access_log off;"
+        f"{paths} ssl_certificate {files[0]}; ssl_certificate_key {files[1]};"
+        f"server {{ listen 127.0.0.1:{port} {listen}; location / {{ return 200 two; }} }} }}"
+    )  # fmt: skip
+    path = program("nginx")
+    assert path is not None
+    process = subprocess.Popen([path, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.needs("nginx")
+async def test_http2_is_used_where_offered_and_told_where_it_is_missing(lent: Tools, tmp_path: Path) -> None:
+    files = certificate(tmp_path, days=20)
+    with nginx(tmp_path, "ssl http2", files) as port:
+        await peers.listening(port)
+        params = {"url": f"https://localhost:{port}/", "ca_file": str(files[0]), "http2": True, "require_http2": True}
+        good = await look(lent, "http", params)
+    async with http_server(answer(), ssl_context=context(files)) as url:
+        old = await look(lent, "http", params | {"url": url})
+    assert good.outcome is Outcome.OK, good.detail
+    assert (old.outcome, old.reason) == (Outcome.FAILED, Reason.ANSWER_UNEXPECTED)
+
+
+async def test_request_leaves_from_the_source_address_or_is_blind(lent: Tools) -> None:
+    seen: list[str] = []
+
+    async def tell(request: web.Request) -> web.Response:
+        seen.append(request.remote or "")
+        return web.Response()
+
+    async with http_server(lambda app: app.router.add_get("/", tell)) as url:
+        params = {"url": url.replace("localhost", "127.0.0.1")}
+        good = await look(lent, "http", params | {"source_address": "127.0.0.77", "dscp": 10})
+        blind = await look(lent, "http", params | {"source_address": "192.0.2.77"})
+    assert good.outcome is Outcome.OK, good.detail
+    assert seen == ["127.0.0.77"]
+    assert (blind.outcome, blind.reason) == (Outcome.BLIND, Reason.SOURCE_MISSING), blind.detail
