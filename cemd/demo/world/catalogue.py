@@ -68,6 +68,7 @@ def _files(scenario: Scenario) -> dict[str, Any]:
         "operator": scenario.operator.model_dump(),
         "tick_seconds": scenario.calendar.tick_seconds,
         "vantage": scenario.vantages[0].name,
+        "vantages": [{"name": one.name} for one in scenario.vantages],
         "intake": {
             "mqtt": [{"name": one, "host": "127.0.0.1", "topics": ["#"]} for one in names["mqtt"]],
             "http": names["http"],
@@ -107,7 +108,7 @@ def _probe(row: ProbeRow, site: str) -> dict[str, Any]:
         "name": probe_name(row, site),
         "kind": row.kind,
         "service": row.service,
-        "vantage": row.vantages[0],
+        "vantages": row.vantages,
         "every_seconds": row.every_seconds,
         "timeout_seconds": row.timeout_seconds,
         "moment_of_truth": row.moment_of_truth,
