@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cemd.analyze.budgets import DEGRADED as BURNS_FAST
+from cemd.analyze.budgets import Budgets, Burning
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.series import Place, SeriesTable
 from cemd.analyze.windows import BUCKETS, Windows
@@ -93,6 +95,7 @@ class Turns:
     mended: NDArray[np.intp]
     warned: NDArray[np.intp]
     calmed: NDArray[np.intp]
+    burning: Burning  # rows of the budgets
 
 
 class Indicators:
@@ -104,6 +107,7 @@ class Indicators:
         self.number: dict[str, int] = {}
         self.columns = Columns(FIELDS)
         self.windows = Windows()
+        self.budgets = Budgets()
         self._by_metric: dict[str, list[Indicator]] = {}
         for indicator in topology.configuration.indicators:
             self._by_metric.setdefault(indicator.of.metric, []).append(indicator)
@@ -135,6 +139,9 @@ class Indicators:
         for number, one in enumerate(fresh, first):
             for name, value in _definition(one.indicator).items():
                 self.columns[name][number] = value
+            objective = one.indicator.objective
+            if objective is not None and objective.budget is not None:
+                self.budgets.open(number, objective.budget, objective.clear_for_seconds)
 
     @property
     def index(self) -> _Index:
@@ -151,6 +158,7 @@ class Indicators:
         place, window = self.index.expand(rows)
         self.windows.add(window, at[place], value[place])
         self.columns["newest"][window] = value[place]  # of repeats the last one stands
+        self.budgets.observe(window, at[place], value[place])
 
     def tick(self, now: float, blind: Array) -> Turns:
         """Evaluates and moves along the objectives. `blind`: per row, the newest attempt could not look."""
@@ -194,8 +202,21 @@ class Indicators:
         quality[known & (bad | warning | warned)] = AT_RISK
         quality[known & broken] = DEGRADED
         quality[known & down_now] = DOWN
+        burning = self.budgets.tick(now)
+        for row in np.flatnonzero(self.budgets.columns["said"]).tolist():
+            number = self.budgets.instances[row]
+            least = DEGRADED if self.budgets.columns["said"][row] == BURNS_FAST else AT_RISK
+            if known[number]:
+                quality[number] = max(int(quality[number]), least)
         c["quality"][:] = quality
-        return Turns(*(np.flatnonzero(turn) for turn in (broke, worsened, mended, warns, calmed)))
+        return Turns(
+            broke=np.flatnonzero(broke),
+            worsened=np.flatnonzero(worsened),
+            mended=np.flatnonzero(mended),
+            warned=np.flatnonzero(warns),
+            calmed=np.flatnonzero(calmed),
+            burning=burning,
+        )
 
     def _remember_worst(self, good: Array) -> None:
         c = self.columns
@@ -223,6 +244,7 @@ class Indicators:
         """The clock jumped ahead: what was waited for does not come sooner by it."""
         for name in STREAKS:
             self.columns[name][:] += seconds
+        self.budgets.shift(seconds)
 
     def take_over(self, old: Indicators) -> list[str]:
         """After a reload: unchanged instances keep everything, changed ones what they have open; returns the keys of
@@ -243,10 +265,12 @@ class Indicators:
                 for name in ("broken", "down_now", "warned"):
                     self.columns[name][here] = old.columns[name][there]
         self.windows.move_from(old.windows, kept)
+        self.budgets.take_over(old.budgets, kept)
         return [key for key in old.number if key not in self.number]
 
     def dump(self) -> dict[str, bytes]:
-        return {**{f"seen.{name}": self.columns[name].tobytes() for name in SEEN}, **self.windows.dump()}
+        budgets = {f"budget.{name}": body for name, body in self.budgets.dump().items()}
+        return {**{f"seen.{name}": self.columns[name].tobytes() for name in SEEN}, **self.windows.dump(), **budgets}
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
         """Fills the instances, which stand in the order of the dump."""
@@ -254,6 +278,8 @@ class Indicators:
             if (body := dumped.get(f"seen.{name}")) is not None:  # an older version knew fewer columns
                 self.columns[name][:] = np.frombuffer(body, FIELDS[name].dtype)
         self.windows.load(dumped)
+        held = {name.removeprefix("budget."): body for name, body in dumped.items() if name.startswith("budget.")}
+        self.budgets.load(held)
 
 
 class _Index:

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 
 from cemd.analyze.bank import Bank
+from cemd.analyze.budgets import DEGRADED as BURNS_FAST
+from cemd.analyze.budgets import Budgets, threshold
 from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
 from cemd.analyze.series import Place, SeriesTable
@@ -46,7 +48,51 @@ def indicator_findings(
             evidence = _worst(_evidence(condition, number, indicators, table, moment), number, indicators)
             said.append(held.end(condition, indicators.instances[number].key, moment, evidence))
     indicators.forget_worst(turns.mended)
+    said.extend(_budget_findings(held, turns, indicators, table, moment))
     return said
+
+
+def _budget_findings(
+    held: OpenFindings, turns: Turns, indicators: Indicators, table: SeriesTable, moment: Moment
+) -> list[Finding]:
+    """Budgets that began to burn, burn faster, or last again."""
+    burning, budgets, said = Condition.BUDGET_BURNING, indicators.budgets, []
+    for row in turns.burning.began.tolist():
+        instance = indicators.instances[budgets.instances[row]]
+        evidence = _of_budget(row, indicators, table, moment)
+        spoken = _of(instance, _probe(budgets.instances[row], indicators, table), _burn_quality(row, budgets), evidence)
+        said.append(held.begin(burning, instance.key, spoken, moment))
+    for row in turns.burning.changed.tolist():
+        key, evidence = indicators.instances[budgets.instances[row]].key, _of_budget(row, indicators, table, moment)
+        said.append(held.change(burning, key, moment, quality=_burn_quality(row, budgets), evidence=evidence))
+    for row in turns.burning.ended.tolist():
+        key, evidence = indicators.instances[budgets.instances[row]].key, _of_budget(row, indicators, table, moment)
+        said.append(held.end(burning, key, moment, evidence))
+    budgets.forget_worst(turns.burning.ended)
+    return said
+
+
+def _burn_quality(row: int, budgets: Budgets) -> Quality:
+    return Quality.DEGRADED if budgets.columns["said"][row] == BURNS_FAST else Quality.AT_RISK
+
+
+def _of_budget(row: int, indicators: Indicators, table: SeriesTable, moment: Moment) -> Evidence:
+    """The value is how many times too fast; the threshold, from which rate on it is said."""
+    budgets = indicators.budgets
+    number, budget = budgets.instances[row], budgets.budgets[row]
+    rate = budget.burn_rates[max(int(budgets.columns["rate"][row]), 0)]
+    worst = float(budgets.columns["worst"][row])
+    days = budget.period_seconds / 86_400.0
+    return Evidence(
+        series=tuple(table.series[one].id for one in indicators.series_of(number)[:MOST_SERIES].tolist()),
+        value=None if np.isnan(worst) else worst,
+        threshold=threshold(budget, rate),
+        samples=int(budgets.columns["samples"][row]),
+        window_seconds=rate.long_seconds,
+        until=moment.at,
+        note=f"the error budget of {1 - budget.promised:.4g} in {days:g} days burns up to {worst:.4g} times too fast; "
+        f"at {threshold(budget, rate):.4g} times, {rate.budget_share:.0%} of it are gone in {rate.long_seconds:g} s",
+    )
 
 
 def series_findings(
@@ -109,15 +155,22 @@ def retired_findings(held: OpenFindings, indicators: Indicators, table: SeriesTa
         for key in held.keys(condition):
             number = indicators.number.get(key)
             if number is None or not flags[number]:
-                said.append(_retire(held, condition, key, moment))
+                said.append(retire(held, condition, key, moment))
     for key in held.keys(Condition.ANOMALY):
+        if not key.isdigit():  # of a touchpoint as a whole
+            continue
         row = table.row(SeriesId(int(key)))
         if table.places[row] is None:
-            said.append(_retire(held, Condition.ANOMALY, key, moment))
+            said.append(retire(held, Condition.ANOMALY, key, moment))
+    for key in held.keys(Condition.BUDGET_BURNING):
+        row = indicators.budgets.row_of(indicators.number[key]) if key in indicators.number else -1
+        if row < 0 or not indicators.budgets.columns["said"][row]:
+            said.append(retire(held, Condition.BUDGET_BURNING, key, moment))
     return said
 
 
-def _retire(held: OpenFindings, condition: Condition, key: str, moment: Moment) -> Finding:
+def retire(held: OpenFindings, condition: Condition, key: str, moment: Moment) -> Finding:
+    """Ends what is not measured any more."""
     found = held.get(condition, key)
     note = "not measured any more: configuration changed"
     evidence = msgspec.structs.replace(found.evidence if found else Evidence(), until=moment.at, note=note)

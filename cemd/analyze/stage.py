@@ -18,7 +18,9 @@ from cemd.analyze.columns import Array
 from cemd.analyze.findings import Moment, OpenFindings
 from cemd.analyze.indicators import Indicators
 from cemd.analyze.judge import indicator_findings, retired_findings, series_findings, silence_findings
+from cemd.analyze.models.lookout import Lookout
 from cemd.analyze.series import SeriesTable
+from cemd.analyze.sighted import retired_sightings, sighted_findings
 from cemd.analyze.views import analyze_view
 from cemd.analyze.views import series_columns as columns_of
 from cemd.config.configuration import Configuration
@@ -46,6 +48,7 @@ class AnalyzeState:
         self.table = SeriesTable()
         self.bank = Bank()
         self.indicators = Indicators(Topology(Configuration()))
+        self.lookout = Lookout()
         self.findings = OpenFindings()
         self.ignored_batches = 0
         self.late_samples = 0
@@ -150,7 +153,9 @@ def _configure(state: AnalyzeState, topology: Topology) -> None:
     indicators = Indicators(topology)
     indicators.add_series(state.table, range(len(state.table)))
     indicators.take_over(state.indicators)
-    state.indicators = indicators
+    lookout = Lookout()
+    lookout.take_over(state.lookout, state.indicators, indicators)
+    state.indicators, state.lookout = indicators, lookout
     retired = [row for row, place in enumerate(state.table.places) if place is None]
     state.bank.forget_alarm(np.array(retired, np.intp))
 
@@ -159,6 +164,7 @@ def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
     if seconds > 0:
         state.bank.shift(seconds)
         state.indicators.shift(seconds)
+        state.lookout.shift(seconds)
     else:
         np.minimum(state.watermarks, now + seconds, out=state.watermarks)
 
@@ -168,11 +174,14 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
     held = state.findings
     retired = retired_findings(held, state.indicators, state.table, moment)
     turns = state.indicators.tick(moment.at, blind)
+    retired += retired_sightings(held, state.lookout, state.indicators, moment)
+    sighted = state.lookout.tick(moment.at, state.indicators, topology.configuration)
     return [
         *retired,
         *indicator_findings(held, turns, state.indicators, state.table, moment),
         *series_findings(held, state.bank, state.table, moment, topology.configuration.detector),
         *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
+        *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),
     ]
 
 
@@ -206,6 +215,7 @@ def snapshot(state: AnalyzeState) -> dict[str, bytes]:
         "meta": blocks.pack(parts),
         "bank": blocks.pack(state.bank.dump()),
         "indicators": blocks.pack(state.indicators.dump()),
+        "lookout": blocks.pack(state.lookout.dump()),
     }
 
 
@@ -231,4 +241,6 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
     state.indicators.add_series(state.table, range(len(state.table)))
     if meta.instances == tuple(one.key for one in state.indicators.instances):  # else all restart as unknown
         state.indicators.load(blocks.unpack("indicators", saved["indicators"]))
+        if "lookout" in saved:  # older snapshots have none: the models begin anew
+            state.lookout.load(blocks.unpack("lookout", saved["lookout"]))
     state.findings.load(parts["findings"])

@@ -71,6 +71,13 @@ def _finding(finding: dict[str, Any]) -> Iterator[str]:
     by = finding["probe"] or "several probes"
     yield f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {by}"
     yield f"  value {value} against {threshold}, {evidence['samples']} samples of series {series}"
+    if evidence["note"]:
+        yield f"  {evidence['note']}"
+    if evidence["breach_at"]:
+        ahead = f"breach at {_at(evidence['breach_at'])}, {_value(evidence['slope_per_hour'])} an hour"
+        yield f"  forecast: {ahead}, chance {evidence['confidence']:.0%}"
+    if finding["label"]:
+        yield f"  labelled {finding['label']}"
 
 
 def _incident(incident: dict[str, Any]) -> Iterator[str]:

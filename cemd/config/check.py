@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cemd.config.params import Kinds
-from cemd.config.rules import Indicator, Policy, Rater, RaterProfile
+from cemd.config.rules import Indicator, Policy, Rater, RaterProfile, Summary
 from cemd.config.settings import Settings
 from cemd.config.source import NOUNS, Item, Items, did_you_mean
 from cemd.config.targets import Targets, remedy
@@ -16,7 +16,7 @@ from cemd.config.topology import Topology
 from cemd.errors import Fault
 from cemd.model.notice import Mode
 
-_SINGLE = ("detector", "rater", "cei", "grouping")
+_SINGLE = ("detector", "forecast", "drift", "multivariate", "rater", "cei", "grouping")
 _RENAMED = ("services", "touchpoints", "journeys", "probes")
 _QUALITIES = ("at_risk", "degraded", "down")
 
@@ -162,6 +162,7 @@ def _indicator(item: Item[Indicator]) -> Iterator[Fault]:
         yield item.fault(("score", "best"), f"worst and best are the same ({score.best:g})", "let them differ")
     if objective is None:
         return
+    yield from _budget(item)
     low, high = objective.at_least, objective.at_most
     if (low is None) == (high is None):
         fact = (
@@ -179,6 +180,26 @@ def _indicator(item: Item[Indicator]) -> Iterator[Fault]:
     if objective.down_at is not None and (objective.down_at - target) * sign > 0:
         fact = f"down_at ({objective.down_at:g}) is on the good side of {word} ({target:g})"
         yield item.fault(("objective", "down_at"), fact, f"make it {'smaller' if sign > 0 else 'larger'} than {word}")
+
+
+def _budget(item: Item[Indicator]) -> Iterator[Fault]:
+    objective = item.value.objective
+    if objective is None or objective.budget is None:
+        return
+    path = ("objective", "budget")
+    if item.value.summary is not Summary.RATIO or objective.at_least is None:
+        fact = f"a budget counts failures, but the indicator is a {item.value.summary}"
+        if item.value.summary is Summary.RATIO:
+            fact = "a budget counts failures, but the objective has no at_least"
+        yield item.fault(path, fact, "use summary: ratio with at_least, or remove the budget")
+    for place, rate in enumerate(objective.budget.burn_rates):
+        where = (*path, "burn_rates", place, "short_seconds")
+        if rate.short_seconds >= rate.long_seconds:
+            fact = f"short_seconds ({rate.short_seconds:g}) is not below long_seconds ({rate.long_seconds:g})"
+            yield item.fault(where, fact, "make the short window about a twelfth of the long one")
+        if rate.long_seconds > objective.budget.period_seconds:
+            fact = f"long_seconds ({rate.long_seconds:g}) is beyond the period ({objective.budget.period_seconds:g})"
+            yield item.fault((*path, "burn_rates", place, "long_seconds"), fact, "make it shorter than the period")
 
 
 def _rater(item: Item[Rater]) -> Iterator[Fault]:

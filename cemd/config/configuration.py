@@ -8,6 +8,7 @@ import json
 from cemd.config.base import FileModel
 from cemd.config.catalogue import Journey, Process, Service, Site, Touchpoint
 from cemd.config.channels import Channel, Route
+from cemd.config.detection import Drift, Forecast, Multivariate
 from cemd.config.probes import Probe
 from cemd.config.rules import Cei, Detector, Grouping, Indicator, Policy, Rater, RecheckPlaybook
 from cemd.config.settings import Settings
@@ -25,6 +26,9 @@ class Configuration(FileModel):
     probes: list[Probe] = []
     indicators: list[Indicator] = []
     detector: Detector = Detector()
+    forecast: Forecast = Forecast()
+    drift: Drift = Drift()
+    multivariate: Multivariate = Multivariate()
     rater: Rater = Rater()
     cei: Cei = Cei()
     grouping: Grouping = Grouping()

@@ -19,6 +19,7 @@ from cemd.config.catalogue import CatalogueFile
 from cemd.config.channels import ChannelsFile
 from cemd.config.check import cautions, contradictions, duplicates
 from cemd.config.configuration import Configuration
+from cemd.config.detection import Drift, Forecast, Multivariate
 from cemd.config.params import Kinds, checked, secrets
 from cemd.config.probes import ProbesFile
 from cemd.config.references import dangling
@@ -116,7 +117,7 @@ def _unread(root: Path) -> Iterator[str]:
 def _configuration(items: Items) -> Configuration:
     """What is valid so far, as a whole."""
     parts: dict[str, Any] = {section: [item.value for item in getattr(items, section)] for section in NOUNS}
-    for section in ("settings", "detector", "rater", "cei", "grouping"):
+    for section in ("settings", *_SINGLE):
         if found := getattr(items, section):
             parts[section] = found[0].value
     return Configuration(**parts)
@@ -231,7 +232,15 @@ class _Reader:
             return None
 
 
-_SINGLE: dict[str, type[BaseModel]] = {"detector": Detector, "rater": Rater, "cei": Cei, "grouping": Grouping}
+_SINGLE: dict[str, type[BaseModel]] = {
+    "detector": Detector,
+    "forecast": Forecast,
+    "drift": Drift,
+    "multivariate": Multivariate,
+    "rater": Rater,
+    "cei": Cei,
+    "grouping": Grouping,
+}
 
 
 @cache

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from cemd.config.catalogue import Journey, Process, Service, Site, Step, Touchpoint
 from cemd.config.channels import Channel, Route
+from cemd.config.detection import Budget, Drift, Forecast, Multivariate
 from cemd.config.params import Kinds
 from cemd.config.probes import Probe
 from cemd.config.rules import Cei, Detector, Grouping, Indicator, Policy, Rater, RecheckPlaybook
@@ -33,6 +34,10 @@ MODELS: Mapping[str, tuple[type[BaseModel], str]] = {
     "probe": (Probe, "probes/*.yaml, under `probes:`"),
     "indicator": (Indicator, "rules/analyze/*.yaml, under `indicators:`"),
     "detector": (Detector, "rules/analyze/*.yaml, under `detector:`"),
+    "forecast": (Forecast, "rules/analyze/*.yaml, under `forecast:`"),
+    "drift": (Drift, "rules/analyze/*.yaml, under `drift:`"),
+    "multivariate": (Multivariate, "rules/analyze/*.yaml, under `multivariate:`"),
+    "budget": (Budget, "rules/analyze/*.yaml, under `budget:` of an objective"),
     "rater": (Rater, "rules/analyze/*.yaml, under `rater:`"),
     "cei": (Cei, "rules/analyze/*.yaml, under `cei:`"),
     "grouping": (Grouping, "rules/improve/*.yaml, under `grouping:`"),

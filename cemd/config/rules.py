@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cemd.config.base import FileModel, Name, Ratio, Seconds
+from cemd.config.detection import Budget, Drift, Forecast, Multivariate
 from cemd.model.notice import MessageClass, Mode
 from cemd.model.quality import Dimension
 
@@ -62,6 +63,8 @@ class Objective(FileModel):
     """Good this long before the finding ends."""
     hysteresis: Ratio = 0.0
     """Share of the target by which the value must be better to count as good again."""
+    budget: Budget | None = None
+    """Error budget of a `ratio` with `at_least`: how quickly it may be spent."""
 
 
 class Indicator(FileModel):
@@ -145,6 +148,9 @@ class Cei(FileModel):
 class AnalyzeFile(FileModel):
     indicators: list[Indicator] = []
     detector: Detector | None = None
+    forecast: Forecast | None = None
+    drift: Drift | None = None
+    multivariate: Multivariate | None = None
     rater: Rater | None = None
     cei: Cei | None = None
 

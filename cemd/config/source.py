@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from cemd.config.catalogue import Journey, Process, Service, Site, Touchpoint
 from cemd.config.channels import Channel, Route
+from cemd.config.detection import Drift, Forecast, Multivariate
 from cemd.config.probes import Probe
 from cemd.config.rules import Cei, Detector, Grouping, Indicator, Policy, Rater, RecheckPlaybook
 from cemd.config.settings import Settings
@@ -95,6 +96,9 @@ class Items:
     probes: list[Item[Probe]] = field(default_factory=list)
     indicators: list[Item[Indicator]] = field(default_factory=list)
     detector: list[Item[Detector]] = field(default_factory=list)
+    forecast: list[Item[Forecast]] = field(default_factory=list)
+    drift: list[Item[Drift]] = field(default_factory=list)
+    multivariate: list[Item[Multivariate]] = field(default_factory=list)
     rater: list[Item[Rater]] = field(default_factory=list)
     cei: list[Item[Cei]] = field(default_factory=list)
     grouping: list[Item[Grouping]] = field(default_factory=list)

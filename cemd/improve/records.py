@@ -6,6 +6,7 @@ import msgspec
 
 from cemd.model.finding import Condition, Finding
 from cemd.model.identity import Instant
+from cemd.model.quality import Quality
 
 
 class AttachedFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,12 +53,14 @@ class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hurts(finding: Finding, *, anomaly_opens: bool) -> bool:
-    """True when the finding alone makes an incident: a broken objective; an anomaly or a warning only where the
-    grouping says so. Silence never does: no data is not a fault."""
+    """True when the finding alone makes an incident: a broken objective, a budget that burns fast; what only
+    warns (anomaly, drift, forecast) where the grouping says so. Silence never does: no data is not a fault."""
     match finding.condition:
         case Condition.OBJECTIVE_BROKEN:
             return True
-        case Condition.ANOMALY | Condition.OBJECTIVE_WARNING:
+        case Condition.BUDGET_BURNING:
+            return finding.quality in (Quality.DEGRADED, Quality.DOWN)
+        case Condition.ANOMALY | Condition.OBJECTIVE_WARNING | Condition.DRIFT | Condition.FORECAST:
             return anomaly_opens
         case Condition.SILENCE:
             return False

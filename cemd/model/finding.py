@@ -14,7 +14,10 @@ from cemd.model.subject import Subject
 class Condition(StrEnum):
     OBJECTIVE_BROKEN = "objective_broken"
     OBJECTIVE_WARNING = "objective_warning"
+    BUDGET_BURNING = "budget_burning"
     ANOMALY = "anomaly"
+    DRIFT = "drift"
+    FORECAST = "forecast"
     SILENCE = "silence"
 
 
@@ -40,6 +43,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     since: Instant = 0.0  # first sample that shows it
     until: Instant = 0.0  # last sample looked at
     note: str = ""
+    breach_at: Instant = 0.0  # forecast: when the objective would be breached; 0: no forecast
+    slope_per_hour: float | None = None  # forecast: change of the value
+    confidence: float | None = None  # forecast: chance that it is breached within the span looked ahead
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,3 +65,4 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     epoch: str
     evidence: Evidence
+    label: str = ""  # what a person said of it: true, false, benign; "" nobody did

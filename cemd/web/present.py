@@ -114,6 +114,8 @@ class Presenter:
         """How it is now: evidence tells how it was when the finding was last stated."""
         if one.phase is FindingPhase.ENDED or not one.evidence.series:
             return None
+        if one.condition is Condition.BUDGET_BURNING or one.subject.kind is SubjectKind.TOUCHPOINT:
+            return None  # their values are rates and distances, worked out when they turn
         if one.condition is Condition.ANOMALY:
             row = self.row_of(one.evidence.series[0])
             return None if row is None else known(float(self.views.series.value[row]))
@@ -132,6 +134,7 @@ class Presenter:
             one.evidence,
             since=moment_or_none(one.evidence.since, self.zone),
             until=moment_or_none(one.evidence.until, self.zone),
+            breach_at=moment_or_none(one.evidence.breach_at, self.zone),
         )
         return _same(
             shapes.Finding,

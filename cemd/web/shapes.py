@@ -164,6 +164,11 @@ class Evidence(Shape):
     since: Moment | None
     until: Moment | None
     note: str
+    breach_at: Moment | None
+    """Of a forecast: when the objective would be breached."""
+    slope_per_hour: float | None
+    confidence: float | None
+    """Of a forecast: chance that it is breached within the span looked ahead."""
 
 
 class Finding(Shape):
@@ -181,6 +186,8 @@ class Finding(Shape):
     began_at: Moment
     changed_at: Moment
     """When it was last stated; of one that ended, its end."""
+    label: str
+    """What a person said of it: `true`, `false`, `benign`; empty: nobody did."""
     now: float | None
     """Newest value; null: unknown, or the finding ended. The evidence tells how it was when it was last stated."""
     evidence: Evidence

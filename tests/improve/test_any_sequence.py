@@ -24,8 +24,11 @@ Act = tuple[str, object, object, object]
 
 QUALITY = {
     Condition.OBJECTIVE_BROKEN: Quality.DOWN,
+    Condition.BUDGET_BURNING: Quality.DEGRADED,
     Condition.SILENCE: Quality.UNKNOWN,
     Condition.ANOMALY: Quality.AT_RISK,
+    Condition.DRIFT: Quality.AT_RISK,
+    Condition.FORECAST: Quality.AT_RISK,
     Condition.OBJECTIVE_WARNING: Quality.AT_RISK,
 }
 
