@@ -177,6 +177,11 @@ class Drifts:
         self._models.clear()
 
 
+def preload() -> None:
+    """Imports the library, which takes a second: the first value that is due should not wait for it."""
+    import river.drift  # noqa: F401
+
+
 def best_step(values: Array) -> int:
     """Where one step explains the most: the number of values before it, at least 1 and less than all."""
     off = np.cumsum(values - values.mean())[:-1]
