@@ -173,9 +173,10 @@ def check(root: Path, as_json: bool) -> None:
 @click.option(
     "--write", type=click.Path(file_okay=False, path_type=Path), help="Write one file a kind into this folder."
 )
-def schema(write: Path | None) -> None:
+@JSON
+def schema(write: Path | None, as_json: bool) -> None:
     """Prints the JSON Schema of every kind of file, so that editors can complete and check them."""
-    from cemd.config.schema import schemas
+    from cemd.config.schema import schemas, write_schemas
     from cemd.daemon.kinds import kinds
     from cemd.demo.world.schema import scenario_schema
 
@@ -183,11 +184,11 @@ def schema(write: Path | None) -> None:
     if write is None:
         click.echo(json.dumps(found, indent=2))
         return
-    write.mkdir(parents=True, exist_ok=True)
-    for name, document in found.items():
-        path = write / f"{name.replace('/', '-')}.schema.json"
-        path.write_text(json.dumps(document, indent=2) + "\n")
-        click.echo(path)
+    try:
+        written = write_schemas(found, write)
+    except OSError as exc:
+        raise CemdError(f"{exc.filename}: {exc.strerror}; choose a folder that can be written.") from exc
+    click.echo(json.dumps([str(path) for path in written], indent=2) if as_json else "\n".join(map(str, written)))
 
 
 @main.group()
@@ -226,11 +227,12 @@ def diff(old: str | None, new: str | None, root: Path, state: Path | None, as_js
 @click.argument("epoch")
 @ROOT
 @STATE
-def rollback(epoch: str, root: Path, state: Path | None) -> None:
+@JSON
+def rollback(epoch: str, root: Path, state: Path | None, as_json: bool) -> None:
     """Lets EPOCH hold from the next reload on, until the files change. Tells a running daemon to reload."""
     from cemd.commands import epochs
 
-    epochs.roll_back(root, state, epoch)
+    epochs.roll_back(root, state, epoch, as_json=as_json)
 
 
 @main.command()
@@ -259,7 +261,23 @@ def customers() -> None:
 @ROOT
 @JSON
 def check_customers(file: Path, root: Path, as_json: bool) -> None:
-    """Reads a customer CSV and prints every fault; loads nothing."""
+    """Reads a customer CSV and prints every fault; loads nothing.
+
+    \b
+    The first line names the columns; all of them, in this order:
+      reference   the operator's own name of the customer; appears in no log
+      site        where the customer is served; a site of the catalogue
+      services    what the customer has: sold services, separated by ;
+      segment     any word, such as business
+      language    of the texts: en, de, pt-BR; empty: the operator's
+      zone        IANA time zone; empty: the site's, else the operator's
+      email       name@domain, or empty
+      sms         +491701234567, or empty
+      webhook     an https address, or empty
+      basis       lawful: contract, legal_duty, vital_interest, consent; by ;
+      preferred   email, sms or webhook; empty: the order of the policy
+      flags       machine, abroad, unsubscribed, critical; by ;
+    """
     from cemd.commands.people import check_file
 
     check_file(file, root, as_json=as_json)

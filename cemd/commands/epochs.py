@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 
 import click
@@ -40,21 +41,36 @@ def show_diff(root: Path, state: Path | None, old: str | None, new: str | None, 
     click.echo("\n".join(found) if found else "Nothing changed.")
 
 
-def roll_back(root: Path, state: Path | None, epoch: str) -> None:
+def roll_back(root: Path, state: Path | None, epoch: str, *, as_json: bool) -> None:
     """Pins an epoch over the files as they are, and tells a running daemon to reload."""
     where = found_places(root, state)
     rows = state_rows(root, state)
     name = hash_of(_epoch(rows, epoch).document())
     reload.pin(where.state, name, hash_of(loaded_files(root).configuration.document()))
-    click.echo(f"Epoch {name} holds until the files change.")
+    daemon = _tell(where.pid)
+    if as_json:
+        click.echo(json.dumps({"epoch": name, "daemon": daemon.name.lower()}, indent=2))
+        return
+    click.echo(f"Epoch {name} holds until the files change.\n{daemon.value}")
+
+
+class _Daemon(Enum):
+    """What became of the signal, in the words that people read."""
+
+    TOLD = "The running daemon was told to reload."
+    ABSENT = "No daemon is running here; it takes effect at the next start."
+    FOREIGN = "The daemon belongs to another user: reload it (`systemctl reload cemd`)."
+
+
+def _tell(pid: Path) -> _Daemon:
+    """Asks the daemon whose number stands in the file to reload."""
     try:
-        os.kill(int(where.pid.read_text()), signal.SIGHUP)
+        os.kill(int(pid.read_text()), signal.SIGHUP)
     except (FileNotFoundError, ValueError, ProcessLookupError):
-        click.echo("No daemon is running here; it takes effect at the next start.")
+        return _Daemon.ABSENT
     except PermissionError:
-        click.echo("The daemon belongs to another user: reload it (`systemctl reload cemd`).")
-    else:
-        click.echo("The running daemon was told to reload.")
+        return _Daemon.FOREIGN
+    return _Daemon.TOLD
 
 
 def _newest(rows: StateStore) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from cemd.commands.looking import state_rows
 from cemd.commands.people import number_of
-from cemd.config.reference import explained
+from cemd.config.reference import explained, topics
 from cemd.daemon.explain import explain, explain_customer
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
@@ -28,6 +29,11 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
     if page is not None and customer is None:
         click.echo(json.dumps({"topic": what, "text": page}) if as_json else page)
         return
+    if re.search(r"[-/]", what) is None:  # every id has one: no state is needed to say so
+        known = ", ".join(sorted(set(topics(kinds()))))
+        raise CemdError(
+            f'"{what}" is no id and nothing of the files; the page shows ids, and these words are known: {known}.'
+        )
     chain = explain(state_rows(root, state), what)
     if chain is None:
         raise CemdError(

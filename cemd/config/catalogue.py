@@ -27,6 +27,7 @@ class Service(FileModel):
     function: str
     """What it does, in the operator's words: charging, access, order-handling."""
     domain: Domain
+    """Whose it is: `network`, `it`, `bss`, or a `partner` outside."""
     platform: str
     """The system that carries it: names a vendor product or a cluster."""
     depends_on: list[Name] = []

@@ -127,6 +127,8 @@ def _vantages(items: Items) -> Iterator[Fault]:
 
 def _targets(items: Items, kinds: Kinds) -> Iterator[Fault]:
     """Probes that go where `targets` of the settings do not let them."""
+    if "settings" in items.unread:
+        return
     targets = items.settings[0].value.targets if items.settings else Targets()
     for probe in items.probes:
         for key, host in kinds.hosts(probe.value.kind, probe.value.params):

@@ -132,23 +132,32 @@ class _Reader:
         self.faults: list[Fault] = []
 
     def read(self, root: Path, name: str, model: type[BaseModel]) -> None:
-        try:
-            document = parse((root / name).read_bytes(), name)
-        except ConfigError as exc:
-            self.faults.extend(exc.faults)
-            return
-        except OSError as exc:
-            fact = f"cannot be read: {(exc.strerror or 'unknown reason').lower()}"
-            self.faults.append(Fault(name, 0, 0, fact, "make it a file that cemd may read"))
+        document = self._parsed(root, name)
+        if document is None:
+            self._leave_out(model)
             return
         source = Source(name, document)
         if not isinstance(document.tree, dict):
+            self._leave_out(model)
             known = ", ".join(f"`{key}:`" for key in model.model_fields)
             self.faults.append(source.at_value((), "the file is no mapping of keys to values", f"begin with {known}"))
         elif model is SettingsFile:
             self._settings(source, document.tree)
         else:
             self._sections(source, document, model)
+
+    def _parsed(self, root: Path, name: str) -> Document | None:
+        try:
+            return parse((root / name).read_bytes(), name)
+        except ConfigError as exc:
+            self.faults.extend(exc.faults)
+        except OSError as exc:
+            fact = f"cannot be read: {(exc.strerror or 'unknown reason').lower()}"
+            self.faults.append(Fault(name, 0, 0, fact, "make it a file that cemd may read"))
+        return None
+
+    def _leave_out(self, model: type[BaseModel]) -> None:
+        self.items.unread |= {"settings"} if model is SettingsFile else set(model.model_fields)
 
     def _sections(self, source: Source, document: Document, model: type[BaseModel]) -> None:
         assert isinstance(document.tree, dict)  # noqa: S101 -- checked by the caller; for the type checker

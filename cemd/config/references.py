@@ -18,14 +18,14 @@ def dangling(items: Items, kinds: Kinds, topology: Topology) -> Iterator[Fault]:
     """Every reference to something that no file defines, and every selector that nothing can match."""
     for item, keys, section, name in _references(items):
         known = items.known(section)
-        if name not in known:
+        if name not in known and section not in items.unread:
             noun = NOUNS[section]
             fact = f'{noun} "{name}" does not exist{did_you_mean(name, list(known))}'
             yield item.fault(keys, fact, f"define it under `{section}:` or correct the name")
     owners = list(dict.fromkeys(journey.value.owner for journey in items.journeys))
     for route in items.routes:
         for place, owner in enumerate(route.value.owners):
-            if owner not in owners:
+            if owner not in owners and "journeys" not in items.unread:
                 fact = f"no journey has this owner{did_you_mean(owner, owners)}"
                 yield route.fault(("owners", place), fact, "name the `owner:` of a journey")
     for indicator in items.indicators:
@@ -93,7 +93,7 @@ def _selector(item: Item[Any], selector: Selector, items: Items, kinds: Kinds, t
         return
     sources = sources_of(items)
     if selector.source is not None:
-        if selector.source not in sources:
+        if selector.source not in sources and "settings" not in items.unread:
             fact = f"no pushed source has this name{did_you_mean(selector.source, sources)}"
             yield item.fault(
                 ("of", "source"), fact, "name one of `intake` in config/cemd.yaml: `mqtt:NAME`, `http:NAME`"
@@ -119,7 +119,7 @@ def sources_of(items: Items) -> list[str]:
 
 def _named(selector: Selector, items: Items) -> bool:
     """True when all names in it exist, and every probe was readable: else the other faults are enough."""
-    valid = len(items.probes) == len(items.known("probes"))
+    valid = len(items.probes) == len(items.known("probes")) and not items.unread
     pairs = (
         ("probes", selector.probe),
         ("services", selector.service),

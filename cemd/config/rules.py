@@ -17,10 +17,15 @@ class Selector(FileModel):
     """Which series an indicator looks at: all that match every word given."""
 
     probe: Name | None = None
+    """What this one probe measures."""
     kind: str | None = None
+    """What all probes of this kind measure."""
     service: Name | None = None
+    """What is measured of this service."""
     touchpoint: Name | None = None
+    """What is measured of this touchpoint."""
     site: Name | None = None
+    """What is measured at this site."""
     source: str | None = None
     """Pushed data: the source's name (`mqtt:NAME`, `http:NAME`)."""
     metric: str
@@ -43,7 +48,9 @@ class Score(FileModel):
     """0 at `worst`, 100 at `best`, a straight line between; either may be the larger one."""
 
     worst: float
+    """This value, or any beyond it, scores 0."""
     best: float
+    """This value, or any beyond it, scores 100."""
 
 
 class Objective(FileModel):
@@ -177,6 +184,7 @@ class RecheckPlaybook(FileModel):
 
     name: Name
     kind: Literal["recheck"] = "recheck"
+    """What is done: `recheck` runs probes again."""
     on_quality: list[str] = ["degraded", "down"]
     """Qualities of a finding that make it run."""
 
@@ -190,25 +198,35 @@ class QuietHours(FileModel):
     """Local times HH:MM in the zone of customer, else site, else operator; may pass midnight."""
 
     start: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    """First minute in which nobody is told."""
     end: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    """First minute in which people are told again; earlier than `start`: on the next day."""
 
 
 class Cap(FileModel):
     """At most `most` notices to one customer in any `window_seconds`; the first reserves the slot of the end."""
 
     most: Annotated[int, Field(ge=1, le=1000)]
+    """Notices of every phase count, whatever they were about."""
     window_seconds: Seconds
+    """The window moves along: it ends at the moment that is asked about."""
 
 
 class Texts(FileModel):
     """Subject and body per phase; they may use `{{ service }}`, `{{ site }}`, `{{ since }}`, `{{ operator }}`."""
 
     first_subject: str
+    """Subject of the notice that something does not work."""
     first: str
+    """The notice itself."""
     over_subject: str
+    """Subject of the end."""
     over: str
+    """The end, sent to those alone who were told."""
     correction_subject: str
+    """Subject of the correction."""
     correction: str
+    """When "over" was told too early: it is not over yet."""
 
 
 class Policy(FileModel):
@@ -218,6 +236,7 @@ class Policy(FileModel):
     services: list[Name] = []
     """Only these sold services (and what they depend on); empty: every sold service."""
     message_class: MessageClass = MessageClass.SERVICE
+    """`service`: sent at most once, never in quiet hours; `safety`: at least once, at any hour."""
     mode: Mode = Mode.SHADOW
     """`shadow`: everything is decided and shown, nothing leaves. `live` needs `ceiling`."""
     ceiling: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
@@ -245,6 +264,7 @@ class Policy(FileModel):
     caps: list[Cap] = []
     """How many notices one customer may get; all of them hold."""
     texts: dict[Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")], Texts] = Field(min_length=1)
+    """Texts by language (`en`, `de`, `pt-BR`); who has none of them gets the operator's language, else the first."""
 
 
 class ReportFile(FileModel):

@@ -6,7 +6,9 @@ in a probe's parameters, a whole `{name}` placeholder is accepted too, as the lo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -42,6 +44,19 @@ def schemas(kinds: Kinds) -> dict[str, Schema]:
     for schema in made.values():
         schema["additionalProperties"] = False
     return made
+
+
+def write_schemas(found: Mapping[str, Schema], folder: Path) -> list[Path]:
+    """Writes one file a kind of file into `folder`, which is made where it is missing; the files written.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name.replace('/', '-')}.schema.json" for name in found]
+    for path, document in zip(paths, found.values(), strict=True):
+        path.write_text(json.dumps(document, indent=2) + "\n")
+    return paths
 
 
 def _with_kinds(schema: Schema, entry: str, models: Mapping[str, type[BaseModel]], *, placeholders: bool) -> None:

@@ -99,7 +99,9 @@ class Settings(FileModel):
     """The daemon's own settings. Everything has a default; an empty file is a good start."""
 
     operator: Operator = Operator()
+    """The company, as customers know it."""
     listen: Listen = Listen()
+    """Where page, API and metrics are served."""
     state_directory: str = "state"
     """Relative to the folder that holds `config/`; the service unit sets STATE_DIRECTORY, which wins."""
     vantage: Name = "home"
@@ -113,9 +115,13 @@ class Settings(FileModel):
     probes_at_once: Annotated[int, Field(ge=1, le=10_000)] = 2_000
     """Most probes of one kind in flight: the bulkhead. Half of it at most for those that hung at their last run."""
     targets: Targets = Targets()
+    """Where probes may go."""
     intake: Intake = Intake()
+    """Who may push data."""
     customers: CustomersSource | None = None
+    """Whom notices can reach; left out: nobody is told."""
     retention: Retention = Retention()
+    """What is kept, for how long."""
 
     def way_out(self, vantage: str) -> WayOut:
         """What a vantage point watches of its own way out."""

@@ -108,6 +108,8 @@ class Items:
     routes: list[Item[Route]] = field(default_factory=list)
     names: dict[str, dict[str, Item[str]]] = field(default_factory=dict)
     """Section -> name -> where it stands first."""
+    unread: set[str] = field(default_factory=set)
+    """Sections of files that could not be read: what refers to them may be right, and is no second fault."""
 
     def known(self, section: str) -> dict[str, Item[str]]:
         return self.names.get(section, {})

@@ -37,7 +37,10 @@ class WebMetrics:
 
 
 class MalformedOnce(logging.Filter):
-    """aiohttp logs every malformed request with a traceback: the first is told in one line, the others are counted."""
+    """aiohttp logs every malformed request with a traceback: the first is told in one line, the others are counted.
+
+    What does not even begin with a method, it logs at the level of debugging; so the logger lets that pass to here.
+    """
 
     def __init__(self, counter: Counter) -> None:
         super().__init__()
@@ -47,7 +50,7 @@ class MalformedOnce(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if not isinstance(error, HttpProcessingError):
-            return True
+            return record.levelno >= logging.WARNING
         self._counter.inc()
         first, self._told = not self._told, True
         record.msg, record.args = (

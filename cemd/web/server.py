@@ -103,6 +103,7 @@ class WebServer:
 
     def _logger(self) -> logging.Logger:
         logger = logging.getLogger("cemd.web.http")
+        logger.setLevel(logging.DEBUG)  # else the filter does not see every malformed request
         logger.filters[:] = [MalformedOnce(self._metrics_of_web.malformed)]
         return logger
 

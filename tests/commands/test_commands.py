@@ -14,6 +14,7 @@ from cemd.daemon.kinds import kinds
 from cemd.loop.core import Core
 from cemd.model.entry import Batch, ConfigEpoch, SeriesAdded, Tick
 from cemd.model.measurement import SUCCESS, SeriesKey
+from cemd.report.customers import HEADER
 from cemd.store.sqlite import open_store
 from click.testing import CliRunner, Result
 
@@ -120,6 +121,18 @@ def test_explain_what_nobody_knows_says_what_could_be_asked(root: Path) -> None:
     assert "the page shows ids" in result.output
 
 
+def test_explain_a_word_that_is_none_names_the_words_that_are_and_needs_no_state(tmp_path: Path) -> None:
+    result = cemd("explain", "policies", "--root", tmp_path)
+    assert result.exit_code == 1
+    assert "policy" in result.output
+    assert "state.db" not in result.output
+
+
+def test_the_columns_of_the_customer_file_are_explained() -> None:
+    said = cemd("customers", "check", "--help").output
+    assert [name for name in HEADER if f"\n    {name} " not in said] == []
+
+
 def test_a_rollback_is_pinned_and_told(root: Path) -> None:
     first = json.loads(cemd("config", "history", "--root", root, "--json").output)[0]["hash"]
     (root / "config/cemd.yaml").write_text("tick_seconds: 2.0\ntargets: {loopback: true}\n")
@@ -128,6 +141,8 @@ def test_a_rollback_is_pinned_and_told(root: Path) -> None:
     result = cemd("config", "rollback", first[:8], "--root", root)
     assert result.exit_code == 0, result.output
     assert "takes effect at the next start" in result.output
+    again = json.loads(cemd("config", "rollback", first, "--root", root, "--json").output)
+    assert again == {"epoch": first, "daemon": "absent"}
 
 
 def test_an_unknown_epoch_is_refused(root: Path) -> None:
@@ -155,6 +170,13 @@ def test_every_command_explains_itself() -> None:
     for name, command in main.commands.items():
         assert command.help, name
         assert cemd(name, "--help").exit_code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    result = cemd("schema", "--write", tmp_path / "taken" / "schemas")
+    assert result.exit_code == 1
+    assert "choose a folder" in result.output
 
 
 def test_schemas_are_written_one_file_a_kind(tmp_path: Path) -> None:

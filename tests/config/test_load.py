@@ -682,6 +682,14 @@ def test_reference_to_an_entry_that_is_not_valid_is_no_second_fault(tmp_path: Pa
     assert "domain is none of the words" in only
 
 
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_reference_into_a_file_that_cannot_be_read_is_no_second_fault(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    (tmp_path / name).write_text("a: [1,\n")
+    (only,) = messages(tmp_path)
+    assert only.startswith(f"{name}:2:1: this is not YAML")
+
+
 def test_faulty_values_are_the_only_fault_of_what_they_fill(tmp_path: Path) -> None:
     (only,) = messages(write(tmp_path, **edited(PROBES, 'values: {core_host: 192.0.2.1, packets: "5"}', "values: [x]")))
     assert only == "probes/core.yaml:1:9: values is a list; write a mapping of keys to values"

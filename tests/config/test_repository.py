@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 from cemd.config.load import PATTERNS, load
+from cemd.config.reference import MODELS as PARTS
 from cemd.config.reference import explained
 from cemd.config.schema import FILES as MODELS
 from cemd.config.schema import schemas
@@ -63,3 +64,17 @@ def test_every_kind_of_probe_has_an_example_and_an_explanation() -> None:
 def test_file_fits_its_schema(name: str, word: str) -> None:
     tree = parse((ROOT / name).read_bytes(), name).tree
     jsonschema.Draft202012Validator(schemas(kinds())[word]).validate(tree)
+
+
+def test_every_key_says_what_it_means() -> None:
+    known = kinds()
+    models = [(word, model) for word, (model, _place) in PARTS.items()]
+    models += [*known.probe_params.items(), *known.channel_params.items()]
+    silent = [
+        f"{word}: {key}"
+        for word, schema in ((word, model.model_json_schema()) for word, model in models)
+        for part in (schema, *schema.get("$defs", {}).values())
+        for key, about in part.get("properties", {}).items()
+        if key != "name" and not about.get("description")
+    ]
+    assert silent == []

@@ -73,6 +73,13 @@ def test_what_is_wrong_is_refused_by_name_and_the_rest_is_taken(item: dict[str, 
     assert "anna" not in result.example
 
 
+def test_each_fault_is_told_by_its_own_example() -> None:
+    result = judged(sample(metric="Round-Trip"), sample(at=NOW * 1000), sample(labels={"who": "anna@example.org"}))
+    assert result.examples.keys() == {Fault.BAD_NAME, Fault.FUTURE, Fault.PERSONAL}
+    assert "future" in result.examples[Fault.FUTURE]
+    assert "address of a person" in result.examples[Fault.PERSONAL]
+
+
 @pytest.mark.parametrize("value", ["NaN", "1e999", "-1e999", "Infinity"])
 def test_numbers_that_are_none_are_refused(value: str) -> None:
     result = judged(raw=f'[{{"metric": "a_count", "value": {value}}}, {{"metric": "a_count", "value": 1}}]'.encode())

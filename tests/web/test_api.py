@@ -447,9 +447,9 @@ async def test_a_fault_inside_is_an_answer_without_details(client: aiohttp.Clien
 async def test_bytes_that_are_no_http_are_counted_told_once_and_dropped(
     server: WebServer, client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(3):
+    for sent in (b"GET / HTTP/1.1\r\nno colon \xff\r\n\r\n", b"\x16\x03\x01\xff\x00\r\n\r\n", b"\xf1\x80noise\r\n\r\n"):
         reader, writer = await asyncio.open_connection(server.host, server.port)
-        writer.write(b"GET / HTTP/1.1\r\nno colon \xff\r\n\r\n")
+        writer.write(sent)
         await reader.read()
         writer.close()
         await writer.wait_closed()

@@ -79,7 +79,9 @@ class Taker:
         for fault, times in pushed.refused.items():
             if only is None or fault is only:
                 self._metrics.refused.labels(door=source.partition(":")[0], reason=fault).inc(times)
-                self._said.gone(f"{source} {fault}", "intake.refused", source=source, reason=fault, why=pushed.example)
+                self._said.gone(
+                    f"{source} {fault}", "intake.refused", source=source, reason=fault, why=pushed.examples[fault]
+                )
         return pushed
 
 
@@ -115,7 +117,7 @@ class Push:
         refused = sum(reasons.values())
         status = 202 if accepted else 413 if Fault.TOO_LARGE in pushed.refused else 400
         if not accepted and not refused:
-            status, pushed.example = 400, "the list is empty."
+            return PushAnswer(status=400, accepted=0, refused=0, reasons={}, message="the list is empty.")
         return PushAnswer(status=status, accepted=accepted, refused=refused, reasons=reasons, message=pushed.example)
 
 

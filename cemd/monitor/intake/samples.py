@@ -74,8 +74,8 @@ class Pushed:
     value: list[float] = field(default_factory=list)
     outcome: list[int] = field(default_factory=list)
     refused: Counter[Fault] = field(default_factory=Counter)
-    example: str = ""
-    """First thing that was wrong, as a sentence without any of the pushed bytes."""
+    examples: dict[Fault, str] = field(default_factory=dict)
+    """The first of each fault, as a sentence without any of the pushed bytes."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -87,11 +87,16 @@ class Pushed:
         self.value += other.value
         self.outcome += other.outcome
         self.refused += other.refused
-        self.example = self.example or other.example
+        self.examples = {**other.examples, **self.examples}
 
     def refuse(self, fault: Fault, sentence: str, times: int = 1) -> None:
         self.refused[fault] += times
-        self.example = self.example or sentence
+        self.examples.setdefault(fault, sentence)
+
+    @property
+    def example(self) -> str:
+        """First thing that was wrong at all."""
+        return next(iter(self.examples.values()), "")
 
 
 def parse_push(body: bytes, *, source: str, now: float) -> Pushed:

@@ -25,20 +25,27 @@ from cemd.report.channels.base import CUSTOMERS, STAFF, Message, alert_text, sec
 
 class EmailParams(FileModel):
     host: str
+    """The mail server."""
     port: Annotated[int, Field(ge=1, le=65_535)] = 25
+    """25 is between servers; a submission server listens on 587, or on 465 with `encryption: tls`."""
     encryption: Literal["required", "none", "tls"] = "required"
     """`required`: STARTTLS or nothing is sent; `tls`: encrypted from the start; `none`: in clear."""
     ca_file: str | None = None
     """Verify the server against this file; default: the system's authorities."""
     user: str | None = None
+    """Name to sign in with, only over an encrypted connection."""
     password_file: str | None = None
+    """File that holds the password and nothing else."""
     sender: Annotated[str, Field(pattern=r"^[^\r\n]+@[^\r\n]+$")]
     """`From`, with or without a name."""
     reply_to: Annotated[str, Field(pattern=r"^[^\r\n]+@[^\r\n]+$")] | None = None
+    """Where answers go; left out: to `sender`."""
     list_unsubscribe: Annotated[str, Field(pattern=r"^(mailto:|https://)[^\s<>]+$")] | None = None
+    """Address or page at which a customer ends these mails (RFC 2369)."""
     recipients: list[Annotated[str, Field(pattern=r"^[^\s]+@[^\s]+$")]] = Field(default=[])
     """Staff who get the alerts; customers' addresses are never in a file."""
     connections: Annotated[int, Field(ge=1, le=64)] = 4
+    """Most connections at once; four carry some hundred mails a second to a server nearby."""
 
     @model_validator(mode="after")
     def _keeps_passwords_safe(self) -> Self:

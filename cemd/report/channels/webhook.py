@@ -38,6 +38,7 @@ class WebhookParams(FileModel):
     allow_plain_http: bool = False
     """True: http to another machine, in clear."""
     connections: Annotated[int, Field(ge=1, le=256)] = 8
+    """Most requests at once."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
