@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from cemd.commands.looking import state_rows
+from cemd.commands.looking import found_places, state_rows
 from cemd.commands.people import number_of
 from cemd.config.reference import explained, topics
 from cemd.daemon.explain import explain, explain_customer
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
+from cemd.model.identity import SeriesId
+from cemd.store.sqlite import find_series
 
 
 def print_explanation(what: str, *, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
@@ -40,9 +43,17 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
             f'"{what}" is no id that state.db knows and no kind of probe or channel; the page shows ids, '
             "`cemd explain icmp` explains a kind."
         )
+    chain = _with_series(chain, root, state)
     if customer is not None:
         chain = _for_customer(chain, customer, root, state)
     click.echo(json.dumps(chain, indent=2) if as_json else "\n".join(_lines(chain)))
+
+
+def _with_series(chain: dict[str, Any], root: Path, state: Path | None) -> dict[str, Any]:
+    """The chain with what the series of its findings measure, by number."""
+    numbers = dict.fromkeys(number for one in chain["findings"] for number in one["evidence"]["series"])
+    known = find_series(found_places(root, state).state, map(SeriesId, numbers))
+    return {**chain, "series": {str(number): msgspec.to_builtins(key) for number, key in known.items()}}
 
 
 def _for_customer(chain: dict[str, Any], customer: str, root: Path, state: Path | None) -> dict[str, Any]:
@@ -55,7 +66,7 @@ def _for_customer(chain: dict[str, Any], customer: str, root: Path, state: Path 
 def _lines(chain: dict[str, Any]) -> Iterator[str]:
     """The chain for people: from what was measured to who was told."""
     for finding in chain["findings"]:
-        yield from _finding(finding)
+        yield from _finding(finding, chain["series"])
     for incident in chain["incidents"]:
         yield from _incident(incident)
     for alert in chain["alerts"]:
@@ -69,14 +80,14 @@ def _lines(chain: dict[str, Any]) -> Iterator[str]:
             yield f"  {_at(step['at'])} {step['stage']} {step['phase']}: {step.get('reason') or step.get('state')}"
 
 
-def _finding(finding: dict[str, Any]) -> Iterator[str]:
+def _finding(finding: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     evidence = finding["evidence"]
-    series = ", ".join(map(str, evidence["series"]))
+    series = ", ".join(_series(number, known.get(str(number))) for number in evidence["series"])
     value, threshold = _value(evidence["value"]), _value(evidence["threshold"])
     yield f"finding {finding['id']}: {finding['condition']} of {finding['indicator']} on {_subject(finding)}"
     by = finding["probe"] or "several probes"
     yield f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {by}"
-    yield f"  value {value} against {threshold}, {evidence['samples']} samples of series {series}"
+    yield f"  value {value} against {threshold}, {evidence['samples']} samples of {series}"
     if evidence["note"]:
         yield f"  {evidence['note']}"
     if evidence["breach_at"]:
@@ -84,6 +95,14 @@ def _finding(finding: dict[str, Any]) -> Iterator[str]:
         yield f"  forecast: {ahead}, chance {evidence['confidence']:.0%}"
     if finding["label"]:
         yield f"  labelled {finding['label']}"
+
+
+def _series(number: int, key: dict[str, Any] | None) -> str:
+    if key is None:
+        return f"series {number}"
+    labels = "".join(f" {name}={value}" for name, value in key["labels"])
+    target = f" of {key['target']}" if key["target"] else ""
+    return f"{key['metric']}{target}{labels} by {key['probe']} from {key['vantage']} (series {number})"
 
 
 def _incident(incident: dict[str, Any]) -> Iterator[str]:

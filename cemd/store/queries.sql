@@ -85,6 +85,8 @@ SELECT seq FROM quarantine
 INSERT INTO series (serial, id, source, key) VALUES (?, ?, ?, ?)
 -- name: series_all
 SELECT id, source, key FROM series ORDER BY serial
+-- name: series_by_serial
+SELECT key FROM series WHERE serial = ?
 -- name: series_next
 SELECT coalesce(max(serial) + 1, 0) FROM series
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from cemd.errors import StoreError
+from cemd.model.identity import SERIAL_MASK, SeriesId
+from cemd.model.measurement import SeriesKey
 from cemd.store import schema
 from cemd.store.ballast import Ballast
 from cemd.store.base import Faults, StateStore, Store, no_faults
@@ -143,6 +148,23 @@ def find_number(directory: Path, reference: str) -> int | None:
     finally:
         readers.close()
     return int(found[0]) if found else None
+
+
+def find_series(directory: Path, numbers: Iterable[SeriesId]) -> dict[SeriesId, SeriesKey]:
+    """What series measure, by number; a number that was never given is left out.
+
+    Raises:
+        StoreError: no state.db, or it cannot be read.
+    """
+    readers = open_readers(directory, "state")
+    try:
+        with readers.reading() as connection:
+            rows = {
+                one: connection.execute(SQL["series_by_serial"], (one & SERIAL_MASK,)).fetchone() for one in numbers
+            }
+    finally:
+        readers.close()
+    return {one: msgspec.json.decode(row[0], type=SeriesKey) for one, row in rows.items() if row is not None}
 
 
 def _writer(path: Path, kind: str, faults: Faults, ballast: Ballast) -> Writer:

@@ -109,6 +109,8 @@ def test_explain_an_incident_tells_the_chain(root: Path) -> None:
     told = cemd("explain", incident, "--root", root).output
     assert "cause: web" in told
     assert "web-up" in told
+    assert "success by web-a from home" in told
+    assert {one["metric"] for one in chain["series"].values()} == {"success"}
 
 
 def test_explain_a_kind_prints_its_parameters(root: Path) -> None:
