@@ -78,3 +78,31 @@ async def silent_server() -> AsyncIterator[int]:
             writer.close()
         server.close()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def crude_mail_server(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Speaks as much SMTP as it takes to get a mail, and then answers it with any bytes."""
+    taken: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 crude\r\n")
+        try:
+            while line := await reader.readline():
+                if line.upper().startswith(b"DATA"):
+                    writer.write(b"354 go on\r\n")
+                    taken.append(await reader.readuntil(b"\r\n.\r\n"))
+                    writer.write(answer + b"\r\n")
+                else:
+                    writer.write(b"250 ok\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], taken
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -28,7 +28,7 @@ from cemd.report.channels.webhook import Webhook, WebhookParams
 from pydantic import ValidationError
 
 from tests.conftest import program
-from tests.report.servers import MailSink, mail_server, silent_server
+from tests.report.servers import MailSink, crude_mail_server, mail_server, silent_server
 
 MESSAGE = Message(id="com-1.7.0.0", to="anna@example.org", subject="Mobile data\nis disturbed", body="Since 12:00 – ö")
 ALERT = Alert(
@@ -96,6 +96,15 @@ async def test_mail_whose_answer_is_lost_is_unknown() -> None:
         error = await refusal(mail(port, timeout=0.3))
     assert error.unknown
     assert len(sink.mails) == 1
+
+
+@pytest.mark.parametrize("answer", ["999 \xff\x00 noise", "what?", "-7", "250" + "x" * 100_000])
+async def test_mail_that_is_answered_with_nonsense_may_have_left_and_is_unknown(answer: str) -> None:
+    async with crude_mail_server(answer.encode("latin-1")) as (port, taken):
+        error = await refusal(mail(port, timeout=2.0))
+    assert error.unknown
+    assert "nonsense" in str(error) or "did not say" in str(error)
+    assert len(taken) == 1
 
 
 async def test_mail_server_that_never_speaks_took_nothing() -> None:

@@ -162,10 +162,15 @@ class Killing:
 
     async def _count(self) -> None:
         world, outcome = self.world, self.outcome
+
+        async def settled() -> bool:  # a communication has ended when its last notices are on their way
+            outcome.notices = {phase: dict(states) for phase, states in (await world.notices()).items()}
+            return not any({"due", "in_flight"} & set(states) for states in outcome.notices.values())
+
+        await world.until(settled, "no notice is under way", 60)
         phase_of = world.subjects().phase_of
         for mail in world.mails():
             outcome.mails.setdefault(phase_of(mail.subject), Counter())[mail.to] += 1
-        outcome.notices = {phase: dict(states) for phase, states in (await world.notices()).items()}
         outcome.incidents = [dict(one) for one in await world.api.items("incidents")]
         outcome.series_after = await self._series()
         outcome.found = await self._counted()

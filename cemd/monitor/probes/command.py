@@ -105,6 +105,8 @@ class Command:
             raise Blind(Reason.PLUGIN_MISSING, f"plugin {self._params.command[0]} cannot be started: {why}.") from exc
 
     def _judged(self, code: int, output: str) -> Result:
+        if "\0" in output:
+            raise Blind(Reason.PLUGIN_UNKNOWN, "the plugin wrote bytes that are no text; nothing of them was taken.")
         words, perfdata = split_output(output)
         detail = redact_text(words.splitlines()[0].strip() if words.strip() else "no output.")
         if code < 0 or code > 3:

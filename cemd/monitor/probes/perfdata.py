@@ -43,7 +43,8 @@ class Perf:
 
 
 def parse_perfdata(text: str) -> list[Perf]:
-    """Every readable value of a plugin's performance data; what cannot be read is left out.
+    """Every readable value of a plugin's performance data; what cannot be read is left out, and so is a label that is
+    no text: bytes that mean nothing must not become series.
 
     >>> [(perf.metric, perf.value) for perf in parse_perfdata("time=12ms;;;0 '/var'=50%;80;90 load1=0.4")]
     [('time_seconds', 0.012), ('var_ratio', 0.5), ('load1', 0.4)]
@@ -51,7 +52,7 @@ def parse_perfdata(text: str) -> list[Perf]:
     found: list[Perf] = []
     for label, rest in _pairs(text):
         match = _VALUE.fullmatch(rest.split(";", 1)[0].strip())
-        if match is None or len(found) >= MOST:
+        if match is None or len(found) >= MOST or not _is_text(label):
             continue
         unit, factor = _UNITS.get(match[2].lower(), (f"_{_word(match[2])}", 1.0))
         value = float(match[1].replace(",", ".")) * factor
@@ -93,6 +94,10 @@ def _label(text: str, place: int) -> tuple[str, int]:
         letters.append(text[place])
         place += 1
     return "", place
+
+
+def _is_text(label: str) -> bool:
+    return label.isprintable() and "\N{REPLACEMENT CHARACTER}" not in label
 
 
 def _word(text: str) -> str:

@@ -192,6 +192,8 @@ class Email:
         except aiosmtplib.SMTPResponseException as exc:
             with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
                 server.close()
+            if not _is_refusal(exc.code):  # it answered something, and may have taken the mail
+                raise self._error("answered the mail with nonsense", exc, permanent=False, unknown=True) from exc
             raise self._error("refused the mail", exc, permanent=exc.code >= 500) from exc
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as exc:
             server.close()
@@ -204,3 +206,8 @@ class Email:
         code = f" {exc.code}" if isinstance(exc, aiosmtplib.SMTPResponseException) else ""
         words = f"channel {self._name!r}: {self._params.host}:{self._params.port} {fact} ({type(exc).__name__}{code})."
         return ChannelError(words, permanent=permanent, unknown=unknown)
+
+
+def _is_refusal(code: int) -> bool:
+    """True for what RFC 5321 lets a server say when it does not take a mail; a code of another form says nothing."""
+    return 400 <= code <= 599

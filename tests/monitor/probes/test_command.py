@@ -69,6 +69,7 @@ async def test_perfdata_of_a_real_plugin_arrives_in_base_units() -> None:
         ("exit 4", Reason.PLUGIN_UNKNOWN),
         ("kill -9 $$", Reason.PLUGIN_UNKNOWN),
         ("exit 127", Reason.PLUGIN_UNKNOWN),
+        (r"printf 'OK \0\377\1 | a=1'; exit 0", Reason.PLUGIN_UNKNOWN),
     ],
 )
 async def test_broken_plugin_is_blind_and_not_down(script: str, reason: Reason) -> None:
@@ -153,6 +154,7 @@ async def test_environment_is_nearly_empty_and_secrets_stay_inside(
         ("rta=0.5us pl=0%", {"rta_seconds": 5e-7, "pl_ratio": 0.0}),
         ("=5 noequals ' unclosed=1 z=2", {}),
         ("1min=0.4", {"value_1min": 0.4}),
+        ("n\ufffdise=1 esc\x1b[0m=2 Größe=3", {"gr_e": 3.0}),
     ],
 )
 def test_perfdata_becomes_base_units(text: str, values: dict[str, float]) -> None:
