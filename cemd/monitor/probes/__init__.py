@@ -22,10 +22,15 @@ from cemd.monitor.probes.diameter import Diameter
 from cemd.monitor.probes.dns import Dns
 from cemd.monitor.probes.http import Http
 from cemd.monitor.probes.icmp import Icmp
+from cemd.monitor.probes.imap import Imap
+from cemd.monitor.probes.ldap import Ldap
+from cemd.monitor.probes.mqtt import Mqtt
 from cemd.monitor.probes.ntp import Ntp
 from cemd.monitor.probes.radius import Radius
 from cemd.monitor.probes.sip import Sip
+from cemd.monitor.probes.smtp import Smtp
 from cemd.monitor.probes.snmp import Snmp
+from cemd.monitor.probes.ssh import Ssh
 from cemd.monitor.probes.stamp import Stamp
 from cemd.monitor.probes.tcp import Tcp
 from cemd.monitor.probes.tools import Tools
@@ -40,10 +45,15 @@ KINDS: Mapping[str, type[Kind]] = MappingProxyType(
         "dns": Dns,
         "http": Http,
         "icmp": Icmp,
+        "imap": Imap,
+        "ldap": Ldap,
+        "mqtt": Mqtt,
         "ntp": Ntp,
         "radius": Radius,
         "sip": Sip,
+        "smtp": Smtp,
         "snmp": Snmp,
+        "ssh": Ssh,
         "stamp": Stamp,
         "tcp": Tcp,
         "transaction": Transaction,

@@ -1,0 +1,176 @@
+"""A visit: one connection to a service from its opening to its end, each phase timed, secrets kept out of every word.
+
+`tcp` and the kinds of services that greet and log in (smtp, imap, ldap, ssh, mqtt) share it: looking the name up,
+connecting, TLS with a verified certificate, and a failure that still tells how far it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from cemd.monitor.probes.base import (
+    Attempt,
+    Host,
+    Missed,
+    Port,
+    Reading,
+    Reason,
+    Secrets,
+    Text,
+    Way,
+    read_secret,
+)
+from cemd.monitor.probes.names import is_address
+from cemd.monitor.probes.sockets import SocketParams, connect
+from cemd.monitor.probes.starttls import PRELUDES, Security
+from cemd.monitor.probes.talk import Talk
+from cemd.monitor.probes.tools import Tools
+from cemd.monitor.probes.trust import expiry_days
+
+_TCP_INFO_BYTES = 72
+_ROUND_TRIP_AT = 68
+
+
+class TlsParams(SocketParams):
+    """Whom TLS believes."""
+
+    host: Host
+    """Name or address."""
+    tls_name: Host | None = None
+    """Name that the certificate must be valid for; default: `host`."""
+    ca_file: Text | None = None
+    """Certificate authorities that are trusted; default: those of the system."""
+    certificate_days: Annotated[float, Field(ge=0, le=3650)] = 0.0
+    """A certificate that ends sooner than this is a failure; default 0: only one that has ended."""
+
+    def hosts(self) -> tuple[tuple[Way, str], ...]:
+        return ((("host",), self.host),)
+
+
+class Encryption(StrEnum):
+    """In clear, secured from the first byte, or secured after a word of the protocol."""
+
+    NONE = "none"
+    DIRECT = "direct"
+    STARTTLS = "starttls"
+
+
+class LoginParams(TlsParams):
+    """A service that may be secured and signed in to."""
+
+    port: Port | None = None
+    """Where it listens; default: the port of the protocol."""
+    tls: Encryption = Encryption.NONE
+    """`none`, `direct` or `starttls`; default: none."""
+    user: Text | None = None
+    """Name to sign in with; default: nobody signs in."""
+    password_file: Text | None = None
+    """File that holds the password and nothing else."""
+    max_answer_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 65_536
+    """A longer answer is a failure: a peer that never stops must not fill memory."""
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> LoginParams:
+        if (self.user is None) is not (self.password_file is None):
+            raise ValueError("user and password_file belong together; give both or none")
+        own = self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
+        if self.user is not None and self.tls is Encryption.NONE and not own:
+            raise ValueError("the password would go in clear; set `tls` to direct or starttls")
+        return self
+
+    def password(self, secrets: Secrets) -> str:
+        """The password, remembered as a secret.
+
+        Raises:
+            Blind: its file cannot be read.
+        """
+        if self.password_file is None:
+            return ""
+        secrets.texts.append(read_secret(self.password_file))
+        return secrets.texts[-1]
+
+
+class Visit:
+    """What is known of a visit so far. `began` is when the present phase did."""
+
+    def __init__(self, talk: Talk, secrets: Secrets, began: float) -> None:
+        self.talk = talk
+        self.secrets = secrets
+        self.readings: list[Reading] = []
+        self.began = began
+
+    def timed(self, metric: str, *, labels: tuple[tuple[str, str], ...] = ()) -> None:
+        """Ends a phase: its seconds are noted, and the next begins."""
+        now = asyncio.get_running_loop().time()
+        self.readings.append(Reading(metric=metric, value=now - self.began, labels=labels))
+        self.began = now
+
+    def note(self, metric: str, value: float) -> None:
+        """A figure that is no phase."""
+        self.readings.append(Reading(metric=metric, value=value))
+
+    async def secure(self, params: TlsParams, how: Security, tools: Tools) -> None:
+        """Makes the handshake, after the protocol's own words for it, and holds the certificate against its last day.
+
+        Raises:
+            Missed: the server offers no TLS, or its certificate is not right.
+            Blind: nothing is here to verify it with.
+        """
+        if how is Security.NONE:
+            return
+        context = tools.trust.context(params.ca_file)
+        name = params.tls_name or params.host
+        if how is not Security.DIRECT:
+            await PRELUDES[how](self.talk, name)
+            self.timed("starttls_seconds")
+        await self.talk.start_tls(context, name)
+        self.timed("tls_seconds")
+        certificate = self.talk.tls.getpeercert() if self.talk.tls is not None else None
+        days = expiry_days(certificate, tools.clock.now())
+        if days is not None:
+            self.note("certificate_expiry_days", days)
+            if days < params.certificate_days:
+                words = f"the certificate ends in {days:.1f} days; at least {params.certificate_days:g} are wanted."
+                raise Missed(Reason.CERTIFICATE_INVALID, words)
+
+
+@contextlib.asynccontextmanager
+async def visit(
+    params: TlsParams, port: int, tools: Tools, attempt: Attempt, *, most_bytes: int
+) -> AsyncIterator[Visit]:
+    """Opens a connection for the length of the block. What fails within it tells the phases that were done.
+
+    Raises:
+        Missed, Blind: the connection cannot be made; and whatever the block raises.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    address = await tools.names.address(params.host, attempt.remaining(), params.version())
+    named = loop.time()
+    door = await connect(params, address, port)
+    with Talk(door, f"{params.host}:{port}", most_bytes=most_bytes) as talk:
+        made = Visit(talk, Secrets(), named)
+        if not is_address(params.host):
+            made.note("name_seconds", named - began)
+        made.timed("connect_seconds")
+        made.note("handshake_round_trip_seconds", round_trip_seconds(door))
+        try:
+            yield made
+        except Missed as missed:
+            missed.detail = made.secrets.hide(missed.detail)
+            missed.readings = (*made.readings, *missed.readings)
+            raise
+
+
+def round_trip_seconds(door: socket.socket) -> float:
+    """The round trip of the handshake as the kernel measured it (TCP_INFO), free of our own queue."""
+    info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    return float(struct.unpack_from("@I", info, _ROUND_TRIP_AT)[0]) / 1e6
