@@ -17,12 +17,15 @@ from cemd.model.identity import record_id
 from cemd.model.incident import Incident, IncidentChange, IncidentEvent
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import concerned, select
-from cemd.report.choosing import drop_waiting, owed, put_decision, question_of, select_phase, whom
+from cemd.report.choosing import drop_waiting, owed, put_decision, question_of, select_phase, standing, whom
 from cemd.report.matching import belongs_to, cause_key, matched_services, sites_hurt
 from cemd.report.state import Moment, ReportState, is_hurting
 
 State = CommunicationState
 OPEN_STATES = (State.HOLDING, State.TELLING, State.TOLD, State.STABILISING, State.ENDING, State.HELD)
+
+FIRST_REASONS = (Reason.FIRST_NOTICE, Reason.QUIET_HOURS, Reason.ALREADY_TOLD)
+"""Last decisions about customers who are, will be or were told of this for the first time."""
 
 
 def on_event(state: ReportState, event: IncidentEvent, moment: Moment) -> None:
@@ -229,10 +232,17 @@ def _tell(state: ReportState, communication: Communication, moment: Moment) -> C
     """Selects for the first notice (or the correction); too large an audience waits for a person."""
     telling = replace(communication, state=State.TELLING, decided_at=moment.at, audience_count=0)
     telling, _ = select_phase(state, telling, moment)
-    ceiling = state.policy_of(communication).ceiling or 0
-    if telling.mode is Mode.LIVE and telling.phase is Phase.FIRST and telling.audience_count > ceiling:
-        return replace(telling, state=State.HELD, reason="ceiling")
-    return telling
+    return _below_ceiling(state, telling)
+
+
+def _below_ceiling(state: ReportState, telling: Communication) -> Communication:
+    """Holds first notices when all together, those of former looks and those asleep included, exceed the ceiling."""
+    if telling.mode is not Mode.LIVE or telling.phase is not Phase.FIRST or telling.reason == "released":
+        return telling
+    _, reasons = standing(state, telling, Phase.FIRST, telling.revision)
+    if np.isin(reasons, FIRST_REASONS).sum() <= (state.policy_of(telling).ceiling or 0):
+        return telling
+    return replace(telling, state=State.HELD, reason="ceiling")
 
 
 def _not_told(
@@ -263,7 +273,7 @@ def _telling(state: ReportState, communication: Communication, moment: Moment) -
     if communication.look_again_at is not None:
         if moment.at < communication.look_again_at:
             return communication
-        return select_phase(state, communication, moment)[0]
+        return _below_ceiling(state, select_phase(state, communication, moment)[0])
     if state.waiting_of(communication.id):
         return communication
     if communication.phase is Phase.CORRECTION:  # whoever is new to the problem hears of it for the first time

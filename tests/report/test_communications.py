@@ -310,6 +310,20 @@ def test_wider_impact_reaches_those_who_are_new_to_it() -> None:
     assert world.told("first") == [0, 1, 2, 3]
 
 
+def test_wider_impact_above_the_ceiling_waits_for_a_person() -> None:
+    world = World(configuration([policy(ceiling=3)]), load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="east")
+    world.run(400)
+    assert world.told("first") == [0, 1]
+    world.hurt(id=incident.id, site="country")
+    world.run(50)
+    assert world.told("first") == [0, 1]
+    assert world.communication.state is CommunicationState.HELD
+    world.command(CommandKind.RELEASE, world.communication.id)
+    world.run(60)
+    assert world.told("first") == [0, 1, 2, 3]
+
+
 def test_incident_outside_the_policy_opens_nothing() -> None:
     world = World(configuration([policy(services=["voice"])]))
     world.hurt()
