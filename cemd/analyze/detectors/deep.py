@@ -1,0 +1,277 @@
+"""The deep detector: every kind of evidence on every sample, each worth what the series' own past says.
+
+Two tracks. The *score* is about rarity: -log10 of each kind's tail probability, the strongest plus SECOND of the
+second, as a running mean over some samples, over a threshold that grows with the logarithm of what was seen; 1 is an
+alarm, and the gate makes episodes of alarms. It learns everything, so a shift that stays becomes the new normal. The
+*severity* is about size: the same measures in units of what one sample in a hundred exceeds, and that unit does not
+learn from what was alarmed. Both answer "not yet" (NaN) before LEARN_SAMPLES.
+
+Arrays by series throughout: a round is one sample of each of some series; a series with more has them in later rounds.
+Nothing here depends on how samples were cut into calls, and `load(dump())` gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from cemd.analyze.columns import Array, Columns, Field
+from cemd.analyze.detectors import KINDS, gate, history, tails
+from cemd.analyze.detectors.base import PACE, SLOW, Evidence, Held, Sight, follow, rate
+from cemd.analyze.detectors.gate import Gate
+from cemd.analyze.detectors.history import REACH, History
+from cemd.analyze.detectors.tails import MOST, Tails
+
+LEARN_SAMPLES = 30
+"""Before so many samples it answers "not yet": of thirty, none can be called rarer than one in thirty."""
+SECOND = 0.6
+"""Share of the second strongest: kinds overlap, so it is worth less than it says, yet two are more than one."""
+MOST_SURPRISE = 6.0
+"""One kind counts for at most one in a million: beyond, the power tail is a guess; severity keeps how far it went."""
+FRESH = 0.4
+"""Weight of a new sample in the running mean of rarity: a stray sample must be twice as rare as an episode of three."""
+MEMORY_SECONDS = 900.0
+"""Time constant of the running mean of size: an episode lasts minutes; hourly samples stand for themselves."""
+QUICKEST = 1 / 8
+"""Least weight of a new sample in it, so that probes of every second are heard within some samples."""
+OFFSET = 3.0
+LIMIT = 0.58
+"""Threshold: LIMIT x (OFFSET + log10 of samples seen). The rarest of n samples is about log10(n) by chance alone."""
+OWN_SHARE = 0.3
+"""Severity's unit: this power of the series' own, the rest common to all series, so that series stay comparable."""
+LEAST_OWN = 0.2
+"""The own unit is at least this share of the common one: a constant series must not make everything severe."""
+UNIT_SHARE = 0.01
+UNIT_STEP = 0.1
+"""The unit is steered to what one sample in a hundred exceeds, by 10 % for one that does."""
+SEVERE = 1.15
+"""Severity is divided by this, so that 1 is where an operator would look."""
+TYPICAL_DAYS = 14
+"""Days whose median is what is typical: two of each weekday."""
+EXAMPLE_AT = 1_780_012_800.0
+RELATIVE_FLOOR, ABSOLUTE_FLOOR = 1e-6, 1e-12
+"""No spread is below this share of the value: what differs by less is rounding."""
+FIELDS = {
+    "base": Field("<f8"),  # first value; all else is relative to it
+    "count": Field("<f8"),
+    "last_at": Field("<f8", -np.inf),
+    "last": Field("<f8"),
+    "size": Field("<f8"),  # mean magnitude of the raw value
+    "mean": Field("<f8"),
+    "variance": Field("<f8"),
+    "residual": Field("<f8"),
+    "rarity": Field("<f8"),  # running mean of what evidence says together
+    "grandeur": Field("<f8"),  # running mean of how large it is
+    "score": Field("<f8", np.nan),
+    "severity": Field("<f8", np.nan),
+    "wide": Field("<f8", 4.0),  # half width of the expected band, in units of the usual distance
+    "expected": Field("<f8", np.nan),  # of the last sample, in the unit of the series
+    "reach": Field("<f8", np.nan),
+}
+
+
+def per_kind(kinds: int) -> dict[str, Field]:
+    return {
+        "unit": Field("<f4", 1, (kinds,)),  # own unit over the common one
+        "surprise": Field("<f4", 0, (kinds,)),  # of the last sample; signed as the measure
+    }
+
+
+class Deep:
+    """State of all deep series by row.
+
+    Args:
+        kinds: The table of kinds; fewer for an ablation.
+    """
+
+    def __init__(self, kinds: Mapping[str, type[Evidence]] = KINDS) -> None:
+        self.kinds = [kind() for kind in kinds.values()]
+        size = len(self.kinds)
+        self.columns = Columns(_fields(self.kinds))
+        self.gate = Gate(self.columns)
+        self._history = History(self.columns)
+        self._tails = Tails(self.columns, size)
+        self._ordinary = np.array([kind.ordinary for kind in self.kinds])
+        self.measured: Array = np.zeros((0, size))  # of the last round; no state
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def add(self, rows: int) -> None:
+        """Appends series that nothing is known of."""
+        self.columns.add(rows)
+
+    def bytes_per_series(self) -> int:
+        """Memory of one series, thirty days at five minutes included."""
+        return self.columns.bytes_per_row()
+
+    def observe(self, rows: Array, at: Array, value: Array) -> Array:
+        """Takes samples in the order in which they came: rows intp[n], at and value float64[n], all finite.
+
+        Returns:
+            bool[n]: the sample opened an alarm, or made an open one half as strong again.
+        """
+        opened = np.zeros(len(rows), np.bool_)
+        for mine in rounds(rows):
+            opened[mine] = self._round(rows[mine], at[mine], value[mine])
+        return opened
+
+    def _round(self, rows: Array, at: Array, raw: Array) -> Array:
+        span: Array | slice = rows
+        if len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows) and bool(np.all(np.diff(rows) == 1)):
+            span = slice(int(rows[0]), int(rows[-1]) + 1)
+        held = Held(self.columns, span)
+        count = held["count"].copy()
+        fresh = count == 0
+        if fresh.any():
+            held["base"] = np.where(fresh, raw, held["base"])
+            held["last_at"] = np.where(fresh, at, held["last_at"])
+        gap = np.maximum(at - held["last_at"], 0.0)
+        self._history.settle(rows, gap, count)
+        slot = self._history.enter(rows, at)
+        sight = self._sight(held, raw, count, self._history.around(rows, slot))
+        measured = self.measured = np.stack([kind.measure(sight) for kind in self.kinds], axis=1)
+        surprise, place = self._tails.judge(rows, measured)
+        opened = self._tell(held, rows, sight, measured, surprise, at, gap)
+        for kind in self.kinds:
+            kind.learn(sight)
+        self._tails.learn(rows, place)
+        self._learn(held, sight, at)
+        self._history.write(rows, slot, sight.value)
+        return opened
+
+    def _sight(self, held: Held, raw: Array, count: Array, around: Array) -> Sight:
+        value = raw - held["base"]
+        same = around[:, :, REACH]
+        here = ~np.isnan(same)
+        typical, spread = _middle(same[:, :TYPICAL_DAYS])
+        near = around
+        near -= value.astype(np.float32)[:, None, None]
+        np.absolute(near, out=near)
+        floor = RELATIVE_FLOOR * np.maximum(held["size"], np.abs(raw)) + ABSOLUTE_FLOOR
+        return Sight(
+            held=held,
+            raw=raw,
+            value=value,
+            count=count,
+            step=np.where(count > 0, value - held["last"], 0.0),
+            floor=floor,
+            deviation=np.sqrt(held["variance"]),
+            mean=held["mean"].copy(),
+            near=near,
+            here=here,
+            known=here.sum(axis=1),
+            typical=typical,
+            usual_spread=spread,
+            residual=held["residual"].copy(),
+        )
+
+    def _tell(
+        self, held: Held, rows: Array, sight: Sight, measured: Array, surprise: Array, at: Array, gap: Array
+    ) -> Array:
+        """Both tracks, and what the gate makes of the score."""
+        weight = np.maximum(-np.expm1(-gap / MEMORY_SECONDS), QUICKEST)
+        ready = sight.count >= LEARN_SAMPLES
+        rarity = held["rarity"] = follow(held["rarity"], _strongest(np.minimum(surprise, MOST_SURPRISE)), FRESH)
+        seen = np.log10(np.clip(sight.count, 1.0, MOST))
+        score = held["score"] = np.where(ready, rarity / (LIMIT * (OFFSET + seen)), np.nan)
+        magnitude = np.abs(np.nan_to_num(measured, copy=False, posinf=0.0)) / self._ordinary
+        unit = held["unit"].astype(np.float64)
+        large = np.log1p(_strongest(magnitude / np.maximum(unit, LEAST_OWN) ** OWN_SHARE))
+        grandeur = held["grandeur"] = follow(held["grandeur"], large, weight)
+        severity = held["severity"] = np.where(ready, grandeur / SEVERE, np.nan)
+        self._steer(held, unit, magnitude, severity >= 1.0, sight.count)
+        held["surprise"] = np.copysign(surprise, measured)
+        self._expect(held, sight, ready, severity >= 1.0)
+        return self.gate.pass_through(held, rows, np.nan_to_num(score), at)
+
+    def _steer(self, held: Held, unit: Array, magnitude: Array, alarmed: Array, count: Array) -> None:
+        step = np.clip(10.0 / (count + 1.0), UNIT_STEP, 0.5)[:, None] * ~alarmed[:, None]
+        held["unit"] = np.clip(unit * np.exp(step * ((magnitude > unit) - UNIT_SHARE)), 1e-3, 1e6)
+
+    def _expect(self, held: Held, sight: Sight, ready: Array, alarmed: Array) -> None:
+        """The band in which all but one sample in a hundred lie; what is alarmed does not widen it."""
+        centre = np.where(sight.has_days, sight.typical, sight.mean)
+        scale = np.where(sight.has_days, 0.5 * sight.residual + 0.5 * sight.usual_spread, sight.deviation) + sight.floor
+        wide = held["wide"].copy()
+        held["expected"] = np.where(ready, held["base"] + centre, np.nan)
+        held["reach"] = np.where(ready, wide * scale, np.nan)
+        beyond = np.abs(sight.value - centre) > wide * scale
+        held["wide"] = np.clip(wide * np.exp(UNIT_STEP * ~alarmed * (beyond - UNIT_SHARE)), 1.0, 1e3)
+
+    def _learn(self, held: Held, sight: Sight, at: Array) -> None:
+        """What belongs to no kind alone."""
+        weight = rate(sight.count, SLOW)
+        distance = sight.value - sight.mean
+        held["mean"] = sight.mean + weight * distance
+        held["variance"] = (1.0 - weight) * (held["variance"] + weight * np.square(distance))
+        off = np.abs(sight.value - sight.typical)
+        residual = follow(sight.residual, off, rate(sight.count, PACE))
+        held["residual"] = np.where(sight.has_days, residual, sight.residual)
+        held["size"] = follow(held["size"], np.abs(sight.raw), rate(sight.count, SLOW))
+        held["last"] = sight.value
+        held["count"] = sight.count + 1.0
+        held["last_at"] = np.maximum(held["last_at"], at)
+
+    def dump(self) -> dict[str, bytes]:
+        return {"rows": len(self).to_bytes(8, "little"), **self.columns.dump()}
+
+    def load(self, dumped: Mapping[str, bytes]) -> None:
+        self.columns.load(int.from_bytes(dumped["rows"], "little"), dumped)
+
+
+def try_out(kind: type[Evidence], values: Sequence[float], every_seconds: float = 300.0) -> float:
+    """What a kind measures on the last of some values of one series; for examples and trials."""
+    deep = Deep({kind.word: kind})
+    deep.add(1)
+    rows = np.zeros(len(values), np.intp)
+    deep.observe(rows, EXAMPLE_AT + every_seconds * np.arange(len(values)), np.asarray(values, np.float64))
+    return round(float(deep.measured[0, 0]), 1)
+
+
+def rounds(rows: Array) -> Iterator[Array]:
+    """Places of `rows` such that each series occurs once in a round, in the order in which its samples came."""
+    order = np.argsort(rows, kind="stable")
+    mine = rows[order]
+    first = np.append(True, mine[1:] != mine[:-1]) if len(mine) else np.zeros(0, np.bool_)
+    if first.all():
+        yield order
+        return
+    place = np.arange(len(mine))
+    turn = place - np.maximum.accumulate(np.where(first, place, 0))
+    for number in range(int(turn.max()) + 1):
+        yield order[turn == number]
+
+
+def _fields(kinds: Sequence[Evidence]) -> dict[str, Field]:
+    held = FIELDS | per_kind(len(kinds)) | gate.FIELDS | history.FIELDS | tails.fields(len(kinds))
+    for kind in kinds:
+        held |= dict(kind.fields)
+    return held
+
+
+def _middle(same: Array) -> tuple[Array, Array]:
+    """Median of each row of what is there, and the median distance from it; 0 where nothing is there."""
+    ordered = np.sort(same, axis=1)
+    known = np.sum(ordered == ordered, axis=1)
+    typical = _median(ordered, known)
+    distance = np.abs(same - typical[:, None])
+    distance.sort(axis=1)
+    return typical.astype(np.float64), _median(distance, known).astype(np.float64)
+
+
+def _median(ordered: Array, known: Array) -> Array:
+    rows = np.arange(len(ordered))
+    low, high = ordered[rows, np.maximum(known - 1, 0) // 2], ordered[rows, known // 2 * (known > 0)]
+    middle: Array = np.where(known > 0, (low + high) * np.float32(0.5), np.float32(0.0))
+    return middle
+
+
+def _strongest(parts: Array) -> Array:
+    """The largest of each row plus SECOND of the second largest."""
+    if parts.shape[1] == 1:
+        return parts[:, 0]
+    top = np.partition(parts, parts.shape[1] - 2, axis=1)
+    both: Array = top[:, -1] + SECOND * top[:, -2]
+    return both

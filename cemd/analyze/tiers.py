@@ -1,0 +1,77 @@
+"""The two tiers of detection behind one door, for replaying series that no daemon measured.
+
+A tier takes samples of numbered series in order and says after each how unusual it was: 1 is an alarm, more is worse,
+0 is ordinary or "not yet".
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from cemd.analyze.bank import Bank
+from cemd.analyze.columns import Array
+from cemd.analyze.detectors.deep import Deep
+from cemd.config.rules import Detector
+from cemd.model.quality import Outcome
+
+ALARMING_TAIL = 4.0
+"""The bank's scores are -log10 of its tail probability over this: one in ten thousand is 1."""
+
+
+class Tier(Protocol):
+    """One way to judge series."""
+
+    def add(self, series: int) -> None:
+        """Appends series that nothing is known of."""
+        ...
+
+    def observe(self, rows: Array, at: Array, value: Array) -> tuple[Array, Array]:
+        """Takes one finite sample of each of the rows.
+
+        Returns:
+            (gated, continuous), float64[n]: the score where an alarm opens, else 0; and how severe the sample is.
+        """
+        ...
+
+    def bytes_per_series(self) -> int: ...
+
+
+class DeepTier:
+    """The deep detector: rarity gated to episodes, and severity."""
+
+    def __init__(self, deep: Deep | None = None) -> None:
+        self.deep = deep or Deep()
+
+    def add(self, series: int) -> None:
+        self.deep.add(series)
+
+    def observe(self, rows: Array, at: Array, value: Array) -> tuple[Array, Array]:
+        opened = self.deep.observe(rows, at, value)
+        score, severity = (np.nan_to_num(self.deep.columns[name][rows]) for name in ("score", "severity"))
+        return np.where(opened, score, 0.0), severity
+
+    def bytes_per_series(self) -> int:
+        return self.deep.bytes_per_series()
+
+
+class BankTier:
+    """The bank: its alarms, and the tail probability of each sample."""
+
+    def __init__(self) -> None:
+        self.bank, self._detector = Bank(), Detector()
+
+    def add(self, series: int) -> None:
+        self.bank.add(np.zeros(series, np.bool_))
+
+    def observe(self, rows: Array, at: Array, value: Array) -> tuple[Array, Array]:
+        outcome = np.full(len(rows), Outcome.OK, np.uint8)
+        self.bank.observe(np.asarray(rows, np.intp), at, value, outcome, self._detector)
+        tail = self.bank.tail(np.asarray(rows, np.intp), self._detector.learn_samples)
+        score = -np.log10(np.clip(np.where(np.isnan(tail), 1.0, tail), 1e-30, 1.0)) / ALARMING_TAIL
+        opened, _ = self.bank.turned()
+        return np.where(np.isin(rows, opened), np.maximum(score, 1.0), 0.0), score
+
+    def bytes_per_series(self) -> int:
+        return self.bank.bytes_per_series()

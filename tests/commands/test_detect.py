@@ -1,0 +1,112 @@
+"""`cemd detect`: one score a row at the same relative path; faulty files are told and cost the others nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cemd.cli import main
+from click.testing import CliRunner, Result
+
+
+def write(path: Path, values: list[str], *, head: str = "timestamp,value", every: int = 3600) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    times = np.datetime64("2026-03-01 00:00:00") + np.arange(len(values)) * np.timedelta64(every, "s")
+    lines = [f"{str(at).replace('T', ' ')},{value}" for at, value in zip(times, values, strict=True)]
+    path.write_text("\n".join([head, *lines, ""]))
+
+
+def usual(count: int = 120, seed: int = 1) -> list[str]:
+    return [f"{value:.3f}" for value in np.random.default_rng(seed).normal(10, 1, count)]
+
+
+def scores(path: Path) -> list[tuple[str, float]]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [(row["timestamp"], float(row["anomaly_score"])) for row in rows]
+
+
+def detect(source: Path, target: Path, *more: str) -> Result:
+    return CliRunner().invoke(main, ["detect", "--input", str(source), "--output", str(target), *more])
+
+
+@pytest.mark.parametrize("tier", ["deep", "bank"])
+def test_every_row_has_a_score_at_the_same_relative_path(tmp_path: Path, tier: str) -> None:
+    write(tmp_path / "in" / "cells" / "a.csv", usual())
+    write(tmp_path / "in" / "b.csv", usual(90, seed=2))
+    result = detect(tmp_path / "in", tmp_path / "out", "--tier", tier)
+    assert result.exit_code == 0, result.output
+    for name, count in (("cells/a.csv", 120), ("b.csv", 90)):
+        found = scores(tmp_path / "out" / name)
+        assert len(found) == count
+        assert found[0][0] == "2026-03-01 00:00:00", "as it was written"
+        assert all(np.isfinite(score) and score >= 0 for _, score in found)
+
+
+def test_what_breaks_out_scores_one_or_more_and_gated_only_where_it_opens(tmp_path: Path) -> None:
+    values = usual()
+    values[110:] = ["60"] * 10
+    write(tmp_path / "in" / "a.csv", values)
+    detect(tmp_path / "in", tmp_path / "severe")
+    result = detect(tmp_path / "in", tmp_path / "gated", "--gate")
+    assert max(score for _, score in scores(tmp_path / "severe" / "a.csv")[110:]) >= 1.0
+    gated = [number for number, (_, score) in enumerate(scores(tmp_path / "gated" / "a.csv")) if score > 0]
+    assert next(number for number in gated if number >= 100) in (110, 111)
+    assert len([number for number in gated if number >= 100]) <= 2
+    assert "alarms" in result.output
+
+
+def test_a_file_is_scored_the_same_alone_and_in_company(tmp_path: Path) -> None:
+    write(tmp_path / "alone" / "a.csv", usual())
+    write(tmp_path / "both" / "a.csv", usual())
+    write(tmp_path / "both" / "longer.csv", usual(200, seed=3))
+    detect(tmp_path / "alone", tmp_path / "out1")
+    detect(tmp_path / "both", tmp_path / "out2")
+    assert (tmp_path / "out1" / "a.csv").read_bytes() == (tmp_path / "out2" / "a.csv").read_bytes()
+
+
+def test_missing_values_score_nothing_and_times_may_have_zones(tmp_path: Path) -> None:
+    values = usual()
+    values[50], values[51] = "", "NaN"
+    write(tmp_path / "in" / "a.csv", values)
+    (tmp_path / "in" / "b.csv").write_text(
+        'value,note,timestamp\n1,"a, b",2026-03-01T00:00:00Z\n2,,2026-03-01T01:00:00+01:00\n3,,1772323200\n'
+    )
+    result = detect(tmp_path / "in", tmp_path / "out", "--json")
+    document = json.loads(result.output)
+    assert (document["ok"], document["files"], document["rows"], document["missing_values"]) == (True, 2, 123, 2)
+    assert [score for _, score in scores(tmp_path / "out" / "a.csv")[50:52]] == [0.0, 0.0]
+    assert [at for at, _ in scores(tmp_path / "out" / "b.csv")][2] == "1772323200"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("time,value\n1,2\n", 'bad.csv:1: no column "timestamp"; begin the file with a line "timestamp,value"'),
+        ("", 'bad.csv:1: no column "timestamp"; begin the file with a line "timestamp,value"'),
+        ("timestamp,value\n2026-03-01 00:00:00,ten\n", 'bad.csv:2: "ten" is no finite number; write a number'),
+        ("timestamp,value\n2026-03-01 00:00:00,inf\n", 'bad.csv:2: "inf" is no finite number; write a number'),
+        ("timestamp,value\n\nyesterday,1\n", 'bad.csv:3: "yesterday" is no time; write 2026-03-01 12:00:00'),
+        ("timestamp,value\n2026-03-01 00:00:00\n", "bad.csv:2: 1 columns; give at least 2, as the heading says"),
+    ],
+    ids=["no timestamp", "empty", "no number", "infinite", "no time", "too short"],
+)
+def test_a_faulty_file_is_told_by_line_and_the_others_are_scored(tmp_path: Path, text: str, told: str) -> None:
+    write(tmp_path / "in" / "good.csv", usual(40))
+    (tmp_path / "in" / "bad.csv").write_text(text)
+    result = detect(tmp_path / "in", tmp_path / "out")
+    assert result.exit_code == 1
+    assert told in result.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.csv"]
+
+
+def test_a_folder_without_series_and_a_target_that_is_the_source_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    assert "holds no CSV; give a folder" in detect(tmp_path / "in", tmp_path / "out").output
+    write(tmp_path / "in" / "a.csv", usual(40))
+    result = detect(tmp_path / "in", tmp_path / "in")
+    assert result.exit_code == 1
+    assert "is the input as well" in result.output
