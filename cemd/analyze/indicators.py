@@ -5,7 +5,8 @@ At a tick every instance gets a value, a score and a quality, and moves along it
 opens, good (by the hysteresis) for `clear_for_seconds` ends; beyond `warn_at` the same way one step earlier. Too few
 samples, or only blind attempts: `unknown`, which neither opens nor ends anything and starts the waiting anew.
 One sample alone breaks no ratio and no mean (the value must be bad without its worst sample too), and nothing of the
-kind begins to break while its newest sample is good: a hiccup that a window still remembers is over.
+kind begins to break while the newest samples are good, as many as series stand behind it: a hiccup that a window still
+remembers is over, and one vantage point of three that fails is not hidden by the two after it.
 Surprising: a changed definition restarts its window, but what it had open stays open until there is proof that it
 ended.
 """
@@ -46,11 +47,11 @@ FIELDS = {
     "best": Field("<f8"),
     "weight": Field("<f8"),
     "means": Field("|b1"),  # a ratio or mean: one sample alone must not break it
-    "needs_fresh": Field("|b1"),  # opens only while its newest sample is bad itself
+    "needs_fresh": Field("|b1"),  # opens only while one of its newest samples is bad itself
     # what was seen
     "value": Field("<f8", np.nan),
     "spared": Field("<f8", np.nan),  # the value without its one worst sample
-    "newest": Field("<f8", np.nan),
+    "good_in_row": Field("<i8"),  # samples on the right side since the last that was not
     "samples": Field("<f8"),
     "quality": Field("|u1"),
     "bad_since": Field("<f8", np.nan),
@@ -157,8 +158,20 @@ class Indicators:
         """Adds samples with finite values to every window that looks at their rows."""
         place, window = self.index.expand(rows)
         self.windows.add(window, at[place], value[place])
-        self.columns["newest"][window] = value[place]  # of repeats the last one stands
+        self._count_good(window, value[place])
         self.budgets.observe(window, at[place], value[place])
+
+    def _count_good(self, window: NDArray[np.intp], value: Array) -> None:
+        """Counts samples since the last bad one, in the order in which they came."""
+        c = self.columns
+        bad = np.flatnonzero(c["sign"][window] * value < c["target"][window])
+        counts = np.arange(len(window))
+        if len(bad):
+            last = np.full(len(self.instances), -1, np.intp)
+            last[window[bad]] = bad  # of repeats the last one stands
+            c["good_in_row"][window[bad]] = 0
+            counts = np.flatnonzero(counts > last[window])
+        np.add.at(c["good_in_row"], window[counts], 1)
 
     def tick(self, now: float, blind: Array) -> Turns:
         """Evaluates and moves along the objectives. `blind`: per row, the newest attempt could not look."""
@@ -187,7 +200,7 @@ class Indicators:
     def _turn(self, now: float, *, known: Array, bad: Array, warning: Array, is_down: Array) -> Turns:
         c = self.columns
         broken, warned, down_now = c["broken"], c["warned"], c["down_now"]
-        fresh = ~c["needs_fresh"] | (c["sign"] * c["newest"] < c["target"])
+        fresh = ~c["needs_fresh"] | (c["good_in_row"] < self.index.series_count)
         broke = ~broken & bad & fresh & (now - c["bad_since"] >= c["for_seconds"])
         mended = broken & (now - c["good_since"] >= c["clear_seconds"])
         stays = (broken | broke) & ~mended
@@ -293,6 +306,8 @@ class _Index:
         top = int(self._row.max()) + 1 if len(flat) else 0
         self._first = np.searchsorted(self._row, np.arange(top + 1))
         self._instances = instances
+        self.series_count = np.diff(self._starts)
+        """Series that each instance looks at."""
 
     def rows_of(self, number: int) -> NDArray[np.intp]:
         return self._row[self._order[self._starts[number] : self._starts[number + 1]]]
@@ -311,7 +326,7 @@ class _Index:
     def all_of(self, flags: Array) -> Array:
         """Per instance: the flag holds for all of its rows (and there is one)."""
         holds = np.bincount(self._instance, weights=flags[self._row], minlength=self._instances)
-        every: Array = (holds > 0) & (holds == np.diff(self._starts))
+        every: Array = (holds > 0) & (holds == self.series_count)
         return every
 
 

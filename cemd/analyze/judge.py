@@ -14,6 +14,7 @@ from cemd.analyze.budgets import DEGRADED as BURNS_FAST
 from cemd.analyze.budgets import Budgets, threshold
 from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
+from cemd.analyze.quorum import views_of
 from cemd.analyze.series import Place, SeriesTable
 from cemd.config.rules import Detector
 from cemd.model.finding import Condition, Evidence, Finding
@@ -26,7 +27,7 @@ MOST_SERIES = 20
 
 
 def indicator_findings(
-    held: OpenFindings, turns: Turns, indicators: Indicators, table: SeriesTable, moment: Moment
+    held: OpenFindings, turns: Turns, indicators: Indicators, table: SeriesTable, bank: Bank, moment: Moment
 ) -> list[Finding]:
     """What objectives opened, changed and ended; what opens is said before what ends."""
     broken, warning = Condition.OBJECTIVE_BROKEN, Condition.OBJECTIVE_WARNING
@@ -34,18 +35,18 @@ def indicator_findings(
     for condition, numbers in ((broken, turns.broke), (warning, turns.warned)):
         for number in numbers.tolist():
             instance = indicators.instances[number]
-            evidence = _evidence(condition, number, indicators, table, moment)
+            evidence = _evidence(condition, number, indicators, table, bank, moment)
             quality = indicators.quality_of(number) if condition is broken else Quality.AT_RISK
             probe = _probe(number, indicators, table)
             said.append(held.begin(condition, instance.key, _of(instance, probe, quality, evidence), moment))
     for number in turns.worsened.tolist():
-        evidence = _evidence(broken, number, indicators, table, moment)
+        evidence = _evidence(broken, number, indicators, table, bank, moment)
         evidence = _worst(evidence, number, indicators)
         quality = Quality.DOWN if indicators.columns["down_now"][number] else Quality.DEGRADED
         said.append(held.change(broken, indicators.instances[number].key, moment, quality=quality, evidence=evidence))
     for condition, numbers in ((warning, turns.calmed), (broken, turns.mended)):
         for number in numbers.tolist():
-            evidence = _worst(_evidence(condition, number, indicators, table, moment), number, indicators)
+            evidence = _worst(_evidence(condition, number, indicators, table, bank, moment), number, indicators)
             said.append(held.end(condition, indicators.instances[number].key, moment, evidence))
     indicators.forget_worst(turns.mended)
     said.extend(_budget_findings(held, turns, indicators, table, moment))
@@ -206,7 +207,7 @@ def _of_place(place: Place, metric: str, quality: Quality, evidence: Evidence) -
 
 
 def _evidence(
-    condition: Condition, number: int, indicators: Indicators, table: SeriesTable, moment: Moment
+    condition: Condition, number: int, indicators: Indicators, table: SeriesTable, bank: Bank, moment: Moment
 ) -> Evidence:
     instance = indicators.instances[number]
     objective = instance.indicator.objective
@@ -222,6 +223,7 @@ def _evidence(
         series=tuple(table.series[row].id for row in indicators.series_of(number)[:MOST_SERIES].tolist()),
         value=None if np.isnan(value) else value,
         threshold=target,
+        **views_of(indicators.series_of(number), objective, table, bank),
         samples=samples,
         window_seconds=seconds,
         since=0.0 if np.isnan(since) else since,

@@ -178,7 +178,7 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
     sighted = state.lookout.tick(moment.at, state.indicators, topology.configuration)
     return [
         *retired,
-        *indicator_findings(held, turns, state.indicators, state.table, moment),
+        *indicator_findings(held, turns, state.indicators, state.table, state.bank, moment),
         *series_findings(held, state.bank, state.table, moment, topology.configuration.detector),
         *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
         *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),

@@ -342,9 +342,10 @@ class Desk:
         if incident.confirmed_at is not None:
             return
         sources = dict.fromkeys(
-            _source(one.finding)
+            source
             for one in self.state.attached(key)
             if one.open and hurts(one.finding, anomaly_opens=False)
+            for source in _sources(one.finding)
         )
         if len(sources) < self.grouping.confirm_sources:
             return
@@ -433,14 +434,18 @@ class Desk:
 _FINAL = (IncidentState.CANCELLED, IncidentState.REJECTED)
 
 
-def _source(finding: Finding) -> str:
-    """What a finding stands on; two findings of one source are one piece of evidence."""
-    return finding.probe or f"{finding.indicator} of {finding.subject}"
+def _sources(finding: Finding) -> list[str]:
+    """What a finding stands on: a probe, from each vantage point that sees it. Two findings of one source are one piece
+    of evidence."""
+    named = finding.probe or f"{finding.indicator} of {finding.subject}"
+    seen = finding.evidence.failing
+    return [f"{named} from {vantage}" for vantage in seen] if len(seen) > 1 else [named]
 
 
 def _says_else(known: Finding, finding: Finding) -> bool:
     """True when a stated finding differs in what matters here; fresh evidence values alone write no row."""
-    return (known.quality, known.condition, known.subject) != (finding.quality, finding.condition, finding.subject)
+    said = [(one.quality, one.condition, one.subject, one.evidence.failing) for one in (known, finding)]
+    return said[0] != said[1]
 
 
 def _confirmed(cause: Cause) -> Cause:

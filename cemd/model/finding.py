@@ -38,6 +38,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
     threshold: float | None = None
     tail_probability: float | None = None
+    failing: tuple[str, ...] = ()  # vantage points that see it themselves, as their newest samples say
+    well: tuple[str, ...] = ()  # those that see nothing of it
+    blind: tuple[str, ...] = ()  # those that cannot look: they speak neither for nor against it
     samples: int = 0
     window_seconds: float = 0.0
     since: Instant = 0.0  # first sample that shows it

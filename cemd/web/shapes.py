@@ -159,6 +159,12 @@ class Evidence(Shape):
     high: float | None
     threshold: float | None
     tail_probability: float | None
+    failing: tuple[str, ...]
+    """Vantage points that saw it themselves when it was last stated."""
+    well: tuple[str, ...]
+    """Those that saw nothing of it."""
+    blind: tuple[str, ...]
+    """Those that could not look."""
     samples: int
     window_seconds: float
     since: Moment | None

@@ -7,7 +7,7 @@ import pytest
 from cemd.improve import lifecycle
 from cemd.improve.stage import view
 from cemd.model.entry import CommandKind
-from cemd.model.finding import Condition
+from cemd.model.finding import Condition, FindingPhase
 from cemd.model.incident import IncidentChange as Change
 from cemd.model.incident import IncidentState as S
 from cemd.model.quality import Quality
@@ -101,6 +101,17 @@ def test_two_independent_sources_confirm() -> None:
     assert events[-1].change is Change.CONFIRMED
     assert house.only().confirmed_by == "2 independent sources"
     assert house.only().state is S.IN_PROGRESS
+
+
+def test_two_vantage_points_of_one_probe_confirm_and_one_alone_does_not() -> None:
+    house = House()
+    finding = house.began("hlr")
+    alone = msgspec.structs.replace(finding.evidence, failing=("home",), well=("west",))
+    house.tick(msgspec.structs.replace(finding, evidence=alone))
+    assert house.only().confirmed_at is None
+    both = msgspec.structs.replace(finding.evidence, failing=("home", "west"))
+    house.tick(msgspec.structs.replace(finding, evidence=both, phase=FindingPhase.CHANGED))
+    assert house.only().confirmed_by == "2 independent sources"
 
 
 def test_two_findings_of_one_probe_are_one_piece_of_evidence_and_anomalies_none() -> None:

@@ -48,8 +48,12 @@ export const seriesPath = (id, finding) => {
 };
 
 // One finding in a line; `briefly` leaves out what its own page says as well.
+// Which vantage points see it, where there are several.
+const seenFrom = (failing, well, blind) =>
+  [[failing, "seen from"], [well, "not from"], [blind, "blind:"]].filter(([who]) => who.length).map(([who, words]) => `${words} ${listed(who)}`).join(", ");
+
 export function evidence(finding, briefly = false) {
-  const { value, expected, threshold, low, high, series } = finding.evidence;
+  const { value, expected, threshold, low, high, series, failing, well, blind } = finding.evidence;
   const metric = finding.unit;
   const words = [];
   if (finding.now !== null) words.push(`now ${amount(finding.now, metric)}`);
@@ -57,6 +61,7 @@ export function evidence(finding, briefly = false) {
   if (threshold !== null) words.push(`objective ${amount(threshold, metric)}`);
   else if (low !== null && high !== null) words.push(`expected ${between(low, high, metric)}`);
   else if (expected !== null) words.push(`expected ${amount(expected, metric)}`);
+  if (failing.length + well.length + blind.length > 1) words.push(seenFrom(failing, well, blind));
   const name = `${place(finding.subject)}: ${finding.indicator.includes("_") ? metricWords(finding.indicator) : finding.indicator || said(finding.condition)}`;
   if (!briefly || threshold === null) words.unshift(said(finding.condition));
   return h("li", { "data-key": finding.id },

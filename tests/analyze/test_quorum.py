@@ -1,0 +1,62 @@
+"""Which vantage points show a broken objective themselves, and which could not look."""
+
+from __future__ import annotations
+
+import pytest
+from cemd.model.finding import Condition
+from cemd.model.identity import series_id
+from cemd.model.measurement import Series, SeriesKey
+from cemd.model.quality import Outcome
+
+from tests.analyze.world import World
+
+VANTAGES = ("home", "south", "west")
+
+
+def seen_from(serial: int, vantage: str, metric: str = "success") -> Series:
+    key = SeriesKey(probe="pay-web", metric=metric, vantage=vantage)
+    return Series(id=series_id(key.probe, serial), key=key, source=f"prober:{vantage}")
+
+
+def world_of(outcomes: dict[str, Outcome]) -> World:
+    """Two minutes in which each vantage point measures the same probe, with this outcome every time."""
+    known = [seen_from(serial, vantage) for serial, vantage in enumerate(VANTAGES)]
+    world = World(known=known)
+    for _ in range(12):
+        for one in known:
+            outcome = outcomes[one.key.vantage]
+            value = float("nan") if outcome is Outcome.BLIND else float(outcome is Outcome.OK)
+            world.samples((one, value, outcome), source=one.source)
+        for _ in range(5):
+            world.tick(2.0)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failing", "well", "blind"),
+    [
+        ((Outcome.FAILED, Outcome.TIMED_OUT, Outcome.FAILED), VANTAGES, (), ()),
+        ((Outcome.FAILED, Outcome.OK, Outcome.OK), ("home",), ("south", "west"), ()),
+        ((Outcome.FAILED, Outcome.BLIND, Outcome.FAILED), ("home", "west"), (), ("south",)),
+    ],
+    ids=["everybody", "one", "one-is-blind"],
+)
+def test_evidence_names_who_sees_it(
+    outcomes: tuple[Outcome, ...], failing: tuple[str, ...], well: tuple[str, ...], blind: tuple[str, ...]
+) -> None:
+    world = world_of(dict(zip(VANTAGES, outcomes, strict=True)))
+    [finding] = world.open(Condition.OBJECTIVE_BROKEN)
+    evidence = finding.evidence
+    assert (evidence.failing, evidence.well, evidence.blind) == (failing, well, blind)
+
+
+def test_slow_answers_are_shown_by_the_vantage_points_that_wait() -> None:
+    known = [seen_from(serial, vantage, "total_seconds") for serial, vantage in enumerate(VANTAGES)]
+    world = World(known=known)
+    for _ in range(12):
+        for one in known:
+            world.samples((one, 3.0 if one.key.vantage == "west" else 0.1), source=one.source)
+        for _ in range(5):
+            world.tick(2.0)
+    [finding] = world.open(Condition.OBJECTIVE_BROKEN)
+    assert (finding.evidence.failing, finding.evidence.well) == (("west",), ("home", "south"))
