@@ -276,6 +276,25 @@ def detect(source: Path, target: Path, gate: bool, tier: str, as_json: bool) -> 
     sys.exit(run_detect(source, target, tier=tier, gate=gate, as_json=as_json))
 
 
+@main.command()
+@click.argument("finding")
+@click.argument("label", type=click.Choice(["true", "false", "benign"]))
+@click.option("--actor", required=True, help="Who says so: a name of staff.")
+@click.option("--note", default="", help="Why, for those who read it later.")
+@click.option("--url", help="Page of the daemon; default: the one that config/cemd.yaml names.")
+@ROOT
+@JSON
+def label(finding: str, label: str, actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
+    """Says what the FINDING of a detector was: true (a fault), false (none), or benign (the new normal).
+
+    The detector learns from it: after false it asks for more, after benign it learns the baseline anew at once, after
+    true it keeps what was measured out of the baseline. The label is logged and stands in the audit trail.
+    """
+    from cemd.commands.label import label_finding
+
+    label_finding(finding, label, actor=actor, note=note, url=url, root=root, as_json=as_json)
+
+
 @main.group()
 def customers() -> None:
     """The customer file."""

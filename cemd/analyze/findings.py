@@ -12,7 +12,7 @@ import msgspec
 from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
 from cemd.model.identity import Instant, record_id
 from cemd.model.quality import Quality
-from cemd.model.subject import Subject
+from cemd.model.subject import Subject, SubjectKind
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -34,6 +34,18 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence
 
 
+def key_of(place: tuple[str, str]) -> str:
+    """Key of a touchpoint's finding; those of series are numbers."""
+    return f"{SubjectKind.TOUCHPOINT}\x1f{place[0]}\x1f{place[1]}"
+
+
+def place_of(key: str) -> tuple[str, str] | None:
+    """The touchpoint and site of a key, None where it is not one of theirs."""
+    kind, _, rest = key.partition("\x1f")
+    name, _, site = rest.partition("\x1f")
+    return (name, site) if kind == SubjectKind.TOUCHPOINT else None
+
+
 class OpenFindings:
     """Open findings by condition and key (of the indicator instance, series or feed)."""
 
@@ -48,6 +60,22 @@ class OpenFindings:
 
     def get(self, condition: Condition, key: str) -> Finding | None:
         return self._open.get(f"{condition}\x1f{key}")
+
+    def named(self, finding: str) -> tuple[str, Finding] | None:
+        """Key and finding of an id, None where it is not open."""
+        for name, one in self._open.items():
+            if one.id == finding:
+                return name.partition("\x1f")[2], one
+        return None
+
+    def names(self) -> dict[str, str]:
+        """Key of every open finding by its id."""
+        return {one.id: name.partition("\x1f")[2] for name, one in self._open.items()}
+
+    def put(self, key: str, finding: Finding) -> Finding:
+        """Replaces an open finding by how it is said now."""
+        self._open[f"{finding.condition}\x1f{key}"] = finding
+        return finding
 
     def keys(self, condition: Condition) -> list[str]:
         """Keys of the open findings of one condition."""

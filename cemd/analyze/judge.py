@@ -14,6 +14,7 @@ from cemd.analyze.budgets import DEGRADED as BURNS_FAST
 from cemd.analyze.budgets import Budgets, threshold
 from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
+from cemd.analyze.labels import Labels
 from cemd.analyze.quorum import views_of
 from cemd.analyze.series import Place, SeriesTable
 from cemd.config.rules import Detector
@@ -97,10 +98,10 @@ def _of_budget(row: int, indicators: Indicators, table: SeriesTable, moment: Mom
 
 
 def series_findings(
-    held: OpenFindings, bank: Bank, table: SeriesTable, moment: Moment, detector: Detector
+    held: OpenFindings, bank: Bank, labels: Labels, table: SeriesTable, moment: Moment, detector: Detector
 ) -> list[Finding]:
     """Anomalies that began and ended."""
-    opened, ended = bank.turned()
+    opened, ended = labels.gate(bank, moment.at, detector)
     said: list[Finding] = []
     for row in opened.tolist():
         place = table.places[row]

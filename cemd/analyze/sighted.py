@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from cemd.analyze.findings import Moment, OpenFindings, Said
+from cemd.analyze.findings import Moment, OpenFindings, Said, key_of, place_of
 from cemd.analyze.indicators import Indicators, Instance, objective_text, window_seconds
 from cemd.analyze.judge import MOST_SERIES, retire
 from cemd.analyze.models.lookout import Lookout, Place, Sighted
@@ -61,18 +61,6 @@ def sighted_findings(  # noqa: PLR0913, RUF100 -- what a finding is put together
     keys = [key for place in sighted.ended if held.get(Condition.ANOMALY, key := key_of(place)) is not None]
     said.extend(held.end(Condition.ANOMALY, key, moment) for key in keys)
     return said
-
-
-def key_of(place: Place) -> str:
-    """Key of a touchpoint's finding; those of series are numbers."""
-    return f"{SubjectKind.TOUCHPOINT}\x1f{place[0]}\x1f{place[1]}"
-
-
-def place_of(key: str) -> Place | None:
-    """The touchpoint and site of a key, None where it is not one of theirs."""
-    kind, _, rest = key.partition("\x1f")
-    name, _, site = rest.partition("\x1f")
-    return (name, site) if kind == SubjectKind.TOUCHPOINT else None
 
 
 def _begin(

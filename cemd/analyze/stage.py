@@ -18,6 +18,7 @@ from cemd.analyze.columns import Array
 from cemd.analyze.findings import Moment, OpenFindings
 from cemd.analyze.indicators import Indicators
 from cemd.analyze.judge import indicator_findings, retired_findings, series_findings, silence_findings
+from cemd.analyze.labels import LABELS, Clerk, Labels
 from cemd.analyze.models.lookout import Lookout
 from cemd.analyze.series import SeriesTable
 from cemd.analyze.sighted import retired_sightings, sighted_findings
@@ -25,7 +26,7 @@ from cemd.analyze.views import analyze_view
 from cemd.analyze.views import series_columns as columns_of
 from cemd.config.configuration import Configuration
 from cemd.config.topology import Topology
-from cemd.model.entry import Batch, ClockStepped, Entry, SeriesAdded, Started, Tick
+from cemd.model.entry import Batch, ClockStepped, Command, Entry, SeriesAdded, Started, Tick
 from cemd.model.finding import Finding
 from cemd.model.identity import Instant, SeriesId
 from cemd.model.measurement import SUCCESS, Series
@@ -49,6 +50,7 @@ class AnalyzeState:
         self.bank = Bank()
         self.indicators = Indicators(Topology(Configuration()))
         self.lookout = Lookout()
+        self.labels = Labels()
         self.findings = OpenFindings()
         self.ignored_batches = 0
         self.late_samples = 0
@@ -66,6 +68,8 @@ def handle(state: AnalyzeState, entry: Entry, topology: Topology) -> Sequence[Fi
             _add_series(state, series)
         case Tick():
             return _tick(state, Moment(entry.at, entry.seq, state.epoch), topology)
+        case Command(kind=kind) if kind in LABELS:
+            return _label(state, entry.payload, Moment(entry.at, entry.seq, state.epoch), topology)
         case ClockStepped(seconds=seconds):
             _step_clock(state, seconds, entry.at)
         case Started():
@@ -160,6 +164,13 @@ def _configure(state: AnalyzeState, topology: Topology) -> None:
     state.bank.forget_alarm(np.array(retired, np.intp))
 
 
+def _label(state: AnalyzeState, command: Command, moment: Moment, topology: Topology) -> list[Finding]:
+    """A person says what a finding was; detectors learn from it."""
+    detector = topology.configuration.detector
+    clerk = Clerk(state.findings, state.labels, state.bank, state.lookout, state.indicators, state.table, detector)
+    return clerk.obey(command, moment)
+
+
 def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
     if seconds > 0:
         state.bank.shift(seconds)
@@ -171,18 +182,20 @@ def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
 
 def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Finding]:
     blind = state.bank.columns["outcome"] == Outcome.BLIND
-    held = state.findings
+    held, names = state.findings, state.findings.names()
     retired = retired_findings(held, state.indicators, state.table, moment)
     turns = state.indicators.tick(moment.at, blind)
     retired += retired_sightings(held, state.lookout, state.indicators, moment)
     sighted = state.lookout.tick(moment.at, state.indicators, topology.configuration)
-    return [
+    found = [
         *retired,
         *indicator_findings(held, turns, state.indicators, state.table, state.bank, moment),
-        *series_findings(held, state.bank, state.table, moment, topology.configuration.detector),
+        *series_findings(held, state.bank, state.labels, state.table, moment, topology.configuration.detector),
         *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
         *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),
     ]
+    state.labels.note(names, found)
+    return found
 
 
 class _Meta(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +223,7 @@ def snapshot(state: AnalyzeState) -> dict[str, bytes]:
         "meta": msgspec.msgpack.encode(meta),
         "watermarks": state.watermarks.tobytes(),
         "findings": state.findings.dump(),
+        "labels": state.labels.dump(),
     }
     return {
         "meta": blocks.pack(parts),
@@ -244,3 +258,5 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
         if "lookout" in saved:  # older snapshots have none: the models begin anew
             state.lookout.load(blocks.unpack("lookout", saved["lookout"]))
     state.findings.load(parts["findings"])
+    if "labels" in parts:
+        state.labels.load(parts["labels"])

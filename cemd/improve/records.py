@@ -48,6 +48,20 @@ class RefusedCommand(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class FindingLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person said of a finding: a row of the audit trail. `reason` says why it could not be taken, else ""."""
+
+    at: Instant
+    seq: int
+    finding: str
+    label: str
+    actor: str
+    note: str = ""
+    condition: str = ""
+    subject: str = ""
+    reason: str = ""
+
+
 class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
     swept_at: Instant
 

@@ -9,7 +9,7 @@ from cemd.config.topology import Topology
 from cemd.improve.desk import Desk
 from cemd.improve.lifecycle import ENDED
 from cemd.improve.playbook import rechecks
-from cemd.improve.records import ServiceChange, Upkeep
+from cemd.improve.records import FindingLabel, ServiceChange, Upkeep
 from cemd.improve.state import ImproveState
 from cemd.model.customers import Customers
 from cemd.model.effect import Effects
@@ -28,6 +28,11 @@ SWEEP_MOST = 200
 """Rows that one sweep deletes, so that no tick is long; the next tick goes on when more are due."""
 SHOWN_ENDED = 200
 
+_LABELS = {
+    CommandKind.LABEL_TRUE: "true",
+    CommandKind.LABEL_FALSE: "false",
+    CommandKind.LABEL_BENIGN: "benign",
+}
 _MINE = (CommandKind.ACKNOWLEDGE, CommandKind.CONFIRM, CommandKind.CLOSE, CommandKind.CANCEL)
 
 
@@ -51,6 +56,8 @@ def handle(  # noqa: PLR0913, RUF100 -- the door that all wings have
     match payload:
         case Command(kind=kind) if kind in _MINE:
             desk.obey(payload)
+        case Command(kind=kind) if kind in _LABELS:
+            _write_label(state, entry, payload, findings)
         case ConfigEpoch():
             _note_changes(state, topology, entry.at)
         case Started():
@@ -64,6 +71,25 @@ def handle(  # noqa: PLR0913, RUF100 -- the door that all wings have
         desk.pass_time()
         _sweep(state, entry.at)
     return desk.events
+
+
+def _write_label(state: ImproveState, entry: Entry, command: Command, findings: Sequence[Finding]) -> None:
+    """The audit row of a label; analyze states the finding anew when it took the label."""
+    said = next((one for one in findings if one.id == command.subject), None)
+    refused = "no detector made such a finding, or it ended too long ago; the list of findings shows the open ones."
+    state.label(
+        FindingLabel(
+            at=entry.at,
+            seq=entry.seq,
+            finding=command.subject,
+            label=_LABELS[command.kind],
+            actor=command.actor,
+            note=command.note,
+            condition=said.condition if said else "",
+            subject=str(said.subject) if said else "",
+            reason="" if said else refused,
+        )
+    )
 
 
 def view(state: ImproveState) -> tuple[Incident, ...]:

@@ -8,12 +8,13 @@ import msgspec
 
 from cemd.config.topology import Topology
 from cemd.improve.lifecycle import ENDED
-from cemd.improve.records import AttachedFinding, Grounds, RefusedCommand, ServiceChange, Upkeep
+from cemd.improve.records import AttachedFinding, FindingLabel, Grounds, RefusedCommand, ServiceChange, Upkeep
 from cemd.improve.watch import Watch
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.rows import Rows
 
 KEPT_REFUSALS = 200
+KEPT_LABELS = 2000
 
 
 class ImproveState:
@@ -30,6 +31,7 @@ class ImproveState:
         self.grounds: Rows[Grounds] = Rows("incident_grounds", Grounds)
         self.changes: Rows[ServiceChange] = Rows("service_change", ServiceChange)
         self.refusals: Rows[RefusedCommand] = Rows("refused_command", RefusedCommand)
+        self.labels: Rows[FindingLabel] = Rows("finding_label", FindingLabel)
         self.upkeep: Rows[Upkeep] = Rows("improve_upkeep", Upkeep)
         self.counts: dict[tuple[object, ...], tuple[int, int, int]] = {}  # of customers; see impact
         self._watch: Watch | None = None
@@ -37,7 +39,7 @@ class ImproveState:
         self._attached: dict[str, dict[str, None]] | None = None
 
     def tables(self) -> Sequence[Rows]:  # type: ignore[type-arg]
-        return (self.incidents, self.findings, self.grounds, self.changes, self.refusals, self.upkeep)
+        return (self.incidents, self.findings, self.grounds, self.changes, self.refusals, self.labels, self.upkeep)
 
     def watch(self, topology: Topology) -> Watch:
         """Who measures what in this configuration."""
@@ -85,6 +87,11 @@ class ImproveState:
         self.refusals.put(str(refusal.seq), refusal)
         for old in tuple(self.refusals)[:-KEPT_REFUSALS]:
             self.refusals.delete(str(old.seq))
+
+    def label(self, label: FindingLabel) -> None:
+        self.labels.put(str(label.seq), label)
+        for old in tuple(self.labels)[:-KEPT_LABELS]:
+            self.labels.delete(str(old.seq))
 
     def _live_index(self) -> dict[str, None]:
         if self._live is None:

@@ -72,6 +72,9 @@ class CommandKind(StrEnum):
     RELEASE = "release"  # communication held by ceiling or after a restore
     DECLINE = "decline"  # communication
     HOLD_SENDING = "hold_sending"  # after a restore
+    LABEL_TRUE = "label_true"  # finding of a detector: it was a fault
+    LABEL_FALSE = "label_false"  # it was none
+    LABEL_BENIGN = "label_benign"  # it is the new normal
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
@@ -79,7 +82,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
 
     kind: CommandKind
     actor: str
-    subject: str = ""  # id of incident or communication
+    subject: str = ""  # id of incident, communication or finding
     note: str = ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -20,12 +21,18 @@ PUSHES_AT_ONCE = 8
 """Bodies in memory at once; who comes while all are busy is told to come back."""
 READ_SECONDS = 20.0
 LOG_SECONDS = 20.0
+FINDING = re.compile(r"fnd-[0-9a-f]{12}")
 
 ON_INCIDENT = {
     CommandKind.ACKNOWLEDGE: "Somebody works on it.",
     CommandKind.CONFIRM: "The cause is right: customers may hear of it.",
     CommandKind.CLOSE: "It is dealt with.",
     CommandKind.CANCEL: "It never was one.",
+}
+ON_FINDING = {
+    CommandKind.LABEL_TRUE: "It was a fault: what was measured meanwhile is kept out of the baseline.",
+    CommandKind.LABEL_FALSE: "It was none: the detector asks for more before it says so again.",
+    CommandKind.LABEL_BENIGN: "It is the new normal: the baseline is learnt anew at once.",
 }
 ON_COMMUNICATION = {
     CommandKind.RELEASE: "Send what is held.",
@@ -61,6 +68,7 @@ class Commands:
 
         return (
             *(post("incidents/{incident}/", kind, words, "incidents") for kind, words in ON_INCIDENT.items()),
+            *(post("findings/{finding}/", kind, words, "incidents") for kind, words in ON_FINDING.items()),
             *(
                 post("communications/{communication}/", kind, words, "customers")
                 for kind, words in ON_COMMUNICATION.items()
@@ -99,6 +107,11 @@ class Commands:
             if all(one.id != name for one in self._desk.views().incidents):
                 raise Refused(404, "incident", f"nobody knows {name[:80]!r}", "see /api/v1/incidents")
             return name
+        if kind in ON_FINDING:
+            name = request.match_info["finding"]
+            if FINDING.fullmatch(name) is None:
+                raise Refused(404, "finding", f"{name[:80]!r} is no id of a finding", "see /api/v1/findings")
+            return name  # it may have ended: the core knows those of late, and writes down what it refuses
         name = request.match_info["communication"]
         if all(one.communication.id != name for one in self._desk.views().report.communications):
             raise Refused(404, "communication", f"nobody knows {name[:80]!r}", "see /api/v1/communications")

@@ -245,6 +245,9 @@ async def test_whole_numbers_are_read_leniently(client: aiohttp.ClientSession) -
     ("path", "kind", "subject"),
     [
         (f"incidents/{PAYMENT}/acknowledge", CommandKind.ACKNOWLEDGE, PAYMENT),
+        ("findings/fnd-0f3d4410cc87/label_true", CommandKind.LABEL_TRUE, "fnd-0f3d4410cc87"),
+        ("findings/fnd-0f3d4410cc87/label_false", CommandKind.LABEL_FALSE, "fnd-0f3d4410cc87"),
+        ("findings/fnd-0f3d4410cc87/label_benign", CommandKind.LABEL_BENIGN, "fnd-0f3d4410cc87"),
         (f"incidents/{PAYMENT}/confirm", CommandKind.CONFIRM, PAYMENT),
         (f"incidents/{PAYMENT}/close", CommandKind.CLOSE, PAYMENT),
         (f"incidents/{PAYMENT}/cancel", CommandKind.CANCEL, PAYMENT),
