@@ -277,6 +277,38 @@ def detect(source: Path, target: Path, gate: bool, tier: str, as_json: bool) -> 
 
 
 @main.command()
+@click.option("--from", "since", required=True, metavar="TIME", help="2026-11-28T14:00Z, seconds since 1970, or -6h.")
+@click.option("--to", "until", default="now", show_default=True, metavar="TIME", help="As --from, or `now`.")
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder in the place of rules/ (or a whole root); default: the files below the root as they are now.",
+)
+@click.option(
+    "--warm-up-hours",
+    type=click.FloatRange(0, 24 * 366),
+    default=24.0,
+    show_default=True,
+    help="How long before --from baselines learn, where the log does not reach back.",
+)
+@ROOT
+@STATE
+@JSON
+def replay(  # noqa: PLR0913, RUF100 -- one option each
+    since: str, until: str, rules: Path | None, warm_up_hours: float, root: Path, state: Path | None, as_json: bool
+) -> None:
+    """Runs stored history through another rule set: which findings would have come, which would have gone.
+
+    Exact as far as the log reaches back, from samples before that. Reads the state directory beside a running daemon,
+    writes nothing, sends nothing.
+    """
+    from cemd.commands.replay import show_replay
+
+    asked = (since, until, warm_up_hours * 3600.0)
+    show_replay(asked, rules=rules, root=root, state=state, as_json=as_json)
+
+
+@main.command()
 @click.argument("finding")
 @click.argument("label", type=click.Choice(["true", "false", "benign"]))
 @click.option("--actor", required=True, help="Who says so: a name of staff.")

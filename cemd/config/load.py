@@ -55,18 +55,19 @@ class Loaded:
     """Paths below the root, as read."""
 
 
-def load(root: Path, kinds: Kinds) -> Loaded:
+def load(root: Path, kinds: Kinds, *, rules: Path | None = None) -> Loaded:
     """Reads and checks the configuration below `root`.
 
     Args:
         root: The folder that holds `config/`, `probes/` and `rules/`.
         kinds: Models of the parameters of probes and channels.
+        rules: Another folder in the place of `rules/` below the root.
 
     Raises:
         ConfigError: with every fault that was found, in the order of files and lines.
     """
     reader = _Reader(kinds)
-    files = tuple(_files(root))
+    files = tuple(_files(root, rules))
     if not files:
         raise ConfigError(
             [Fault("config/cemd.yaml", 0, 0, f"no configuration below {root}", "create it, or go where it is")]
@@ -98,8 +99,12 @@ def load_settings(root: Path) -> Settings:
     return reader.items.settings[0].value
 
 
-def _files(root: Path) -> Iterator[tuple[str, type[BaseModel]]]:
+def _files(root: Path, rules: Path | None = None) -> Iterator[tuple[str, type[BaseModel]]]:
     for pattern, model in PATTERNS:
+        if rules is not None and pattern.startswith("rules/"):
+            for path in sorted(rules.resolve().glob(pattern.removeprefix("rules/"))):
+                yield path.as_posix(), model  # whole: joined to the root it stays what it is
+            continue
         for path in sorted(root.glob(pattern)):
             yield path.relative_to(root).as_posix(), model
 

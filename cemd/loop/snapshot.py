@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import zstandard
 
@@ -33,6 +35,34 @@ def blocks(state: State, *, with_customers: bool) -> dict[str, bytes | None]:
     return saved
 
 
+def restore_past(state: State, snapshots: Snapshots) -> int:
+    """Fills a new state with what a replay begins from: time, configuration and analyze, no rows and no customers.
+
+    Returns:
+        The seq that the snapshot stands at; 0: there is none, and the state is as new.
+
+    Raises:
+        StoreError: a block cannot be read.
+    """
+    seq, saved = snapshots.load()
+    if saved:
+        frame = msgspec.msgpack.decode(saved["frame"], type=_Frame)
+        state.seq, state.at, state.epoch = seq, frame.at, frame.epoch
+        _restore_analyze(state, frame, saved)
+        state.analyze.epoch = frame.epoch
+    return seq
+
+
+def _restore_analyze(state: State, frame: _Frame, saved: Mapping[str, bytes]) -> None:
+    """The topology and analyze's own blocks."""
+    state.topology = Topology(Configuration.from_document(frame.document))
+    analyze.restore(
+        state.analyze,
+        {name.removeprefix("analyze."): block for name, block in saved.items() if name.startswith("analyze.")},
+        state.topology,
+    )
+
+
 def restore(state: State, snapshots: Snapshots, rows: StateStore) -> int:
     """Fills a new state; returns the seq that the snapshot stands at (0: there is none).
 
@@ -43,12 +73,7 @@ def restore(state: State, snapshots: Snapshots, rows: StateStore) -> int:
     if saved:
         frame = msgspec.msgpack.decode(saved["frame"], type=_Frame)
         state.seq, state.at, state.epoch = seq, frame.at, frame.epoch
-        state.topology = Topology(Configuration.from_document(frame.document))
-        analyze.restore(
-            state.analyze,
-            {name.removeprefix("analyze."): block for name, block in saved.items() if name.startswith("analyze.")},
-            state.topology,
-        )
+        _restore_analyze(state, frame, saved)
         if CUSTOMERS in saved:
             state.customers.restore(zstandard.decompress(saved[CUSTOMERS]))
     for table in state.improve.tables():

@@ -34,6 +34,7 @@ def step(state: State, entry: Entry) -> tuple[State, Effects]:
     if isinstance(entry.payload, ConfigEpoch):
         effects.config = ConfigChanged(hash=entry.payload.hash)
     findings = analyze.handle(state.analyze, entry, state.topology)
+    effects.findings = tuple(findings)
     events = improve.handle(state.improve, entry, findings, state.topology, state.customers, effects)
     report.handle(state.report, entry, events, state.topology, state.customers, effects, before=before)
     for table in (*state.improve.tables(), *state.report.tables()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cemd.model.entry import NoticeOutcomes
+from cemd.model.finding import Finding
 from cemd.model.notice import Alert, NoticeRows, Phase
 from cemd.model.rows import RowChange
 
@@ -48,6 +49,7 @@ class Effects:
     rechecks: list[Recheck] = field(default_factory=list)
     due: list[WorkDue] = field(default_factory=list)
     config: ConfigChanged | None = None
+    findings: tuple[Finding, ...] = ()  # what arose, for those who compare rule sets; nothing is done with them
 
     def must_commit(self) -> bool:
         """True when state.db has to change before anything else happens."""

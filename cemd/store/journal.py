@@ -12,7 +12,7 @@ from cemd.model.identity import Instant
 from cemd.store.base import LogGroup
 from cemd.store.packing import packed, unpacked
 from cemd.store.queries import SQL
-from cemd.store.writer import Readers, Writer
+from cemd.store.writer import NoWriter, Readers, Writer
 
 PACK_ABOVE_BYTES = 512
 PART_BYTES = 2 * 2**20
@@ -22,7 +22,7 @@ TRIM_GROUPS = 256
 
 
 class SqliteLog:
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer | NoWriter, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
         with readers.reading() as connection:
@@ -72,7 +72,7 @@ class SqliteLog:
 class SqliteSnapshots:
     """Parts are written first, under a generation of their own; the last transaction makes them the snapshot."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer | NoWriter, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
 

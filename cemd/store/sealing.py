@@ -21,7 +21,7 @@ from cemd.model.measurement import Samples
 from cemd.store.chunk import LAST_SECOND, MOST_SAMPLES, Columns, decoded, encoded, in_milliseconds, joined
 from cemd.store.open_hour import PART_SAMPLES, OpenHour, Rows
 from cemd.store.queries import SQL
-from cemd.store.writer import Readers, Writer
+from cemd.store.writer import NoWriter, Readers, Writer
 
 HOUR_BITS, PART_BITS = 20, 5
 COMPACTED = 31
@@ -55,7 +55,7 @@ class Part:
 
 
 class SqliteSamples:
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer | NoWriter, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
         self._lock = threading.RLock()

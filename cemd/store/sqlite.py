@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -132,6 +132,39 @@ def open_state_readers(directory: Path) -> StateStore:
         StoreError: there is no such file.
     """
     return SqliteState(NoWriter(directory / "state.db"), open_readers(directory, "state"))
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was logged, sealed and accepted, for looking only: beside a running daemon or without one."""
+
+    log: SqliteLog
+    snapshots: SqliteSnapshots
+    samples: SqliteSamples
+    state: SqliteState
+    series: SqliteSeries
+    close: Callable[[], None]
+
+
+def open_past(directory: Path) -> Past:
+    """samples.db and state.db for looking only.
+
+    Raises:
+        StoreError: one of them is not there, or cannot be read.
+    """
+    with ExitStack() as opened:
+        samples, state = (open_readers(directory, kind) for kind in ("samples", "state"))
+        opened.callback(samples.close)
+        opened.callback(state.close)
+        no_samples, no_state = NoWriter(directory / "samples.db"), NoWriter(directory / "state.db")
+        return Past(
+            log=SqliteLog(no_samples, samples),
+            snapshots=SqliteSnapshots(no_samples, samples),
+            samples=SqliteSamples(no_samples, samples),
+            state=SqliteState(no_state, state),
+            series=SqliteSeries(no_state, state),
+            close=opened.pop_all().close,
+        )
 
 
 def find_number(directory: Path, reference: str) -> int | None:

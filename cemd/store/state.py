@@ -156,7 +156,7 @@ def _text(body: bytes) -> str | bytes:
 class SqliteSeries:
     """The catalogue: all of it in memory (a dictionary from key to series), new ones written before they are told."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer | NoWriter, readers: Readers) -> None:
         self._writer = writer
         self._lock = threading.Lock()
         with readers.reading() as connection:
