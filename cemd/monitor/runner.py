@@ -8,6 +8,7 @@ prober, which is started anew; a fault of one kind stays with its probe.
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import secrets
 import time
@@ -82,6 +83,8 @@ class Runner:
         self._posts = [None] * (max(slots, default=-1) + 1)
         for slot, post in zip(slots, posts, strict=True):
             self._posts[slot] = post
+        gc.unfreeze()  # what left the set may go
+        gc.freeze()  # a look through fifty thousand posts would hold the loop for a tenth of a second, again and again
         self._observed_at, self._observed_cpu = self._clock.monotonic(), time.thread_time()
         self._poke()
 

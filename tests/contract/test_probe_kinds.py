@@ -156,8 +156,13 @@ async def test_fault_of_the_kind_itself_is_blind(
     async def broken(*_: object) -> Result:
         raise ZeroDivisionError(SECRET)
 
+    def broken_at_once(*_: object) -> None:
+        raise ZeroDivisionError(SECRET)
+
     async with contract_of(kind, secret_file) as built:
         monkeypatch.setattr(KINDS[kind], "run", broken)
+        if hasattr(KINDS[kind], "launch"):
+            monkeypatch.setattr(KINDS[kind], "launch", broken_at_once)
         result = await look(tools, kind, built.good)
     assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.INTERNAL)
     assert SECRET not in repr(result)

@@ -21,9 +21,12 @@ from cemd.monitor.metrics import MonitorMetrics, monitor_metrics
 from prometheus_client import CollectorRegistry
 
 _CHILD = """
+import resource
 import sys
 from pathlib import Path
 from cemd.daemon.agent import run_agent
+if most := int(sys.argv[4]):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 sys.exit(run_agent(Path(sys.argv[1]), Path(sys.argv[2]), log_json=True, vantage=sys.argv[3]))
 """
 
@@ -119,8 +122,8 @@ async def daemon_side(
 class ProberChild:
     """A real prober process."""
 
-    def __init__(self, socket: Path, state: Path, vantage: str) -> None:
-        self._arguments = (sys.executable, "-c", _CHILD, str(socket), str(state), vantage)
+    def __init__(self, socket: Path, state: Path, vantage: str, descriptors: int) -> None:
+        self._arguments = (sys.executable, "-c", _CHILD, str(socket), str(state), vantage, str(descriptors))
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -136,8 +139,11 @@ class ProberChild:
 
 
 @contextlib.asynccontextmanager
-async def prober_child(socket: Path, state: Path, vantage: str = "home") -> AsyncIterator[ProberChild]:
-    child = ProberChild(socket, state, vantage)
+async def prober_child(
+    socket: Path, state: Path, vantage: str = "home", *, descriptors: int = 0
+) -> AsyncIterator[ProberChild]:
+    """`descriptors`: the process may open no more than these; 0: as many as this one."""
+    child = ProberChild(socket, state, vantage, descriptors)
     await child.start()
     try:
         yield child

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import struct
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor import wire
 
 from tests.monitor.daemon_side import MemoryLog, daemon_side, prober_child, until
-from tests.monitor.peers import SETTINGS, free_port, http_server
+from tests.monitor.peers import SETTINGS, free_port, hang, http_server, tcp_server
 
 
 def probe(name: str, kind: str, every: float = 0.4, **params: object) -> Probe:
@@ -288,3 +290,42 @@ async def test_prober_without_a_daemon_ends_quickly_when_told(tmp_path: Path) ->
         began = asyncio.get_running_loop().time()
         assert await child.end(signal.SIGTERM) == 0
         assert asyncio.get_running_loop().time() - began < 3.0
+
+
+async def test_targets_that_hang_cost_nobody_else_a_run_even_with_few_descriptors(
+    tmp_path: Path,
+) -> None:
+    """Two fifths hang, and the process has descriptors for a fraction of its probes: whoever lives is asked exactly as
+    often as the schedule says, which the target's own counter shows."""
+    asked: Counter[str] = Counter()
+
+    async def count(request: web.Request) -> web.Response:
+        asked[request.path] += 1
+        return web.Response(text="fine")
+
+    async with contextlib.AsyncExitStack() as stack:
+        servers = [http_server(lambda app: app.router.add_get("/{probe}", count)) for _ in range(8)]
+        urls = [(await stack.enter_async_context(server)).replace("localhost", "127.0.0.1") for server in servers]
+        dead = [await stack.enter_async_context(tcp_server(hang)) for _ in range(8)]
+        side = await stack.enter_async_context(daemon_side(tmp_path / "s", max_series=10_000))
+        living = [probe(f"live{n}", "http", every=2.0, url=f"{urls[n % 8]}/live{n}") for n in range(120)]
+        hanging = [
+            probe(f"dead{n}", "http", every=2.0, url=f"http://127.0.0.1:{dead[n % 8]}/{n}")
+            if n % 2
+            else probe(f"dead{n}", "tcp", every=2.0, host="127.0.0.1", port=dead[n % 8], expect="never")
+            for n in range(80)
+        ]
+        settings = SETTINGS.model_copy(update={"probes_at_once": 2_000})
+        side.server.set_probes("e1", [*living, *hanging], settings)
+        async with prober_child(tmp_path / "s", tmp_path / "state", descriptors=240):
+            await until(lambda: len(side.log.samples("live0", "success")) >= 4, what="rounds", seconds=30.0)
+            await until(lambda: all(len(side.log.samples(one.name, "success")) >= 4 for one in living), what="the rest")
+            counters = dict(side.server.counters)
+    assert {note.reason for note in side.attempts if note.probe.startswith("live")} == set()
+    for one in living:
+        samples = side.log.samples(one.name, "success")
+        assert {(value, outcome) for _, value, outcome in samples} == {(1.0, Outcome.OK)}
+        times = sorted(at for at, _, _ in samples)
+        assert max(after - before for before, after in pairwise(times)) < 3.0
+        assert asked[f"/{one.name}"] >= len(samples)
+    assert "skipped_late" not in counters

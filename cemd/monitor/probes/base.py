@@ -49,6 +49,8 @@ class Reason(StrEnum):
     ANSWER_UNEXPECTED = "answer_unexpected"
     ANSWER_TOO_LARGE = "answer_too_large"
     LOGIN_REFUSED = "login_refused"
+    SIGNATURE_INVALID = "signature_invalid"
+    ANSWERS_DIFFER = "answers_differ"
     STEP_FAILED = "step_failed"
     SERVER_UNSYNCHRONISED = "server_unsynchronised"
     STATE_NOT_REACHED = "state_not_reached"

@@ -1,64 +1,121 @@
-"""dns: asks one server one question over a fresh datagram socket, over TCP when the answer is cut short.
+"""dns: asks one server one question by datagram, TCP or TLS, and holds the answer against what it must be.
 
-dnspython only writes and reads messages; the socket is ours. A fresh source port and a random id for each question
-keep forged answers out; what does not match the question is dropped and waited past.
+Plain questions go through the engine of datagrams and are read by our own walk over the answer; dnspython, which would
+cost thirty times as much, reads what needs names in records, signatures, or words for people. A datagram that is cut
+short is asked for again over TCP.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import socket
+import ipaddress
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, ClassVar
 
 import dns.exception
-import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
-from pydantic import Field, field_validator
+import dns.rrset
+from pydantic import Field, field_validator, model_validator
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Host, Missed, Port, ProbeParams, Reading, Reason, Result, Text, Way
-from cemd.monitor.probes.names import trouble
+from cemd.monitor.probes import dns_answer
+from cemd.monitor.probes.base import (
+    Attempt,
+    Blind,
+    Cancel,
+    Done,
+    Host,
+    Missed,
+    Port,
+    ProbeParams,
+    Reading,
+    Reason,
+    Result,
+    Text,
+    Values,
+    Way,
+)
+from cemd.monitor.probes.dns_engine import Asked, Asker
+from cemd.monitor.probes.dns_exchange import Exchange, Transport
+from cemd.monitor.probes.dnssec import Chain, checked_anchor
+from cemd.monitor.probes.names import is_address
+from cemd.monitor.probes.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 
-_MAX_TCP = 65_535
+_METRICS = ("response_seconds", "answer_count")
+_SERIAL_HALF = 1 << 31
 
 
-class Transport(StrEnum):
-    UDP = "udp"
-    TCP = "tcp"
+class Flag(StrEnum):
+    """Flags of an answer."""
+
+    AUTHORITATIVE = "authoritative"
+    AUTHENTICATED = "authenticated"
+    RECURSION_AVAILABLE = "recursion_available"
 
 
-class DnsParams(ProbeParams):
+_FLAGS = {
+    Flag.AUTHORITATIVE: dns_answer.AUTHORITATIVE,
+    Flag.AUTHENTICATED: dns_answer.AUTHENTICATED,
+    Flag.RECURSION_AVAILABLE: dns_answer.RECURSION,
+}
+
+
+class DnsParams(SocketParams):
     """A question to one name server, and what its answer must be."""
 
     server: Host
     """The name server asked; an address is best, so that the probe does not depend on another resolver."""
-    port: Port = 53
-    """Where it listens, for UDP and TCP alike."""
+    port: Port | None = None
+    """Where it listens; default: 53, and 853 with `transport: tls`."""
     name: Text
     """The name asked for."""
     type: Text = "A"
     """Record type: A, AAAA, NAPTR, SRV, MX, NS, SOA, TXT and so on."""
     transport: Transport = Transport.UDP
-    """`udp` goes over to TCP by itself when the answer is cut short; `tcp` asks over TCP from the start."""
+    """`udp` goes over to TCP by itself when the answer is cut short; `tcp` and `tls` (DNS over TLS) from the start."""
+    tls_name: Host | None = None
+    """Name that the server's certificate must bear; default: `server`."""
+    ca_file: Text | None = None
+    """Certificate authorities that are trusted with `tls`; default: those of the system."""
     recursion: bool = True
     """Asks for recursion; false for authoritative servers."""
     rcode: Text = "NOERROR"
     """The answer code that is right; NXDOMAIN for a name that must not exist."""
+    flags: tuple[Flag, ...] = ()
+    """Flags that the answer must bear: `authoritative`, `authenticated`, `recursion_available`."""
     min_answers: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Fewer records of the type than this is a failure; default: 1 where `rcode` is NOERROR, else 0."""
+    max_answers: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """More records of the type than this is a failure; default: any number is right."""
     answers: tuple[Text, ...] = ()
     """Records that must all be among the answers, as text: `192.0.2.1`, `10 mail.example.org.`."""
+    answers_absent: tuple[Text, ...] = ()
+    """Records of which none may be among the answers: addresses that were given up, or of a forger."""
+    min_ttl_seconds: Annotated[int, Field(ge=0, le=2_147_483_647)] = 0
+    """Answers that may be kept for less than this are a failure; default 0: none is too short."""
+    compare_with: Annotated[tuple[Host, ...], Field(max_length=16)] = ()
+    """Other servers that are asked the same (same port and transport); a different answer is a failure. Of SOA records
+    the serial alone is compared."""
+    max_serials_behind: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """With `type: SOA` and `compare_with`: the server may be so many serials behind the newest (RFC 1982)."""
+    dnssec: bool = False
+    """Validates the answer, also that a name or type does not exist, by signatures from a trust anchor down, whatever
+    the server says; all that is needed is asked of the same server."""
+    trust_anchors: tuple[Text, ...] = ()
+    """DS records that are trusted, `example.org. DS 12345 13 2 ABCD…`; default: those of the root."""
+    signature_days: Annotated[float, Field(ge=0, le=365)] = 0.0
+    """With `dnssec`: a signature that ends sooner than this is a failure; default 0: only one that has ended."""
     resend_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     """A lost datagram is sent again after this time, within the timeout."""
 
     def hosts(self) -> tuple[tuple[Way, str], ...]:
-        return ((("server",), self.server),)
+        others = ((("compare_with", place), host) for place, host in enumerate(self.compare_with))
+        return ((("server",), self.server), *others)
 
     @field_validator("type")
     @classmethod
@@ -87,18 +144,51 @@ class DnsParams(ProbeParams):
             raise ValueError(f"{name!r} is no name that DNS can hold") from exc
         return name
 
+    @field_validator("trust_anchors")
+    @classmethod
+    def _are_anchors(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            checked_anchor(text)
+        return texts
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> DnsParams:
+        if self.transport is not Transport.TLS and (self.tls_name or self.ca_file):
+            raise ValueError("`tls_name` and `ca_file` need `transport: tls`")
+        if not self.dnssec and (self.trust_anchors or self.signature_days):
+            raise ValueError("`trust_anchors` and `signature_days` need `dnssec: true`")
+        if self.max_serials_behind and not (self.type == "SOA" and self.compare_with):
+            raise ValueError("`max_serials_behind` needs `type: SOA` and `compare_with`")
+        return self
+
 
 class Dns:
-    """`response_seconds` until the whole answer is there, `answer_count` records of the type asked for."""
+    """`response_seconds` until the whole answer is there, `answer_count` records of the type asked for;
+    `disagreeing_count` servers of `compare_with`, `serial_behind_count` of an SOA among them, `signature_expiry_days`
+    of the signature that ends first."""
 
     word: ClassVar[str] = "dns"
     Params: ClassVar[type[ProbeParams]] = DnsParams
 
     def __init__(self, params: DnsParams, tools: Tools) -> None:
         self._params = params
-        self._names = tools.names
-        self._type = dns.rdatatype.from_text(params.type)
+        self._tools = tools
+        self._type = int(dns.rdatatype.from_text(params.type))
+        self._port = params.port or (853 if params.transport is Transport.TLS else 53)
+        self._rcode = int(dns.rcode.from_text(params.rcode))
         self._fewest = int(params.rcode == "NOERROR") if params.min_answers is None else params.min_answers
+        self._most = 100_000 if params.max_answers is None else params.max_answers
+        self._flags = sum(_FLAGS[flag] for flag in params.flags)
+        self._exchange = Exchange(
+            tools, params, self._port, params.transport, params.tls_name or params.server, params.ca_file
+        )
+        self._exchange.recursion, self._exchange.signatures = params.recursion, params.dnssec
+        self._exchange.resend_seconds = params.resend_seconds
+        self._query = self._exchange.query(params.name, self._type)
+        self._raw = _raw(params.type, params.answers, params.answers_absent)
+        plain = not params.dnssec and not params.compare_with and self._raw is not None and self._rcode < 16
+        self._simple = plain and params.transport is Transport.UDP and is_address(params.server)
+        self._asker: Asker | None = None
 
     @property
     def target(self) -> str:
@@ -108,114 +198,219 @@ class Dns:
     def group(self) -> str:
         return self._params.server
 
+    # The quick way.
+
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """A plain question by datagram to a numeric address."""
+        if not self._simple:
+            return None
+        server = self._params.server
+        self._tools.names.check(server, server)
+        if self._asker is None:
+            self._asker = self._tools.datagrams.asker(self._params, server, self._port)
+        asked = self._asker.ask(
+            self._query, partial(self._told, done), deadline=deadline, resend=self._params.resend_seconds
+        )
+        return asked.cancel
+
+    def _told(self, done: Done, asked: Asked, found: bytes | Missed | Blind | None, seconds: float) -> None:
+        if isinstance(found, bytes):
+            seen = dns_answer.read(found, self._query.end, self._type)
+            if seen is None:
+                broken = "the answer is malformed."
+                done(Result(outcome=Outcome.FAILED, reason=Reason.PROTOCOL_BROKEN, detail=broken, seconds=seconds))
+            elif seen.flags & dns_answer.TRUNCATED:
+                task = asyncio.ensure_future(self._over_tcp_instead(done, asked))
+                asked.after = task.cancel
+            else:
+                done(self._judged(seen, seconds))
+        elif found is None:
+            late = "no answer before the deadline."
+            done(Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=late, seconds=seconds))
+        elif isinstance(found, Missed):
+            done(Result(outcome=found.outcome, reason=found.reason, detail=found.detail))
+        else:
+            done(Result(outcome=Outcome.BLIND, reason=found.reason, detail=str(found)))
+
+    async def _over_tcp_instead(self, done: Done, asked: Asked) -> None:
+        """The second half of a quick attempt whose datagram was cut short."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(asked.deadline):
+                data = await self._exchange.by_stream(self._params.server, self._query)
+            seen = dns_answer.read(data, self._query.end, self._type)
+            result = self._broken() if seen is None else self._judged(seen, loop.time() - asked.asked_at)
+        except TimeoutError:
+            late = "the datagram was cut short, and TCP did not answer before the deadline."
+            result = Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=late)
+        except Missed as missed:
+            result = Result(outcome=missed.outcome, reason=missed.reason, detail=missed.detail)
+        except Blind as blind:
+            result = Result(outcome=Outcome.BLIND, reason=blind.reason, detail=str(blind))
+        done(result)
+
+    @staticmethod
+    def _broken() -> Result:
+        return Result(outcome=Outcome.FAILED, reason=Reason.PROTOCOL_BROKEN, detail="the answer is malformed.")
+
+    def _judged(self, seen: dns_answer.Seen, seconds: float) -> Result:
+        readings = Values(_METRICS, (seconds, float(len(seen.records))))
+        fault = self._fault(seen)
+        if fault is None:
+            return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds)
+        return Result(outcome=Outcome.FAILED, reason=fault[0], detail=fault[1], readings=readings, seconds=seconds)
+
+    def _fault(self, seen: dns_answer.Seen) -> tuple[Reason, str] | None:
+        """The first thing that is not as it must be; of records only their count and, of addresses, their bytes."""
+        params = self._params
+        if seen.rcode != self._rcode:
+            return (
+                Reason.STATUS_UNEXPECTED,
+                f"answered {dns.rcode.to_text(dns.rcode.Rcode(seen.rcode))}, not {params.rcode}.",
+            )
+        if self._flags & ~seen.flags:
+            missing = ", ".join(flag for flag in params.flags if not seen.flags & _FLAGS[flag])
+            return Reason.ANSWER_UNEXPECTED, f"the answer lacks the flag {missing}."
+        count = len(seen.records)
+        if not self._fewest <= count <= self._most:
+            wanted = f"at least {self._fewest}" if count < self._fewest else f"at most {self._most}"
+            return Reason.ANSWER_UNEXPECTED, f"{count} {params.type} records; {wanted} expected."
+        if count and seen.least_ttl < params.min_ttl_seconds:
+            return (
+                Reason.ANSWER_UNEXPECTED,
+                f"may be kept for {seen.least_ttl} s; at least {params.min_ttl_seconds} wanted.",
+            )
+        for raw, text in (self._raw or ((), ()))[0]:
+            if raw not in seen.records:
+                return Reason.ANSWER_UNEXPECTED, f"{count} {params.type} records; {text} expected and not among them."
+        for raw, text in (self._raw or ((), ()))[1]:
+            if raw in seen.records:
+                return Reason.ANSWER_UNEXPECTED, f"{text} is among the {params.type} records and must not be."
+        return None
+
+    # The thorough way.
+
     async def run(self, attempt: Attempt) -> Result:
         loop = asyncio.get_running_loop()
-        server = await self._names.address(self._params.server, attempt.remaining())
-        query = dns.message.make_query(self._params.name, self._type, use_edns=0, payload=1232)
-        query.id = secrets.randbelow(65_536)
-        if not self._params.recursion:
-            query.flags &= ~dns.flags.RD
+        server = await self._tools.names.address(self._params.server, attempt.remaining(), self._params.version())
         began = loop.time()
+        others = [asyncio.ensure_future(self._other(host, attempt)) for host in self._params.compare_with]
         try:
-            answer = await self._ask(query, server)
-        except OSError as exc:
-            if isinstance(exc, TimeoutError) and exc.errno is None:
-                raise
-            raise trouble(exc.errno or 0, f"name server {self._params.server}") from exc
-        return self._judge(answer, loop.time() - began)
-
-    async def _ask(self, query: dns.message.Message, server: str) -> dns.message.Message:
-        if self._params.transport is Transport.UDP:
-            answer = await self._ask_udp(query, server)
-            if not answer.flags & dns.flags.TC:
-                return answer
-        return await self._ask_tcp(query, server)
-
-    async def _ask_udp(self, query: dns.message.Message, server: str) -> dns.message.Message:
-        loop = asyncio.get_running_loop()
-        transport, protocol = await loop.create_datagram_endpoint(
-            lambda: _Waiting(query), remote_addr=(server, self._params.port)
-        )
-        try:
-            wire = query.to_wire()
-            while True:
-                transport.sendto(wire)
-                try:
-                    async with asyncio.timeout(self._params.resend_seconds):
-                        return await asyncio.shield(protocol.answer)
-                except TimeoutError:
-                    continue
+            answer, data = await self._exchange.ask(server, self._params.name, self._type, attempt.deadline)
+            seconds = loop.time() - began
+            result = self._judge(answer, data, seconds)
+            if self._params.dnssec:
+                result = await self._validated(result, answer, server, attempt)
+            return self._compared(result, answer, await asyncio.gather(*others)) if others else result
         finally:
-            if not protocol.answer.cancel() and not protocol.answer.cancelled():
-                protocol.answer.exception()  # seen: an error that came together with the end is not a lost one
-            transport.abort()
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
-    async def _ask_tcp(self, query: dns.message.Message, server: str) -> dns.message.Message:
-        loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in server else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as door:
-            await loop.sock_connect(door, (server, self._params.port))
-            wire = query.to_wire(max_size=_MAX_TCP)
-            await loop.sock_sendall(door, len(wire).to_bytes(2, "big") + wire)
-            size = int.from_bytes(await _exactly(door, 2), "big")
-            answer = _read(await _exactly(door, size), query)
-        if answer is None:
-            raise Missed(Reason.PROTOCOL_BROKEN, "the answer over TCP is not one to the question.")
-        return answer
+    def _judge(self, answer: dns.message.Message, data: bytes, seconds: float) -> Result:
+        seen = dns_answer.read(data, self._query.end, self._type)
+        if seen is None:
+            raise Missed(Reason.PROTOCOL_BROKEN, "the answer is malformed.")
+        records = _texts(answer, self._type)
+        readings = Values(_METRICS, (seconds, float(len(records))))
+        fault = self._fault(seen._replace(rcode=int(answer.rcode())))
+        if fault is None and self._raw is None:
+            missing = [text for text in self._params.answers if text not in records]
+            wrong = [text for text in self._params.answers_absent if text in records]
+            if missing or wrong:
+                words = f"{', '.join(missing)} expected" if missing else f"{', '.join(wrong)} must not be among them"
+                shown = ", ".join(sorted(records)[:4])
+                fault = Reason.ANSWER_UNEXPECTED, f"{len(records)} {self._params.type} records ({shown}); {words}."
+        if fault is not None:
+            raise Missed(*fault, readings=readings)
+        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
 
-    def _judge(self, answer: dns.message.Message, seconds: float) -> Result:
-        records = [record.to_text() for rrset in answer.answer if rrset.rdtype == self._type for record in rrset]
-        readings = (
-            Reading(metric="response_seconds", value=seconds),
-            Reading(metric="answer_count", value=float(len(records))),
-        )
-        code = dns.rcode.to_text(answer.rcode())
-        if code != self._params.rcode:
-            raise Missed(Reason.STATUS_UNEXPECTED, f"answered {code}, not {self._params.rcode}.", readings=readings)
-        missing = [record for record in self._params.answers if record not in records]
-        if missing or len(records) < self._fewest:
-            wanted = ", ".join(missing) or f"at least {self._fewest}"
-            words = f"{len(records)} {self._params.type} records ({', '.join(records[:4])}); {wanted} expected."
-            raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=readings)
+    async def _validated(self, result: Result, answer: dns.message.Message, server: str, attempt: Attempt) -> Result:
+        async def ask(name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
+            return (await self._exchange.ask(server, name.to_text(), int(kind), attempt.deadline))[0]
+
+        chain = Chain(ask, self._params.trust_anchors, self._tools.clock.now())
+        name = dns.name.from_text(self._params.name)
+        try:
+            ends_at = await chain.validate(answer, name, dns.rdatatype.RdataType(self._type))
+        except Missed as missed:
+            missed.readings = result.readings
+            raise
+        days = (ends_at - self._tools.clock.now()) / 86_400
+        readings = (*result.readings, Reading(metric="signature_expiry_days", value=days))
+        if days < self._params.signature_days:
+            words = f"a signature ends in {days:.1f} days; at least {self._params.signature_days:g} are wanted."
+            raise Missed(Reason.SIGNATURE_INVALID, words, readings=readings)
+        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
+
+    async def _other(self, host: str, attempt: Attempt) -> dns.message.Message | Missed:
+        """What another server says; one that does not say anything disagrees as well."""
+        try:
+            address = await self._tools.names.address(host, attempt.remaining(), self._params.version())
+            within = attempt.deadline - attempt.remaining() * 0.1
+            async with asyncio.timeout_at(within):
+                return (await self._exchange.ask(address, self._params.name, self._type, within))[0]
+        except Missed as missed:
+            return missed
+        except TimeoutError:
+            return Missed(Reason.NO_ANSWER, "no answer")
+
+    def _compared(
+        self, result: Result, answer: dns.message.Message, others: list[dns.message.Message | Missed]
+    ) -> Result:
+        words = []
+        behind = 0
+        mine, serial = (answer.rcode(), _texts(answer, self._type)), _serial(answer)
+        for host, other in zip(self._params.compare_with, others, strict=True):
+            if isinstance(other, Missed):
+                words.append(f"{host}: {other.detail.rstrip('.')}")
+            elif self._params.type == "SOA" and serial is not None and (its := _serial(other)) is not None:
+                behind = max(behind, serials_behind(serial, its))
+            elif (other.rcode(), _texts(other, self._type)) != mine:
+                said = ", ".join(sorted(_texts(other, self._type))[:4]) or dns.rcode.to_text(other.rcode())
+                words.append(f"{host} says {said}")
+        readings = [*result.readings, Reading(metric="disagreeing_count", value=float(len(words)))]
+        if self._params.type == "SOA":
+            readings.append(Reading(metric="serial_behind_count", value=float(behind)))
+        if behind > self._params.max_serials_behind:
+            words.append(f"the serial {serial} is {behind} behind")
+        if words:
+            raise Missed(Reason.ANSWERS_DIFFER, f"{'; '.join(words)}.", readings=readings)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
 
 
-class _Waiting(asyncio.DatagramProtocol):
-    """Waits for the one datagram that answers the question; everything else is dropped."""
-
-    def __init__(self, query: dns.message.Message) -> None:
-        self._query = query
-        self.answer: asyncio.Future[dns.message.Message] = asyncio.get_running_loop().create_future()
-
-    def datagram_received(self, data: bytes, _addr: object) -> None:
-        answer = _read(data, self._query)
-        if answer is not None and not self.answer.done():
-            self.answer.set_result(answer)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(exc)
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        if not self.answer.done():
-            self.answer.cancel()
+_Raw = tuple[tuple[tuple[bytes, str], ...], tuple[tuple[bytes, str], ...]]
 
 
-def _read(data: bytes, query: dns.message.Message) -> dns.message.Message | None:
-    """The message if it answers the query; None for malformed bytes and for answers to something else."""
-    try:
-        answer = dns.message.from_wire(data, ignore_trailing=True, raise_on_truncation=False)
-        return answer if query.is_response(answer) else None
-    except Exception:  # noqa: BLE001 -- hostile bytes find ways that the codec does not name
+def _raw(kind: str, wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> _Raw | None:
+    """The bytes of expected addresses; None where records must be compared as text."""
+    if not wanted and not unwanted:
+        return (), ()
+    if kind not in {"A", "AAAA"}:
         return None
+    try:
+        made = [tuple((ipaddress.ip_address(text).packed, text) for text in texts) for texts in (wanted, unwanted)]
+    except ValueError:
+        return None
+    return made[0], made[1]
 
 
-async def _exactly(door: socket.socket, size: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    taken = bytearray()
-    while len(taken) < size:
-        chunk = await loop.sock_recv(door, size - len(taken))
-        if not chunk:
-            raise Missed(Reason.CLOSED_EARLY, "the server closed the connection within its answer.")
-        taken += chunk
-    return bytes(taken)
+def _texts(answer: dns.message.Message, kind: int) -> frozenset[str]:
+    return frozenset(record.to_text() for rrset in answer.answer if rrset.rdtype == kind for record in rrset)
+
+
+def _serial(answer: dns.message.Message) -> int | None:
+    for rrset in answer.answer:
+        if rrset.rdtype == dns.rdatatype.SOA:
+            serial: int = rrset[0].serial
+            return serial
+    return None
+
+
+def serials_behind(mine: int, other: int) -> int:
+    """How far a serial is behind another, 0 where it is not.
+
+    Source: RFC 1982, serial number arithmetic over 32 bits.
+    """
+    ahead = (other - mine) % (2 * _SERIAL_HALF)
+    return ahead if ahead < _SERIAL_HALF else 0

@@ -11,6 +11,7 @@ import structlog
 from cemd.config.targets import Targets
 from cemd.kit.clock import Clock, SystemClock
 from cemd.monitor.probes.curl import CurlEngine
+from cemd.monitor.probes.dns_engine import Datagrams
 from cemd.monitor.probes.janitor import Janitor
 from cemd.monitor.probes.names import Names
 from cemd.monitor.probes.trust import Trust
@@ -24,12 +25,14 @@ class Tools:
     curl: CurlEngine
     janitor: Janitor
     trust: Trust
+    datagrams: Datagrams
     clock: Clock
     log: Any
 
     async def aclose(self) -> None:
         await self.janitor.aclose()
         await self.curl.aclose()
+        self.datagrams.close()
         await self.names.aclose()
 
 
@@ -50,6 +53,7 @@ def make_tools(
         curl=curl,
         janitor=Janitor(state, curl, clock=times, log=log),
         trust=Trust(),
+        datagrams=Datagrams(),
         clock=times,
         log=log,
     )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 from cemd.model.quality import Outcome
+from cemd.monitor.probes import dns_answer
 from cemd.monitor.probes.base import Reason
+from cemd.monitor.probes.dns_engine import Query, answers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,11 +93,73 @@ async def test_no_name_server_at_all_is_refused_quickly() -> None:
     assert value(result, "duration_seconds") < 1.0
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_make_the_dns_reader_raise(data: bytes) -> None:
-    import dns.message
-    from cemd.monitor.probes.dns import _read
+# What comes from outside is read by our own walk over the bytes; dnspython is its oracle.
 
-    query = dns.message.make_query("shop.example", "A")
-    assert _read(data, query) is None
-    assert _read(query.id.to_bytes(2, "big") + data, query) is None or len(data) > 8
+QUERY = dns.message.make_query("shop.example", "A")
+WIRE = QUERY.to_wire()
+RECORD_TEXTS = st.sampled_from(
+    [
+        ("A", "192.0.2.1"),
+        ("A", "192.0.2.2"),
+        ("AAAA", "2001:db8::1"),
+        ("MX", "10 mail.shop.example."),
+        ("TXT", '"words"'),
+    ]
+)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_reader_raise(data: bytes) -> None:
+    whole = WIRE[:2] + b"\x81\x80" + WIRE[4:] + data
+    for message in (whole, whole[:6] + data[:2].ljust(2, b"\xff") + whole[8:]):
+        seen = dns_answer.read(message, len(WIRE), dns.rdatatype.A)
+        assert seen is None or len(seen.records) <= 0xFFFF
+
+
+@given(st.lists(RECORD_TEXTS, max_size=6), st.integers(0, 5), st.integers(0, 86_400), st.data())
+def test_reader_sees_what_dnspython_sees_and_a_cut_message_is_none(
+    records: list[tuple[str, str]], rcode: int, ttl: int, data: st.DataObject
+) -> None:
+    answer = dns.message.make_response(QUERY)
+    answer.set_rcode(dns.rcode.Rcode(rcode))
+    for word, text in dict.fromkeys(records):
+        answer.answer.append(dns.rrset.from_text("shop.example.", ttl, "IN", word, text))
+    message = answer.to_wire()
+    seen = dns_answer.read(message, len(WIRE), dns.rdatatype.A)
+    assert seen is not None
+    wanted = [ipaddress.ip_address(text).packed for word, text in dict.fromkeys(records) if word == "A"]
+    assert sorted(seen.records) == sorted(wanted)
+    assert seen.rcode == rcode
+    assert seen.least_ttl == (ttl if wanted else -1)
+    last = max((len(message) - 1, len(WIRE)))
+    cut = message[: data.draw(st.integers(len(WIRE), last))]
+    assert not records or dns_answer.read(cut, len(WIRE), dns.rdatatype.A) is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda wire: wire[:2] + b"\x01" + wire[3:],  # a query, no answer
+        lambda wire: wire[:2] + b"\xa8" + wire[3:],  # another opcode
+        lambda wire: wire[:4] + b"\0\2" + wire[6:],  # two questions
+        lambda wire: wire[:13] + b"X" + wire[14:],  # another question
+    ],
+)
+def test_answer_to_something_else_is_none_of_ours(spoil: Callable[[bytes], bytes]) -> None:
+    right = WIRE[:2] + b"\x81" + WIRE[3:]
+    assert answers(right.replace(b"shop", b"sHoP"), Query(WIRE))
+    assert not answers(spoil(right), Query(WIRE))
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_one_socket_serves_many_and_goes_when_its_time_is_over() -> None:
+    async with name_server(RECORDS) as (server, port), tools() as made:
+        params = {"server": "127.0.0.1", "port": port, "name": "shop.example"}
+        before = descriptors()
+        results = await asyncio.gather(*(look(made, "dns", params) for _ in range(200)))
+        assert {result.outcome for result in results} == {Outcome.OK}
+        assert server.asked == 200
+        assert descriptors() <= before + 2
