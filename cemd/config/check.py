@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cemd.config.maintenance import Maintenance
 from cemd.config.params import Kinds
 from cemd.config.rules import Indicator, Policy, Rater, RaterProfile, Summary
 from cemd.config.settings import Settings
@@ -41,6 +43,8 @@ def contradictions(items: Items, kinds: Kinds) -> Iterator[Fault]:
         yield from _texts(policy, kinds)
     for route in items.routes:
         yield from _wrong_audience(route, ("channel",), route.value.channel, "staff", items)
+    for window in items.maintenance:
+        yield from _window(window)
     for playbook in items.playbooks:
         for place, quality in enumerate(playbook.value.on_quality):
             if quality not in _QUALITIES:
@@ -134,6 +138,23 @@ def _targets(items: Items, kinds: Kinds) -> Iterator[Fault]:
         for key, host in kinds.hosts(probe.value.kind, probe.value.params):
             if fact := targets.refusal_of_text(host):
                 yield probe.fault(("params", *key), fact, remedy(fact))
+
+
+def _window(item: Item[Maintenance]) -> Iterator[Fault]:
+    """Both ends are instants, in order."""
+    ends: list[datetime] = []
+    for key in ("begins_at", "ends_at"):
+        try:
+            moment = datetime.fromisoformat(getattr(item.value, key))
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            fact = f"{key} is no instant with its offset from UTC"
+            yield item.fault((key,), fact, "write it as 2026-03-02T01:00:00+01:00")
+        else:
+            ends.append(moment)
+    if len(ends) == 2 and ends[0] >= ends[1]:  # noqa: PLR2004, RUF100 -- both could be read
+        yield item.fault(("ends_at",), "the window ends before it begins", "exchange begins_at and ends_at")
 
 
 _ZONE = "use a name of the IANA data base, such as Europe/Berlin or UTC"

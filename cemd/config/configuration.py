@@ -9,6 +9,7 @@ from cemd.config.base import FileModel
 from cemd.config.catalogue import Journey, Process, Service, Site, Touchpoint
 from cemd.config.channels import Channel, Route
 from cemd.config.detection import Drift, Forecast, Multivariate
+from cemd.config.maintenance import Maintenance
 from cemd.config.probes import Probe
 from cemd.config.rules import Cei, Detector, Grouping, Indicator, Policy, Rater, RecheckPlaybook
 from cemd.config.settings import Settings
@@ -36,6 +37,7 @@ class Configuration(FileModel):
     policies: list[Policy] = []
     channels: list[Channel] = []
     routes: list[Route] = []
+    maintenance: list[Maintenance] = []
 
     def document(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, defaults written out; equal configurations give equal bytes."""

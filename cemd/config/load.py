@@ -20,6 +20,7 @@ from cemd.config.channels import ChannelsFile
 from cemd.config.check import cautions, contradictions, duplicates
 from cemd.config.configuration import Configuration
 from cemd.config.detection import Drift, Forecast, Multivariate
+from cemd.config.maintenance import MaintenanceFile
 from cemd.config.params import Kinds, checked, secrets
 from cemd.config.probes import ProbesFile
 from cemd.config.references import dangling
@@ -36,6 +37,7 @@ __all__ = ["PATTERNS", "Kinds", "Loaded", "load", "load_settings"]
 PATTERNS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("config/cemd.yaml", SettingsFile),
     ("config/channels.yaml", ChannelsFile),
+    ("config/maintenance.yaml", MaintenanceFile),
     ("config/catalogue/*.yaml", CatalogueFile),
     ("probes/*.yaml", ProbesFile),
     ("rules/analyze/*.yaml", AnalyzeFile),

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from cemd.config.catalogue import Journey, Process, Service, Site, Step, Touchpoint
 from cemd.config.channels import Channel, Route
 from cemd.config.detection import Budget, Drift, Forecast, Multivariate
+from cemd.config.maintenance import Maintenance
 from cemd.config.params import Kinds
 from cemd.config.probes import Probe
 from cemd.config.rules import Cei, Detector, Grouping, Indicator, Policy, Rater, RecheckPlaybook
@@ -42,6 +43,7 @@ MODELS: Mapping[str, tuple[type[BaseModel], str]] = {
     "cei": (Cei, "rules/analyze/*.yaml, under `cei:`"),
     "grouping": (Grouping, "rules/improve/*.yaml, under `grouping:`"),
     "playbook": (RecheckPlaybook, "rules/improve/*.yaml, under `playbooks:`"),
+    "maintenance": (Maintenance, "config/maintenance.yaml, under `maintenance:`"),
     "policy": (Policy, "rules/report/*.yaml, under `policies:`"),
 }
 """Words that can be explained besides kinds -> model, and where it is written."""

@@ -49,6 +49,9 @@ def _references(items: Items) -> Iterator[tuple[Item[Any], Path, str, str]]:
         yield from _many(policy, ("channels",), "channels", policy.value.channels)
     for channel in items.channels:
         yield from _many(channel, ("depends_on",), "services", channel.value.depends_on)
+    for window in items.maintenance:
+        yield from _many(window, ("services",), "services", window.value.services)
+        yield from _many(window, ("sites",), "sites", window.value.sites)
     for route in items.routes:
         yield from _one(route, "channel", "channels", route.value.channel)
         yield from _many(route, ("services",), "services", route.value.services)

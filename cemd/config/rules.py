@@ -175,6 +175,9 @@ class Grouping(FileModel):
     """All findings ended this long: resolved."""
     relapse_within_seconds: Seconds = 3600.0
     """The same subject hurt again this soon after it was resolved: reopened, not new."""
+    alone_opens_after_seconds: Annotated[float, Field(ge=0, le=604_800)] = 0.0
+    """A probe that alone says "failed", while others that would show it see nothing, opens an incident after so long;
+    0: at once. A second voice opens it at once in any case."""
     cause_margin: Ratio = 0.15
     """The best cause must lead the second by this much, else `undetermined`."""
 

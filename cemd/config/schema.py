@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from cemd.config.catalogue import CatalogueFile
 from cemd.config.channels import ChannelsFile
+from cemd.config.maintenance import MaintenanceFile
 from cemd.config.params import Kinds
 from cemd.config.probes import ProbesFile
 from cemd.config.rules import AnalyzeFile, ImproveFile, ReportFile
@@ -24,13 +25,15 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FILES: Mapping[str, type[BaseModel]] = {
     "cemd": SettingsFile,
     "channels": ChannelsFile,
+    "maintenance": MaintenanceFile,
     "catalogue": CatalogueFile,
     "probes": ProbesFile,
     "analyze": AnalyzeFile,
     "improve": ImproveFile,
     "report": ReportFile,
 }
-"""Kind of file -> model: `config/cemd.yaml`, `config/channels.yaml`, `config/catalogue/*`, `probes/*`, `rules/*/*`."""
+"""Kind of file -> model: `config/cemd.yaml`, `config/channels.yaml`, `config/maintenance.yaml`, `config/catalogue/*`,
+`probes/*`, `rules/*/*`."""
 
 _PLACEHOLDER = {"type": "string", "pattern": r"^\{[a-z][a-z0-9_]*\}$"}
 Schema = dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from cemd.config.catalogue import Journey, Process, Service, Site, Touchpoint
 from cemd.config.channels import Channel, Route
 from cemd.config.detection import Drift, Forecast, Multivariate
+from cemd.config.maintenance import Maintenance
 from cemd.config.probes import Probe
 from cemd.config.rules import Cei, Detector, Grouping, Indicator, Policy, Rater, RecheckPlaybook
 from cemd.config.settings import Settings
@@ -29,6 +30,7 @@ NOUNS = {
     "policies": "policy",
     "channels": "channel",
     "routes": "route",
+    "maintenance": "maintenance window",
 }
 """What one entry of a list is called in messages."""
 
@@ -106,6 +108,7 @@ class Items:
     policies: list[Item[Policy]] = field(default_factory=list)
     channels: list[Item[Channel]] = field(default_factory=list)
     routes: list[Item[Route]] = field(default_factory=list)
+    maintenance: list[Item[Maintenance]] = field(default_factory=list)
     names: dict[str, dict[str, Item[str]]] = field(default_factory=dict)
     """Section -> name -> where it stands first."""
     unread: set[str] = field(default_factory=set)

@@ -13,6 +13,7 @@ from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve import lifecycle
 from cemd.improve.cause import probable_cause
+from cemd.improve.doubt import waiting, why_wait
 from cemd.improve.grouping import WORDS, Relation, best_incident, deepest_first
 from cemd.improve.impact import accrued, impact_of, urgency
 from cemd.improve.picture import Picture, services_of
@@ -76,7 +77,10 @@ class Desk:
         self._update(gone)
 
     def pass_time(self) -> None:
-        """What becomes due: user-minutes, resolved after being stable, closed when no relapse came."""
+        """What becomes due: findings that waited, user-minutes, resolved after being stable, closed when no relapse
+        came."""
+        if waiting(self.state.attached("")):
+            self._update(self._place(()))
         for incident in self.state.live():
             if incident.state in lifecycle.OVER:
                 self._close_when_due(incident)
@@ -127,19 +131,29 @@ class Desk:
     def _place(self, fresh: Sequence[AttachedFinding]) -> dict[str, None]:
         """Finds or opens the incident of each new finding that hurts, then lets related ones support it."""
         touched: dict[str, None] = {}
-        hurting = [one for one in fresh if self._hurts(one)]
+        hurting = [*waiting(self.state.attached("")), *(one for one in fresh if self._hurts(one))]
         if not hurting:
             supporting: Sequence[AttachedFinding] = fresh
         else:
             picture = self._picture()
             for one in deepest_first(hurting, self.topology):
-                touched[self._join_or_open(one, picture)] = None
+                if (incident := self._placed(one, picture)) is not None:
+                    touched[incident] = None
             supporting = self.state.attached("")
         touched.update(self._support([one for one in supporting if not self._hurts(one)]))
         return touched
 
-    def _join_or_open(self, finding: AttachedFinding, picture: Picture) -> str:
+    def _placed(self, finding: AttachedFinding, picture: Picture) -> str | None:
+        """The incident that the finding joined or opened; None while it has to wait."""
         found = best_incident(finding, self._candidates(), picture, self.grouping)
+        joins = found is not None and found[1] is not Relation.RELAPSE
+        reason = why_wait(finding, picture, self.grouping, joins=joins)
+        if reason != finding.waits:
+            finding = _replace(finding, waits=reason)
+            self.state.attach(finding)
+        return None if reason else self._join_or_open(finding, found)
+
+    def _join_or_open(self, finding: AttachedFinding, found: tuple[Incident, Relation] | None) -> str:
         if found is None:
             incident = self._opened(finding)
         else:

@@ -22,6 +22,10 @@ MOST_HEALTHY = 0.5
 """A service is no common cause while at least this share of what is watched above it is fine."""
 
 
+AT_ONCE_SECONDS = 120.0
+"""Two places that are hurt so close together hardly are by chance; else it takes three."""
+
+
 class Relation(IntEnum):
     """Why a finding joins an incident; the higher the stronger."""
 
@@ -159,13 +163,16 @@ def _is_plausible(candidate: str, explained: Sequence[AttachedFinding], picture:
     sites = [one.finding.subject.site for one in explained]
     place = picture.common_place(sites)
     own = [one for one in picture.hurting(candidate, place) if one not in explained]
-    if own:  # it must reach both places: a fault in the east explains nothing in the west
-        return any(all(topology.overlap(one.finding.subject.site, site) for site in sites) for one in own)
+    if any(all(topology.overlap(one.finding.subject.site, site) for site in sites) for one in own):
+        return True
     if picture.is_healthy(candidate, place):
         return False
     since = min(one.onset for one in explained)
     if not _meet(sites, topology):
-        return _mostly_hurt(candidate, place, since, picture)
+        together = max(one.onset for one in explained) - since <= AT_ONCE_SECONDS
+        return _mostly_hurt(candidate, place, since, picture, least=2 if together else 3)
+    if own:  # it must reach both places: a fault in the east explains nothing in the west
+        return False
     healthy, hurt = picture.contrary(candidate, place, since)
     return len(healthy) < MOST_HEALTHY * max(1, len(healthy) + len(hurt))
 
@@ -174,12 +181,12 @@ def _meet(sites: Sequence[str], topology: Topology) -> bool:
     return all(topology.overlap(sites[0], site) for site in sites[1:])
 
 
-def _mostly_hurt(candidate: str, place: str, since: float, picture: Picture) -> bool:
+def _mostly_hurt(candidate: str, place: str, since: float, picture: Picture, *, least: int) -> bool:
     """For places apart: more than half of the places where what stands on the candidate is watched are hurt, and at
-    least three."""
+    least so many."""
     watched: dict[tuple[str, str], None] = {}
     for name in picture.topology.dependents(candidate):
         watched.update(dict.fromkeys((name, one.site) for one in picture.watch.lookouts(name, place)))
     hurt = [pair for pair in watched if pair[1] and picture.hurting(*pair)]
     healthy = [pair for pair in watched if pair not in hurt and picture.is_surely_healthy(*pair, since)]
-    return len({site for _, site in hurt}) >= 3 and len(hurt) > len(healthy)  # noqa: PLR2004, RUF100 -- said above
+    return len({site for _, site in hurt}) >= least and len(hurt) > len(healthy)

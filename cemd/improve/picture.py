@@ -38,9 +38,10 @@ class Picture:
         self.topology = topology
         self.watch = watch
         self.at = at
+        self.findings = tuple(findings)
         self._any: dict[str, list[AttachedFinding]] = {}
         self._hurt: dict[str, list[AttachedFinding]] = {}
-        for attached in findings:
+        for attached in self.findings:
             for service in services_of(attached.finding, topology):
                 self._any.setdefault(service, []).append(attached)
                 if hurts(attached.finding, anomaly_opens=anomaly_opens):

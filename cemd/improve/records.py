@@ -16,6 +16,7 @@ class AttachedFinding(msgspec.Struct, frozen=True, kw_only=True):
     finding: Finding
     incident: str = ""
     open: bool = True
+    waits: str = ""  # why it opens nothing yet, as a sentence
 
     @property
     def onset(self) -> Instant:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cemd.config.probes import Probe
 from cemd.config.rules import Indicator, Selector
 from cemd.config.topology import Topology
+from cemd.model.measurement import SUCCESS
 
 MARGIN_SECONDS = 10.0  # for ticks and the run itself, on top of what the objective waits
 
@@ -23,6 +24,13 @@ class Lookout:
     source: str
     site: str
     delay_seconds: float
+    probe: str = ""  # uid; "": pushed
+    rank: int = 2
+    of_success: bool = False  # it would show that nothing works
+
+
+RANKS = {"icmp": 1, "tcp": 1, "udp": 1, "ntp": 1, "stamp": 1, "transaction": 3, "browser": 3}
+"""How much of a service a kind of probe asks: its port, a question (2, all others), a customer's whole errand."""
 
 
 class Watch:
@@ -33,17 +41,34 @@ class Watch:
         self._lookouts: dict[str, list[Lookout]] = {}
         self._direct: dict[str, list[str]] = {}
         self._fingerprints: dict[str, str] = {}
+        self._ranks = {one.identity(): RANKS.get(one.kind, 2) for one in topology.configuration.probes}
         configuration = topology.configuration
         strict = [indicator for indicator in configuration.indicators if indicator.objective is not None]
         for probe in configuration.probes:
             waits = [_wait(indicator) for indicator in strict if _matches(indicator.of, probe, topology)]
             if waits:
                 delay = 2 * probe.every_seconds + probe.timeout_seconds + min(waits) + MARGIN_SECONDS
-                self._add(probe.service, probe.name, probe.site or "", delay)
+                success = any(
+                    indicator.of.metric == SUCCESS and _matches(indicator.of, probe, topology) for indicator in strict
+                )
+                self._add(
+                    probe.service,
+                    Lookout(
+                        source=probe.name,
+                        site=probe.site or "",
+                        delay_seconds=delay,
+                        probe=probe.identity(),
+                        rank=RANKS.get(probe.kind, 2),
+                        of_success=success,
+                    ),
+                )
         for indicator in strict:
             if indicator.of.source and indicator.of.service:
                 delay = _wait(indicator) + indicator.window_seconds + MARGIN_SECONDS
-                self._add(indicator.of.service, indicator.of.source, indicator.of.site or "", delay)
+                self._add(
+                    indicator.of.service,
+                    Lookout(source=indicator.of.source, site=indicator.of.site or "", delay_seconds=delay),
+                )
         for service in topology.services.values():
             for need in service.depends_on:
                 self._direct.setdefault(need, []).append(service.name)
@@ -51,6 +76,10 @@ class Watch:
     def lookouts(self, service: str, site: str) -> list[Lookout]:
         """What watches the service in places that overlap the site."""
         return [one for one in self._lookouts.get(service, []) if self.topology.overlap(one.site, site)]
+
+    def rank_of(self, probe: str) -> int:
+        """How deep a question the probe of this uid asks."""
+        return self._ranks.get(probe, 2)
 
     def direct_dependents(self, service: str) -> list[str]:
         return self._direct.get(service, [])
@@ -81,8 +110,7 @@ class Watch:
                 self._fingerprints[service.name] = digest.hexdigest()
         return self._fingerprints
 
-    def _add(self, service: str, source: str, site: str, delay_seconds: float) -> None:
-        lookout = Lookout(source=source, site=site, delay_seconds=delay_seconds)
+    def _add(self, service: str, lookout: Lookout) -> None:
         self._lookouts.setdefault(service, []).append(lookout)
 
 

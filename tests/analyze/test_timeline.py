@@ -90,6 +90,26 @@ def test_a_short_outage_within_the_grace_is_no_finding() -> None:
     assert world.phases(BROKEN) == []
 
 
+def test_one_failure_breaks_nothing_however_few_samples_the_window_holds() -> None:
+    objective = Objective(at_least=0.9, for_seconds=20.0, clear_for_seconds=20.0)
+    world = World(configuration(indicators=[success_indicator(window_seconds=180.0, objective=objective)]))
+    world.run(600, every=60.0)
+    world.run(60, success=0.0, delay=None, every=60.0)  # a quarter of the window
+    world.run(600, every=60.0)
+    assert world.phases(BROKEN) == []
+    world.run(180, success=0.0, delay=None, every=60.0)
+    assert world.phases(BROKEN)[:1] == [FindingPhase.BEGAN]
+
+
+def test_what_is_over_does_not_begin_to_break_though_the_window_remembers_it() -> None:
+    objective = Objective(at_least=0.9, for_seconds=60.0, clear_for_seconds=20.0)
+    world = World(configuration(indicators=[success_indicator(window_seconds=300.0, objective=objective)]))
+    world.run(600)
+    world.run(50, success=0.0, delay=None)  # five of thirty: bad for four minutes to come, but good since
+    world.run(600)
+    assert world.phases(BROKEN) == []
+
+
 def test_a_slow_ramp_warns_strictly_before_it_breaks() -> None:
     world = World()
     world.run(600)

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.demo.day.alarm import Alarm
-from cemd.demo.world.measuring import Measuring
 from cemd.demo.world.world import World
 from cemd.model.entry import Batch
-from cemd.model.identity import Instant
+from cemd.model.identity import Instant, serials
 from cemd.model.quality import Outcome
 
 Flags = NDArray[np.bool_]
@@ -56,45 +55,60 @@ class _Group:
     told: bool = False
 
 
-class Baseline:
-    """Watches the same samples as the core, in the same ticks."""
+class Seen:
+    """What the probes of a world showed lately; several sets of thresholds can look at it."""
 
-    def __init__(self, world: World, thresholds: Thresholds = FROZEN) -> None:
-        self.world, self.thresholds = world, thresholds
-        self.alarms: list[Alarm] = []
-        self.due: list[tuple[str, tuple[str, ...]]] = []  # (service, sites) whose customers are to be told now
-        measuring: Measuring = world.measuring
-        looks, pairs = measuring.looks, measuring.pair_count
-        self._names = [(look.row.service, look.site) for look in looks]
-        self._ok = _Ring(len(looks))
-        self._value = _Ring(pairs)
-        self._owner = measuring.owner
-        self._limit = np.where(measuring.figures.delayed, thresholds.times_usual * measuring.figures.usual, np.inf)
-        self._limit = np.where(measuring.figures.lossy, thresholds.loss_above, self._limit)
-        self._since = np.full(len(looks), np.nan)
-        self._look_of = {int(number): place for place, number in enumerate(measuring.success_ids)}
-        self._pair_of = {int(number): place for place, number in enumerate(measuring.series_ids)}
-        self._groups: dict[str, _Group] = {}
+    def __init__(self, world: World) -> None:
+        measuring = world.measuring
+        self.names = [(look.row.service, look.site) for look in measuring.looks]
+        self.ok = _Ring(len(measuring.looks))
+        self.value = _Ring(measuring.pair_count)
+        self._look_of = _places(measuring.success_ids)
+        self._pair_of = _places(measuring.series_ids)
 
     def take(self, batches: Sequence[Batch]) -> None:
-        """Samples of the tick."""
+        """Samples of a tick; blind ones show nothing."""
         for batch in batches:
-            seen = batch.outcome != Outcome.BLIND
-            for ring, known in ((self._ok, self._look_of), (self._value, self._pair_of)):
-                rows = np.array([known.get(number, -1) for number in batch.series.tolist()], np.int64)
-                mine = (rows >= 0) & seen & np.isfinite(batch.value)
+            serial = serials(batch.series)
+            seen = (batch.outcome != Outcome.BLIND) & np.isfinite(batch.value)
+            for ring, known in ((self.ok, self._look_of), (self.value, self._pair_of)):
+                rows = np.where(serial < len(known), known[np.minimum(serial, len(known) - 1)], -1)
+                mine = (rows >= 0) & seen
                 ring.add(rows[mine], batch.at[mine], batch.value[mine])
+
+
+def _places(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each series by its serial; -1: not one of these."""
+    serial = serials(ids)
+    places = np.full(int(serial.max(initial=0)) + 1, -1, np.int64)
+    places[serial] = np.arange(len(ids))
+    return places
+
+
+class Baseline:
+    """One set of thresholds, in the same ticks as the core."""
+
+    def __init__(self, world: World, seen: Seen, thresholds: Thresholds = FROZEN) -> None:
+        self.world, self.seen, self.thresholds = world, seen, thresholds
+        self.alarms: list[Alarm] = []
+        self.due: list[tuple[str, tuple[str, ...]]] = []  # (service, sites) whose customers are to be told now
+        figures = world.measuring.figures
+        self._owner = world.measuring.owner
+        self._limit = np.where(figures.delayed, thresholds.times_usual * figures.usual, np.inf)
+        self._limit = np.where(figures.lossy, thresholds.loss_above, self._limit)
+        self._since = np.full(len(seen.names), np.nan)
+        self._groups: dict[str, _Group] = {}
 
     def look(self, at: Instant) -> None:
         """Evaluates the rules."""
         plan = self.thresholds
-        bad = self._ok.mean(at - plan.window_seconds, 2) < plan.success_below
-        high = np.flatnonzero(self._value.mean(at - plan.window_seconds, 2) > self._limit)
+        bad = self.seen.ok.mean(at - plan.window_seconds, 2) < plan.success_below
+        high = np.flatnonzero(self.seen.value.mean(at - plan.window_seconds, 2) > self._limit)
         bad[self._owner[high]] = True
         self._since = np.where(bad, np.where(np.isnan(self._since), at, self._since), np.nan)
         firing: dict[str, dict[str, None]] = {}
         for place in np.flatnonzero(at - self._since >= plan.for_seconds).tolist():
-            service, site = self._names[place]
+            service, site = self.seen.names[place]
             firing.setdefault(service, {})[site] = None
         for service, sites in firing.items():
             loud = {site: None for site in sites if not self._is_inhibited(service, site, firing)}

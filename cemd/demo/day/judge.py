@@ -15,6 +15,7 @@ from cemd.demo.day.alarm import Alarm
 from cemd.demo.day.witness import Record, Sighting, Witness
 from cemd.demo.world.events import Event
 from cemd.demo.world.scenario import FaultEntry
+from cemd.demo.world.world import World
 from cemd.model.identity import Instant
 
 LATE_SECONDS = 900.0
@@ -76,7 +77,7 @@ def _alarm(sighting: Sighting, witness: Witness) -> Alarm:
     )
 
 
-def matched(events: Sequence[Event], alarms: Sequence[Alarm], witness: Witness) -> dict[int, Alarm]:
+def matched(events: Sequence[Event], alarms: Sequence[Alarm], world: World) -> dict[int, Alarm]:
     """Fault number to its alarm; the earliest of those that fit, each alarm once."""
     found: dict[int, Alarm] = {}
     used: set[str] = set()
@@ -84,7 +85,7 @@ def matched(events: Sequence[Event], alarms: Sequence[Alarm], witness: Witness) 
         for event in events:
             if event.number in found:
                 continue
-            fitting = [one for one in alarms if one.id not in used and _fits(one, event, witness, lasting=late)]
+            fitting = [one for one in alarms if one.id not in used and _fits(one, event, world, lasting=late)]
             if fitting:
                 best = min(fitting, key=lambda one: one.opened_at)
                 found[event.number] = best
@@ -92,11 +93,11 @@ def matched(events: Sequence[Event], alarms: Sequence[Alarm], witness: Witness) 
     return found
 
 
-def _fits(alarm: Alarm, event: Event, witness: Witness, *, lasting: bool) -> bool:
-    touched = witness.world.ground.services_of(event)
+def _fits(alarm: Alarm, event: Event, world: World, *, lasting: bool) -> bool:
+    touched = world.ground.services_of(event)
     if set(alarm.services).isdisjoint(touched):
         return False
-    topology = witness.world.topology
+    topology = world.topology
     if event.site and alarm.sites and not any(topology.overlap(event.site, site) for site in alarm.sites):
         return False
     if lasting:
@@ -109,7 +110,7 @@ def verdicts(
 ) -> tuple[list[Verdict], list[Alarm]]:
     """(one verdict a fault, false alarms), by whoever raised the alarms and told the customers."""
     faults = [event for event in witness.world.events if event.is_fault]
-    found = matched(faults, alarms, witness)
+    found = matched(faults, alarms, witness.world)
     used = {alarm.id for alarm in found.values()}
     judged = [_judged(event, found.get(event.number), witness, told.get(event.number)) for event in faults]
     return judged, [alarm for alarm in alarms if alarm.id not in used]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.demo.day.baseline import Baseline
+from cemd.demo.day.baseline import Baseline, Seen
 from cemd.demo.day.oracle import Oracle
 from cemd.demo.world.events import Event
 from cemd.demo.world.people import MOVE_SECONDS
@@ -111,7 +111,7 @@ class Witness:
 
     def begin(self) -> None:
         """The series have their numbers."""
-        self.baseline = Baseline(self.world)
+        self.baseline = Baseline(self.world, Seen(self.world))
 
     def look(self, core: Core, at: Instant, batches: Sequence[Batch]) -> None:
         """After each tick: who was touched, what the oracle would do, what static thresholds say."""
@@ -120,7 +120,7 @@ class Witness:
             if event.number not in self.records or at % MOVE_SECONDS < self.world.tick:
                 self.record(event).touched |= self.world.lives.concerned(event)
         self.oracle.look(core, at, active)
-        self.baseline.take(batches)
+        self.baseline.seen.take(batches)
         self.baseline.look(at)
         for service, sites in self.baseline.due:
             self._told_by_baseline(core, service, sites, at)

@@ -7,6 +7,7 @@ for a recheck. Truth is in `events` and `care.truth`; nothing that is handed out
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from cemd.config.configuration import Configuration
 from cemd.config.load import Kinds
+from cemd.config.maintenance import Maintenance
 from cemd.config.topology import Topology
 from cemd.demo.world.care import Care
 from cemd.demo.world.catalogue import configuration_of
@@ -64,8 +66,19 @@ class World:
         self._effects = [(event.effect_begin, event.end, event) for event in self.events]
 
     def _announced(self, configuration: Configuration) -> Configuration:
-        """The configuration with the planned work in it."""
-        return configuration
+        """The configuration with the planned work in it, as the operator would have written it down."""
+        windows = [
+            Maintenance(
+                name=event.name,
+                services=[event.service],
+                sites=[event.site] if event.site else [],
+                begins_at=_iso(event.window[0]),
+                ends_at=_iso(event.window[1]),
+            )
+            for event in self.events
+            if event.window is not None
+        ]
+        return configuration.model_copy(update={"maintenance": windows})
 
     def begin(self, catalogue: SeriesCatalogue) -> list[Payload]:
         """Series with their durable numbers, then all customers."""
@@ -142,3 +155,7 @@ class World:
                 outcome=np.full(len(steps), Outcome.OK, np.uint8),
             )
         ]
+
+
+def _iso(at: Instant) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()

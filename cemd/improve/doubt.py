@@ -1,0 +1,101 @@
+"""When a finding alone is not enough: planned work, and a probe that nobody else believes.
+
+A probe that says "failed" may be wrong itself: its check is stale, its account is locked. While others that would see
+the same fault look and see nothing, it waits for a second voice; that voice may be any other source with something
+unusual on the same service, on what it stands on, or on what stands on it. A check that only reaches the port says
+nothing against one that asks a question. What an announced window covers waits until the window is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cemd.config.rules import Grouping
+from cemd.config.topology import Topology
+from cemd.improve.picture import Picture, services_of
+from cemd.improve.records import AttachedFinding
+from cemd.improve.watch import Lookout
+from cemd.model.finding import Condition, Finding
+from cemd.model.identity import Instant
+from cemd.model.measurement import SUCCESS
+
+TOGETHER_SECONDS = 300.0
+"""The same service hurt elsewhere so close in time is a second voice."""
+
+
+def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *, joins: bool) -> str:
+    """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an open incident has company."""
+    topology, finding = picture.topology, attached.finding
+    if window := window_over(finding, topology, picture.at):
+        return f"planned work: {window}."
+    if (
+        joins
+        or picture.at - finding.began_at >= grouping.alone_opens_after_seconds
+        or not _can_be_doubted(finding, topology)
+    ):
+        return ""
+    others = contradicting(finding, picture)
+    if not others or _has_company(attached, picture):
+        return ""
+    names = ", ".join(dict.fromkeys(one.source for one in others[:5]))
+    return f"only {finding.probe} says so; {names} would show it too."
+
+
+def window_over(finding: Finding, topology: Topology, at: Instant) -> str:
+    """Name of the announced window that covers the finding now; ""."""
+    for window in topology.configuration.maintenance:
+        if not window.begins() <= at < window.ends():
+            continue
+        touched = {above for service in window.services for above in topology.dependents(service)}
+        around = topology.around(finding.subject.site) if finding.subject.site else ()
+        here = not window.sites or any(site in around for site in window.sites)
+        if here and not touched.isdisjoint(services_of(finding, topology)):
+            return window.name
+    return ""
+
+
+def _can_be_doubted(finding: Finding, topology: Topology) -> bool:
+    """Only whether something works at all is seen alike by different probes; how long it takes is each one's own."""
+    if not finding.probe:
+        return False
+    indicators = topology.configuration.indicators
+    return any(one.name == finding.indicator and one.of.metric == SUCCESS for one in indicators)
+
+
+def contradicting(finding: Finding, picture: Picture) -> list[Lookout]:
+    """Who else asks at least as deep a question of the service there, or of what stands directly on it."""
+    watch, site = picture.watch, finding.subject.site
+    own = services_of(finding, picture.topology)
+    rank = watch.rank_of(finding.probe)
+    above = dict.fromkeys(other for service in own for other in watch.direct_dependents(service))
+    return [
+        one
+        for service in (*own, *above)
+        for one in watch.lookouts(service, site)
+        if one.of_success and one.probe != finding.probe and one.rank >= rank
+    ]
+
+
+def _has_company(attached: AttachedFinding, picture: Picture) -> bool:
+    finding, topology = attached.finding, picture.topology
+    own = services_of(finding, topology)
+    needs = {need for service in own for need in topology.needs(service)}
+    for other in picture.findings:
+        if other.finding.condition is Condition.SILENCE or _source(other.finding) == _source(finding):
+            continue
+        theirs = services_of(other.finding, topology)
+        if topology.overlap(other.finding.subject.site, finding.subject.site):
+            if not needs.isdisjoint(need for service in theirs for need in topology.needs(service)):
+                return True
+        elif set(own) & set(theirs) and abs(other.onset - attached.onset) <= TOGETHER_SECONDS:
+            return True
+    return False
+
+
+def _source(finding: Finding) -> str:
+    return finding.probe or f"{finding.indicator} of {finding.subject}"
+
+
+def waiting(findings: Sequence[AttachedFinding]) -> list[AttachedFinding]:
+    """Those that wait, among findings that belong to no incident."""
+    return [one for one in findings if one.open and one.waits]
