@@ -62,6 +62,7 @@ FIELDS = {
     "broken": Field("|b1"),
     "down_now": Field("|b1"),
     "warned": Field("|b1"),
+    "mixed": Field("|b1"),  # a good sample was measured since it is bad
     "lowest": Field("<f8", np.nan),  # of `sign * value`, since it went beyond warning or objective
 }
 SEEN = tuple(FIELDS)[14:]
@@ -159,6 +160,9 @@ class Indicators:
         place, window = self.index.expand(rows)
         self.windows.add(window, at[place], value[place])
         self._count_good(window, value[place])
+        c = self.columns
+        good = (c["sign"][window] * value[place] >= c["target"][window]) & (at[place] >= c["bad_since"][window])
+        c["mixed"][window[good]] = True
         self.budgets.observe(window, at[place], value[place])
 
     def _count_good(self, window: NDArray[np.intp], value: Array) -> None:
@@ -188,6 +192,7 @@ class Indicators:
         bad = known & (good < c["target"])
         bad &= ~c["means"] | (c["sign"] * c["spared"] < c["target"])
         _streak(c["bad_since"], bad, now)
+        c["mixed"][~bad] = False
         _streak(c["good_since"], known & (good >= c["clear"]), now)
         warning = known & (good < c["warn"])
         _streak(c["warn_since"], warning, now)

@@ -227,6 +227,7 @@ def _evidence(
         **views_of(indicators.series_of(number), objective, table, bank),
         samples=samples,
         window_seconds=seconds,
+        mixed=bool(indicators.columns["mixed"][number]),
         since=0.0 if np.isnan(since) else since,
         until=moment.at,
         note=f"{instance.indicator.summary} {value:.4g}{unit} of {samples} samples in {seconds:g} s; "

@@ -14,7 +14,7 @@ from cemd.config.topology import Topology
 from cemd.improve import lifecycle
 from cemd.improve.cause import probable_cause
 from cemd.improve.doubt import waiting, why_wait
-from cemd.improve.grouping import WORDS, Relation, best_incident, deepest_first
+from cemd.improve.grouping import WORDS, Relation, best_incident, deepest_first, shared_suspect
 from cemd.improve.impact import accrued, impact_of, urgency
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, Grounds, RefusedCommand, ServiceChange, hurts
@@ -148,6 +148,11 @@ class Desk:
         found = best_incident(finding, self._candidates(), picture, self.grouping)
         joins = found is not None and found[1] is not Relation.RELAPSE
         reason = why_wait(finding, picture, self.grouping, joins=joins)
+        if not reason and found is None:
+            suspected = shared_suspect(finding, self._candidates(), picture, self.grouping)
+            if suspected is not None:
+                incident, service = suspected
+                reason = f"may share its cause with {incident.id}: {service} has not had the time to show it."
         if reason != finding.waits:
             finding = _replace(finding, waits=reason)
             self.state.attach(finding)

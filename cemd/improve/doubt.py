@@ -26,7 +26,7 @@ TOGETHER_SECONDS = 300.0
 def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *, joins: bool) -> str:
     """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an open incident has company."""
     topology, finding = picture.topology, attached.finding
-    if window := window_over(finding, topology, picture.at):
+    if window := window_over(attached, topology, picture.at):
         return f"planned work: {window}."
     if (
         joins
@@ -41,10 +41,14 @@ def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *,
     return f"only {finding.probe} says so; {names} would show it too."
 
 
-def window_over(finding: Finding, topology: Topology, at: Instant) -> str:
-    """Name of the announced window that covers the finding now; ""."""
+def window_over(attached: AttachedFinding, topology: Topology, at: Instant) -> str:
+    """Name of the announced window that covers the finding now; "". What began in it is covered as long after its end
+    as the finding looks back."""
+    finding = attached.finding
     for window in topology.configuration.maintenance:
-        if not window.begins() <= at < window.ends():
+        ends = window.ends()
+        remembered = ends + finding.evidence.window_seconds if attached.onset < ends else ends
+        if not window.begins() <= at < remembered:
             continue
         touched = {above for service in window.services for above in topology.dependents(service)}
         around = topology.around(finding.subject.site) if finding.subject.site else ()
@@ -56,7 +60,7 @@ def window_over(finding: Finding, topology: Topology, at: Instant) -> str:
 
 def _can_be_doubted(finding: Finding, topology: Topology) -> bool:
     """Only whether something works at all is seen alike by different probes; how long it takes is each one's own."""
-    if not finding.probe:
+    if not finding.probe or finding.evidence.mixed:  # a check that is wrong itself fails always
         return False
     indicators = topology.configuration.indicators
     return any(one.name == finding.indicator and one.of.metric == SUCCESS for one in indicators)

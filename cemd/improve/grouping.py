@@ -141,10 +141,35 @@ def _stands_on(hurt: Finding, services: Sequence[str], site: str, topology: Topo
     )
 
 
+def shared_suspect(
+    finding: AttachedFinding,
+    incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
+    picture: Picture,
+    grouping: Grouping,
+) -> tuple[Incident, str] | None:
+    """An open incident that may have the same cause as the finding, and the service that would be it, which its own
+    probes have not had the time to show: what stands on a cause is often measured sooner than the cause."""
+    services = services_of(finding.finding, picture.topology)
+    for incident, attached in incidents:
+        hurt = [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)]
+        if incident.state in OVER or not hurt:
+            continue
+        if min(abs(finding.onset - one.onset) for one in hurt) > grouping.join_within_seconds:
+            continue
+        if suspect := _common_cause(finding, services, hurt, picture, early=True):
+            return incident, suspect
+    return None
+
+
 def _common_cause(
-    finding: AttachedFinding, services: Sequence[str], hurt: Sequence[AttachedFinding], picture: Picture
-) -> bool:
-    """True when some service below both the finding and at least half of what is hurt may well be the cause."""
+    finding: AttachedFinding,
+    services: Sequence[str],
+    hurt: Sequence[AttachedFinding],
+    picture: Picture,
+    *,
+    early: bool = False,
+) -> str:
+    """The service below both the finding and at least half of what is hurt that may well be the cause; ""."""
     topology = picture.topology
     below = dict.fromkeys(need for service in services for need in topology.needs(service))
     for candidate in below:
@@ -153,23 +178,27 @@ def _common_cause(
             for one in hurt
             if any(candidate in topology.needs(service) for service in services_of(one.finding, topology))
         ]
-        if shared and 2 * len(shared) >= len(hurt) and _is_plausible(candidate, [finding, *shared], picture):
-            return True
-    return False
+        explained = [finding, *shared]
+        if shared and 2 * len(shared) >= len(hurt) and _is_plausible(candidate, explained, picture, early=early):
+            return candidate
+    return ""
 
 
-def _is_plausible(candidate: str, explained: Sequence[AttachedFinding], picture: Picture) -> bool:
+def _is_plausible(
+    candidate: str, explained: Sequence[AttachedFinding], picture: Picture, *, early: bool = False
+) -> bool:
+    """`early`: whoever has not had the time to show it may still be the cause."""
     topology = picture.topology
     sites = [one.finding.subject.site for one in explained]
     place = picture.common_place(sites)
     own = [one for one in picture.hurting(candidate, place) if one not in explained]
     if any(all(topology.overlap(one.finding.subject.site, site) for site in sites) for one in own):
         return True
-    if picture.is_healthy(candidate, place):
-        return False
     since = min(one.onset for one in explained)
+    if picture.is_surely_healthy(candidate, place, since) or (not early and picture.is_healthy(candidate, place)):
+        return False
     if not _meet(sites, topology):
-        together = max(one.onset for one in explained) - since <= AT_ONCE_SECONDS
+        together = max(one.onset for one in explained) - since <= AT_ONCE_SECONDS or _are_neighbours(sites, topology)
         return _mostly_hurt(candidate, place, since, picture, least=2 if together else 3)
     if own:  # it must reach both places: a fault in the east explains nothing in the west
         return False
@@ -179,6 +208,11 @@ def _is_plausible(candidate: str, explained: Sequence[AttachedFinding], picture:
 
 def _meet(sites: Sequence[str], topology: Topology) -> bool:
     return all(topology.overlap(sites[0], site) for site in sites[1:])
+
+
+def _are_neighbours(sites: Sequence[str], topology: Topology) -> bool:
+    """Places that lie in the same place."""
+    return len({topology.around(site)[1:2] for site in sites}) == 1
 
 
 def _mostly_hurt(candidate: str, place: str, since: float, picture: Picture, *, least: int) -> bool:

@@ -43,6 +43,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     blind: tuple[str, ...] = ()  # those that cannot look: they speak neither for nor against it
     samples: int = 0
     window_seconds: float = 0.0
+    mixed: bool = False  # good samples came among the bad ones since it began: not everything fails
     since: Instant = 0.0  # first sample that shows it
     until: Instant = 0.0  # last sample looked at
     note: str = ""

@@ -43,13 +43,24 @@ def test_services_that_share_a_dependency_nobody_measures_are_one_incident() -> 
 def test_services_whose_shared_dependency_measures_healthy_are_two_incidents() -> None:
     house = House()
     house.tick(house.began("mobile-data"), house.began("emergency"))
+    assert len(house.incidents) == 1, "core has not had the time to show it"
+    house.tick(after=120.0)
     assert len(house.incidents) == 2
+
+
+def test_what_waits_for_a_common_cause_joins_it_as_soon_as_it_shows() -> None:
+    house = House()
+    house.tick(house.began("mobile-data"), house.began("emergency"))
+    house.tick(house.began("core"), after=30.0)
+    assert house.only().cause.service == "core"
+    assert len(house.only().findings) == 3
 
 
 def test_incidents_that_began_before_their_common_cause_was_seen_become_one() -> None:
     house = House()
     house.tick(house.began("mobile-data"))
     house.tick(house.began("emergency"), after=1.0)
+    house.tick(after=120.0)
     assert len(house.incidents) == 2, "core measures healthy so far"
     house.tick(house.began("core"), after=1.0)
     (merged,) = (one for one in house.incidents if one.state is not IncidentState.CANCELLED)
@@ -63,6 +74,7 @@ def test_an_acknowledged_incident_is_not_taken_in() -> None:
     house = House()
     house.tick(house.began("mobile-data"))
     house.tick(house.began("emergency"), after=1.0)
+    house.tick(after=120.0)
     for incident in house.incidents:
         house.command(CommandKind.ACKNOWLEDGE, incident.id)
     house.tick(house.began("core"), after=1.0)
