@@ -27,8 +27,10 @@ def sold_services_hurt(incident: Incident, topology: Topology) -> tuple[str, ...
 
 
 def sites_hurt(incident: Incident) -> tuple[str, ...]:
-    """Empty: everywhere."""
-    return incident.impact.sites or ((incident.subject.site,) if incident.subject.site else ())
+    """Empty: everywhere. The place of the subject stands in only where no impact was worked out."""
+    if incident.impact.services or incident.impact.sites:
+        return incident.impact.sites
+    return (incident.subject.site,) if incident.subject.site else ()
 
 
 def matched_services(policy: Policy, incident: Incident, topology: Topology) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ class KeepsTheKillSwitchToItself(Core):
     ("make", "promise", "seeds"),
     [
         (SendsBeforeCommit, "rows_before_effects", (1, 2)),
-        (ForgetsTheTold, "loaded_equals_lived", (4, 10, 8)),
+        (ForgetsTheTold, "loaded_equals_lived", (3, 10, 8)),
         (AcknowledgesBeforeLogging, "acknowledged_is_never_lost", (1, 3, 2)),
         (KeepsTheKillSwitchToItself, "nothing_leaves_after_the_kill_switch", (1, 2, 3, 4, 5, 6, 7, 8)),
     ],

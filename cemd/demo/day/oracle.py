@@ -21,9 +21,10 @@ from cemd.model.customers import ChannelKind, LawfulBasis
 from cemd.model.identity import Instant
 from cemd.model.notice import MessageClass, Phase, Reason
 from cemd.report.address import address_kind
-from cemd.report.audience import concern, concerned
-from cemd.report.decide import Question, Way, answer
+from cemd.report.audience import concern, concerned, select
+from cemd.report.decide import Question, Way
 from cemd.report.quiet import quiet_table
+from cemd.report.told import numbers_of
 
 LOOK_SECONDS = 300.0
 """Whoever is held by quiet hours is looked at again so often."""
@@ -113,11 +114,8 @@ class Oracle:
             calls=book.calls(services),
             quiet=quiet,
         )
-        blocks = [answer(customers, block, question) for block in concerned(customers, place)]
-        if not blocks:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        numbers = np.concatenate([block.numbers for block in blocks]).astype(np.int64)
-        reasons = np.concatenate([block.reasons for block in blocks])
+        chosen = select(customers, concerned(customers, place), question)
+        numbers, reasons = numbers_of(chosen.concerned).astype(np.int64), chosen.reasons
         return numbers[reasons == Reason.FIRST_NOTICE], numbers[reasons == Reason.QUIET_HOURS]
 
     def _ways(self, touched: Sequence[str], policy: Policy) -> tuple[Way, ...]:

@@ -33,20 +33,27 @@ def read_scenario(path: Path) -> Scenario:
     Raises:
         ConfigError: with everything that is wrong with it.
     """
-    name = path.name
+    source = _source(path)
+    tree = source.document.tree
+    if isinstance(tree, dict) and isinstance(base := tree.get("extends"), str):
+        read_scenario(path.parent / base)  # right by itself: what is wrong from here on is said of this file
+        below = _source(path.parent / base).document.tree
+        tree = {**(below if isinstance(below, dict) else {}), **tree}
     try:
-        document = parse(path.read_bytes(), name)
-    except OSError as exc:
-        fact = f"cannot be read: {(exc.strerror or 'unknown reason').lower()}"
-        raise ConfigError([Fault(str(path), 0, 0, fact, "name a scenario file that exists")]) from exc
-    source = Source(name, document)
-    try:
-        scenario = _ADAPTER.validate_json(msgspec.json.encode(document.tree), strict=True)
+        scenario = _ADAPTER.validate_json(msgspec.json.encode(tree), strict=True)
     except ValidationError as exc:
         raise ConfigError(list(faults_of(exc, source, (), Scenario))) from exc
     if faults := list(_Check(scenario, source).faults()):
         raise ConfigError(faults)
     return scenario
+
+
+def _source(path: Path) -> Source:
+    try:
+        return Source(path.name, parse(path.read_bytes(), path.name))
+    except OSError as exc:
+        fact = f"cannot be read: {(exc.strerror or 'unknown reason').lower()}"
+        raise ConfigError([Fault(str(path), 0, 0, fact, "name a scenario file that exists")]) from exc
 
 
 def site_names(scenario: Scenario) -> dict[str, tuple[str, str | None]]:

@@ -347,6 +347,8 @@ class Scenario(FileModel):
     """The whole file."""
 
     name: Name
+    extends: str | None = None
+    """Another scenario file of the same folder, whose sections hold where this one has none."""
     calendar: Calendar = Calendar()
     operator: Operator = Operator()
     services: list[Service] = Field(min_length=1)

@@ -1,0 +1,104 @@
+"""Many seeds of a scenario, pooled: how right is cemd, and how sure is that?
+
+    .venv/bin/python -m bench.day [--scenario FILE] [--seeds 1-10] [--days D] [--customers C] [--folder DIR]
+
+Each seed's scorecard is kept in the folder, so that a run can be ended and taken up again. Beside cemd stand the static
+thresholds on the same samples. The bound on false incidents is the exact one of a Poisson count.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from cemd.daemon.kinds import kinds
+from cemd.demo.day.command import SHIPPED, live, scaled
+from cemd.demo.files import shipped_root
+from cemd.demo.world.reading import read_scenario
+from scipy.stats import chi2
+
+COUNTED = ("faults", "found", "false_incidents", "incident_weeks", "false_notices", "told_twice", "never_ended")
+
+
+def scorecards(words: argparse.Namespace) -> list[dict[str, Any]]:
+    """One a seed, from the folder where it is there already."""
+    words.folder.mkdir(parents=True, exist_ok=True)
+    first, _, last = words.seeds.partition("-")
+    scenario = scaled(read_scenario(words.scenario), days=words.days, customers=words.customers)
+    cards = []
+    for seed in range(int(first), int(last or first) + 1):
+        path = words.folder / f"{scenario.name}-{seed}.json"
+        if not path.exists():
+            path.write_bytes(msgspec.json.encode(live(scenario, shipped_root() / "rules", kinds(), seed=seed)))
+            print(f"seed {seed} lived", flush=True)
+        cards.append(msgspec.json.decode(path.read_bytes()))
+    return cards
+
+
+def pooled(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """All seeds as one."""
+    total = {key: sum(card["total"][key] for card in cards) for key in (*COUNTED, "promises_broken")}
+    faults = [one for card in cards for one in card["faults"] if one["customers_hurt"]]
+    named = [one for one in faults if one["cause_right"] is not None]
+    found = [one for one in faults if one["found"]]
+    delays = [one["first_hurt_to_incident_seconds"] for one in found]
+    by_class = {
+        name: float(np.median([one["first_hurt_to_incident_seconds"] for one in found if one["class"] == name]))
+        for name in sorted({one["class"] for one in found})
+    }
+    weeks = total["incident_weeks"]
+    return {
+        **total,
+        "delay_median": float(np.median(delays)),
+        "delay_p95": float(np.quantile(delays, 0.95)),
+        "by_class": by_class,
+        "false_a_week": total["false_incidents"] / weeks,
+        "false_a_week_at_most": upper_bound(total["false_incidents"]) / weeks,
+        "cause_right": sum(one["cause_right"] for one in named) / max(1, len(named)),
+        "undetermined": 1.0 - len(named) / max(1, len(found)),
+        "reachable": _mean(cards, "told_before_contact_reachable"),
+        "oracle": _mean(cards, "told_before_contact_oracle"),
+        "baseline": {
+            **{key: sum(card["total"]["baseline"][key] for card in cards) for key in COUNTED},
+            "delay_median": _mean_of([card["total"]["baseline"]["delay_seconds"]["median"] for card in cards]),
+            "cause_right": _mean_of([card["total"]["baseline"]["cause_right"] for card in cards]),
+            "reachable": _mean_of([card["total"]["baseline"]["told_before_contact_reachable"] for card in cards]),
+        },
+        "missed": [f"{card['seed']}: {one['name']}" for card in cards for one in card["faults"] if not one["found"] and one["customers_hurt"]],
+        "wrong": [f"{card['seed']}: {one['name']} -> {one['cause_named']}" for card in cards for one in card["faults"] if one["cause_right"] is False],
+        "false": [f"{card['seed']}: {one['services']} at {one['sites'][:3]} because {one['evidence'][-1:]}" for card in cards for one in card["false_incidents"]],
+    }  # fmt: skip
+
+
+def upper_bound(count: int, share: float = 0.95) -> float:
+    """The expectation that a Poisson count of so many leaves possible, one-sided."""
+    return float(chi2.ppf(share, 2 * count + 2) / 2)
+
+
+def _mean(cards: Sequence[dict[str, Any]], key: str) -> float | None:
+    """Mean over the seeds that have the figure."""
+    return _mean_of([card["total"][key] for card in cards])
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenario", type=Path, default=SHIPPED)
+    parser.add_argument("--seeds", default="1-10")
+    parser.add_argument("--days", type=float, default=None)
+    parser.add_argument("--customers", type=int, default=None)
+    parser.add_argument("--folder", type=Path, default=Path("day-results"))
+    for name, value in pooled(scorecards(parser.parse_args())).items():
+        print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    main()
