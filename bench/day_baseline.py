@@ -27,7 +27,7 @@ from cemd.store.memory import MemorySeries
 GRID = [
     Thresholds(window_seconds=window, success_below=below, times_usual=times, loss_above=loss, for_seconds=wait)
     for window, below, times, loss, wait in itertools.product(
-        (150.0, 300.0), (0.55, 0.7, 0.85), (2.0, 3.0, 5.0), (0.05, 0.1), (0.0, 60.0, 120.0)
+        (150.0, 300.0), (0.4, 0.55, 0.7, 0.85), (2.0, 3.0, 5.0), (0.05, 0.1), (0.0, 60.0, 120.0, 180.0, 300.0)
     )
 ]
 MISSED, FALSE, MINUTE = 10.0, 3.0, 1.0

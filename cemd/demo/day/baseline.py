@@ -33,11 +33,11 @@ OVER_AFTER_SECONDS = 300.0
 class Thresholds:
     """What the grid search chose; see docs/benchmarks.md."""
 
-    window_seconds: float = 180.0
-    success_below: float = 0.6
-    times_usual: float = 3.0
+    window_seconds: float = 150.0
+    success_below: float = 0.55
+    times_usual: float = 5.0
     loss_above: float = 0.1
-    for_seconds: float = 60.0
+    for_seconds: float = 120.0
 
 
 FROZEN = Thresholds()

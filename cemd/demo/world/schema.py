@@ -9,5 +9,12 @@ from cemd.demo.world.scenario import Scenario
 
 
 def scenario_schema() -> dict[str, Any]:
-    """As `cemd schema` prints it under `scenario`."""
-    return {"$schema": DIALECT, **Scenario.model_json_schema()}
+    """As `cemd schema` prints it under `scenario`. A file that extends another may leave sections out."""
+    schema = Scenario.model_json_schema()
+    required = schema.pop("required")
+    return {
+        "$schema": DIALECT,
+        **schema,
+        "required": ["name"],
+        "anyOf": [{"required": required}, {"required": ["extends"]}],
+    }
