@@ -39,7 +39,7 @@ from cemd.monitor import wire
 
 HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 17))
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-GOALS = {"http": 6.0, "tls": 1.4, "dns": 3.5}
+GOALS = {"http": 6.0, "tls": 1.4, "dns": 3.5, "tcp": 8.0}
 _EVERYWHERE = Targets(loopback=True).model_dump_json().encode()
 _AGENT = """
 import sys
@@ -147,6 +147,7 @@ def blackbox(folder: Path, ca_file: Path) -> Iterator[tuple[int, int]]:
         "  plain: {prober: http, timeout: 5s, http: {preferred_ip_protocol: ip4}}\n"
         "  tls: {prober: http, timeout: 5s, http: {preferred_ip_protocol: ip4, "
         f"tls_config: {{ca_file: {ca_file}}}}}}}\n"
+        "  tcp: {prober: tcp, timeout: 5s, tcp: {preferred_ip_protocol: ip4}}\n"
     )
     command = (program("prometheus-blackbox-exporter"), f"--config.file={folder}/blackbox.yml")
     listen = f"--web.listen-address=127.0.0.1:{port}"
@@ -347,6 +348,18 @@ def dns_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
         return compare(rounds, lambda: asyncio.run(own_rate(folder, probes, seconds)), aiodns_rate)
 
 
+def tcp_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
+    count, every = 48_000, 8.0
+    with web(folder) as (plain, _, ca_file), blackbox(folder, ca_file) as (port, pid):
+        probes = probes_of("tcp", [{"host": HOSTS[n % len(HOSTS)], "port": plain} for n in range(count)], every)
+        targets = [f"{HOSTS[n % len(HOSTS)]}:{plain}" for n in range(3_000)]
+        return compare(
+            rounds,
+            lambda: asyncio.run(own_rate(folder, probes, seconds)),
+            lambda: blackbox_rate(port, pid, "tcp", targets, count / every),
+        )
+
+
 def latency_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
     """What the prober adds at 200 a second over a blocking socket on the same server: median and 99th, milliseconds."""
     with web(folder) as (plain, _, _):
@@ -388,7 +401,7 @@ def percentile(values: list[float], part: float) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", choices=["http", "tls", "dns", "latency", "all"])
+    parser.add_argument("case", choices=["http", "tls", "dns", "tcp", "latency", "all"])
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
@@ -397,6 +410,7 @@ def main() -> int:
         "http": lambda folder: http_case(folder, given.seconds, given.rounds, tls=False),
         "tls": lambda folder: http_case(folder, given.seconds, given.rounds, tls=True),
         "dns": lambda folder: dns_case(folder, given.seconds, given.rounds),
+        "tcp": lambda folder: tcp_case(folder, given.seconds, given.rounds),
         "latency": lambda folder: latency_case(folder, given.seconds, given.rounds),
     }
     found: dict[str, Any] = {}

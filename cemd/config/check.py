@@ -32,6 +32,9 @@ def contradictions(items: Items, kinds: Kinds) -> Iterator[Fault]:
         if timeout >= every:
             fact = f"timeout_seconds ({timeout:g}) is not below every_seconds ({every:g})"
             yield probe.fault(("timeout_seconds",), fact, "make the timeout shorter or the interval longer")
+        if (least := kinds.least_seconds(probe.value.kind, probe.value.params)) >= timeout:
+            fact = f"timeout_seconds ({timeout:g}) is not above the {least:g} s that its packets take to send"
+            yield probe.fault(("timeout_seconds",), fact, "make the timeout longer, or send fewer packets or faster")
     yield from _targets(items, kinds)
     yield from _vantages(items)
     for indicator in items.indicators:

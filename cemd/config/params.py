@@ -46,6 +46,8 @@ class Kinds:
     """What is wrong with a text for people, as a fact; None when it can be used."""
     hosts: Callable[[str, dict[str, Any]], Iterable[tuple[Path, str]]] = field(default=lambda _kind, _params: ())
     """(way to a parameter, host) of every place that a probe of this kind with these parameters goes to."""
+    least_seconds: Callable[[str, dict[str, Any]], float] = field(default=lambda _kind, _params: 0.0)
+    """What an attempt of a probe of this kind with these parameters takes at least."""
 
 
 def checked(

@@ -8,7 +8,7 @@ from cemd.config.params import Kinds
 def kinds() -> Kinds:
     """Models of the parameters of every kind of probe and channel."""
     from cemd.monitor.probes import KINDS as PROBES
-    from cemd.monitor.probes import hosts
+    from cemd.monitor.probes import hosts, least_seconds
     from cemd.report.channels import KINDS as CHANNELS
     from cemd.report.texts import check_template
 
@@ -17,6 +17,7 @@ def kinds() -> Kinds:
         channel_params={word: kind.Params for word, kind in CHANNELS.items()},
         text_fault=check_template,
         hosts=hosts,
+        least_seconds=least_seconds,
         figures={word: kind.__doc__ or "" for word, kind in PROBES.items()},
         channels={word: kind.__doc__ or "" for word, kind in CHANNELS.items()},
     )

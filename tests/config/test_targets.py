@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,24 @@ def test_allowed_probe_loads(tmp_path: Path, settings: str, params: str) -> None
 def test_place_that_is_none_is_refused_with_words(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config/cemd.yaml:1:19: targets: .*'10.0.0.1/8' is neither a network"):
         load(_root(tmp_path, "targets: {allow: [10.0.0.1/8]}", "tcp", "{host: 10.0.0.1, port: 80}"), kinds())
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "seconds"),
+    [
+        ("icmp", "{target: 192.0.2.1, packets: 11, gap_seconds: 0.2}", "2"),
+        ("stamp", "{host: 192.0.2.1, packets: 101, gap_seconds: 0.05}", "5"),
+        ("voice", "{host: 192.0.2.1, call_seconds: 10}", "10"),
+    ],
+)
+def test_packets_that_take_longer_than_the_timeout_are_refused_at_load(
+    tmp_path: Path, kind: str, params: str, seconds: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(_root(tmp_path, "", kind, params), kinds())
+    fact = f"timeout_seconds (2) is not above the {seconds} s that its packets take to send"
+    remedy = "make the timeout longer, or send fewer packets or faster"
+    assert re.fullmatch(rf'probes/p.yaml:2:\d+: probe "p": {re.escape(f"{fact}; {remedy}")}', str(refused.value))
 
 
 def _root(root: Path, settings: str, kind: str, params: str) -> Path:

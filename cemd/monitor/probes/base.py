@@ -105,6 +105,10 @@ class ProbeParams(BaseModel):
         """
         return ()
 
+    def least_seconds(self) -> float:
+        """What an attempt takes even where every answer comes at once; the probe's timeout must be longer."""
+        return 0.0
+
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Host = Annotated[str, StringConstraints(pattern=r"^[^\s/@?#\[\]]{1,253}$")]

@@ -11,17 +11,31 @@ from __future__ import annotations
 import asyncio
 import errno
 import secrets
+import select
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from functools import cache, partial
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Blind, Host, Missed, ProbeParams, Reading, Reason, Result, Way
-from cemd.monitor.probes.names import trouble
+from cemd.monitor.probes.base import (
+    Attempt,
+    Blind,
+    Cancel,
+    Done,
+    Host,
+    Missed,
+    ProbeParams,
+    Reason,
+    Result,
+    Values,
+    Way,
+    result_of,
+)
+from cemd.monitor.probes.names import is_address, trouble
 from cemd.monitor.probes.packets import Stream, figures
 from cemd.monitor.probes.sockets import SocketParams, family_of, open_socket, place_of
 from cemd.monitor.probes.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
@@ -53,19 +67,8 @@ class IcmpParams(SocketParams):
     def hosts(self) -> tuple[tuple[Way, str], ...]:
         return ((("target",), self.target),)
 
-
-@dataclass(slots=True)
-class _Burst:
-    """One burst in progress. Times are nanoseconds of the wall clock, as the kernel stamps them."""
-
-    stream: Stream
-    token: bytes
-    reply: int
-    raw_ipv4: bool
-    sent_at: list[int]
-    done: asyncio.Event
-    wanted: int
-    error: int = 0
+    def least_seconds(self) -> float:
+        return (self.packets - 1) // self.batch * self.gap_seconds
 
 
 class Icmp:
@@ -77,77 +80,177 @@ class Icmp:
     Params: ClassVar[type[ProbeParams]] = IcmpParams
 
     def __init__(self, params: IcmpParams, tools: Tools) -> None:
-        self._params = params
+        self.params = params
+        self.waits = tools.waits
+        self.log = tools.log
         self._names = tools.names
+        self._numeric = is_address(params.target)
 
     @property
     def target(self) -> str:
-        return self._params.target
+        return self.params.target
 
     @property
     def group(self) -> str:
-        return self._params.target
+        return self.params.target
+
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """Where no name must be looked up."""
+        if not self._numeric:
+            return None
+        return _Burst(self, self._names.check(self.target, self.target), deadline, done).begin()
 
     async def run(self, attempt: Attempt) -> Result:
-        params = self._params
-        address = await self._names.address(params.target, attempt.remaining(), params.version())
-        family = family_of(address)
-        door, kind = _open(params, family)
-        with door:
-            _towards(door, address, self.target)
-            raw = kind == socket.SOCK_RAW
-            burst = _Burst(
-                stream=Stream(params.wait_seconds),
-                token=secrets.token_bytes(_TOKEN_BYTES),
-                reply=_ECHO[family][1],
-                raw_ipv4=raw and family == socket.AF_INET,
-                sent_at=[],
-                done=asyncio.Event(),
-                wanted=params.packets,
-            )
-            wall = WallClock()
-            await self._exchange(door, _ECHO[family][0], burst, attempt)
-            wall.check()
-        return self._result(burst)
+        address = await self._names.address(self.target, attempt.remaining(), self.params.version())
+        over: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        give_up = _Burst(self, address, attempt.deadline, over.set_result).begin()
+        try:
+            return await over
+        finally:
+            give_up()
 
-    def _result(self, burst: _Burst) -> Result:
-        readings = tuple(
-            Reading(metric=name, value=value) for name, value in figures(burst.stream, "round_trip").items()
-        )
-        if burst.stream.delays:
+
+class _Burst:
+    """One burst in progress, without a task. Times are nanoseconds of the wall clock, as the kernel stamps them."""
+
+    def __init__(self, kind: Icmp, address: str, deadline: float, done: Done) -> None:
+        self._kind = kind
+        self._address = address
+        self._done: Done | None = done
+        self._loop = asyncio.get_running_loop()
+        self._end = deadline - _MARGIN_SECONDS
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick = -1
+        self._door: socket.socket | None = None
+        self._wall = WallClock()
+        self.stream = Stream(kind.params.wait_seconds)
+        self.sent_at: list[int] = []
+        self.token = secrets.token_bytes(_TOKEN_BYTES)
+        self.reply = 0
+        self.raw_ipv4 = False
+        self.error = 0
+
+    def begin(self) -> Cancel:
+        """Opens the socket and sends the first batch; answers what gives the burst up.
+
+        Raises:
+            Missed, Blind: the host cannot be reached from here, or this host may send no echoes.
+        """
+        params, family = self._kind.params, family_of(self._address)
+        door, kind = _open(params, family)
+        try:
+            _towards(door, self._address, self._kind.target)
+            self._tick = self._kind.waits.add(door.fileno(), self, select.EPOLLIN, self._end + 60.0)
+        except BaseException:
+            door.close()
+            raise
+        self._door = door
+        request, self.reply = _ECHO[family]
+        self.raw_ipv4 = kind == socket.SOCK_RAW and family == socket.AF_INET
+        body = self.token + _padding(params.payload_bytes - _TOKEN_BYTES)
+        identifier = secrets.randbelow(65_536)
+        self._head = partial(_HEADER.pack, request, 0)
+        self._identifier, self._body = identifier, body
+        self._base = _sum(_HEADER.pack(request, 0, 0, identifier, 0) + body)
+        self._send_batch()
+        return self.give_up
+
+    def _send_batch(self) -> None:
+        params, door, sent_at = self._kind.params, self._door, self.sent_at
+        if door is None:
+            return
+        for sequence in range(len(sent_at), min(len(sent_at) + params.batch, params.packets)):
+            header = self._head(_folded(self._base + sequence), self._identifier, sequence)
+            packet = header + self._body
+            self.stream.sent += 1
+            sent_at.append(time.time_ns())
+            try:
+                door.send(packet)
+            except (BlockingIOError, InterruptedError):
+                pass  # our own queue is full: as lost as on the way
+            except OSError as exc:
+                self.error = exc.errno or errno.EIO
+        now = self._loop.time()
+        if len(sent_at) < params.packets and now + params.gap_seconds < self._end:
+            self._timer = self._loop.call_at(now + params.gap_seconds, self._send_batch)
+        else:
+            at = min(now + params.wait_seconds, self._end)
+            if len(sent_at) < params.packets:
+                at = self._end  # the burst is cut short by the deadline
+            self._timer = self._loop.call_at(at, self._finish)
+
+    def ready(self, _events: int) -> None:
+        """Takes what has arrived."""
+        if self._door is not None:
+            self.receive(self._door)
+            if len(self.stream.delays) >= self._kind.params.packets:
+                self._finish()
+
+    def late(self) -> None:
+        """Never comes: the burst ends by its own timer long before."""
+
+    def receive(self, door: socket.socket) -> None:
+        """Takes all that has arrived; anything that is not an answer to this burst is dropped."""
+        token, sent_at, arrived, reply = self.token, self.sent_at, self.stream.arrived, self.reply
+        while True:
+            try:
+                data, ancillary, _, _ = door.recvmsg(9_216, ANCILLARY_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                self.error = exc.errno or errno.EIO
+                return
+            # a raw socket of IPv4 hands the IP header over too
+            start = (data[0] & 0x0F) * 4 if self.raw_ipv4 and data else 0
+            if data[start + 8 : start + 8 + _TOKEN_BYTES] != token or data[start] != reply:
+                continue
+            sequence = int.from_bytes(data[start + 6 : start + 8], "big")
+            if sequence < len(sent_at):
+                at = kernel_stamp(ancillary) or time.time_ns()
+                arrived(sequence, (at - sent_at[sequence]) / 1e9)
+
+    def _finish(self) -> None:
+        done = self._done
+        self.give_up()
+        if done is None:
+            return
+        try:
+            self._wall.check()
+            result = self._result()
+        except Exception as exc:  # noqa: BLE001 -- as in `measure`: told as a result, since nobody waits for a raise
+            result = result_of(exc, self._kind, self._kind.target, self._kind.log)
+        done(result)
+
+    def _result(self) -> Result:
+        values = figures(self.stream, "round_trip")
+        readings = Values(tuple(values), tuple(values.values()))
+        if self.stream.sent < self._kind.params.packets:
+            words = f"the deadline came after {self.stream.sent} of {self._kind.params.packets} requests."
+            return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, readings=readings, detail=words)
+        if self.stream.delays:
             return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
-        if burst.error:
-            found = trouble(burst.error, f"echo to {self.target}")
+        if self.error:
+            found = trouble(self.error, f"echo to {self._kind.target}")
             if isinstance(found, Missed):
                 found.readings = readings
             raise found
-        words = f"none of {burst.stream.sent} requests was answered."
+        words = f"none of {self.stream.sent} requests was answered."
         return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, readings=readings, detail=words)
 
-    async def _exchange(self, door: socket.socket, request: int, burst: _Burst, attempt: Attempt) -> None:
-        loop = asyncio.get_running_loop()
-        params = self._params
-        body = burst.token + bytes(index % 256 for index in range(params.payload_bytes - _TOKEN_BYTES))
-        identifier = secrets.randbelow(65_536)
-        base = _sum(_HEADER.pack(request, 0, 0, identifier, 0) + body)
-        loop.add_reader(door.fileno(), _receive, door, burst)
-        try:
-            for first in range(0, params.packets, params.batch):
-                if attempt.remaining() <= _MARGIN_SECONDS:
-                    break
-                for sequence in range(first, min(first + params.batch, params.packets)):
-                    header = _HEADER.pack(request, 0, _folded(base + sequence), identifier, sequence)
-                    _send(door, header + body, burst)
-                if burst.stream.sent < params.packets:
-                    await asyncio.sleep(min(params.gap_seconds, attempt.remaining()))
-            wait = min(params.wait_seconds, attempt.remaining() - _MARGIN_SECONDS)
-            try:
-                async with asyncio.timeout(max(0.0, wait)):
-                    await burst.done.wait()
-            except TimeoutError:
-                pass  # what has not come is lost
-        finally:
-            loop.remove_reader(door.fileno())
+    def give_up(self) -> None:
+        """Ends it; nobody is told."""
+        self._done = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._door is not None:
+            self._kind.waits.remove(self._door.fileno(), self._tick)
+            self._door.close()
+            self._door = None
+
+
+@cache
+def _padding(size: int) -> bytes:
+    return bytes(index % 256 for index in range(size))
 
 
 def _open(params: SocketParams, family: int) -> tuple[socket.socket, int]:
@@ -178,17 +281,6 @@ def _towards(door: socket.socket, address: str, target: str) -> None:
         raise trouble(exc.errno or 0, f"echo to {target}") from exc
 
 
-def _send(door: socket.socket, packet: bytes, burst: _Burst) -> None:
-    burst.stream.sent += 1
-    burst.sent_at.append(time.time_ns())
-    try:
-        door.send(packet)
-    except (BlockingIOError, InterruptedError):
-        pass  # our own queue is full: as lost as on the way
-    except OSError as exc:
-        burst.error = exc.errno or errno.EIO
-
-
 def _sum(data: bytes) -> int:
     return sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
 
@@ -206,27 +298,3 @@ def checksum(data: bytes) -> int:
     '0x220d'
     """
     return _folded(_sum(data))
-
-
-def _receive(door: socket.socket, burst: _Burst) -> None:
-    """Takes all that has arrived; anything that is not an answer to this burst is dropped."""
-    token, sent_at, stream = burst.token, burst.sent_at, burst.stream
-    while True:
-        try:
-            data, ancillary, _, _ = door.recvmsg(9_216, ANCILLARY_BYTES)
-        except BlockingIOError:
-            break
-        except OSError as exc:
-            burst.error = exc.errno or errno.EIO
-            break
-        start = (
-            (data[0] & 0x0F) * 4 if burst.raw_ipv4 and data else 0
-        )  # a raw socket of IPv4 hands the IP header over too
-        if data[start + 8 : start + 8 + _TOKEN_BYTES] != token or data[start] != burst.reply:
-            continue
-        sequence = int.from_bytes(data[start + 6 : start + 8], "big")
-        if sequence < len(sent_at):
-            at = kernel_stamp(ancillary) or time.time_ns()
-            stream.arrived(sequence, (at - sent_at[sequence]) / 1e9)
-    if len(stream.delays) >= burst.wanted:
-        burst.done.set()

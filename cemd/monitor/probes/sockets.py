@@ -17,7 +17,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -29,6 +29,8 @@ NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _BOTH = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
+Place: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""What socket calls take: (address, port), with flow and zone for IPv6."""
 VrfName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
@@ -70,7 +72,7 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def place_of(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+def place_of(address: str, port: int) -> Place:
     """What socket calls take for a numeric address, with the zone of a link-local one.
 
     Raises:
@@ -234,7 +236,7 @@ async def readable(door: socket.socket) -> None:
         loop.remove_reader(door.fileno())
 
 
-async def _connected(door: socket.socket, place: tuple[str, int] | tuple[str, int, int, int]) -> None:
+async def _connected(door: socket.socket, place: Place) -> None:
     """As the loop's own `sock_connect`, without its look-up of what is numeric already."""
     try:
         door.connect(place)

@@ -61,6 +61,9 @@ class StampParams(SocketParams):
     def hosts(self) -> tuple[tuple[Way, str], ...]:
         return ((("host",), self.host),)
 
+    def least_seconds(self) -> float:
+        return (self.packets - 1) * self.gap_seconds
+
     @model_validator(mode="after")
     def _size_fits(self) -> StampParams:
         if self.key_file is not None and PLAIN_BYTES < self.packet_bytes < AUTHENTICATED_BYTES:

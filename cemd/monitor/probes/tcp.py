@@ -12,8 +12,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Port, ProbeParams, Reason, Result, Text
+from cemd.monitor.probes.base import Attempt, Cancel, Done, Port, ProbeParams, Reason, Result, Text
+from cemd.monitor.probes.connecting import Connecting, Target
 from cemd.monitor.probes.dialogue import Heard, Pattern, Turn, Turns, ValueName, check_values, read_values
+from cemd.monitor.probes.names import is_address
 from cemd.monitor.probes.starttls import Security
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.probes.visit import TlsParams, Visit, visit
@@ -68,6 +70,8 @@ class Tcp:
         self._params = params
         self._tools = tools
         self._turns = [Heard(turn, number) for number, turn in enumerate(params.turns(), 1)]
+        bare = not self._turns and params.tls is Security.NONE and is_address(params.host)
+        self._bare = Target(params, params.host, params.port) if bare else None
 
     @property
     def target(self) -> str:
@@ -76,6 +80,13 @@ class Tcp:
     @property
     def group(self) -> str:
         return self.target
+
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """Only where the connection alone is measured, to an address that needs no look-up."""
+        if self._bare is None:
+            return None
+        self._tools.names.check(self._bare.address, self._bare.address)
+        return Connecting(self._bare, self._tools.waits, done).begin(deadline)
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

@@ -15,6 +15,7 @@ from cemd.monitor.probes.dns_engine import Datagrams
 from cemd.monitor.probes.janitor import Janitor
 from cemd.monitor.probes.names import Names
 from cemd.monitor.probes.trust import Trust
+from cemd.monitor.probes.waits import Waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Tools:
     janitor: Janitor
     trust: Trust
     datagrams: Datagrams
+    waits: Waits
     clock: Clock
     log: Any
 
@@ -34,6 +36,7 @@ class Tools:
         await self.curl.aclose()
         self.datagrams.close()
         await self.names.aclose()
+        self.waits.close()
 
 
 def make_tools(
@@ -54,6 +57,7 @@ def make_tools(
         janitor=Janitor(state, curl, clock=times, log=log),
         trust=Trust(),
         datagrams=Datagrams(),
+        waits=Waits(),
         clock=times,
         log=log,
     )

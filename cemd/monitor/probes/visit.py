@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
+import sys
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Annotated
@@ -170,7 +170,7 @@ async def visit(
             raise
 
 
-def round_trip_seconds(door: socket.socket) -> float:
+def round_trip_seconds(door: socket.SocketType) -> float:
     """The round trip of the handshake as the kernel measured it (TCP_INFO), free of our own queue."""
     info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    return float(struct.unpack_from("@I", info, _ROUND_TRIP_AT)[0]) / 1e6
+    return int.from_bytes(info[_ROUND_TRIP_AT:], sys.byteorder) / 1e6

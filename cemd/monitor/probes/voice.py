@@ -88,6 +88,9 @@ class VoiceParams(SocketParams):
     def hosts(self) -> tuple[tuple[Way, str], ...]:
         return ((("host",), self.host),)
 
+    def least_seconds(self) -> float:
+        return self.call_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Played:

@@ -77,6 +77,7 @@ async def test_host_without_a_route_or_descriptors_is_blind(monkeypatch: pytest.
 
     async with tools() as made:
         monkeypatch.setattr(socket, "socket", none_left)
+        monkeypatch.setattr(socket, "SocketType", none_left)
         result = await look(made, "tcp", {"host": "127.0.0.1", "port": 80})
         monkeypatch.undo()
     assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.NO_RESOURCES)

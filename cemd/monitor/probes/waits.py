@@ -1,0 +1,93 @@
+"""Sockets that wait without a task each: one epoll behind the loop, and deadlines in a wheel of coarse ticks.
+
+A task, a future and a reader of the loop cost more than the connection that they wait for. Here a socket is one entry
+of an epoll of ours, whose descriptor is the one reader that the loop knows; a socket that is closed leaves it by
+itself. Deadlines are kept to a fiftieth of a second, early rather than late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import Protocol
+
+TICKS_PER_SECOND = 50
+_AT_ONCE = 256
+"""Sockets served before others of the loop have their turn."""
+
+
+class Waiting(Protocol):
+    """Something that waits for a socket."""
+
+    def ready(self, events: int) -> None:
+        """The socket is ready, or has failed (EPOLLERR, EPOLLHUP)."""
+
+    def late(self) -> None:
+        """The deadline is near; it is forgotten by then."""
+
+
+class Waits:
+    """Made and used inside one running loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._epoll = select.epoll()
+        self._loop.add_reader(self._epoll.fileno(), self._ready)
+        self._of: dict[int, Waiting] = {}
+        self._wheel: dict[int, dict[int, Waiting]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, number: int, waiting: Waiting, events: int, deadline: float) -> int:
+        """Waits for a descriptor until a time of the loop; answers the tick, which `remove` wants back.
+
+        Raises:
+            OSError: the system lets no more be watched.
+        """
+        self._epoll.register(number, events)
+        self._of[number] = waiting
+        tick = int(deadline * TICKS_PER_SECOND)
+        spoke = self._wheel.get(tick)
+        if spoke is None:
+            spoke = self._wheel[tick] = {}
+            self._arm(tick)
+        spoke[number] = waiting
+        return tick
+
+    def remove(self, number: int, tick: int) -> None:
+        """Forgets it; its socket must be closed at once, which takes it out of the epoll too."""
+        self._of.pop(number, None)
+        spoke = self._wheel.get(tick)
+        if spoke is not None:
+            spoke.pop(number, None)
+
+    def close(self) -> None:
+        """Ends it; nobody is told."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _ready(self) -> None:
+        for number, events in self._epoll.poll(0, _AT_ONCE):
+            waiting = self._of.get(number)
+            if waiting is not None:
+                waiting.ready(events)
+
+    def _arm(self, tick: int) -> None:
+        at = tick / TICKS_PER_SECOND
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._turn)
+
+    def _turn(self) -> None:
+        """Tells those whose tick has come. An empty spoke is cheaper to keep until then than to look for."""
+        self._timer = None
+        now = int(self._loop.time() * TICKS_PER_SECOND)
+        for tick in sorted(tick for tick in self._wheel if tick <= now):
+            for number, waiting in self._wheel.pop(tick).items():
+                if self._of.get(number) is waiting:
+                    waiting.late()
+        if self._wheel:
+            self._arm(min(self._wheel))
