@@ -1,12 +1,12 @@
 """Probing: the prober's whole path, from the schedule to the batch on the socket, beside its peers, per CPU second.
 
-Run: python -m bench.probing http|tls|dns|latency|all [--seconds 6] [--json]; exit 1 when a goal is missed.
+Run: python -m bench.probing http|tls|dns|tcp|icmp|latency|all [--seconds 6] [--json]; exit 1 when a goal is missed.
 
 A real prober process gets a probe set over its socket and owes the bench every measurement, as it owes them to a
 daemon; what counts is the CPU time of that process over the measurements that arrived. The peer works on the same
 targets at the same pace, in turn with it: Debian's blackbox_exporter through its /probe page (its process), aiodns in a
-process of its own. Needs nginx, named and prometheus-blackbox-exporter; a case whose programs are missing says so and
-is left out.
+process of its own, fping. Needs nginx, named, fping and prometheus-blackbox-exporter; a case whose programs are missing
+says so and is left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from cemd.monitor import wire
 
 HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 17))
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-GOALS = {"http": 6.0, "tls": 1.4, "dns": 3.5, "tcp": 8.0}
+GOALS = {"http": 6.0, "tls": 1.4, "dns": 3.5, "tcp": 8.0, "icmp": 1.35}
 _EVERYWHERE = Targets(loopback=True).model_dump_json().encode()
 _AGENT = """
 import sys
@@ -349,7 +349,7 @@ def dns_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def tcp_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
-    count, every = 48_000, 8.0
+    count, every = 32_000, 8.0
     with web(folder) as (plain, _, ca_file), blackbox(folder, ca_file) as (port, pid):
         probes = probes_of("tcp", [{"host": HOSTS[n % len(HOSTS)], "port": plain} for n in range(count)], every)
         targets = [f"{HOSTS[n % len(HOSTS)]}:{plain}" for n in range(3_000)]
@@ -358,6 +358,64 @@ def tcp_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
             lambda: asyncio.run(own_rate(folder, probes, seconds)),
             lambda: blackbox_rate(port, pid, "tcp", targets, count / every),
         )
+
+
+def icmp_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
+    """Echoes per CPU second: bursts of a hundred in batches of eight, beside fping with as many to as many addresses.
+
+    The ratio is that at the same pace. At full speed fping sends without listening, which is cheaper, and makes its own
+    round trips several times as long: that is told beside it, with the round trips that each saw in microseconds.
+    """
+    count, packets, every = 600, 100, 6.0
+    hosts = [f"127.9.{number // 200}.{number % 200 + 1}" for number in range(count)]
+    params = [{"target": host, "packets": packets, "batch": 8, "gap_seconds": 0.005} for host in hosts]
+    probes, pace = probes_of("icmp", params, every), 1000 * every / (count * packets)
+    ours, paced, fast = [], [], []
+    for _ in range(rounds):
+        paced.append(fping_rate(hosts, packets, pace))
+        fast.append(fping_rate(hosts, packets, 0.0))
+        ours.append(asyncio.run(own_echoes(folder, probes, seconds)))
+    ratios = [mine["per_cpu_second"] / rate for mine, (rate, _) in zip(ours, paced, strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "own": {key: statistics.median(one[key] for one in ours) for key in ours[0]},
+        "peer_per_cpu_second": statistics.median(rate for rate, _ in paced),
+        "peer_round_trip_us": statistics.median(trip for _, trip in paced),
+        "peer_at_full_speed_per_cpu_second": statistics.median(rate for rate, _ in fast),
+        "peer_at_full_speed_round_trip_us": statistics.median(trip for _, trip in fast),
+    }
+
+
+def fping_rate(hosts: list[str], packets: int, pace_ms: float) -> tuple[float, float]:
+    """(echoes per CPU second, median over the addresses of their mean round trip in microseconds)."""
+    before = os.times()
+    period = max(20.0, pace_ms * len(hosts))
+    command = [program("fping"), "-q", "-c", str(packets), "-p", f"{period:g}", "-i", f"{pace_ms:g}", *hosts]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    means = [float(line.rpartition("=")[2].split("/")[1]) * 1000 for line in said.splitlines() if "min/avg/max" in line]
+    return len(means) * packets / spent, statistics.median(means)
+
+
+async def own_echoes(folder: Path, probes: list[Probe], seconds: float) -> dict[str, float]:
+    """Echoes that came back per CPU second of the prober's process, and the median of the bursts' median round trip."""
+    async with prober(folder, probes) as (pid, owed):
+        await asyncio.wait_for(owed.began.wait(), 60)
+        await asyncio.sleep(probes[0].every_seconds + 1)
+        owed.keep = frozenset({"sent_count", "loss_ratio", "round_trip_median_seconds"})
+        cpu, before = cpu_seconds(pid), Counter(owed.outcomes)
+        await asyncio.sleep(seconds)
+        spent, runs = cpu_seconds(pid) - cpu, owed.outcomes - before
+    sent, loss = owed.values["sent_count"], owed.values["loss_ratio"]
+    lost = sum(count * share for count, share in zip(sent, loss, strict=False))
+    return {
+        "per_cpu_second": (sum(sent) - lost) / spent,
+        "round_trip_us": 1e6 * statistics.median(owed.values["round_trip_median_seconds"]),
+        "lost": lost,
+        "not_ok": float(runs.total() - runs["ok"]),
+    }
 
 
 def latency_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
@@ -401,7 +459,7 @@ def percentile(values: list[float], part: float) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", choices=["http", "tls", "dns", "tcp", "latency", "all"])
+    parser.add_argument("case", choices=["http", "tls", "dns", "tcp", "icmp", "latency", "all"])
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
@@ -411,6 +469,7 @@ def main() -> int:
         "tls": lambda folder: http_case(folder, given.seconds, given.rounds, tls=True),
         "dns": lambda folder: dns_case(folder, given.seconds, given.rounds),
         "tcp": lambda folder: tcp_case(folder, given.seconds, given.rounds),
+        "icmp": lambda folder: icmp_case(folder, given.seconds, given.rounds),
         "latency": lambda folder: latency_case(folder, given.seconds, given.rounds),
     }
     found: dict[str, Any] = {}

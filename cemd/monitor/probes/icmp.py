@@ -44,6 +44,8 @@ from cemd.monitor.probes.tools import Tools
 _HEADER = struct.Struct("!BBHHH")
 _ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}  # request, reply
 _TOKEN_BYTES = 8
+_HEADERS_BYTES = 72
+"""Room for the headers of IPv4, with options, and of ICMP; what is longer than was asked for is no answer of ours."""
 _MARGIN_SECONDS = 0.02
 """The burst ends this long before the deadline, so that a late answer is loss and not a lost result."""
 
@@ -128,6 +130,7 @@ class _Burst:
         self.token = secrets.token_bytes(_TOKEN_BYTES)
         self.reply = 0
         self.raw_ipv4 = False
+        self.room = kind.params.payload_bytes + _HEADERS_BYTES
         self.error = 0
 
     def begin(self) -> Cancel:
@@ -194,7 +197,7 @@ class _Burst:
         token, sent_at, arrived, reply = self.token, self.sent_at, self.stream.arrived, self.reply
         while True:
             try:
-                data, ancillary, _, _ = door.recvmsg(9_216, ANCILLARY_BYTES)
+                data, ancillary, _, _ = door.recvmsg(self.room, ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             except OSError as exc:

@@ -102,7 +102,7 @@ def received(packets: list[bytes], *, raw: bool) -> icmp._Burst:
     now = time.time_ns()
     made = object.__new__(icmp._Burst)
     made.stream, made.token, made.reply, made.raw_ipv4 = Stream(1.0, sent=2), TOKEN, 0, raw
-    made.sent_at, made.error = [now, now], 0
+    made.sent_at, made.error, made.room = [now, now], 0, 128
     made.receive(Door())  # type: ignore[arg-type]
     return made
 
