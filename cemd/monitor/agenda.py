@@ -62,20 +62,29 @@ class Agenda:
         at = min(regular, self._asked[0][0]) if self._asked else regular
         return None if at == inf else at
 
-    def pop(self, now: float) -> tuple[float, int, bool] | None:
-        """The next that is due by now: (time, slot, whether it is the regular time), earliest first."""
-        regular = self._next_regular()
-        if self._asked and self._asked[0][0] <= min(now, regular):
-            at, slot = heapq.heappop(self._asked)
-            return at, slot, False
-        if regular > now:
-            return None
-        if self._near and self._near[-1][0] == regular:
-            at, slot = self._near.pop()
-        else:
-            at, slot = heapq.heappop(self._soon)
-        self._times[slot] = inf
-        return at, slot, True
+    def pop(self, now: float) -> list[tuple[float, int, bool]]:
+        """All that is due by now, earliest first: (time, slot, whether it is the regular time)."""
+        due: list[tuple[float, int, bool]] = []
+        times = self._times
+        while True:
+            regular = self._next_regular()
+            while self._asked and self._asked[0][0] <= min(now, regular):
+                at, slot = heapq.heappop(self._asked)
+                due.append((at, slot, False))
+            if regular > now:
+                return due
+            near, until = self._near, min(now, self._soon[0][0] if self._soon else inf)
+            until = min(until, self._asked[0][0]) if self._asked else until
+            while near and near[-1][0] <= until:
+                at, slot = near.pop()
+                if times[slot] == at:
+                    times[slot] = inf
+                    due.append((at, slot, True))
+            if self._soon and self._soon[0][0] <= min(now, near[-1][0] if near else inf):
+                at, slot = heapq.heappop(self._soon)
+                if times[slot] == at:
+                    times[slot] = inf
+                    due.append((at, slot, True))
 
     def _next_regular(self) -> float:
         """The earliest regular time; entries that were planned anew since are dropped on the way."""

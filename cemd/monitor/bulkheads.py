@@ -29,8 +29,8 @@ class Bulkheads:
         """The numbers of a kind's wall and of a group's; one more is the wall around those of a kind that hung."""
         return self._number((kind,)), self._number((kind, group))
 
-    def full(self, kind: int, group: int, *, hung: bool) -> int | None:
-        """The wall that a run would have to wait for; None where it may begin."""
+    def enter(self, kind: int, group: int, *, hung: bool) -> int | None:
+        """Begins a run, or answers the wall that it would have to wait for."""
         running = self._running
         if running[group] >= self._group_at_once:
             return group
@@ -43,25 +43,34 @@ class Bulkheads:
                 return kind + 1
             if running[self.HUNG] >= max(1, self._most // 2):
                 return self.HUNG
+        self._count(kind, group, hung, 1)
         return None
 
-    def enter(self, kind: int, group: int, *, hung: bool) -> None:
-        """A run begins."""
-        self._count(kind, group, hung=hung, by=1)
+    def leave(self, kind: int, group: int, *, hung: bool) -> None:
+        """A run is over."""
+        self._count(kind, group, hung, -1)
 
-    def leave(self, kind: int, group: int, *, hung: bool) -> tuple[int, ...]:
-        """A run is over; answers the walls behind which there is a place again."""
-        return self._count(kind, group, hung=hung, by=-1)
+    def move(self, before: tuple[int, int], after: tuple[int, int], *, hung: bool) -> None:
+        """A run goes on behind other walls, be they full."""
+        self._count(*before, hung, -1)
+        self._count(*after, hung, 1)
+
+    def around(self, kind: int, group: int, *, hung: bool) -> tuple[int, ...]:
+        """All walls around such a run."""
+        return (group, kind, self.ALL, kind + 1, self.HUNG) if hung else (group, kind, self.ALL)
 
     def running(self) -> int:
         """Runs that have begun and are not over."""
         return self._running[self.ALL]
 
-    def _count(self, kind: int, group: int, *, hung: bool, by: int) -> tuple[int, ...]:
-        walls = (group, kind, self.ALL) if not hung else (group, kind, self.ALL, kind + 1, self.HUNG)
-        for wall in walls:
-            self._running[wall] += by
-        return walls
+    def _count(self, kind: int, group: int, hung: bool, by: int) -> None:
+        running = self._running
+        running[group] += by
+        running[kind] += by
+        running[self.ALL] += by
+        if hung:
+            running[kind + 1] += by
+            running[self.HUNG] += by
 
     def _number(self, name: tuple[str, ...]) -> int:
         number = self._numbers.setdefault(name, len(self._running))

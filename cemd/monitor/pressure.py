@@ -17,7 +17,7 @@ _IDLE_SHARE = 0.1
 
 
 class Pressure:
-    """Told about once a second what happened; asked at each run whether it must be given up."""
+    """Told about once a second what happened; asked at each run, while some are given up, whether this one is."""
 
     def __init__(self, cap_share: float = CAP_SHARE) -> None:
         self._cap_share = cap_share
@@ -33,6 +33,11 @@ class Pressure:
     def cap_per_second(self) -> float:
         """Runs a second that are begun at most; infinite until the prober was busy enough to know."""
         return self._capacity * self._cap_share
+
+    def begun(self, count: int) -> None:
+        """So many runs begin without being asked about: nothing is given up at the moment."""
+        self._offered[0] += count
+        self._begun += count
 
     def sheds(self, *, important: bool) -> bool:
         """Whether this run must be given up; counts it."""

@@ -55,9 +55,14 @@ class Post:
     failing: bool = False
     launch: Callable[[float, Done], Cancel | None] | None = field(init=False)
     """The quick way to measure, where the kind has one."""
+    timeout: float = field(init=False)
+    always: bool = field(init=False)
+    """Whether it has no times at which it does not run."""
 
     def __post_init__(self) -> None:
         self.launch = self.kind.launch if isinstance(self.kind, Launching) else None
+        self.timeout = self.probe.timeout_seconds
+        self.always = self.probe.active is None
 
 
 def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools) -> tuple[dict[str, Post], list[str]]:

@@ -42,7 +42,7 @@ class Runner:
     def __init__(self, deliver: Deliver, not_run: NotRun, clock: Clock, log: Any, *, alive: Callable[[], None]) -> None:
         self._deliver = deliver
         self._not_run = not_run
-        self._clock = clock
+        self.clock = clock
         self._log = log
         self._alive = alive
         self._loop = asyncio.get_running_loop()
@@ -56,6 +56,8 @@ class Runner:
         self._pressure = Pressure()
         self._shedding = False
         self._observed_at, self._observed_cpu = clock.monotonic(), time.thread_time()
+        self._wall_offset = 0.0
+        """Wall clock minus monotonic time, taken anew at each turn."""
         self._latest_start = 0.0
         self._not_active = 0
 
@@ -79,18 +81,18 @@ class Runner:
 
     def take(self, posts: Sequence[Post], *, kind_at_once: int) -> None:
         """Puts a whole set to work."""
-        slots = self._schedule.load(map(plan_of, posts), self._clock.monotonic(), kind_at_once=kind_at_once)
+        slots = self._schedule.load(map(plan_of, posts), self.clock.monotonic(), kind_at_once=kind_at_once)
         self._posts = [None] * (max(slots, default=-1) + 1)
         for slot, post in zip(slots, posts, strict=True):
             self._posts[slot] = post
         gc.unfreeze()  # what left the set may go
         gc.freeze()  # a look through fifty thousand posts would hold the loop for a tenth of a second, again and again
-        self._observed_at, self._observed_cpu = self._clock.monotonic(), time.thread_time()
+        self._observed_at, self._observed_cpu = self.clock.monotonic(), time.thread_time()
         self._poke()
 
     def recheck(self, uid: str) -> None:
         """Runs a probe at once, where there is such a one."""
-        self._schedule.recheck(uid, self._clock.monotonic())
+        self._schedule.recheck(uid, self.clock.monotonic())
         self._poke()
 
     def counters(self) -> dict[str, float]:
@@ -115,15 +117,18 @@ class Runner:
     def _turn(self) -> None:
         try:
             self._soon = None
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             if now - self._observed_at >= LONGEST_REST_SECONDS:
                 self._observe(now)
             turn = self._schedule.turn(now)
+            self._wall_offset = self.clock.now() - self.clock.monotonic()
+            if not self._shedding:
+                self._pressure.begun(len(turn.start))
             for slot, planned in turn.start:
                 self._begin(slot, planned)
             for slot, why in turn.skipped:
                 if why is not Skip.STILL_RUNNING and (post := self._posts[slot]) is not None:
-                    self._not_run(post, self._clock.now(), Reason.PROBER_BUSY)
+                    self._not_run(post, self.clock.now(), Reason.PROBER_BUSY)
             self._arm(now)
         except BaseException as exc:
             if self._broken.done():
@@ -134,7 +139,7 @@ class Runner:
         """One timer, for whatever is due first."""
         next_at = self._schedule.next_at()
         at = now + LONGEST_REST_SECONDS if next_at is None else min(next_at, now + LONGEST_REST_SECONDS)
-        delay = at - self._clock.monotonic()
+        delay = at - self.clock.monotonic()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(max(0.0, delay), self._turn)
@@ -158,22 +163,24 @@ class Runner:
         post = self._posts[slot]
         if post is None:
             raise AssertionError(f"slot {slot} is due and has no probe.")
-        wall, now = self._clock.now(), self._clock.monotonic()
+        now = self.clock.monotonic()
+        wall = now + self._wall_offset
         if now - planned > self._latest_start:
             self._latest_start = now - planned
-        if why := self._not_now(post, wall):
+        if (self._shedding or not post.always) and (why := self._not_now(post, wall)):
             self._schedule.finished(slot, now, failed=False)
             self._not_run(post, wall, why)
             return
-        run = _Run(self, slot, post, wall, self._loop.time())
-        self._live[slot] = run
+        run = self._live[slot] = _Run(self, slot, post, wall, now)
         run.begin()
 
     def _not_now(self, post: Post, wall: float) -> Reason | None:
         if post.probe.active is not None and not post.probe.active.holds(wall):
             self._not_active += 1
             return Reason.NOT_ACTIVE
-        return Reason.SHED if self._pressure.sheds(important=post.probe.moment_of_truth) else None
+        if self._shedding and self._pressure.sheds(important=post.probe.moment_of_truth):
+            return Reason.SHED
+        return None
 
     def task(self, run: _Run) -> asyncio.Task[None]:
         """A task for a run whose kind needs one."""
@@ -181,28 +188,33 @@ class Runner:
         return self._tasks.create_task(run.measured(), name=f"probe:{run.post.probe.name}")
 
     def over(self, run: _Run, result: Result) -> None:
-        """Takes the result of a run."""
-        if self._live.pop(run.slot, None) is not run:
+        """Takes the complete result of a run."""
+        slot = run.slot
+        if self._live.pop(slot, None) is not run:
             return
         self._deliver(run.post, run.at, result)
-        self.left(run, result.outcome, result.seconds)
-
-    def left(self, run: _Run, outcome: Outcome, seconds: float) -> None:
-        """A run's place is free."""
-        failed = outcome is Outcome.FAILED or outcome is Outcome.TIMED_OUT
-        hung = outcome is not Outcome.OK and seconds > HUNG_SHARE * run.post.probe.timeout_seconds
-        self._schedule.finished(run.slot, self._clock.monotonic(), failed=failed, hung=hung)
-        if failed or self._schedule.waits():
+        if result.outcome is not Outcome.OK:
+            self._failed(run, result)
+            return
+        self._schedule.finished(slot, run.began, failed=False)
+        if self._schedule.waits():
             self._poke()
+
+    def _failed(self, run: _Run, result: Result) -> None:
+        """The place of a run that did not end well is free, and it is looked at again soon."""
+        failed = result.outcome is not Outcome.BLIND
+        hung = result.seconds > HUNG_SHARE * run.post.timeout
+        self._schedule.finished(run.slot, self.clock.monotonic(), failed=failed, hung=hung)
+        self._poke()
 
     def given_up(self, run: _Run) -> None:
         """A run was cancelled: at the end of the prober only."""
         if self._live.pop(run.slot, None) is run:
-            self._schedule.finished(run.slot, self._clock.monotonic(), failed=False)
+            self._schedule.finished(run.slot, self.clock.monotonic(), failed=False)
 
     def attempt(self, run: _Run) -> Attempt:
         """What a kind is told that measures in a task."""
-        deadline = run.began + run.post.probe.timeout_seconds
+        deadline = run.began + run.post.timeout
         return Attempt(
             probe=run.post.probe.identity(), deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log
         )
@@ -210,10 +222,6 @@ class Runner:
     @property
     def log(self) -> Any:
         return self._log
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
 
 
 class _Run:
@@ -229,7 +237,7 @@ class _Run:
         launch = self.post.launch
         if launch is not None:
             try:
-                self._cancel = launch(self.began + self.post.probe.timeout_seconds, self.done)
+                self._cancel = launch(self.began + self.post.timeout, self.done)
             except Exception as exc:  # noqa: BLE001 -- as in `measure`: a kind's fault must not read as the target's
                 self.done(result_of(exc, self.post.kind, self.post.probe.identity(), self._runner.log))
                 return
@@ -239,7 +247,7 @@ class _Run:
         self._cancel = partial(_cancel_task, task)
 
     def done(self, result: Result) -> None:
-        self._runner.over(self, completed(result, result.seconds or self._runner.loop.time() - self.began))
+        self._runner.over(self, completed(result, result.seconds or self._runner.clock.monotonic() - self.began))
 
     async def measured(self) -> None:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
@@ -97,12 +97,12 @@ class Schedule:
         self._open: set[int] = set()
         self.skipped_total: Counter[Skip] = Counter()
 
-    def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> list[int]:
+    def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> Sequence[int]:
         """Takes a whole new set; answers the slot of each plan. A probe whose interval stays keeps its next run, its
         streak and its running state; a slot of one that left is given on when its last run is over."""
         self._walls.kind_at_once = kind_at_once or self._walls.kind_at_once
         before = {uid: slot for slot, uid in enumerate(self._uids) if uid}
-        slots = []
+        slots = array("i")
         for plan in plans:
             slot = before.pop(plan.uid, None)
             if slot is None and (slot := self._leaving.pop(plan.uid, None)) is not None:
@@ -118,12 +118,18 @@ class Schedule:
         turn = Turn()
         if self._waiting:
             self._offer_waiting(now, turn)
-        while (entry := self._agenda.pop(now)) is not None:
-            planned, slot, regular = entry
+        for planned, slot, regular in self._agenda.pop(now):
+            every = self._every[slot]
             if regular:
-                following = planned + self._every[slot]
+                following = planned + every
                 self._agenda.plan(slot, following if following > now else self._next(slot, now))
-            self._offer(Due(slot, planned), now, turn)
+            state = self._state[slot]
+            if now - planned > LATE_SECONDS or now - planned > every / 2:
+                turn.skipped.append((slot, Skip.LATE))
+            elif state == _IDLE:
+                self._begin_or_wait(Due(slot, planned), turn)
+            elif state >= _RUNNING:
+                turn.skipped.append((slot, Skip.STILL_RUNNING))
         if turn.skipped:
             self.skipped_total.update(reason for _, reason in turn.skipped)
         return turn
@@ -137,9 +143,10 @@ class Schedule:
         state = self._state[slot]
         if state < _RUNNING:
             return
-        freed = self._walls.leave(self._kind[slot], self._group[slot], hung=bool(self._lane[slot]))
+        kind, group, lane = self._kind[slot], self._group[slot], bool(self._lane[slot])
+        self._walls.leave(kind, group, hung=lane)
         if self._waiting:
-            self._open.update(freed)
+            self._open.update(self._walls.around(kind, group, hung=lane))
         if not self._uids[slot]:
             self._leaving = {uid: other for uid, other in self._leaving.items() if other != slot}
             self._release(slot)
@@ -196,10 +203,9 @@ class Schedule:
     def _keep(self, slot: int, plan: Plan, now: float) -> int:
         walls = self._walls.walls(plan.kind, plan.group)
         if walls != (self._kind[slot], self._group[slot]):
-            if self._state[slot] >= _RUNNING:  # its run goes on behind the new walls
-                hung = bool(self._lane[slot])
-                self._walls.leave(self._kind[slot], self._group[slot], hung=hung)
-                self._walls.enter(*walls, hung=hung)
+            if self._state[slot] >= _RUNNING:
+                before = self._kind[slot], self._group[slot]
+                self._walls.move(before, walls, hung=bool(self._lane[slot]))
             self._kind[slot], self._group[slot] = walls
         if self._every[slot] != plan.every_seconds:
             self._every[slot] = plan.every_seconds
@@ -224,23 +230,12 @@ class Schedule:
 
     # Starting.
 
-    def _offer(self, due: Due, now: float, turn: Turn) -> None:
-        slot = due.slot
-        state = self._state[slot]
-        if self._too_late(due, now):
-            turn.skipped.append((slot, Skip.LATE))
-        elif state >= _RUNNING:
-            turn.skipped.append((slot, Skip.STILL_RUNNING))
-        elif state == _IDLE:
-            self._begin_or_wait(due, turn)
-
     def _begin_or_wait(self, due: Due, turn: Turn) -> int | None:
         """Starts the run, or answers the wall that it now waits behind."""
         slot = due.slot
-        kind, group, hung = self._kind[slot], self._group[slot], bool(self._hung[slot])
-        wall = self._walls.full(kind, group, hung=hung)
+        hung = self._hung[slot]
+        wall = self._walls.enter(self._kind[slot], self._group[slot], hung=bool(hung))
         if wall is None:
-            self._walls.enter(kind, group, hung=hung)
             self._state[slot], self._lane[slot] = _RUNNING, hung
             turn.start.append(due)
         else:

@@ -18,7 +18,7 @@ class Schedule(Slots):
 
     def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> list[int]:
         plans = list(plans)
-        slots = super().load(plans, now, kind_at_once=kind_at_once)
+        slots = list(super().load(plans, now, kind_at_once=kind_at_once))
         self.uid = {**getattr(self, "uid", {}), **{slot: plan.uid for slot, plan in zip(slots, plans, strict=True)}}
         return slots
 

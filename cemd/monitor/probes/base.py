@@ -333,22 +333,17 @@ def result_of(exc: Exception, kind: Kind, probe: str, log: Any) -> Result:
 
 def completed(result: Result, seconds: float) -> Result:
     """The result with `success` and `duration_seconds` before its own readings, and its detail redacted and cut."""
-    readings: Sequence[Reading] = ()
-    succeeded = 1.0 if result.outcome is Outcome.OK else 0.0
-    if result.outcome is Outcome.BLIND:
-        pass
-    elif isinstance(result.readings, Values):
-        readings = Values(_with_common(result.readings.metrics), (succeeded, seconds, *result.readings.values))
+    outcome, readings = result.outcome, result.readings
+    succeeded = 1.0 if outcome is Outcome.OK else 0.0
+    if outcome is Outcome.BLIND:
+        readings = ()
+    elif type(readings) is Values:
+        readings = Values(_with_common(readings.metrics), (succeeded, seconds, *readings.values))
     else:
         common = (Reading(metric=SUCCESS, value=succeeded), Reading(metric=DURATION, value=seconds))
-        readings = (*common, *result.readings[: MAX_READINGS - 2])
-    return Result(
-        outcome=result.outcome,
-        reason=result.reason,
-        readings=readings,
-        detail=redact_text(result.detail)[:DETAIL_CHARACTERS] if result.detail else "",
-        seconds=seconds,
-    )
+        readings = (*common, *readings[: MAX_READINGS - 2])
+    detail = redact_text(result.detail)[:DETAIL_CHARACTERS] if result.detail else ""
+    return Result(outcome=outcome, reason=result.reason, readings=readings, detail=detail, seconds=seconds)
 
 
 @cache
