@@ -170,6 +170,57 @@ def check(root: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("name")
+@ROOT
+@JSON
+def probe(name: str, root: Path, as_json: bool) -> None:
+    """Runs the probe NAME now, from here, and prints every phase; nothing is recorded.
+
+    Exit code 0 where it was ok, 1 where it failed, timed out or could not look.
+    """
+    from cemd.commands.probing import run_now, told
+
+    result = run_now(name, root)
+    click.echo(json.dumps(result) if as_json else told(result))
+    sys.exit(int(result["outcome"] != "ok"))
+
+
+@main.group(name="import")
+def import_() -> None:
+    """Takes over what other tools are configured with."""
+
+
+@import_.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--prometheus", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Has the targets.")
+@click.option("--service", default="imported", show_default=True, help="Service that the probes speak about.")
+@click.option("--every", type=click.FloatRange(1, 86_400), default=60.0, show_default=True, help="Seconds.")
+@click.option(
+    "--write", type=click.Path(dir_okay=False, path_type=Path), help="File to write; default: standard output."
+)
+@JSON
+def blackbox(
+    file: Path, prometheus: Path | None, service: str, every: float, write: Path | None, as_json: bool
+) -> None:
+    """Makes probes of the modules in FILE, a configuration of Prometheus's blackbox_exporter.
+
+    What cannot be carried over is said, at the head of the file and on standard error. Targets are taken from
+    Prometheus's own file, as far as they stand there; else they are values at the head of the file, for you to fill in.
+    """
+    from cemd.commands.blackbox import import_modules
+
+    imported = import_modules(file, prometheus, service=service, every_seconds=every)
+    if write is not None:
+        write.write_text(imported.text())
+    if as_json:
+        click.echo(json.dumps({"probes": imported.probes, "values": imported.values, "notes": imported.notes}))
+    elif write is None:
+        click.echo(imported.text(), nl=False)
+    for line in imported.notes if not as_json else ():
+        click.echo(line, err=True)
+
+
+@main.command()
 @click.option(
     "--write", type=click.Path(file_okay=False, path_type=Path), help="Write one file a kind into this folder."
 )

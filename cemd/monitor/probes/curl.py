@@ -28,7 +28,6 @@ from cemd.monitor.probes.trust import trust_file
 
 _MOST_IDLE = 512
 """Handles kept for the next request; 7 KiB each."""
-_OFFERS_HTTP2 = {True: pycurl.CURL_HTTP_VERSION_2TLS, False: pycurl.CURL_HTTP_VERSION_1_1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +235,7 @@ class _Handle(pycurl.Curl):  # type: ignore[misc]  # pycurl ships no types
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.blamed: Blind | None = None
-        self._common: tuple[str, bool, int] | None = None
+        self._common: tuple[str, bool, int, bool] | None = None
         self._trust = ""
         self._door: socket.socket | None = None
         self._certificate = False
@@ -250,11 +249,11 @@ class _Handle(pycurl.Curl):  # type: ignore[misc]  # pycurl ships no types
     def set_up(self, request: Request, address: str, trust: str, certificate: bool) -> None:
         """Makes it ready for a request; `rest` must have come before."""
         self.setopt(pycurl.URL, request.url)
-        common = (address, request.http2, request.max_body_bytes)
+        common = (address, request.http2, request.max_body_bytes, bool(trust))
         if common != self._common:
             self._common = common
             self.setopt(pycurl.CONNECT_TO, [_connect_to(address)] if request.proxy is None else [])
-            self.setopt(pycurl.HTTP_VERSION, _OFFERS_HTTP2[request.http2])
+            self.setopt(pycurl.HTTP_VERSION, _version(request))
             self.setopt(pycurl.MAXFILESIZE_LARGE, max(1, request.max_body_bytes))
         if trust:
             if trust != self._trust:
@@ -331,6 +330,14 @@ _ALWAYS: tuple[tuple[int, Any], ...] = (
     (pycurl.FOLLOWLOCATION, 0),
     (pycurl.SSL_SESSIONID_CACHE, 0),  # a resumed session shows no certificate and times no handshake
 )
+
+
+def _version(request: Request) -> int:
+    """HTTP/2 is offered under TLS; in clear there is no offer, so it is spoken from the first byte."""
+    if not request.http2:
+        return int(pycurl.CURL_HTTP_VERSION_1_1)
+    secure = request.url.startswith("https")
+    return int(pycurl.CURL_HTTP_VERSION_2TLS if secure else pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE)
 
 
 def _header_lines(headers: Mapping[str, str]) -> list[str]:

@@ -22,6 +22,7 @@ Pattern = Annotated[Text, AfterValidator(_compiles)]
 Hex = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2} ?)+$", max_length=8192)]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 TurnName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+_MOST_TAKEN = 1_024
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -39,12 +40,17 @@ class Turn(ProbeParams):
     reject: Pattern | None = None
     """Regular expression that must not come before `expect` does: ends the attempt at once, not at its deadline."""
 
+    take: ValueName | None = None
+    """Keeps the first group of `expect` (all of it where it has none) for `{name}` in later turns."""
+
     @model_validator(mode="after")
     def _says_or_hears(self) -> Turn:
         if self.send is not None and self.send_hex is not None:
             raise ValueError("`send` and `send_hex` exclude each other; give one")
         if self.send is None and self.send_hex is None and self.expect is None:
             raise ValueError("a turn needs `send`, `send_hex` or `expect`")
+        if self.take is not None and self.expect is None:
+            raise ValueError("`take` needs `expect`, from which it takes")
         if self.reject is not None and self.expect is None:
             raise ValueError("`reject` needs `expect`, for whose coming it waits")
         return self
@@ -71,8 +77,11 @@ def check_values(turns: tuple[Turn, ...], known: dict[str, Any]) -> None:
     Raises:
         ValueError: one is not.
     """
+    names = set(known)
     for place, turn in enumerate(turns, 1):
-        if unknown := sorted(turn.placeholders() - set(known)):
+        unknown = sorted(turn.placeholders() - names)
+        names |= {turn.take} if turn.take else set()
+        if unknown:
             words = ", ".join(f"{{{name}}}" for name in unknown)
             raise ValueError(f"turn {turn.name or place}: {words} is not in secret_files; add it there, or to `values`")
 
@@ -96,3 +105,11 @@ class Heard:
         self.label = turn.name or str(number)
         self.expect = re.compile(turn.expect.encode()) if turn.expect is not None else None
         self.reject = re.compile(turn.reject.encode()) if turn.reject is not None else None
+
+    def taken(self, heard: bytes) -> dict[str, str]:
+        """What the turn keeps of what was heard up to the end of `expect`, as one line."""
+        found = self.expect.search(heard) if self.expect is not None and self.turn.take is not None else None
+        if found is None:
+            return {}
+        text = (found[1] if found.re.groups else found[0]) or b""
+        return {str(self.turn.take): " ".join(text[:_MOST_TAKEN].decode("latin-1").split())}

@@ -31,6 +31,7 @@ from cemd.monitor.probes.base import (
     read_secret,
 )
 from cemd.monitor.probes.curl import Answer, ClientCertificate, Proxy, Request
+from cemd.monitor.probes.dialogue import Hex
 from cemd.monitor.probes.names import is_address
 from cemd.monitor.probes.oauth2 import Oauth2, Tokens
 from cemd.monitor.probes.sockets import SocketParams
@@ -80,6 +81,8 @@ class HttpParams(SocketParams, AnswerParams):
     json_body: Any = Field(default=None, alias="json", description="Sent as JSON.")
     body: str | None = None
     """Text sent as it is; not together with `json`."""
+    body_hex: Hex | None = None
+    """Bytes that are sent, as hexadecimal digits: for what is no text."""
     redirects: Annotated[int, Field(ge=0, le=10)] = 0
     """So many redirects are followed, each as a request of its own; default: none, the redirect is the answer."""
     ca_file: Text | None = None
@@ -96,7 +99,7 @@ class HttpParams(SocketParams, AnswerParams):
     """`first` address of the name alone, or `any` (in turn until one is right), or `each` (all must be right, figures
     apart by the label `address`)."""
     http2: bool = False
-    """Offers HTTP/2 under TLS; without it the answer comes by HTTP/1.1."""
+    """Offers HTTP/2 under TLS, and speaks it from the first byte without TLS; default: HTTP/1.1."""
 
     def hosts(self) -> tuple[tuple[Way, str], ...]:
         named = {"url": self.url, "proxy": self.proxy, "oauth2": self.oauth2.token_url if self.oauth2 else None}
@@ -117,8 +120,8 @@ class HttpParams(SocketParams, AnswerParams):
 
     @model_validator(mode="after")
     def _fit_together(self) -> HttpParams:
-        if self.body is not None and self.json_body is not None:
-            raise ValueError("`body` and `json` exclude each other; give one")
+        if sum(one is not None for one in (self.body, self.body_hex, self.json_body)) > 1:
+            raise ValueError("`body`, `body_hex` and `json` exclude each other; give one")
         if (self.client_certificate_file is None) is not (self.client_key_file is None):
             raise ValueError("`client_certificate_file` and `client_key_file` belong together; give both")
         if self.bearer_file is not None and self.oauth2 is not None:
@@ -127,8 +130,8 @@ class HttpParams(SocketParams, AnswerParams):
             raise ValueError("with a `proxy` the addresses of the name are the proxy's choice; leave out `addresses`")
         if self.proxy_login_file is not None and self.proxy is None:
             raise ValueError("`proxy_login_file` needs a `proxy`")
-        if self.require_http2 and not (self.http2 and self.url.startswith("https")):
-            raise ValueError("`require_http2` needs `http2: true` and an https URL")
+        if self.require_http2 and not self.http2:
+            raise ValueError("`require_http2` needs `http2: true`")
         return self
 
 
@@ -285,6 +288,8 @@ class Http:
         params = self._params
         headers = dict(params.headers)
         body = params.body.encode() if params.body is not None else None
+        if params.body_hex is not None:
+            body = bytes.fromhex(params.body_hex)
         if params.json_body is not None:
             body = msgspec.json.encode(params.json_body)
             headers.setdefault("Content-Type", "application/json")

@@ -66,6 +66,9 @@ class IcmpParams(SocketParams):
     payload_bytes: Annotated[int, Field(ge=_TOKEN_BYTES, le=8_000)] = 56
     """Bytes in each request beside the headers, as ping sends."""
 
+    hop_limit: Annotated[int, Field(ge=1, le=255)] | None = None
+    """Routers that a packet may pass (time to live); a target further away does not answer. Default: the system's."""
+
     def hosts(self) -> tuple[tuple[Way, str], ...]:
         return ((("target",), self.target),)
 
@@ -143,6 +146,8 @@ class _Burst:
         door, kind = _open(params, family)
         try:
             _towards(door, self._address, self._kind.target)
+            if params.hop_limit is not None:
+                _limit_hops(door, family, params.hop_limit)
             self._tick = self._kind.waits.add(door.fileno(), self, select.EPOLLIN, self._end + 60.0)
         except BaseException:
             door.close()
@@ -282,6 +287,13 @@ def _towards(door: socket.socket, address: str, target: str) -> None:
         door.connect(place_of(address, 0))
     except OSError as exc:
         raise trouble(exc.errno or 0, f"echo to {target}") from exc
+
+
+def _limit_hops(door: socket.socket, family: int, hops: int) -> None:
+    if family == socket.AF_INET:
+        door.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+    else:
+        door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
 
 
 def _sum(data: bytes) -> int:

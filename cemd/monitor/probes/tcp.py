@@ -103,7 +103,7 @@ class Tcp:
             if (data := heard.turn.said(values)) is not None:
                 await made.talk.say(data)
             if heard.expect is not None:
-                await made.talk.until(heard.expect, heard.reject)
+                values |= heard.taken(await made.talk.until(heard.expect, heard.reject))
             if len(self._turns) > 1:
                 made.timed("turn_seconds", labels=(("turn", heard.label),))
         made.note("answer_seconds", asyncio.get_running_loop().time() - began)

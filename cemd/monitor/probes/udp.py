@@ -89,6 +89,8 @@ class UdpParams(SocketParams):
             raise ValueError("nothing is sent; give `send`, `send_hex` or `dialogue`")
         if any(turn.send is None and turn.send_hex is None for turn in self.turns()):
             raise ValueError("every turn of a dialogue over UDP must send something")
+        if any(turn.take is not None for turn in self.dialogue):
+            raise ValueError("`take` needs a connection; it is for tcp alone")
         check_values(self.turns(), self.secret_files)
         return self
 

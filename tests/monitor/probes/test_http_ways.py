@@ -317,7 +317,7 @@ async def test_dead_first_address_leaves_time_for_the_next() -> None:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, listen: str, files: tuple[Path, Path]) -> Iterator[int]:
+def nginx(folder: Path, listen: str, files: tuple[Path, Path], answer: str = "two") -> Iterator[int]:
     port = peers.free_port()
     paths = "".join(
         f"{word}_temp_path {folder}/{word}; " for word in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -325,7 +325,7 @@ def nginx(folder: Path, listen: str, files: tuple[Path, Path]) -> Iterator[int]:
     (folder / "nginx.conf").write_text(
         f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/err; events {{}} http {{ access_log off;"
         f"{paths} ssl_certificate {files[0]}; ssl_certificate_key {files[1]};"
-        f"server {{ listen 127.0.0.1:{port} {listen}; location / {{ return 200 two; }} }} }}"
+        f"server {{ listen 127.0.0.1:{port} {listen}; location / {{ return 200 '{answer}'; }} }} }}"
     )  # fmt: skip
     path = program("nginx")
     assert path is not None
@@ -348,6 +348,25 @@ async def test_http2_is_used_where_offered_and_told_where_it_is_missing(lent: To
         old = await look(lent, "http", params | {"url": url})
     assert good.outcome is Outcome.OK, good.detail
     assert (old.outcome, old.reason) == (Outcome.FAILED, Reason.ANSWER_UNEXPECTED)
+
+
+@pytest.mark.needs("nginx")
+async def test_health_check_of_grpc_is_a_post_over_http2_in_clear(lent: Tools, tmp_path: Path) -> None:
+    files = certificate(tmp_path, days=20)
+    with nginx(tmp_path, "http2", files, answer="\\0\\0\\0\\0\\2\b\1") as port:
+        await peers.listening(port)
+        params = {
+            "url": f"http://127.0.0.1:{port}/grpc.health.v1.Health/Check",
+            "method": "POST",
+            "headers": {"Content-Type": "application/grpc", "TE": "trailers"},
+            "body_hex": "0000000000",
+            "http2": True,
+            "require_http2": True,
+        }
+        good = await look(lent, "http", params | {"body_contains": "\b\1"})
+        bad = await look(lent, "http", params | {"body_contains": "\b\2"})
+    assert good.outcome is Outcome.OK, good.detail
+    assert bad.reason is Reason.ANSWER_UNEXPECTED
 
 
 async def test_request_leaves_from_the_source_address_or_is_blind(lent: Tools) -> None:

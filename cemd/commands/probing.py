@@ -1,0 +1,83 @@
+"""`cemd probe NAME`: one run of one probe, now and from here, with every phase; nothing is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cemd.commands.looking import loaded_files
+from cemd.config.probes import Probe
+from cemd.config.targets import Targets
+from cemd.errors import CemdError
+
+
+def run_now(name: str, root: Path) -> dict[str, Any]:
+    """What an attempt found: probe, kind, target, outcome, reason, detail, seconds, and its readings.
+
+    Raises:
+        ConfigError: the files have faults.
+        CemdError: no probe has this name.
+    """
+    configuration = loaded_files(root).configuration
+    found = [probe for probe in configuration.probes if name in (probe.name, probe.identity())]
+    if not found:
+        near = sorted(probe.name for probe in configuration.probes if name.lower() in probe.name.lower())
+        known = f"near it are {', '.join(near[:8])}" if near else "`cemd check --json` lists all"
+        raise CemdError(f"no probe has the name {name}; {known}.")
+    return asyncio.run(_run(found[0], configuration.settings.targets))
+
+
+async def _run(probe: Probe, targets: Targets) -> dict[str, Any]:
+    from cemd.monitor.probes import make
+    from cemd.monitor.probes.base import Attempt, measure
+    from cemd.monitor.probes.tools import make_tools
+
+    with tempfile.TemporaryDirectory(prefix="cemd-probe-") as state:
+        tools = make_tools(state=Path(state), targets=targets)
+        try:
+            kind = make(probe, tools)
+            deadline = asyncio.get_running_loop().time() + probe.timeout_seconds
+            log = structlog.get_logger("cemd.monitor")
+            result = await measure(kind, Attempt(probe=probe.identity(), deadline=deadline, run="cemd-probe", log=log))
+        finally:
+            await tools.aclose()
+    readings = [{"metric": one.metric, "value": one.value, "labels": dict(one.labels)} for one in result.readings]
+    return {
+        "probe": probe.name,
+        "kind": probe.kind,
+        "target": kind.target,
+        "outcome": result.outcome.name.lower(),
+        "reason": str(result.reason),
+        "detail": result.detail,
+        "seconds": result.seconds,
+        "readings": readings,
+    }
+
+
+def told(result: dict[str, Any]) -> str:
+    """The same for people: a head, and a line for each reading with its unit in words."""
+    head = f"{result['probe']} ({result['kind']}, {result['target']}): {result['outcome'].replace('_', ' ')}"
+    lines = [f"{head}, {result['reason'].replace('_', ' ')}, after {_milliseconds(result['seconds'])}"]
+    if result["detail"]:
+        lines.append(f"  {result['detail']}")
+    for one in result["readings"]:
+        labels = " ".join(f"{name}={value}" for name, value in one["labels"].items())
+        name, shown = _shown(one["metric"], one["value"])
+        lines.append(f"  {name:<34} {shown}{'  ' + labels if labels else ''}")
+    return "\n".join(lines)
+
+
+def _shown(metric: str, value: float) -> tuple[str, str]:
+    for unit in ("seconds", "bytes", "ratio", "days"):
+        if metric.endswith(f"_{unit}"):
+            words = metric.removesuffix(f"_{unit}").replace("_", " ")
+            return words, _milliseconds(value) if unit == "seconds" else f"{value:,.6g} {unit}"
+    return metric.removesuffix("_count").removesuffix("_code").replace("_", " "), f"{value:,.6g}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.2f} ms"

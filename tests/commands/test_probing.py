@@ -1,0 +1,197 @@
+"""`cemd probe` and `cemd import blackbox`, as an operator calls them."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from cemd.cli import main
+from click.testing import CliRunner, Result
+
+EXAMPLE = """
+modules:
+  http_2xx:
+    prober: http
+  http_post_2xx: {prober: http, http: {method: POST}}
+  tcp_connect: {prober: tcp}
+  pop3s_banner:
+    prober: tcp
+    tcp:
+      query_response: [{expect: "^+OK"}]
+      tls: true
+      tls_config: {insecure_skip_verify: false}
+  grpc: {prober: grpc, grpc: {tls: true, preferred_ip_protocol: ip4}}
+  grpc_plain: {prober: grpc, grpc: {tls: false, service: service1}}
+  ssh_banner:
+    prober: tcp
+    tcp: {query_response: [{expect: "^SSH-2.0-"}, {send: SSH-2.0-blackbox-ssh-check}]}
+  irc_banner:
+    prober: tcp
+    tcp:
+      query_response:
+        - send: "NICK prober"
+        - {expect: "PING :([^ ]+)", send: "PONG ${1}"}
+        - expect: "^:[^ ]+ 001"
+  icmp: {prober: icmp}
+  icmp_ttl5: {prober: icmp, timeout: 5s, icmp: {ttl: 5}}
+"""
+"""All modules of the example that comes with blackbox_exporter 0.23."""
+
+RICH = """
+modules:
+  shop:
+    prober: http
+    timeout: 1m30s
+    http:
+      valid_status_codes: [200, 204]
+      valid_http_versions: [HTTP/2.0]
+      fail_if_body_not_matches_regexp: [welcome, "order [0-9]+"]
+      fail_if_body_matches_regexp: [error, "(?i)maintenance"]
+      fail_if_header_not_matches: [{header: X-Node, regexp: "^east"}]
+      fail_if_header_matches: [{header: Server, regexp: dev, allow_missing: true}]
+      basic_auth: {username: u, password: p}
+      oauth2: {client_id: probe, client_secret: s3cret, token_url: "https://id.example/token", scopes: [a, b]}
+      tls_config: {ca_file: /ca.pem, cert_file: /c.pem, key_file: /k.pem, insecure_skip_verify: true}
+      body_size_limit: 2MB
+      unheard_of: 1
+  resolver:
+    prober: dns
+    dns: {query_name: www.example.net, query_type: A, valid_rcodes: [NOERROR, NXDOMAIN], transport_protocol: tcp,
+          validate_answer_rrs: {fail_if_not_matches_regexp: [x]}}
+"""
+PROMETHEUS = """
+scrape_configs:
+  - job_name: shop
+    metrics_path: /probe
+    params: {module: [shop]}
+    static_configs: [{targets: ["https://a.example/", "https://b.example/"]}]
+  - job_name: dns
+    params: {module: [resolver]}
+    static_configs: [{targets: ["192.0.2.53:5353"]}]
+"""
+
+
+def call(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    class Fine(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"fine")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Fine)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def root_with(folder: Path, probes: str) -> Path:
+    (folder / "config" / "catalogue").mkdir(parents=True)
+    (folder / "probes").mkdir()
+    (folder / "config" / "cemd.yaml").write_text("targets: {loopback: true}\n")
+    services = "services:\n  - {name: imported, function: selling, domain: it, platform: x, sold: true}\n"
+    (folder / "config" / "catalogue" / "s.yaml").write_text(services)
+    (folder / "probes" / "p.yaml").write_text(probes)
+    return folder
+
+
+def test_probe_runs_now_and_prints_every_phase(tmp_path: Path, port: int) -> None:
+    text = (
+        "probes:\n  - {name: shop, kind: http, service: imported, every_seconds: 30, timeout_seconds: 4,"
+        f' params: {{url: "http://127.0.0.1:{port}/"}}}}\n'
+    )
+    root = root_with(tmp_path, text)
+    shown = call("probe", "shop", "--root", root)
+    assert shown.exit_code == 0, shown.output
+    assert "shop (http, http://127.0.0.1" in shown.output
+    for phase in ("name", "connect", "first byte", "response", "duration"):
+        assert f"  {phase} " in shown.output
+    found = json.loads(call("probe", "shop", "--root", root, "--json").output)
+    assert found["outcome"] == "ok"
+    assert {"status_code", "body_bytes", "connect_seconds"} <= {one["metric"] for one in found["readings"]}
+
+
+def test_probe_that_fails_says_why_and_one_that_is_not_there_says_what_is_near(tmp_path: Path) -> None:
+    text = (
+        "probes:\n  - {name: shop-page, kind: tcp, service: imported, every_seconds: 30, timeout_seconds: 4,"
+        " params: {host: 127.0.0.1, port: 1}}\n"
+    )
+    root = root_with(tmp_path, text)
+    failed = call("probe", "shop-page", "--root", root)
+    assert failed.exit_code == 1
+    assert "connection refused" in failed.output
+    missing = call("probe", "page", "--root", root)
+    assert missing.exit_code == 1
+    assert "near it are shop-page" in missing.output
+
+
+def test_example_of_blackbox_exporter_imports_whole(tmp_path: Path) -> None:
+    (tmp_path / "blackbox.yml").write_text(EXAMPLE)
+    root = root_with(tmp_path / "root", "probes: []\n")
+    done = call("import", "blackbox", tmp_path / "blackbox.yml", "--write", root / "probes" / "p.yaml")
+    assert done.exit_code == 0, done.output
+    assert call("check", "--root", root).exit_code == 0, call("check", "--root", root).output
+    written = yaml.safe_load((root / "probes" / "p.yaml").read_text())
+    assert [probe["name"] for probe in written["probes"]] == list(yaml.safe_load(EXAMPLE)["modules"])
+    by_name = {probe["name"]: probe["params"] for probe in written["probes"]}
+    assert by_name["icmp_ttl5"]["hop_limit"] == 5
+    assert by_name["grpc_plain"]["url"].endswith("/grpc.health.v1.Health/Check")
+    assert by_name["grpc_plain"]["body_hex"] == "000000000a0a08" + b"service1".hex()
+    assert [turn.get("send") for turn in by_name["irc_banner"]["dialogue"]][2] == "PONG {heard}\n"
+    assert done.output.count("\n") == 1  # the pattern of POP3 alone is not what it was meant to be
+    assert r"^\+OK" in done.output
+
+
+def test_what_is_not_carried_over_is_said_and_targets_come_from_prometheus(tmp_path: Path) -> None:
+    (tmp_path / "blackbox.yml").write_text(RICH)
+    (tmp_path / "prometheus.yml").write_text(PROMETHEUS)
+    words = ("import", "blackbox", tmp_path / "blackbox.yml", "--prometheus", tmp_path / "prometheus.yml", "--json")
+    found = json.loads(call(*words).output)
+    shop, other, resolver = found["probes"]
+    assert (shop["params"]["url"], other["params"]["url"]) == ("https://a.example/", "https://b.example/")
+    assert (shop["timeout_seconds"], other["name"]) == (30.0, "shop-2")
+    assert shop["params"]["max_body_bytes"] == 2 * 1024**2
+    assert shop["params"]["status"] == [200, 204]
+    assert shop["params"]["require_http2"] is True
+    assert shop["params"]["oauth2"]["scope"] == "a b"
+    assert (resolver["params"]["server"], resolver["params"]["port"]) == ("192.0.2.53", 5353)
+    said = "\n".join(found["notes"])
+    for words_ in (
+        "timeout of 90 s is cut", "basic_auth", "oauth2.client_secret", "insecure_skip_verify", "unheard_of",
+        "valid_rcodes", "validate_answer_rrs",
+    ):  # fmt: skip
+        assert words_ in said
+    assert "s3cret" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("modules: [", "cannot be read as YAML"),
+        ("hello", "holds no mapping"),
+        ("modules: {}", "no modules"),
+        ("modules: {x: {prober: carrier-pigeon}}", "is not known"),
+        ("modules: {x: {prober: http, timeout: soon}}", "no time such as 5s"),
+        ("modules: {x: {prober: http, http: 7}}", "no mapping"),
+    ],
+)
+def test_file_that_is_none_is_refused_with_its_fault(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "blackbox.yml").write_text(text)
+    refused = call("import", "blackbox", tmp_path / "blackbox.yml")
+    assert refused.exit_code == 1
+    assert words in refused.output
