@@ -11,11 +11,12 @@ import structlog
 
 from cemd.errors import CemdError
 from cemd.kit.logs import set_up_logs
+from cemd.kit.sdnotify import patient_notifier
 from cemd.kit.secrets import read_secret_text
 from cemd.monitor.reflector import Network, Reflector
 
-TOLD_SECONDS = 60.0
-"""How often the log says what was answered and what was not, if anything was."""
+TOLD_SECONDS = 15.0
+"""How often the manager hears that it lives, and the log what was answered and what was not, if anything was."""
 
 
 def run_reflector(
@@ -50,9 +51,12 @@ async def _run(reflector: Reflector, host: str, port: int) -> None:
         words = f"cannot answer on {host} port {port} ({exc.strerror or exc}); choose another port or address."
         raise CemdError(words) from exc
     log.info("reflector.open", host=host, port=reflector.port)
+    manager = patient_notifier(log)
+    manager.ready(f"port {reflector.port}")
     told: dict[str, int] = {}
     try:
         while not stopping.is_set():
+            manager.watchdog()
             try:
                 async with asyncio.timeout(TOLD_SECONDS):
                     await stopping.wait()
@@ -62,4 +66,5 @@ async def _run(reflector: Reflector, host: str, port: int) -> None:
                 told = dict(reflector.counters)
                 log.info("reflector.totals", **told)
     finally:
+        manager.stopping()
         reflector.close()

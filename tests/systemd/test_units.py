@@ -16,7 +16,7 @@ from cemd.monitor.prober import GRACE_SECONDS as PROBER_GRACE_SECONDS
 from click.testing import CliRunner
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
-UNITS = ("cemd.service", "cemd-prober.service")
+UNITS = ("cemd.service", "cemd-prober.service", "cemd-reflect.service")
 EXPOSURE_MOST = 1.5
 
 
@@ -79,10 +79,16 @@ def test_prober_is_another_user_that_may_use_the_socket_of_the_daemon() -> None:
     assert daemon["StateDirectoryMode"] == ["0700"]
 
 
-def test_only_the_prober_keeps_a_capability() -> None:
+def test_daemon_keeps_no_capability_and_the_prober_one() -> None:
     assert settings("cemd.service")["CapabilityBoundingSet"] == [""]
     assert settings("cemd-prober.service")["CapabilityBoundingSet"] == ["CAP_NET_RAW"]
     assert settings("cemd-prober.service")["AmbientCapabilities"] == ["CAP_NET_RAW"]
+
+
+def test_reflector_keeps_only_the_right_to_its_port_and_answers_nobody_else_until_told() -> None:
+    found = settings("cemd-reflect.service")
+    assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == ["CAP_NET_BIND_SERVICE"]
+    assert "--allow 127.0.0.0/8 --allow ::1/128" in found["ExecStart"][0]
 
 
 def test_socket_is_open_to_the_group_only_where_the_manager_made_its_directory(

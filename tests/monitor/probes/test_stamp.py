@@ -198,6 +198,21 @@ async def test_delays_of_one_way_are_told_where_both_clocks_are_synchronised(mon
     assert clock_state().error_seconds > 0
 
 
+@pytest.mark.parametrize(("told", "synchronised"), [(True, True), (False, False)])
+def test_clock_that_may_not_be_asked_is_known_by_the_file_of_timesyncd(
+    told: bool, synchronised: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forbidden:
+        def adjtimex(self, _timex: object) -> int:
+            return -1
+
+    if told:
+        (tmp_path / "synchronized").touch()
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: Forbidden())
+    monkeypatch.setattr("cemd.monitor.probes.clock_state.TIMESYNCD_SAYS", tmp_path / "synchronized")
+    assert clock_state().synchronised is synchronised
+
+
 def forged(data: bytes, *, stamp: int = 0, sequence: int | None = None) -> bytes:
     sent = read_sent(data, None)
     assert sent is not None
