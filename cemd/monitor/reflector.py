@@ -66,6 +66,7 @@ class Reflector:
         self._allow = allow
         self._most = most_per_second
         self._sessions: OrderedDict[tuple[Any, int], _Numbered] = OrderedDict()
+        self._known: dict[str, bool] = {}
         self._second = 0
         self._spent: Counter[str] = Counter()
         self._state: tuple[float, int] = (-STATE_SECONDS, 0)
@@ -90,9 +91,8 @@ class Reflector:
         door = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             door.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            if family == socket.AF_INET:
-                door.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
-            else:
+            door.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)  # of IPv6 sockets too: `::` answers IPv4 as well
+            if family == socket.AF_INET6:
                 door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
             door.bind((self._host, self._port))
         except BaseException:
@@ -154,8 +154,11 @@ class Reflector:
     def _is_allowed(self, address: str) -> bool:
         if not self._allow:
             return True
-        found = ipaddress.ip_address(address.partition("%")[0])
-        return any(found.version == network.version and found in network for network in self._allow)
+        if address not in self._known:
+            if len(self._known) >= MOST_SESSIONS:
+                self._known.clear()
+            self._known[address] = _is_within(address, self._allow)
+        return self._known[address]
 
     def _has_budget(self, address: str) -> bool:
         second = int(time.monotonic())
@@ -185,6 +188,13 @@ class Reflector:
             error = ErrorEstimate(state.synchronised, state.error_seconds).packed()
             self._state = (time.monotonic(), error)
         return error
+
+
+def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found  # as a socket of both versions names it
+    return any(found.version == network.version and found in network for network in networks)
 
 
 def _ttl(ancillary: list[tuple[int, int, bytes]]) -> int:

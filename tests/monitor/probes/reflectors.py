@@ -12,7 +12,7 @@ from cemd.monitor.reflector import Reflector
 
 @contextlib.asynccontextmanager
 async def reflector(**given: Any) -> AsyncIterator[Reflector]:
-    made = Reflector(host="127.0.0.1", port=0, **given)
+    made = Reflector(**{"host": "127.0.0.1", "port": 0, **given})
     made.open()
     try:
         yield made

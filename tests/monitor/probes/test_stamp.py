@@ -311,6 +311,18 @@ async def test_reflector_answers_nobody_it_should_not() -> None:
         assert far.counters["too_many"] >= 20
 
 
+async def test_one_reflector_answers_both_versions_of_ip() -> None:
+    allow = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    async with reflector(host="::", allow=allow) as far, tools() as made:
+        for host in ("127.0.0.1", "::1"):
+            result = await look(made, "stamp", {"host": host, "port": far.port, **FAST})
+            assert result.reason in {Reason.ANSWERED, Reason.NO_ROUTE}, result.detail
+        [answer] = await ask(far.port, question())
+    read = read_answer(answer, None)
+    assert read is not None
+    assert read.ttl == 64
+
+
 async def test_two_reflectors_never_answer_each_other() -> None:
     async with reflector() as one, reflector() as other:
         assert one.port != other.port
