@@ -9,9 +9,10 @@ name has become, each time: a name cannot lead to where its address may not.
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated
+from bisect import bisect_right
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from cemd.config.base import FileModel
 
@@ -51,6 +52,19 @@ class Targets(FileModel):
     link_local: bool = False
     """True: 169.254.0.0/16 and fe80::/10 may be measured; default false, for cloud platforms keep credentials there."""
 
+    _spans: dict[int, tuple[list[int], list[int]]] = PrivateAttr(default_factory=dict)
+    """Version of IP -> (first, last) addresses of the networks of `allow`, ascending and apart."""
+    _names: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def model_post_init(self, _context: Any) -> None:
+        """Reads the allow-list once: fifty thousand probes are held against it at each load."""
+        networks: list[Any] = [ipaddress.ip_network(place) for place in self.allow if _is_network(place)]
+        self._names = frozenset(place for place in self.allow if not _is_network(place))
+        for version in (4, 6):
+            own = ipaddress.collapse_addresses(network for network in networks if network.version == version)
+            spans = [(int(network[0]), int(network[-1])) for network in sorted(own)]
+            self._spans[version] = ([first for first, _ in spans], [last for _, last in spans])
+
     def refusal(self, host: str, address: str) -> str | None:
         """Why a host that has this numeric address may not be measured; None where it may.
 
@@ -60,7 +74,7 @@ class Targets(FileModel):
         found = _plain(address)
         if special := self._special(found):
             return special
-        if self.allow and not (_named(host, self.allow) or _within(found, self.allow)):
+        if self.allow and not (self._within(found) or self._named(host)):
             return f"{host if host == address else f'{host} ({address})'} is not in `targets.allow`"
         return None
 
@@ -72,10 +86,23 @@ class Targets(FileModel):
             pass
         if (host.lower() == "localhost" or host.lower().endswith(".localhost")) and not self.loopback:
             return f"{host} is on loopback"
-        only_names = self.allow and not any(map(_is_network, self.allow))
-        if only_names and not _named(host, self.allow):
+        only_names = self._names and not any(firsts for firsts, _ in self._spans.values())
+        if only_names and not self._named(host):
             return f"{host} is not in `targets.allow`"
         return None
+
+    def _named(self, host: str) -> bool:
+        """The name itself is there, or `*.` with a name that it is below."""
+        name = host.lower().rstrip(".")
+        if name in self._names:
+            return True
+        parts = name.split(".")
+        return any(f"*.{'.'.join(parts[place:])}" in self._names for place in range(1, len(parts)))
+
+    def _within(self, address: Address) -> bool:
+        firsts, lasts = self._spans[address.version]
+        place = bisect_right(firsts, int(address)) - 1
+        return place >= 0 and int(address) <= lasts[place]
 
     def _special(self, address: Address) -> str | None:
         if (address.is_loopback or address.is_unspecified) and not self.loopback:
@@ -110,15 +137,3 @@ def _is_network(place: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _named(host: str, places: tuple[str, ...]) -> bool:
-    name = host.lower().rstrip(".")
-    return any(name == place or (place.startswith("*.") and name.endswith(place[1:])) for place in places)
-
-
-def _within(address: Address, places: tuple[str, ...]) -> bool:
-    return any(
-        network.version == address.version and address in network
-        for network in map(ipaddress.ip_network, filter(_is_network, places))
-    )

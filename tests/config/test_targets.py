@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from cemd.config.load import load
 from cemd.config.targets import Targets, remedy
 from cemd.daemon.kinds import kinds
 from cemd.errors import ConfigError
+from hypothesis import given
+from hypothesis import strategies as st
 
 SERVICES = "services:\n  - {name: web, function: portal, domain: it, platform: nginx}\n"
 PROBE = """\
@@ -61,6 +64,18 @@ def test_address_policy(targets: Targets, host: str, address: str, fact: str | N
     assert targets.refusal(host, address) == fact
     if fact is not None:
         assert len(remedy(fact)) > 20
+
+
+@given(
+    st.lists(st.integers(0, 2**16 - 1).map(lambda n: f"10.{n >> 8}.{n & 255}.0/24"), max_size=20),
+    st.lists(st.integers(8, 32).map(lambda n: f"10.0.0.0/{n}"), max_size=3),
+    st.integers(0, 2**24 - 1),
+)
+def test_list_allows_just_what_one_of_its_networks_holds(some: list[str], more: list[str], number: int) -> None:
+    address = ipaddress.ip_address((10 << 24) + number)
+    targets = Targets(allow=tuple(some + more))
+    held = any(address in ipaddress.ip_network(network) for network in some + more)
+    assert (targets.refusal(str(address), str(address)) is None) is (held or not targets.allow)
 
 
 @pytest.mark.parametrize(
