@@ -76,9 +76,10 @@ class Drifts:
         """
         c = self.columns
         before = c["said"].copy()
-        due = np.flatnonzero(~np.isnan(given["placed"]) & (now >= c["next_at"]))
+        due = np.flatnonzero(now >= c["next_at"])
         pace = given["pace"][due]
         c["next_at"][due] = (np.floor(now / pace) + 1.0) * pace
+        due = due[~np.isnan(given["placed"][due])]
         values = np.clip(given["placed"][due], -1.0, 2.0)
         for row, value in zip(due.tolist(), values.tolist(), strict=True):
             self._take(row, now, value, rules)

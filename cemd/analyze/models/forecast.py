@@ -96,11 +96,11 @@ class Forecasts:
         """
         c = self.columns
         before = c["said"].copy()
-        watched = (given["sign"] != 0) & ~np.isnan(given["value"])
-        due = np.flatnonzero(watched & (now >= c["next_at"]))
+        due = np.flatnonzero(now >= c["next_at"])
+        pace = given["pace"][due]
+        c["next_at"][due] = (np.floor(now / pace) + 1.0) * pace
+        due = due[(given["sign"][due] != 0) & ~np.isnan(given["value"][due])]
         if len(due):
-            pace = given["pace"][due]
-            c["next_at"][due] = (np.floor(now / pace) + 1.0) * pace
             self._take(due, now, given, rules)
         c["leads"][given["broken"] | (given["sign"] == 0)] = False
         c["agreed"][given["broken"]] = 0

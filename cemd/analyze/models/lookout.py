@@ -43,9 +43,11 @@ class Lookout:
     def tick(self, now: Instant, indicators: Indicators, configuration: Configuration) -> Sighted:
         """Gives every model the values that are due. Called after the indicators' own tick."""
         self._reach(indicators, configuration)
-        given = _given(indicators)
         nothing = np.zeros(0, np.intp)
         forecasts, drifts = Warnings(nothing, nothing), Moves(nothing, nothing)
+        if not self._is_due(now):  # as a rule
+            return Sighted(forecasts, drifts, (), ())
+        given = _given(indicators)
         if configuration.forecast.enabled:
             forecasts = self.forecasts.tick(now, given, configuration.forecast)
         if configuration.drift.enabled:
@@ -59,6 +61,16 @@ class Lookout:
                 if model.said != before:
                     (began if model.said else ended).append(place)
         return Sighted(forecasts, drifts, tuple(began), tuple(ended))
+
+    def _is_due(self, now: Instant) -> bool:
+        """A look is due, or a forecast may have come true."""
+        forecasts, drifts = self.forecasts.columns, self.drifts.columns
+        return bool(
+            (forecasts["next_at"] <= now).any()
+            or (drifts["next_at"] <= now).any()
+            or forecasts["said"].any()
+            or any(model.next_at <= now for model in self.touchpoints.values())
+        )
 
     def _reach(self, indicators: Indicators, configuration: Configuration) -> None:
         """New instances get their rows; a touchpoint whose members changed begins anew."""
@@ -89,11 +101,10 @@ class Lookout:
             return
         numbers = [indicators.number[key] for key in model.members]
         x = given["placed"][numbers]
-        if np.isnan(x).any():  # an unknown part is no zero
-            return
         pace = float(given["pace"][numbers].max())
         model.next_at = (now // pace + 1.0) * pace
-        model.look(now, x, pace, configuration.multivariate)
+        if not np.isnan(x).any():  # an unknown part is no zero
+            model.look(now, x, pace, configuration.multivariate)
 
     def pace(self, number: int, indicators: Indicators) -> float:
         """Seconds between two values that an instance gives to its forecast."""

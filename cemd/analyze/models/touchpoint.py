@@ -84,6 +84,7 @@ class TouchpointModel:
         self.distance = 0.0  # of the newest look
         self.verdict: Verdict | None = None  # of the look of this tick; for words only
         self._fit: tuple[int, Array, Array] | None = None
+        self._far: tuple[tuple[int, float], tuple[float, float]] | None = None
 
     @property
     def ready(self) -> bool:
@@ -96,7 +97,7 @@ class TouchpointModel:
             return
         distance, leading = self._distance(x)
         chance = min(rules.false_alarms_per_touchpoint_week / 2.0**self.doubts * BLOCK * pace / WEEK_SECONDS, 0.1)
-        far, usual = limit(self._past(), chance) if self.peaks_head >= FEWEST_PEAKS else (np.inf, np.inf)
+        far, usual = self._limits(chance)
         far = max(far, LEAST)
         self.distance, self.verdict = distance, Verdict(distance, far, usual, leading)
         is_beyond = self.ready and distance > far and bool(leading)
@@ -121,8 +122,14 @@ class TouchpointModel:
         elif self.said and self.within >= rules.clear_looks:
             self.said = self.kept = False
 
-    def _past(self) -> Array:
-        return self.peaks[: min(self.peaks_head, PEAKS)]
+    def _limits(self, chance: float) -> tuple[float, float]:
+        """What the tail says, worked out once a block."""
+        if self.peaks_head < FEWEST_PEAKS:
+            return np.inf, np.inf
+        stamp = (self.peaks_head, chance)
+        if self._far is None or self._far[0] != stamp:
+            self._far = (stamp, limit(self.peaks[: min(self.peaks_head, PEAKS)], chance))
+        return self._far[1]
 
     def _note_peak(self, distance: float) -> None:
         self.peak = max(self.peak, distance)
