@@ -10,6 +10,9 @@ const WORDS = {
   release: ["Release this communication", "Messages to its audience will be sent.", "Release"],
   releaseAll: ["Lift the hold after the restore", "Every communication may send again what is still due and still true.", "Lift the hold"],
   decline: ["Decline this communication", "Nobody is told.", "Decline"],
+  label_true: ["It was a fault", "What was measured meanwhile stays out of the baseline.", "Label as true"],
+  label_false: ["It was no fault", "The detector asks for more before it says so again, up to a bound.", "Label as false"],
+  label_benign: ["It is the new normal", "The baseline is learnt anew at once.", "Label as new normal"],
   kill: ["Stop all messages to customers", "Nothing more leaves, in every communication, until somebody resumes.", "Stop all messages"],
   unkill: ["Resume messages to customers", "What is still due and still true may be sent.", "Resume messages"],
 };
@@ -36,6 +39,7 @@ export function ask(kind, subject, tokenNeeded, done) {
 
 const pathOf = ({ kind, subject }) => {
   if (!subject) return kind;
+  if (kind.startsWith("label_")) return `findings/${encodeURIComponent(subject)}/${kind}`;
   return `${kind === "release" || kind === "decline" ? "communications" : "incidents"}/${encodeURIComponent(subject)}/${kind}`;
 };
 

@@ -1,6 +1,6 @@
 // One incident: time line, evidence, cause with rivals, impact, communications.
 import { h, picture, room } from "/static/dom.js";
-import { cause, chartKey, communicationCard, evidence, fact, failed, impact, incidentButtons, life, panel, reasons, subjectOf } from "/static/parts.js";
+import { cause, chartKey, communicationCard, evidence, fact, failed, impact, incidentButtons, labelButtons, life, panel, reasons, subjectOf } from "/static/parts.js";
 import { badge, exact, listed, many, span, spokenWhole } from "/static/words.js";
 
 const MOST_CHARTS = 6;
@@ -46,6 +46,7 @@ export function incidentPage(id) {
         h("ul", { class: "evidence" }, evidence(finding)),
         finding.phase === "ended" ? h("p", { class: "muted" }, exact(finding.began_at, now), " to ", exact(finding.changed_at, now)) : null,
         failures.get(finding.probe) ? failed(failures.get(finding.probe), now) : null,
+        labelButtons(finding),
         charts.get(finding.id) ? picture(charts.get(finding.id)) : null);
       return h("div", { class: "one" },
         h("header", { class: "one-head" },

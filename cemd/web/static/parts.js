@@ -117,6 +117,14 @@ export function incidentButtons(incident, all) {
     all ? [button("close", "Close", ""), button("cancel", "Cancel", "quiet")] : null);
 }
 
+// What a detector made can be labelled, so that it learns; a rule cannot.
+export function labelButtons(finding) {
+  if (!["anomaly", "drift", "forecast"].includes(finding.condition)) return null;
+  if (finding.label) return h("p", { class: "muted" }, `labelled: ${finding.label === "benign" ? "new normal" : finding.label}`);
+  return h("div", { class: "buttons" }, [["true", "A fault"], ["false", "No fault"], ["benign", "New normal"]].map(([label, words]) =>
+    h("button", { type: "button", class: "quiet", "data-command": `label_${label}`, "data-subject": finding.id }, words)));
+}
+
 export function communicationCard(one, now, allHeld) {
   const due = Object.entries(one.reasons).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
   const states = Object.entries(one.states).filter(([, n]) => n > 0);
