@@ -24,6 +24,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "mosquitto": ("mosquitto",),
     "named": ("named",),
     "nginx": ("nginx",),
+    "openssl": ("openssl",),
     "promtool": ("promtool",),
     "sipp": ("sipp",),
     "snmpd": ("snmpd",),

@@ -33,6 +33,7 @@ from cemd.monitor.probes.snmp import Snmp
 from cemd.monitor.probes.ssh import Ssh
 from cemd.monitor.probes.stamp import Stamp
 from cemd.monitor.probes.tcp import Tcp
+from cemd.monitor.probes.tls import Tls
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.probes.transaction import Transaction
 from cemd.monitor.probes.udp import Udp
@@ -56,6 +57,7 @@ KINDS: Mapping[str, type[Kind]] = MappingProxyType(
         "ssh": Ssh,
         "stamp": Stamp,
         "tcp": Tcp,
+        "tls": Tls,
         "transaction": Transaction,
         "udp": Udp,
         "voice": Voice,

@@ -12,6 +12,7 @@ from cemd.config.targets import Targets
 from cemd.kit.clock import Clock, SystemClock
 from cemd.monitor.probes.curl import CurlEngine
 from cemd.monitor.probes.dns_engine import Datagrams
+from cemd.monitor.probes.handshake import Handshakes
 from cemd.monitor.probes.janitor import Janitor
 from cemd.monitor.probes.names import Names
 from cemd.monitor.probes.trust import Trust
@@ -26,6 +27,7 @@ class Tools:
     curl: CurlEngine
     janitor: Janitor
     trust: Trust
+    handshakes: Handshakes
     datagrams: Datagrams
     waits: Waits
     clock: Clock
@@ -56,6 +58,7 @@ def make_tools(
         curl=curl,
         janitor=Janitor(state, curl, clock=times, log=log),
         trust=Trust(),
+        handshakes=Handshakes(),
         datagrams=Datagrams(),
         waits=Waits(),
         clock=times,

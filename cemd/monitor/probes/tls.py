@@ -1,0 +1,143 @@
+"""tls: one handshake and all that it shows: the chain with the end of each member, names, OCSP, protocol, cipher.
+
+What is wrong is told by the member of the chain that it concerns, also where the chain is not believed. STARTTLS, where
+a protocol speaks first, belongs to `tcp`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import Attempt, Host, Missed, Port, ProbeParams, Reading, Reason, Result
+from cemd.monitor.probes.certificates import BadStaple, bears, days_left, staple_ends_at, subject
+from cemd.monitor.probes.handshake import Seen, shake
+from cemd.monitor.probes.names import is_address
+from cemd.monitor.probes.sockets import connect
+from cemd.monitor.probes.tools import Tools
+from cemd.monitor.probes.visit import TlsParams
+
+
+class Protocol(StrEnum):
+    V1_0 = "TLSv1"
+    V1_1 = "TLSv1.1"
+    V1_2 = "TLSv1.2"
+    V1_3 = "TLSv1.3"
+
+
+class TlsProbeParams(TlsParams):
+    """A TLS service, and what its handshake must show."""
+
+    port: Port = 443
+    """Where it listens."""
+    names: tuple[Host, ...] = ()
+    """Further names that the certificate must bear, beside `tls_name`."""
+    chain_days: Annotated[float, Field(ge=0, le=3650)] = 0.0
+    """Any member of the chain that ends sooner than this is a failure; default 0: only one that has ended."""
+    protocols: tuple[Protocol, ...] = (Protocol.V1_2, Protocol.V1_3)
+    """Versions that are right; TLSv1 and TLSv1.1 are spoken only where they stand here, for peers that have nothing
+    newer."""
+    ciphers: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_-]{3,64}$")], ...] = ()
+    """Suites that are right, in OpenSSL's words, such as TLS_AES_256_GCM_SHA384; default: any that was agreed to."""
+    stapled_ocsp: bool = False
+    """True: the server must staple an OCSP answer that vouches for its certificate. One that does not is always a
+    failure; one that is missing only then."""
+
+    @model_validator(mode="after")
+    def _some_protocol(self) -> TlsProbeParams:
+        if not self.protocols:
+            raise ValueError("`protocols` must name at least one version")
+        return self
+
+
+class Tls:
+    """`name_seconds`, `connect_seconds`, `tls_seconds`; `certificate_expiry_days` of the server's own certificate,
+    `chain_expiry_days` of the member that ends first, `member_expiry_days` of each (label `member`, 0 is the server's
+    own), `chain_count`; `ocsp_expiry_days` of a stapled answer."""
+
+    word: ClassVar[str] = "tls"
+    Params: ClassVar[type[ProbeParams]] = TlsProbeParams
+
+    def __init__(self, params: TlsProbeParams, tools: Tools) -> None:
+        self._params = params
+        self._tools = tools
+        self._name = params.tls_name or params.host
+        self._old = bool({Protocol.V1_0, Protocol.V1_1} & set(params.protocols))
+
+    @property
+    def target(self) -> str:
+        return f"{self._params.host}:{self._params.port}"
+
+    @property
+    def group(self) -> str:
+        return self.target
+
+    async def run(self, attempt: Attempt) -> Result:
+        params, loop = self._params, asyncio.get_running_loop()
+        context = self._tools.handshakes.context(params.ca_file, old_protocols=self._old)
+        readings: list[Reading] = []
+        times = [loop.time()]
+        address = await self._tools.names.address(params.host, attempt.remaining(), params.version())
+        times.append(loop.time())
+        with await connect(params, address, params.port) as door:
+            times.append(loop.time())
+            seen = await shake(door, context, None if is_address(self._name) else self._name, self.target)
+            times.append(loop.time())
+        for place, metric in enumerate(("name_seconds", "connect_seconds", "tls_seconds")):
+            if place or not is_address(params.host):
+                readings.append(Reading(metric=metric, value=times[place + 1] - times[place]))
+        self._judge(seen, readings)
+        words = f"{seen.protocol}, {seen.cipher}, {len(seen.chain)} certificates."
+        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), detail=words)
+
+    def _judge(self, seen: Seen, readings: list[Reading]) -> None:
+        """Notes the figures of the handshake, then raises the first thing that is not right."""
+        params, wall = self._params, self._tools.clock.now()
+        if not seen.chain:
+            raise Missed(Reason.TLS_FAILED, f"{self.target} showed no certificate.", readings=tuple(readings))
+        left = [days_left(one, wall) for one in seen.chain]
+        readings.append(Reading(metric="certificate_expiry_days", value=left[0]))
+        readings.append(Reading(metric="chain_expiry_days", value=min(left)))
+        readings.append(Reading(metric="chain_count", value=float(len(left))))
+        for place, days in enumerate(left[:16]):
+            readings.append(Reading(metric="member_expiry_days", value=days, labels=(("member", str(place)),)))
+        fault = self._chain_fault(seen, left) or self._ocsp_fault(seen, readings, wall)
+        if fault is not None:
+            raise Missed(Reason.CERTIFICATE_INVALID, fault, readings=tuple(readings))
+        if seen.protocol not in params.protocols:
+            words = f"speaks {seen.protocol}; {', '.join(params.protocols)} expected."
+            raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=tuple(readings))
+        if params.ciphers and seen.cipher not in params.ciphers:
+            words = f"agreed to {seen.cipher}, which is none of those that are right."
+            raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=tuple(readings))
+
+    def _chain_fault(self, seen: Seen, left: list[float]) -> str | None:
+        params = self._params
+        for depth, words in seen.faults:
+            who = subject(seen.chain[depth]) if depth < len(seen.chain) else f"member {depth}"
+            return f"certificate {depth} of the chain ({who}): {words}."
+        missing = [name for name in (self._name, *params.names) if not bears(seen.chain[0], name)]
+        if missing:
+            return f"the certificate is not for {', '.join(missing)}."
+        for place, days in enumerate(left):
+            wanted = max(params.certificate_days, params.chain_days) if place == 0 else params.chain_days
+            if days < wanted:
+                who = subject(seen.chain[place])
+                return f"certificate {place} of the chain ({who}) ends in {days:.1f} days; {wanted:g} are wanted."
+        return None
+
+    def _ocsp_fault(self, seen: Seen, readings: list[Reading], wall: float) -> str | None:
+        if not seen.stapled:
+            words = "the server staples no OCSP answer to its certificate."
+            return words if self._params.stapled_ocsp else None
+        issuer = seen.chain[1] if len(seen.chain) > 1 else None
+        try:
+            ends_at = staple_ends_at(seen.stapled, seen.chain[0], issuer, wall)
+        except BadStaple as bad:
+            return f"{bad} (certificate {subject(seen.chain[0])})."
+        readings.append(Reading(metric="ocsp_expiry_days", value=(ends_at - wall) / 86_400))
+        return None
