@@ -65,7 +65,12 @@ def forecast_run(values: Array, target: float) -> list[tuple[int, int]]:
     series = values.shape[1]
     forecasts = Forecasts()
     forecasts.reach(series)
-    fixed = {"sign": np.ones(series), "target": np.full(series, target), "pace": np.full(series, PACE)}
+    fixed = {
+        "sign": np.ones(series),
+        "target": np.full(series, target),
+        "pace": np.full(series, PACE),
+        "phase": np.zeros(series),
+    }
     began: list[tuple[int, int]] = []
     for turn, value in enumerate(values):
         given = {**fixed, "value": value, "broken": value < target}
@@ -104,7 +109,9 @@ def drift_false(samples: int, series: int) -> dict[str, int]:
         drifts.reach(series)
         pace, count = np.full(series, 2 * PACE), 0
         for turn, value in enumerate(0.8 + 0.1 * FLAT[kind](rng, samples, series)):
-            count += len(drifts.tick(1e9 + turn * 2 * PACE, {"placed": value, "pace": pace}, Drift()).began)
+            count += len(
+                drifts.tick(1e9 + turn * 2 * PACE, {"placed": value, "pace": pace, "phase": 0.0 * pace}, Drift()).began
+            )
         found[kind] = count
     return found
 
@@ -119,7 +126,9 @@ def drift_delay(series: int) -> dict[float, tuple[int, float]]:
         values[300:] -= size
         pace, delays = np.full(series, 2 * PACE), []
         for turn, value in enumerate(values):
-            began = drifts.tick(1e9 + turn * 2 * PACE, {"placed": value, "pace": pace}, Drift()).began
+            began = drifts.tick(
+                1e9 + turn * 2 * PACE, {"placed": value, "pace": pace, "phase": 0.0 * pace}, Drift()
+            ).began
             delays += [turn - 300] * len(began)
         found[size] = (len(delays), float(np.median(delays)) if delays else np.nan)
     return found
@@ -208,7 +217,12 @@ def costs() -> dict[str, float]:
     values = rng.normal(10, 1, (80, series))
     forecasts = Forecasts()
     forecasts.reach(series)
-    fixed = {"sign": np.ones(series), "target": np.zeros(series), "pace": np.full(series, PACE)}
+    fixed = {
+        "sign": np.ones(series),
+        "target": np.zeros(series),
+        "pace": np.full(series, PACE),
+        "phase": np.zeros(series),
+    }
     fixed["broken"] = np.zeros(series, np.bool_)
 
     def forecast() -> int:
@@ -224,7 +238,9 @@ def costs() -> dict[str, float]:
 
     def drifting() -> int:
         for turn, value in enumerate(placed):
-            drifts.tick(1e9 + turn * PACE, {"placed": value, "pace": np.full(200, PACE)}, Drift())
+            drifts.tick(
+                1e9 + turn * PACE, {"placed": value, "pace": np.full(200, PACE), "phase": np.zeros(200)}, Drift()
+            )
         return placed.size
 
     model = TouchpointModel(tuple("abcd"), 256)

@@ -26,7 +26,9 @@ class Run:
     def give(self, values: Array) -> None:
         pace = np.full(values.shape[1], PACE)
         for value in values:
-            found = self.drifts.tick(1e9 + self.turn * PACE, {"placed": value, "pace": pace}, self.rules)
+            found = self.drifts.tick(
+                1e9 + self.turn * PACE, {"placed": value, "pace": pace, "phase": 0.0 * pace}, self.rules
+            )
             self.began += [(self.turn, row) for row in found.began.tolist()]
             self.ended += [(self.turn, row) for row in found.ended.tolist()]
             self.turn += 1

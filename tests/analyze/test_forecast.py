@@ -39,7 +39,12 @@ class Run:
         self.forecasts.reach(rows)
         self.began: list[tuple[int, int]] = []
         self.ended: list[tuple[int, int]] = []
-        fixed = {"sign": np.ones(rows), "target": np.full(rows, target), "pace": np.full(rows, PACE)}
+        fixed = {
+            "sign": np.ones(rows),
+            "target": np.full(rows, target),
+            "pace": np.full(rows, PACE),
+            "phase": np.zeros(rows),
+        }
         for turn, value in enumerate(values):
             given = {**fixed, "value": value, "broken": value < target}
             found = self.forecasts.tick(1e9 + turn * PACE, given, rules)

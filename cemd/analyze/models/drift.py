@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array, Columns, Field
+from cemd.analyze.models.forecast import next_look
 from cemd.config.detection import Drift
 
 MOST = 512
@@ -71,14 +72,14 @@ class Drifts:
         Args:
             now: Core time.
             given: Columns by instance: `placed` (value between worst 0 and best 1; NaN: unknown or not watched), `pace`
-                (seconds between two values).
+                (seconds between two values), `phase` (0..1, its own place in the pace).
             rules: How sure, how large, how long.
         """
         c = self.columns
         before = c["said"].copy()
         due = np.flatnonzero(now >= c["next_at"])
         pace = given["pace"][due]
-        c["next_at"][due] = (np.floor(now / pace) + 1.0) * pace
+        c["next_at"][due] = next_look(now, pace, given["phase"][due])
         due = due[~np.isnan(given["placed"][due])]
         values = np.clip(given["placed"][due], -1.0, 2.0)
         for row, value in zip(due.tolist(), values.tolist(), strict=True):

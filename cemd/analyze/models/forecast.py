@@ -91,14 +91,15 @@ class Forecasts:
         Args:
             now: Core time.
             given: Columns by instance: `value` (NaN: unknown), `sign` (0: no objective), `target` (in the sense that
-                less is bad, as `sign · value`), `pace` (seconds between two values), `broken` (bool).
+                less is bad, as `sign · value`), `pace` (seconds between two values), `phase` (0..1, its own place in
+                the pace, so that not all look at once), `broken` (bool).
             rules: Stated rate and hysteresis.
         """
         c = self.columns
         before = c["said"].copy()
         due = np.flatnonzero(now >= c["next_at"])
         pace = given["pace"][due]
-        c["next_at"][due] = (np.floor(now / pace) + 1.0) * pace
+        c["next_at"][due] = next_look(now, pace, given["phase"][due])
         due = due[(given["sign"][due] != 0) & ~np.isnan(given["value"][due])]
         if len(due):
             self._take(due, now, given, rules)
@@ -216,6 +217,12 @@ class Forecasts:
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
         self.columns.load(int.from_bytes(dumped["rows"], "little"), dumped)
+
+
+def next_look(now: float, pace: Array, phase: Array) -> Array:
+    """The next instant of each row's own rhythm."""
+    at: Array = (np.floor(now / pace - phase) + 1.0 + phase) * pace
+    return at
 
 
 def limit_of(pace: Array, rate: float) -> Array:

@@ -11,11 +11,11 @@ import numpy as np
 from cemd.analyze.columns import Array
 from cemd.analyze.indicators import UNKNOWN, Indicators
 from cemd.analyze.models.drift import Drifts, Moves
-from cemd.analyze.models.forecast import SHARE_OF_WINDOW, Forecasts, Warnings
+from cemd.analyze.models.forecast import SHARE_OF_WINDOW, Forecasts, Warnings, next_look
 from cemd.analyze.models.touchpoint import TouchpointModel, members_of
 from cemd.analyze.windows import BUCKETS
 from cemd.config.configuration import Configuration
-from cemd.model.identity import Instant
+from cemd.model.identity import Instant, stable_hash
 
 Place = tuple[str, str]
 """Touchpoint and site."""
@@ -38,6 +38,7 @@ class Lookout:
         self.forecasts = Forecasts()
         self.drifts = Drifts()
         self.touchpoints: dict[Place, TouchpointModel] = {}
+        self._phase: Array = np.zeros(0)
         self._known = -1  # instances that the touchpoints' members were chosen from
 
     def tick(self, now: Instant, indicators: Indicators, configuration: Configuration) -> Sighted:
@@ -47,11 +48,13 @@ class Lookout:
         forecasts, drifts = Warnings(nothing, nothing), Moves(nothing, nothing)
         if not self._is_due(now):  # as a rule
             return Sighted(forecasts, drifts, (), ())
-        given = _given(indicators)
+        given = {**_given(indicators), "phase": self._phase}
         if configuration.forecast.enabled:
             forecasts = self.forecasts.tick(now, given, configuration.forecast)
         if configuration.drift.enabled:
-            drifts = self.drifts.tick(now, {"placed": given["promised"], "pace": given["window"]}, configuration.drift)
+            drifts = self.drifts.tick(
+                now, {"placed": given["promised"], "pace": given["window"], "phase": self._phase}, configuration.drift
+            )
         began: list[Place] = []
         ended: list[Place] = []
         if configuration.multivariate.enabled:
@@ -78,6 +81,7 @@ class Lookout:
         if count == self._known:
             return
         self._known = count
+        self._phase = np.array([_phase(one.key) for one in indicators.instances])
         self.forecasts.reach(count)
         self.drifts.reach(count)
         places = {one.key: (one.touchpoint, one.site) for one in indicators.instances if one.touchpoint}
@@ -102,7 +106,7 @@ class Lookout:
         numbers = [indicators.number[key] for key in model.members]
         x = given["placed"][numbers]
         pace = float(given["pace"][numbers].max())
-        model.next_at = (now // pace + 1.0) * pace
+        model.next_at = float(next_look(now, np.array([pace]), self._phase[numbers[:1]])[0])
         if not np.isnan(x).any():  # an unknown part is no zero
             model.look(now, x, pace, configuration.multivariate)
 
@@ -149,6 +153,11 @@ class Lookout:
         self.drifts.load(_under("drift.", dumped))
         models = msgspec.msgpack.decode(dumped["touchpoints"], type=list[tuple[Place, bytes]])
         self.touchpoints = {place: TouchpointModel.load(body) for place, body in models}
+
+
+def _phase(key: str) -> float:
+    """Each looks at an instant of its own, the same in every process."""
+    return stable_hash(key) / 2.0**64
 
 
 def _given(indicators: Indicators) -> dict[str, Array]:
