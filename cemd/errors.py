@@ -39,6 +39,10 @@ class StoreError(CemdError):
     """A database cannot be read or written: full disk, lock, damage, newer file."""
 
 
+class StoreUnavailable(StoreError):  # noqa: N818 -- the word of the house, as for probes
+    """Full, locked, or a disk in trouble: the same start may succeed later, with nothing of cemd touched."""
+
+
 class UnwritableChange(StoreError):  # noqa: N818 -- what it is about is the change, not the store
     """A change that can never be written, however often it is tried: a fault of cemd. Its entry counts as one that
     crashed the core, so that it is set aside at last."""

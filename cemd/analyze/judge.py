@@ -246,16 +246,17 @@ def _worst(evidence: Evidence, number: int, indicators: Indicators) -> Evidence:
 def _of_series(bank: Bank, table: SeriesTable, row: int, at: Instant, detector: Detector) -> Evidence:
     rows = np.array([row])
     band = bank.band(rows, at, detector.learn_samples)
+    low = float(table.allowed_low(rows, band.expected, band.low)[0])
     value, last_at = float(bank.values()[row]), float(bank.columns["last_at"][row])
     return Evidence(
         series=(table.series[row].id,),
         value=value,
         expected=float(band.expected[0]),
-        low=float(band.low[0]),
+        low=low,
         high=float(band.high[0]),
         tail_probability=float(bank.tail(rows, detector.learn_samples)[0]),
         samples=int(bank.columns["n"][row]),
         until=last_at,
         note=f"{table.series[row].key.metric} is not as it always was: {value:.4g}, "
-        f"usually {float(band.low[0]):.4g} to {float(band.high[0]):.4g}",
+        f"usually {low:.4g} to {float(band.high[0]):.4g}",
     )

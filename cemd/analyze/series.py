@@ -17,13 +17,14 @@ from cemd.analyze.columns import Array, Columns, Field
 from cemd.config.probes import Probe
 from cemd.config.topology import Topology
 from cemd.model.identity import SERIAL_MASK, SeriesId, serials
-from cemd.model.measurement import Series
+from cemd.model.measurement import Series, is_never_negative
 
 FIELDS = {
     "vantage": Field("<i4"),
     "feed": Field("<i4"),
     "every_seconds": Field("<f4"),  # as configured, 0: pushed
     "placed": Field("|b1"),
+    "floor": Field("<f8"),  # lowest value that its unit allows; -inf: any
 }
 
 
@@ -62,7 +63,7 @@ class SeriesTable:
         fresh = list({one.id: one for one in series if self.row(one.id) < 0}.values())
         first = len(self.series)
         self.columns.add(len(fresh))
-        vantage, feed = self.columns["vantage"], self.columns["feed"]
+        vantage, feed, floor = self.columns["vantage"], self.columns["feed"], self.columns["floor"]
         for row, one in enumerate(fresh, first):
             serial = one.id & SERIAL_MASK
             if serial >= len(self._row_of):
@@ -77,6 +78,7 @@ class SeriesTable:
                 self.feeds[words] = len(self.feed_rows)
                 self.feed_rows.append(row)
             feed[row] = self.feeds[words]
+            floor[row] = 0.0 if is_never_negative(key.metric) else -np.inf
             self.series.append(one)
             self.places.append(self._place(one))
         self._note_places(first)
@@ -109,6 +111,13 @@ class SeriesTable:
         rows = np.full(len(ids), -1, np.intp)
         rows[known] = self._row_of[serial[known]]
         return rows
+
+    def allowed_low(self, rows: Array, expected: Array, low: Array) -> NDArray[np.float64]:
+        """The low ends of bands, no lower than the units of the series allow. A series whose expectation itself lies
+        below that is one that goes below zero whatever its name says."""
+        floor = self.columns["floor"][rows]
+        clipped: NDArray[np.float64] = np.where(expected >= floor, np.maximum(low, floor), low)
+        return clipped
 
     def _place(self, series: Series) -> Place | None:
         key = series.key

@@ -48,7 +48,7 @@ def series_columns(table: SeriesTable, bank: Bank, at: Instant, learn_samples: i
         last_at=np.where(np.isfinite(last_at), last_at, np.nan),
         value=bank.values(),
         expected=band.expected,
-        low=band.low,
+        low=table.allowed_low(rows, band.expected, band.low),
         high=band.high,
         score=bank.tail(rows, learn_samples),
         outcome=bank.columns["outcome"].copy(),

@@ -64,7 +64,8 @@ class Intake(FileModel):
     mqtt: list[MqttIntake] = []
     """Brokers to subscribe at."""
     http: list[Name] = []
-    """Names of sources that may push JSON to `/api/v1/measurements/NAME`."""
+    """Names of sources that may push JSON to `/api/v1/measurements/NAME`, with the header `X-Cemd-Request: 1`, or with
+    `Authorization: Bearer …` where `listen.push_token_file` names a token."""
     max_series: Annotated[int, Field(ge=1, le=50_000_000)] = 100_000
     """Most series per source; beyond it new ones are refused and counted."""
     max_pending: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000

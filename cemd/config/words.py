@@ -53,7 +53,11 @@ def faults_of(error: ValidationError, source: Source, base: Path, model: Any) ->
         model: The model or annotation it was validated against, to suggest keys.
     """
     said: set[tuple[Path, str]] = set()
-    for detail in error.errors(include_input=False, include_url=False):
+    details = error.errors(include_input=False, include_url=False)
+    inside = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
+    for detail in details:
+        if detail["type"] == "too_short" and detail["loc"] in inside:
+            continue  # its faulty members were not counted
         fault, path = _fault(detail, source, base, model)
         if (path, fault.fact) not in said:  # each member of a union complains on its own
             said.add((path, fault.fact))

@@ -33,7 +33,7 @@ from cemd.daemon.outlet import Outlet
 from cemd.daemon.places import Places, made, places
 from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
-from cemd.errors import CemdError, ConfigError, Fault, StoreError, UnwritableChange
+from cemd.errors import CemdError, ConfigError, Fault, StoreError, StoreUnavailable, UnwritableChange
 from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
 from cemd.kit.secrets import secret_path
@@ -50,6 +50,8 @@ from cemd.web.server import WebServer
 EXIT_CONFIG = 78
 EXIT_STORE = 74
 """sysexits.h: the unit does not start again by itself after these, because it would fail the same way."""
+EXIT_STORE_LATER = 75
+"""sysexits.h, a failure that passes: the disk is full or the state is locked; the unit tries again, slowly."""
 GRACE_SECONDS = 20.0
 UPKEEP_SECONDS = 30.0
 UPKEEP_BUSY_SECONDS = 1.0
@@ -73,7 +75,7 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
         return EXIT_CONFIG
     except StoreError as exc:
         print(f"cemd: {exc}", file=sys.stderr)
-        return EXIT_STORE
+        return _exit_code(exc)
     try:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter is there twice
         return asyncio.run(_live(root, where, store, port=port, with_prober=with_prober))
@@ -82,10 +84,20 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
         return EXIT_CONFIG
     except CemdError as exc:
         print(f"cemd: {exc}", file=sys.stderr)
-        again = isinstance(exc, UnwritableChange)  # a fault of cemd: a new start counts it, and sets it aside
-        return EXIT_STORE if isinstance(exc, StoreError) and not again else 1
+        return _exit_code(exc)
     finally:
         store.close()
+
+
+def _exit_code(error: CemdError) -> int:
+    match error:
+        case UnwritableChange():  # a fault of cemd: a new start counts it, and sets it aside
+            return 1
+        case StoreUnavailable():
+            return EXIT_STORE_LATER
+        case StoreError():
+            return EXIT_STORE
+    return 1
 
 
 def _enter(root: Path) -> None:
@@ -187,6 +199,7 @@ class _House:
             self.notify.ready(f"watching {len(self.configuration.probes)} probes")
             log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
             await self.stopping.wait()
+            self.edges.prober.expect_end()
             self.notify.stopping()
             log.info("stopping")
             for task in running:

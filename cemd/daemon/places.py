@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cemd.config.settings import Settings
-from cemd.errors import StoreError
+from cemd.store.failure import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def made(found: Places) -> Places:
         found.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         found.prober.mkdir(exist_ok=True, mode=0o700)
     except OSError as exc:
-        raise StoreError(
+        raise kind_of(exc)(
             f"{found.state}: the state directory cannot be made ({exc.strerror}); check its owner, or name another "
             "with state_directory in config/cemd.yaml."
         ) from exc

@@ -14,6 +14,22 @@ SUCCESS = "success"
 """Every probe has this metric: 1.0 where the attempt was ok, 0.0 where it failed or timed out, absent when blind."""
 
 
+_NEVER_NEGATIVE = ("_seconds", "_ratio", "_bytes", "_count", "_total", "_percent", "_per_second")
+_SIGNED = frozenset(
+    {"offset", "remaining", "skew", "drift", "difference", "delta", "change", "expiry", "left", "until"}
+)
+"""Words in a metric's name: it goes below zero although its unit is a duration, say."""
+
+
+def is_never_negative(metric: str) -> bool:
+    """True when the unit in a metric's name has no values below zero.
+
+    >>> is_never_negative("round_trip_seconds"), is_never_negative("offset_seconds"), is_never_negative("signal_dbm")
+    (True, False, False)
+    """
+    return metric == SUCCESS or (metric.endswith(_NEVER_NEGATIVE) and not _SIGNED.intersection(metric.split("_")))
+
+
 class SeriesKey(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """What a series measures, in words. `labels` is sorted by name; no address of a customer may stand in it."""
 

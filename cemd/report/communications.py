@@ -127,10 +127,15 @@ def _widened(
     if (every, places) == (communication.services, communication.sites):
         return communication
     wider = replace(communication, services=every, sites=places)
-    selected = communication.decided_at is not None and communication.phase is Phase.FIRST
-    if selected and communication.state in (State.TELLING, State.TOLD):
-        return replace(wider, state=State.TELLING, look_again_at=moment.at)
-    return wider
+    if communication.decided_at is None or communication.phase is not Phase.FIRST:
+        return wider
+    match communication.state:
+        case State.TELLING | State.TOLD:
+            return replace(wider, state=State.TELLING, look_again_at=moment.at)
+        case State.HELD | State.STABILISING:  # it looks when a person released it, when it hurts again
+            return replace(wider, look_again_at=moment.at)
+        case _:
+            return wider
 
 
 def _held_down(communication: Communication, policy: Policy, moment: Moment) -> Communication:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
@@ -13,6 +15,10 @@ from cemd.errors import CemdError
 from cemd.simulation.run import SimulationReport, simulate
 
 SUMMED = ("entries", "starts", "refusals", "reloads", "faults", "incidents", "told", "overs", "alerts", "told_wrongly")
+
+
+WAIT_SECONDS = 10.0
+"""Nobody waits longer than this without a word of progress."""
 
 
 def run_simulation(*, seeds: str, days: float, processes: int | None, as_json: bool) -> int:
@@ -54,11 +60,26 @@ def _range_of(seeds: str) -> tuple[int, int]:
 def _reports(seeds: range, days: float, processes: int) -> Iterator[SimulationReport]:
     """Reports in the order of the seeds."""
     if processes == 1 or len(seeds) == 1:
-        yield from (simulate(seed, days) for seed in seeds)
+        yield from (watched(seed, days) for seed in seeds)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(seeds)), mp_context=context) as pool:
-        yield from pool.map(simulate, seeds, [days] * len(seeds))
+        yield from pool.map(watched, seeds, [days] * len(seeds))
+
+
+def watched(seed: int, days: float) -> SimulationReport:
+    """One life that says every ten seconds how far it is: to those who wait, not in the report."""
+    told = time.monotonic()
+
+    def watch(lived: float, entries: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= WAIT_SECONDS:
+            told = now
+            where = f"day {lived:.1f} of {days:g}" if lived <= days else "after its last day: everything has to end"
+            print(f"  seed {seed}: {where}, {entries} entries", file=sys.stderr, flush=True)
+
+    return simulate(seed, days, watch=watch)
 
 
 def _summary(reports: list[SimulationReport]) -> dict[str, object]:

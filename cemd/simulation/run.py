@@ -53,6 +53,8 @@ DRAIN_SECONDS = 16 * 3600.0
 KILLS_A_DAY = 10
 
 Make = Callable[[Store, Callable[[Entry, Effects], None]], Core]
+Watch = Callable[[float, int], None]
+"""Told again and again of (days lived, entries logged) while a life goes on."""
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,22 +96,25 @@ class _PromiseBroken(BaseException):
         super().__init__(broken.detail)
 
 
-def simulate(seed: int, days: float = 2.0, *, make: Make = Core) -> SimulationReport:
+def simulate(
+    seed: int, days: float = 2.0, *, make: Make = Core, watch: Watch = lambda _days, _entries: None
+) -> SimulationReport:
     """Lives through one seed.
 
     Args:
         seed: Decides everything; the same seed gives the same report but for `cpu_seconds`.
         days: Days of trouble; a drain without trouble follows.
         make: Builds the core; a test puts a defect here.
+        watch: For whoever waits; it changes nothing.
     """
-    return Simulation(seed, days, make).run()
+    return Simulation(seed, days, make, watch).run()
 
 
 class Simulation:
     """The life of one seed."""
 
-    def __init__(self, seed: int, days: float, make: Make) -> None:
-        self.seed, self.days, self.make = seed, days, make
+    def __init__(self, seed: int, days: float, make: Make, watch: Watch) -> None:
+        self.seed, self.days, self.make, self.watch = seed, days, make, watch
         self.clock = FakeClock(START_WALL + entropy(seed, "start").uniform(0.0, 86_400.0))
         self.begin = self.clock.monotonic
         self.end = self.begin + days * 86_400.0
@@ -161,6 +166,7 @@ class Simulation:
     def _live(self, until: float) -> None:
         while (when := self._agenda.next_at()) <= until:
             self.clock.advance(when)
+            self.watch((when - self.begin) / 86_400.0, self.book.acknowledged_seq)
             try:
                 self._agenda.do_due(self.clock.monotonic, lambda life: life == self.life)
                 self._flush()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cemd.errors import StoreError, UnwritableChange
+from cemd.errors import StoreError, StoreUnavailable, UnwritableChange
 
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """The second comes where the index of the write-ahead log cannot grow."""
 NEVER = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 """What the statement brought with it is wrong; no disk and no other process can mend that."""
+PASSING = (*FULL, "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR")
+"""May be over by itself, or by what a person does elsewhere."""
 
 
 def explained(path: Path, error: sqlite3.Error) -> StoreError:
@@ -31,13 +34,20 @@ def explained(path: Path, error: sqlite3.Error) -> StoreError:
         words = f"the disk reports an error ({name}: {fact}); check the disk, then restore a backup if it was damaged"
     else:
         words = f"a statement failed ({name or type(error).__name__}: {fact}); this is a fault of cemd: report it"
-    kind = UnwritableChange if name.startswith(NEVER) else StoreError
+    kind = StoreUnavailable if name.startswith(PASSING) else StoreError
+    if name.startswith(NEVER):
+        kind = UnwritableChange
     return kind(f"{path}: {words}.")
 
 
 def is_full(error: BaseException) -> bool:
     """True when the disk (or a quota) had no room."""
     return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorname", None) or "").startswith(FULL)
+
+
+def kind_of(error: OSError) -> type[StoreError]:
+    """Which error of ours one of the file system is: without room it is one that passes."""
+    return StoreUnavailable if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
 
 
 @contextmanager

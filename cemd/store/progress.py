@@ -11,7 +11,8 @@ import struct
 import zlib
 from pathlib import Path
 
-from cemd.errors import StoreError
+from cemd.errors import StoreUnavailable
+from cemd.store.failure import kind_of
 
 RECORD = struct.Struct("<qqI")  # seq (0: at rest), crashes before this try, CRC-32 of both
 
@@ -22,7 +23,7 @@ class FileProgress:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            raise StoreError(
+            raise kind_of(exc)(
                 f"{path}: cannot be opened for writing ({exc.strerror}); file and folder must belong to the user "
                 "that runs cemd."
             ) from exc
@@ -54,4 +55,4 @@ class FileProgress:
         try:
             os.pwrite(self._file, body + struct.pack("<I", zlib.crc32(body)), 0)
         except OSError as exc:
-            raise StoreError(f"{self.path}: cannot be written ({exc.strerror}); free space on the disk.") from exc
+            raise StoreUnavailable(f"{self.path}: cannot be written ({exc.strerror}); free space on the disk.") from exc

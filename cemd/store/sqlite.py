@@ -17,13 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from cemd.errors import StoreError
+from cemd.errors import StoreError, StoreUnavailable
 from cemd.model.identity import SERIAL_MASK, SeriesId
 from cemd.model.measurement import SeriesKey
 from cemd.store import schema
 from cemd.store.ballast import Ballast
 from cemd.store.base import Faults, StateStore, Store, no_faults
 from cemd.store.digest import reference_digest
+from cemd.store.failure import kind_of
 from cemd.store.journal import SqliteLog, SqliteSnapshots
 from cemd.store.keys import LEDGER, SqliteKeys, derived, master_key
 from cemd.store.progress import FileProgress
@@ -58,14 +59,14 @@ def lock_directory(directory: Path) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise StoreError(
+        raise kind_of(exc)(
             f"{directory}: cannot be used ({exc.strerror}); make it a folder of the user that runs cemd."
         ) from exc
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(file)
-        raise StoreError(
+        raise StoreUnavailable(
             f"{directory}: another cemd has this state directory open; stop it, or use another directory."
         ) from None
     return file

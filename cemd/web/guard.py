@@ -133,7 +133,12 @@ class Guard:
         if origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower():
             raise Refused(403, "Origin header", "the request comes from another site", "use the page of this daemon")
         if FORGERY_HEADER not in request.headers and "Authorization" not in request.headers:
-            raise Refused(403, "headers", f"neither {FORGERY_HEADER} nor a bearer token", f"send {FORGERY_HEADER}: 1")
+            raise Refused(
+                403,
+                "headers",
+                f"neither {FORGERY_HEADER} nor a bearer token, so that a page of another site could have sent this",
+                f"send the header {FORGERY_HEADER}: 1 (any value), or Authorization: Bearer TOKEN",
+            )
 
     def _check_token(self, request: web.Request) -> None:
         token = self._house.token()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 from cemd.analyze import stage
-from cemd.analyze.cei import end_to_end
-from cemd.analyze.health import Reading
-from cemd.analyze.journeys import episode
+from cemd.analyze.cei import cei_view, end_to_end
+from cemd.analyze.health import Health, Healths, Reading
+from cemd.analyze.journeys import episode, journey_view
 from cemd.analyze.rater import combined, rater_of, weights
+from cemd.config.catalogue import Domain, Journey, Process, Step, Touchpoint, TouchpointChannel
 from cemd.config.rules import Cei, Rater, RaterProfile
+from cemd.config.topology import Topology
 from cemd.model.quality import Dimension, Quality
 
-from tests.analyze.world import World, configuration, probe, series
+from tests.analyze.world import World, configuration, probe, series, service
 
 SCORES: dict[Dimension, float | None] = {
     Dimension.RELIABILITY: 90,
@@ -119,3 +121,66 @@ def test_the_index_joins_network_and_journeys_with_its_coverage(world: World) ->
     assert cei.coverage == pytest.approx(0.9333, abs=1e-4)
     assert cei.macro_journeys == {"use": 100.0}
     assert cei.domains == {"billing": 100.0}
+
+
+def test_scores_roll_up_from_steps_to_the_operator_as_computed_by_hand() -> None:
+    steps = {
+        "browse": [Step(name="connect", touchpoint="app", needs=["data"], moment_of_truth=True),
+                   Step(name="open", touchpoint="app", needs=["radio"])],
+        "buy": [Step(name="pay", touchpoint="app", needs=["crm"], moment_of_truth=True),
+                Step(name="look", touchpoint="app", needs=["shop"]),
+                Step(name="take", touchpoint="app", needs=["shop"])],
+        "complain": [Step(name="ask", touchpoint="app", needs=["shop"])],
+    }  # fmt: skip
+    places = {
+        "browse": ("use", "network-care", 5.0),
+        "buy": ("become", "sales", 3.0),
+        "complain": ("become", "care", 1.0),
+    }
+    topology = Topology(
+        configuration(
+            services=[service("radio", domain=Domain.NETWORK), service("data", "radio", sold=True), service("crm"),
+                      service("shop")],
+            touchpoints=[Touchpoint(name="app", channel=TouchpointChannel.APP)],
+            processes=[Process(name=domain, domain=domain) for _, domain, _ in places.values()],
+            journeys=[Journey(name=name, macro_journey=macro, stage="use", process=domain, owner="noc",
+                              importance=importance, steps=steps[name])
+                      for name, (macro, domain, importance) in places.items()],
+            probes=[], indicators=[],
+        )
+    )  # fmt: skip
+    healthy, down = Quality.HEALTHY, Quality.DOWN
+    given = {"radio": (90, healthy), "data": (80, healthy), "crm": (20, down), "shop": (100, healthy)}
+    own = {name: Health(score=score, quality=quality) for name, (score, quality) in given.items()}
+    views = [journey_view(one, topology, Healths(own, own), Cei()) for one in topology.journeys.values()]
+    browse = 0.3 * 80 + 0.3 * 90 + 0.4 * (2 * 80 + 90) / 3
+    # buy would be 0.3 * 20 + 0.3 * 100 + 0.4 * (2 * 20 + 200) / 4 = 60; its moment of truth is down
+    assert [view.score for view in views] == pytest.approx([browse, 40.0, 100.0], abs=1e-9)
+    cei = cei_view(topology, views, Healths(own, own), Cei())
+    assert cei.macro_journeys == pytest.approx({"use": browse, "become": (3 * 40 + 100) / 4}, abs=1e-9)
+    assert cei.domains == pytest.approx({"network-care": browse, "sales": 40.0, "care": 100.0}, abs=1e-9)
+    operations = (5 * browse + 3 * 40 + 100) / 9
+    assert cei.operations == pytest.approx(operations, abs=1e-9)
+    assert cei.network == 90
+    assert cei.score == pytest.approx((80 * 90 + 13.33 * operations) / 93.33, abs=1e-9)
+
+
+def test_macro_journey_with_the_name_of_a_domain_counts_once() -> None:
+    both = [
+        Journey(
+            name=name, macro_journey=macro, stage="use", process=domain, owner="noc",
+            steps=[Step(name="a", touchpoint="app", needs=[need])],
+        )
+        for name, macro, domain, need in (("one", "use", "billing", "shop"), ("two", "billing", "sales", "crm"))
+    ]  # fmt: skip
+    topology = Topology(
+        configuration(
+            services=[service("shop"), service("crm")],
+            touchpoints=[Touchpoint(name="app", channel=TouchpointChannel.APP)],
+            processes=[Process(name="billing", domain="billing"), Process(name="sales", domain="sales")],
+            journeys=both, probes=[], indicators=[],
+        )
+    )  # fmt: skip
+    own = {name: Health(score=score, quality=Quality.HEALTHY) for name, score in (("shop", 100), ("crm", 0))}
+    views = [journey_view(one, topology, Healths(own, own), Cei()) for one in both]
+    assert cei_view(topology, views, Healths(own, own), Cei()).operations == 50.0

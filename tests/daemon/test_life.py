@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 from cemd.daemon.doors import _token_in
-from cemd.daemon.house import EXIT_CONFIG
+from cemd.daemon.house import EXIT_CONFIG, EXIT_STORE, EXIT_STORE_LATER
 from cemd.daemon.outlet import Outlet
 from cemd.errors import ConfigError
 from cemd.model.effect import Effects, WorkDue
 from cemd.model.entry import Entry, Tick
-from cemd.store.sqlite import open_state_readers
+from cemd.store.sqlite import lock_directory, open_state_readers
 
 from tests.daemon.test_reload import write
 
@@ -127,3 +127,19 @@ def test_a_root_that_is_not_there_is_said_with_the_exit_code_of_a_faulty_configu
 def test_a_token_file_that_is_not_there_is_said_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"token:0:0: .* cannot be read \(No such file or directory\)"):
         _token_in(tmp_path / "token")
+
+
+def ended(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cemd", "run", "--root", str(root), "--state", str(root / "state"), "--port", "0"]
+    return subprocess.run([*command, "--no-prober"], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_state_that_is_in_use_may_be_tried_again_and_a_damaged_one_may_not(tmp_path: Path) -> None:
+    write(tmp_path, "Example")
+    held = lock_directory(tmp_path / "state")
+    busy = ended(tmp_path)
+    os.close(held)
+    assert (busy.returncode, "another cemd has this state directory open" in busy.stderr) == (EXIT_STORE_LATER, True)
+    (tmp_path / "state/samples.db").write_bytes(b"no database at all, " * 500)
+    damaged = ended(tmp_path)
+    assert (damaged.returncode, "the file is damaged" in damaged.stderr) == (EXIT_STORE, True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from aiohttp import web
 from cemd.config.probes import Probe
 from cemd.config.vantage import Vantage
@@ -224,6 +225,24 @@ def measured(number: int, series: list[int], values: list[float]) -> wire.Measur
     )
 
 
+@pytest.mark.parametrize(
+    ("stopping", "said"), [(False, ("warning", "intake.prober_gone")), (True, ("info", "intake.prober_left"))]
+)
+async def test_prober_that_goes_is_a_warning_but_not_while_the_daemon_stops(
+    stopping: bool, said: tuple[str, str], tmp_path: Path
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with daemon_side(tmp_path / "p.sock") as side:
+            _, writer = await connected(tmp_path / "p.sock")
+            await until(side.server.connected, what="the greeting")
+            if stopping:
+                side.server.expect_end()
+            writer.close()
+            await until(lambda: not side.server.connected(), what="the end of the connection")
+    gone = [(line["log_level"], line["event"]) for line in lines if line.get("source") == "prober:test"]
+    assert gone == [said]
+
+
 async def read(reader: asyncio.StreamReader) -> wire.Ack:
     async with asyncio.timeout(5):
         frame = await wire.read_from_daemon(reader)
@@ -269,7 +288,6 @@ def test_frames_survive_the_wire_and_a_frame_too_large_is_refused() -> None:
 
 
 async def test_second_prober_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    import structlog
     from cemd.errors import ProbeUnavailable
     from cemd.monitor.prober import Prober
 

@@ -324,6 +324,51 @@ def test_wider_impact_above_the_ceiling_waits_for_a_person() -> None:
     assert world.told("first") == [0, 1, 2, 3]
 
 
+def test_impact_that_widens_while_a_person_decides_reaches_the_newcomers_on_release() -> None:
+    world = World(configuration([policy(ceiling=1)]), load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="east")
+    world.run(400)
+    assert world.communication.state is CommunicationState.HELD
+    world.hurt(id=incident.id, site="country")
+    world.run(50)
+    assert world.sent == []
+    assert world.communication.state is CommunicationState.HELD
+    world.command(CommandKind.RELEASE, world.communication.id)
+    world.run(60)
+    assert sorted(world.told("first")) == [0, 1, 2, 3]
+    world.run(600)
+    assert len(world.sent) == 4
+
+
+def test_impact_that_comes_back_wider_before_it_was_stable_reaches_the_newcomers() -> None:
+    world = World(load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="east")
+    world.run(400)
+    world.clear()
+    world.run(100)
+    assert world.communication.state is CommunicationState.STABILISING
+    world.hurt(id=incident.id, site="country")
+    world.run(60)
+    assert world.told("first") == [0, 1, 2, 3]
+    assert world.told("over") == []
+
+
+def test_end_of_quiet_hours_above_the_ceiling_waits_for_a_person() -> None:
+    world = World(configuration([policy(ceiling=3, **NIGHT)]), people(2, site=[1, 1]))
+    world.at = NOON + 3600 * 5 + 2400  # 12:40 in New York, where the site is: both sleep
+    world.hurt(site="west")
+    world.run(60)
+    assert world.sent == []
+    world.enter(people(4, site=[1, 1, 1, 1]))  # two more, before they wake
+    world.customers.load(people(4, site=[1, 1, 1, 1]))
+    world.run(3600)
+    assert world.sent == []
+    assert world.communication.state is CommunicationState.HELD
+    world.command(CommandKind.RELEASE, world.communication.id)
+    world.run(60)
+    assert world.told("first") == [0, 1, 2, 3]
+
+
 def test_incident_outside_the_policy_opens_nothing() -> None:
     world = World(configuration([policy(services=["voice"])]))
     world.hurt()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cemd.errors import CemdError
+from cemd.simulation import command
 from cemd.simulation.command import run_simulation
 from cemd.simulation.promises import PROMISES, words_of
 from cemd.simulation.run import SimulationReport, simulate
@@ -71,6 +73,17 @@ def test_the_command_prints_a_line_per_seed_and_a_sum(capsys: pytest.CaptureFixt
     assert [line["seed"] for line in lines[:2]] == [1, 2]
     assert lines[2]["seeds"] == 2
     assert lines[2]["broken"] == []
+
+
+def test_a_long_life_says_how_far_it_is_and_the_report_stays_clean(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "WAIT_SECONDS", 0.0)
+    assert run_simulation(seeds="1", days=0.02, processes=1, as_json=True) == 0
+    said = capsys.readouterr()
+    assert [json.loads(line).get("seed") for line in said.out.splitlines()] == [1, None]
+    assert re.match(r"  seed 1: day 0\.0 of 0\.02, \d+ entries$", said.err.splitlines()[0])
+    assert "after its last day" in said.err.splitlines()[-1]
 
 
 def test_seeds_that_make_no_sense_are_refused_with_a_remedy() -> None:

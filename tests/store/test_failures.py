@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cemd.errors import StoreError
+from cemd.errors import StoreError, StoreUnavailable
 from cemd.model.identity import SeriesId
 from cemd.model.rows import RowChange
 from cemd.store.ballast import Ballast
@@ -46,7 +46,7 @@ def large(seq: int) -> StateChange:
 def test_a_full_disk_is_said_and_nothing_is_applied(store: SqliteStore) -> None:
     store.state.commit(StateChange(applied_seq=1, at=1.0))
     no_more_pages(store, "state")
-    with pytest.raises(StoreError, match=r"state\.db: the disk is full .*; free space"):
+    with pytest.raises(StoreUnavailable, match=r"state\.db: the disk is full .*; free space"):
         store.state.commit(large(2))
     assert store.state.applied_seq() == 1
     assert list(store.state.rows("incident")) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cemd.cli import main
 from cemd.config.settings import Settings
+from cemd.daemon.house import EXIT_CONFIG, EXIT_STORE, EXIT_STORE_LATER
 from cemd.daemon.house import GRACE_SECONDS as DAEMON_GRACE_SECONDS
 from cemd.daemon.places import places
 from cemd.monitor.prober import GRACE_SECONDS as PROBER_GRACE_SECONDS
@@ -99,3 +100,21 @@ def test_socket_is_open_to_the_group_only_where_the_manager_made_its_directory(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     found = places(tmp_path, Settings(), None)
     assert (found.socket, found.socket_mode) == (tmp_path / "run/prober.sock", 0o660)
+
+
+def test_a_failure_that_passes_is_tried_again_for_ever_and_slowly(tmp_path: Path) -> None:
+    found = settings("cemd.service")
+    stays_down = set(map(int, found["RestartPreventExitStatus"][0].split()))
+    assert stays_down == {EXIT_CONFIG, EXIT_STORE}
+    assert found["Restart"] == ["on-failure"]
+    (line,) = found["ExecStopPost"]
+    sleep = tmp_path / "sleep"
+    sleep.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/slept\n')
+    sleep.chmod(0o755)
+    for status in (0, 1, EXIT_STORE, EXIT_STORE_LATER):
+        variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "EXIT_STATUS": str(status)}
+        subprocess.run(shlex.split(line.replace("$$", "$")), env=variables, check=True)
+    (slept,) = (tmp_path / "slept").read_text().split()
+    between = int(slept) + int(found["RestartSec"][0])
+    assert between * int(found["StartLimitBurst"][0]) > int(found["StartLimitIntervalSec"][0])
+    assert int(slept) < int(found["TimeoutStopSec"][0])

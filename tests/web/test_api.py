@@ -304,6 +304,15 @@ async def test_forged_or_broken_commands_reach_nobody(
     assert house.commands == []
 
 
+async def test_push_without_token_and_header_is_told_which_header_it_needs(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    async with client.post("/api/v1/measurements/x", json={}) as response:
+        assert response.status == 403
+        said = (await response.json())["error"]
+    assert said["remedy"] == "send the header X-Cemd-Request: 1 (any value), or Authorization: Bearer TOKEN"
+
+
 async def test_reading_needs_a_host_of_ours(client: aiohttp.ClientSession) -> None:
     async with client.get("/api/v1/overview", headers={"Host": "rebound.example:80"}) as response:
         assert response.status == 421

@@ -86,6 +86,7 @@ class ProberServer:
         self._probes: tuple[Probe, ...] = ()
         self._settings = Settings()
         self._server: asyncio.Server | None = None
+        self._ending = False
         self.progressed_at = clock.monotonic()
         self.counters: dict[str, float] = {}
         """The prober's own totals, as it last told them."""
@@ -102,11 +103,16 @@ class ProberServer:
 
     async def stop(self) -> None:
         """Takes no new connection and ends those that are; what was not acknowledged comes again later."""
+        self.expect_end()
         if self._server is not None:
             self._server.close()
         for peer in list(self._peers.values()):
             peer.writer.close()
         self._path.unlink(missing_ok=True)
+
+    def expect_end(self) -> None:
+        """The daemon stops: from now on a prober that goes is no trouble."""
+        self._ending = True
 
     def set_probes(self, epoch: str, probes: Sequence[Probe], settings: Settings) -> None:
         """Hands each prober its part of a whole probe set, and where it may go, now and at each connection."""
@@ -154,7 +160,14 @@ class ProberServer:
             if peer is not None and self._peers.get(peer.source) is peer:
                 del self._peers[peer.source]
                 self._metrics.probers.set(len(self._peers))
-                self._said.gone(peer.source, "intake.prober_gone", source=peer.source)
+                self._left(peer.source)
+
+    def _left(self, source: str) -> None:
+        """A prober that goes while the daemon stops is told to: nothing to warn of."""
+        if self._ending:
+            self._log.info("intake.prober_left", source=source)
+        else:
+            self._said.gone(source, "intake.prober_gone", source=source)
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Peer:
         async with asyncio.timeout(HELLO_SECONDS):

@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 from pydantic import Field, field_validator, model_validator
 
+from cemd.kit.urls import checked_url, shown_url
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.answers import AnswerParams, Judge
 from cemd.monitor.probes.base import (
@@ -36,7 +37,6 @@ from cemd.monitor.probes.names import is_address
 from cemd.monitor.probes.oauth2 import Oauth2, Tokens
 from cemd.monitor.probes.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.urls import checked_url, shown_url
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CERTIFICATE_EVERY_SECONDS = 60.0

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from cemd.kit.urls import absolute_template
 from cemd.monitor.probes.base import IpVersion, Missed, ProbeParams, Reason, Text
 from cemd.monitor.probes.conditions import MISSING, decode_json, parse_condition, parse_path
 from cemd.monitor.probes.curl import Answer, CurlEngine, Request
@@ -46,6 +47,11 @@ class HttpCall(ProbeParams):
     headers: dict[Text, str] = Field(default={}, description="Header fields sent.")
     bearer: Text | None = None
     """Sent as `Authorization: Bearer`; a placeholder, never the token itself."""
+
+    @field_validator(*_METHODS)
+    @classmethod
+    def _whole_url(cls, url: str | None) -> str | None:
+        return url if url is None else absolute_template(url)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> HttpCall:

@@ -20,11 +20,11 @@ from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.model.identity import Instant
 from cemd.model.notice import Alert
-from cemd.report.channels.base import STAFF, Message, secret_in
+from cemd.report.channels.base import STAFF, HttpUrl, Message, secret_in
 
 
 class AlertmanagerParams(FileModel):
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    url: HttpUrl
     """Base address, without `/api/v2`."""
     token_file: str | None = None
     """Bearer token, where a proxy stands in front."""

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import AfterValidator
 
 from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.kit.secrets import read_secret_text
+from cemd.kit.urls import absolute_url
 from cemd.model.notice import Alert
 
 CUSTOMERS = "customers"
 STAFF = "staff"
+HttpUrl = Annotated[str, AfterValidator(absolute_url)]
 GRACE_SECONDS = 1.0
 """What a channel gets beyond its own deadline before it is cut off."""
 

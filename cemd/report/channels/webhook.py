@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.model.notice import Alert
-from cemd.report.channels.base import CUSTOMERS, STAFF, Message, alert_text, secret_in
+from cemd.report.channels.base import CUSTOMERS, STAFF, HttpUrl, Message, alert_text, secret_in
 from cemd.report.channels.email import is_loopback
 
 TRY_AGAIN = (408, 425, 429, 503)
@@ -29,7 +29,7 @@ MAYBE_DONE = (500, 502, 504)
 
 
 class WebhookParams(FileModel):
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    url: HttpUrl
     """https, or plain http on loopback."""
     secret_file: str
     """The shared secret that signs each message; `whsec_` and base64, or any text."""
