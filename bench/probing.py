@@ -314,7 +314,7 @@ def compare(rounds: int, own: Callable[[], dict[str, float]], peer: Callable[[],
 
 
 def http_case(folder: Path, seconds: float, rounds: int, *, tls: bool) -> dict[str, Any]:
-    count, every = (1_200, 8.0) if tls else (16_000, 8.0)
+    count, every = (1_200, 8.0) if tls else (8_000, 8.0)
     with web(folder) as (plain, secure, ca_file), blackbox(folder, ca_file) as (port, pid):
         where = f"https://{{}}:{secure}/" if tls else f"http://{{}}:{plain}/"
         more = {"ca_file": str(ca_file)} if tls else {}

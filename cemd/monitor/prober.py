@@ -131,7 +131,7 @@ class Prober:
         sending = asyncio.create_task(self._keep_sending(writer), name="sending")
         try:
             while not sending.done() and (frame := await wire.read_from_daemon(reader)) is not None:
-                self._hear(frame)
+                await self._hear(frame)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -155,22 +155,22 @@ class Prober:
         except (OSError, TimeoutError, wire.WireError):
             writer.close()  # the reading side sees the end
 
-    def _hear(self, frame: wire.FromDaemon) -> None:
+    async def _hear(self, frame: wire.FromDaemon) -> None:
         match frame:
             case wire.Ack(number=number):
                 self._backlog.acknowledged(number)
                 self._acknowledged.set()
                 self._outgoing.set()
             case wire.Probes():
-                self._take(frame)
+                await self._take(frame)
             case wire.RecheckNow(probe=uid):
                 self._runner.recheck(uid)
 
-    def _take(self, frame: wire.Probes) -> None:
+    async def _take(self, frame: wire.Probes) -> None:
         """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
         self._tools.names.allow(targets_of(frame))
         self._outlook.watch(way_out_of(frame))
-        self._posts, refused = posts_of(frame, self._posts, self._tools)
+        self._posts, refused = await posts_of(frame, self._posts, self._tools)
         self._runner.take(list(self._posts.values()), kind_at_once=frame.at_once)
         self._replies.append(
             wire.Taken(epoch=frame.epoch, probes=len(self._posts), refused=tuple(refused[:MOST_REFUSED_TOLD]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,6 +20,9 @@ from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Kind, Launching, ProbeParams, Result
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.schedule import Plan
+
+SLICE_SECONDS = 0.004
+"""So long probes are read before others of the loop have their turn."""
 
 
 class Unrunnable:
@@ -53,6 +58,8 @@ class Post:
     rows: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)
     """The same for metrics that come together: a whole row at once."""
     failing: bool = False
+    source: int = 0
+    """Hash of the text that it was made from: what did not change is known by it."""
     launch: Callable[[float, Done], Cancel | None] | None = field(init=False)
     """The quick way to measure, where the kind has one."""
     timeout: float = field(init=False)
@@ -65,24 +72,53 @@ class Post:
         self.always = self.probe.active is None
 
 
-def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools) -> tuple[dict[str, Post], list[str]]:
+async def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools) -> tuple[dict[str, Post], list[str]]:
     """The posts of a probe set by uid, and a sentence for each that cannot run here.
 
-    What did not change keeps its kind, its series and its streak.
+    What did not change keeps its kind, its series and its streak, and is not even read again. Others of the loop have
+    their turn in between: what runs goes on being measured while fifty thousand probes are read.
 
     Raises:
         WireError: the set is no list of probes.
     """
+    try:
+        parts = msgspec.json.decode(frame.probes, type=list[msgspec.Raw])
+    except msgspec.DecodeError as exc:
+        raise wire.WireError(f"the probe set of epoch {frame.epoch} is no list of probes; update this prober.") from exc
+    known = {post.source: (uid, post) for uid, post in before.items()}
     posts: dict[str, Post] = {}
-    probes, refused = read_probes(frame)
-    for probe in probes:
-        post = before.get(probe.identity())
-        if post is None or post.probe != probe:
-            kind, why = _kind(probe, tools)
-            refused += [why] if why else []
-            post = Post(probe, kind, {}, failing=post.failing if post else False)
-        posts[probe.identity()] = post
+    refused: list[str] = []
+    slice_began = time.monotonic()
+    for place, part in enumerate(parts):
+        text = bytes(part)
+        source = hash(text)  # of 64 bits and with a secret of this process: no two texts of a set share it
+        uid, post = known.get(source) or _read(text, place, before, tools, refused)
+        if post is not None:
+            post.source = source
+            posts[uid] = post
+        if time.monotonic() - slice_began > SLICE_SECONDS:
+            await asyncio.sleep(0)
+            slice_began = time.monotonic()
     return posts, refused
+
+
+def _read(
+    text: bytes, place: int, before: Mapping[str, Post], tools: Tools, refused: list[str]
+) -> tuple[str, Post | None]:
+    """The post of a probe that is new or changed; None, and a sentence, where this version cannot read it."""
+    try:
+        probe = Probe.model_validate_json(text)
+    except ValidationError as exc:
+        words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
+        refused.append(f"probe {place + 1} of the set cannot be read here ({words}).")
+        return "", None
+    uid = probe.identity()
+    post = before.get(uid)
+    if post is None or post.probe != probe:
+        kind, why = _kind(probe, tools)
+        refused += [why] if why else []
+        post = Post(probe, kind, {}, failing=post.failing if post else False)
+    return uid, post
 
 
 def _kind(probe: Probe, tools: Tools) -> tuple[Kind, str]:
@@ -90,22 +126,6 @@ def _kind(probe: Probe, tools: Tools) -> tuple[Kind, str]:
         return make(probe, tools), ""
     except ProbeUnavailable as exc:
         return Unrunnable(str(exc)), str(exc)
-
-
-def read_probes(frame: wire.Probes) -> tuple[list[Probe], list[str]]:
-    """The probes of a set, and a sentence for each that this version cannot read."""
-    try:
-        parts = msgspec.json.decode(frame.probes, type=list[msgspec.Raw])
-    except msgspec.DecodeError as exc:
-        raise wire.WireError(f"the probe set of epoch {frame.epoch} is no list of probes; update this prober.") from exc
-    probes, refused = [], []
-    for place, part in enumerate(parts):
-        try:
-            probes.append(Probe.model_validate_json(bytes(part)))
-        except ValidationError as exc:
-            words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
-            refused.append(f"probe {place + 1} of the set cannot be read here ({words}).")
-    return probes, refused
 
 
 def targets_of(frame: wire.Probes) -> Targets:

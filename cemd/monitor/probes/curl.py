@@ -62,6 +62,8 @@ class Request:
     proxy: Proxy | None = None
     way: SocketParams | None = None
     """How packets leave this host, where not as the route says."""
+    post_quantum: bool = False
+    """Offers a key exchange that withstands quantum computers as well, which costs a tenth of a handshake more."""
     wants_headers: bool = True
     """False: the answer's header fields are not looked at, which saves a call for each of them."""
 
@@ -69,8 +71,8 @@ class Request:
     """Whether it needs a handle of its own."""
 
     def __post_init__(self) -> None:
-        special = (self.method != "GET", self.headers, self.body is not None, self.client, self.proxy, self.way)
-        object.__setattr__(self, "special", any(special))
+        plain = self.method == "GET" and not self.headers and self.body is None and not self.post_quantum
+        object.__setattr__(self, "special", not plain or any((self.client, self.proxy, self.way)))
 
 
 class Phases(NamedTuple):
@@ -291,6 +293,8 @@ class _Handle(pycurl.Curl):  # type: ignore[misc]  # pycurl ships no types
             self._door.close()
 
     def _set_special(self, request: Request, address: str) -> None:
+        if request.post_quantum:
+            self.setopt(pycurl.SSL_EC_CURVES, "X25519MLKEM768:" + _GROUPS)
         self.setopt(pycurl.CUSTOMREQUEST, request.method)
         if request.method == "HEAD":
             self.setopt(pycurl.NOBODY, 1)
@@ -322,12 +326,14 @@ class _Handle(pycurl.Curl):  # type: ignore[misc]  # pycurl ships no types
         return pycurl.SOCKET_BAD
 
 
+_GROUPS = "X25519:P-256:P-384:P-521"
 _ALWAYS: tuple[tuple[int, Any], ...] = (
     (pycurl.NOSIGNAL, 1),
     (pycurl.NOPROXY, "*"),
     (pycurl.FRESH_CONNECT, 1),
     (pycurl.FORBID_REUSE, 1),
     (pycurl.FOLLOWLOCATION, 0),
+    (pycurl.SSL_EC_CURVES, _GROUPS),
     (pycurl.SSL_SESSIONID_CACHE, 0),  # a resumed session shows no certificate and times no handshake
 )
 

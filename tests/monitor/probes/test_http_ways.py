@@ -383,3 +383,20 @@ async def test_request_leaves_from_the_source_address_or_is_blind(lent: Tools) -
     assert good.outcome is Outcome.OK, good.detail
     assert seen == ["127.0.0.77"]
     assert (blind.outcome, blind.reason) == (Outcome.BLIND, Reason.SOURCE_MISSING), blind.detail
+
+
+async def test_key_exchange_against_quantum_computers_is_offered_where_asked_for(lent: Tools) -> None:
+    hellos: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readexactly(5)
+        hellos.append(await reader.readexactly(int.from_bytes(head[3:], "big")))
+        writer.close()
+
+    async with tcp_server(hear) as port:
+        params = {"url": f"https://localhost:{port}/"}
+        await look(lent, "http", params | {"post_quantum": True})
+        await look(lent, "http", params)
+    both = bytes.fromhex("11ec001d")  # X25519MLKEM768 before X25519, as groups of the hello
+    assert [both in hello for hello in hellos] == [True, False]
+    assert bytes.fromhex("001d0017") in hellos[1]
