@@ -701,3 +701,43 @@ def test_unreadable_file_is_a_fault(tmp_path: Path) -> None:
     assert messages(tmp_path) == [
         "probes/folder.yaml:0:0: cannot be read: is a directory; make it a file that cemd may read"
     ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            "services: [kore], begins_at: '2026-03-02T01:00:00+01:00', ends_at: '2026-03-02T02:00:00+01:00'",
+            (
+                'config/maintenance.yaml:2:30: maintenance window "patch": service "kore" does not exist (did you mean "core"?); '
+                "define it under `services:` or correct the name"
+            ),
+        ),
+        (
+            "services: [core], begins_at: '2026-03-02 1 am', ends_at: '2026-03-02T02:00:00+01:00'",
+            (
+                'config/maintenance.yaml:2:48: maintenance window "patch": begins_at is no instant with its offset from UTC; '
+                "write it as 2026-03-02T01:00:00+01:00"
+            ),
+        ),
+        (
+            "services: [core], begins_at: '2026-03-02T01:00:00', ends_at: '2026-03-02T02:00:00+01:00'",
+            (
+                'config/maintenance.yaml:2:48: maintenance window "patch": begins_at is no instant with its offset from UTC; '
+                "write it as 2026-03-02T01:00:00+01:00"
+            ),
+        ),
+        (
+            "services: [core], begins_at: '2026-03-02T03:00:00+01:00', ends_at: '2026-03-02T02:00:00+01:00'",
+            (
+                'config/maintenance.yaml:2:86: maintenance window "patch": the window ends before it begins; '
+                "exchange begins_at and ends_at"
+            ),
+        ),
+    ],
+    ids=["unknown-service", "no-instant", "no-offset", "reversed"],
+)
+def test_planned_work_that_cannot_be_is_refused(tmp_path: Path, entry: str, message: str) -> None:
+    write(tmp_path)
+    (tmp_path / "config/maintenance.yaml").write_text(f"maintenance:\n  - {{name: patch, {entry}}}\n", encoding="utf-8")
+    assert messages(tmp_path) == [message]
