@@ -33,11 +33,11 @@ OVER_AFTER_SECONDS = 300.0
 class Thresholds:
     """What the grid search chose; see docs/benchmarks.md."""
 
-    window_seconds: float = 150.0
-    success_below: float = 0.55
+    window_seconds: float = 300.0
+    success_below: float = 0.4
     times_usual: float = 5.0
     loss_above: float = 0.1
-    for_seconds: float = 120.0
+    for_seconds: float = 300.0
 
 
 FROZEN = Thresholds()
