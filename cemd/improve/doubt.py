@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve.picture import Picture, services_of
-from cemd.improve.records import AttachedFinding
+from cemd.improve.records import AttachedFinding, hurts
 from cemd.improve.watch import Lookout
 from cemd.model.finding import Condition, Finding
 from cemd.model.identity import Instant
 from cemd.model.measurement import SUCCESS
 
 TOGETHER_SECONDS = 300.0
-"""The same service hurt elsewhere so close in time is a second voice."""
+"""What is only unusual, or hurts elsewhere, is a second voice when it began so close in time: somewhere something is
+always a little unusual."""
 
 
 def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *, joins: bool) -> str:
@@ -35,7 +36,7 @@ def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *,
     ):
         return ""
     others = contradicting(finding, picture)
-    if not others or _has_company(attached, picture):
+    if not others or _has_company(attached, picture, grouping):
         return ""
     names = ", ".join(dict.fromkeys(one.source for one in others[:5]))
     return f"only {finding.probe} says so; {names} would show it too."
@@ -80,18 +81,21 @@ def contradicting(finding: Finding, picture: Picture) -> list[Lookout]:
     ]
 
 
-def _has_company(attached: AttachedFinding, picture: Picture) -> bool:
+def _has_company(attached: AttachedFinding, picture: Picture, grouping: Grouping) -> bool:
     finding, topology = attached.finding, picture.topology
     own = services_of(finding, topology)
     needs = {need for service in own for need in topology.needs(service)}
     for other in picture.findings:
         if other.finding.condition is Condition.SILENCE or _source(other.finding) == _source(finding):
             continue
+        apart = abs(other.onset - attached.onset)
+        if apart > (grouping.join_within_seconds if hurts(other.finding, anomaly_opens=False) else TOGETHER_SECONDS):
+            continue
         theirs = services_of(other.finding, topology)
         if topology.overlap(other.finding.subject.site, finding.subject.site):
             if not needs.isdisjoint(need for service in theirs for need in topology.needs(service)):
                 return True
-        elif set(own) & set(theirs) and abs(other.onset - attached.onset) <= TOGETHER_SECONDS:
+        elif set(own) & set(theirs) and apart <= TOGETHER_SECONDS:
             return True
     return False
 

@@ -9,6 +9,8 @@ import pytest
 from cemd.config.configuration import Configuration
 from cemd.config.maintenance import Maintenance
 from cemd.config.rules import Grouping, Selector
+from cemd.model.finding import Condition
+from cemd.model.quality import Quality
 
 from tests.improve.house import NOON, House, configuration
 
@@ -62,6 +64,20 @@ def test_a_second_voice_opens_it_at_once_with_the_first_sign() -> None:
     assert incident.cause.service == "hlr"
     assert incident.first_hurt_at == first
     assert incident.confirmed_at == house.at
+
+
+def test_something_unusual_of_long_ago_is_no_second_voice() -> None:
+    house = House(configuration(grouping=PATIENT))
+    house.tick(house.began("core", condition=Condition.ANOMALY, quality=Quality.AT_RISK))
+    house.tick(house.began("emergency"), after=1200.0)
+    house.tick(after=600.0)
+    assert [str(one.subject) for one in house.incidents] == ["service emergency"], "nobody else looks at it"
+    onset = house.at
+    house.tick(house.began("hlr"), after=1200.0)
+    house.tick(house.began("mobile-data", condition=Condition.ANOMALY, quality=Quality.AT_RISK), after=600.0)
+    assert len(house.incidents) == 1
+    house.tick(house.began("sms", condition=Condition.ANOMALY, quality=Quality.AT_RISK, since=onset + 20.0))
+    assert [str(one.subject) for one in house.incidents] == ["service emergency", "service hlr"]
 
 
 def test_it_opens_after_the_patience_of_the_rules() -> None:

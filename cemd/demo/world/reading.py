@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from cemd.config.source import Source, did_you_mean
 from cemd.config.words import faults_of
 from cemd.config.yaml import Path as Way
-from cemd.config.yaml import parse
+from cemd.config.yaml import Tree, parse
 from cemd.demo.world.scenario import FaultEntry, FeedRow, Onset, ProbeRow, Scenario, TrapEntry, TrapKind, When
 from cemd.errors import ConfigError, Fault
 
@@ -34,11 +34,7 @@ def read_scenario(path: Path) -> Scenario:
         ConfigError: with everything that is wrong with it.
     """
     source = _source(path)
-    tree = source.document.tree
-    if isinstance(tree, dict) and isinstance(base := tree.get("extends"), str):
-        read_scenario(path.parent / base)  # right by itself: what is wrong from here on is said of this file
-        below = _source(path.parent / base).document.tree
-        tree = {**(below if isinstance(below, dict) else {}), **tree}
+    tree = _merged(path, source, ())
     try:
         scenario = _ADAPTER.validate_json(msgspec.json.encode(tree), strict=True)
     except ValidationError as exc:
@@ -46,6 +42,24 @@ def read_scenario(path: Path) -> Scenario:
     if faults := list(_Check(scenario, source).faults()):
         raise ConfigError(faults)
     return scenario
+
+
+def _merged(path: Path, source: Source, below: tuple[Path, ...]) -> Tree:
+    """The tree with the sections of the file that it extends. That file is checked first, so that what is wrong
+    afterwards is said of this one.
+
+    Raises:
+        ConfigError: the files extend each other in a circle.
+    """
+    tree = source.document.tree
+    if not isinstance(tree, dict) or not isinstance(name := tree.get("extends"), str):
+        return tree
+    base = path.parent / name
+    if base in (path, *below):
+        raise ConfigError([source.at_value(("extends",), f'"{name}" extends this file', "extend another file")])
+    under = _merged(base, _source(base), (path, *below))
+    read_scenario(base)
+    return {**(under if isinstance(under, dict) else {}), **tree}
 
 
 def _source(path: Path) -> Source:

@@ -102,6 +102,21 @@ def test_shipped_scenarios_are_right_and_fit_their_schema(path: Path) -> None:
     jsonschema.Draft202012Validator(scenario_schema()).validate(json.loads(json.dumps(tree)))
 
 
+def test_a_file_has_the_sections_of_those_that_it_extends_and_its_own(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "quiet.yaml").write_text("name: quiet\nextends: small.yaml\nfaults: []\n")
+    (tmp_path / "silent.yaml").write_text("name: silent\nextends: quiet.yaml\ntraps: []\n")
+    silent = read_scenario(tmp_path / "silent.yaml")
+    assert (silent.name, silent.faults, silent.traps, silent.people.count) == ("silent", [], [], 800)
+
+
+def test_files_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("name: one\nextends: other.yaml\n")
+    (tmp_path / "other.yaml").write_text("name: other\nextends: one.yaml\n")
+    with pytest.raises(ConfigError, match=r'other\.yaml:2:10: "one\.yaml" extends this file; extend another'):
+        read_scenario(tmp_path / "one.yaml")
+
+
 def test_a_missing_file_is_said_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name a scenario file that exists"):
         read_scenario(tmp_path / "none.yaml")
