@@ -148,7 +148,7 @@ class _Burst:
             _towards(door, self._address, self._kind.target)
             if params.hop_limit is not None:
                 _limit_hops(door, family, params.hop_limit)
-            self._tick = self._kind.waits.add(door.fileno(), self, select.EPOLLIN, self._end + 60.0)
+            self._tick = self._kind.waits.add(door.fileno(), self, select.EPOLLIN, self._end + 1.0)
         except BaseException:
             door.close()
             raise
