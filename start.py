@@ -3,7 +3,7 @@
 
     python3 start.py demo          a small operator on this machine, broken and mended before your eyes
     python3 start.py run           the daemon, on the files of config/ probes/ rules/
-    python3 start.py test          the tests (arguments go to pytest)
+    python3 start.py test          the tests, two at once (arguments go to pytest; -n 0: one at a time)
     python3 start.py check         what every change must pass: ruff, mypy, import floors
     python3 start.py ANYTHING      any other command of cemd; `python3 start.py --help` lists them
 
@@ -34,6 +34,8 @@ STAMP = VENV / "cemd-start.json"
 LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-dev.lock")
 OLDEST = (3, 11)
 EXTRAS = "demo,chat,radius,sip,diameter"  # what `cemd demo`, staff chat and some kinds of probes need; small
+WORKERS = 2
+ALONE = ("-s", "--capture=no", "--pdb", "--trace")  # a person wants to see or to speak with one process
 CHECKS = (
     ("ruff", ("-m", "ruff", "check", ".")),
     ("format", ("-m", "ruff", "format", "--check", ".")),
@@ -61,8 +63,16 @@ def main(arguments: list[str]) -> NoReturn:
         sys.exit(check())
     if command == "test":
         os.chdir(ROOT)
-        go_on([str(PYTHON), "-m", "pytest", *rest])
+        go_on([str(PYTHON), "-m", "pytest", *side_by_side(rest), *rest])
     go_on([str(PYTHON), "-m", "cemd", *arguments])
+
+
+def side_by_side(arguments: list[str]) -> list[str]:
+    """Options for pytest: two files at once where there are two processors; what a person says wins (`-n 0`)."""
+    if len(os.sched_getaffinity(0)) < WORKERS or any(one in ALONE or one.startswith("no:xdist") for one in arguments):
+        return []
+    # a file stays together, since its fixtures may take minutes; in their order, so that no such file comes last
+    return ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def go_on(command: list[str]) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -86,3 +87,31 @@ def test_python_without_any_pip_is_told_with_the_remedy(monkeypatch: pytest.Monk
     monkeypatch.setattr(start, "pip_wheel", lambda: None)
     with pytest.raises(start.Unable, match="apt install python3-venv"):
         start.ensure_pip()
+
+
+TWO = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+
+
+@pytest.mark.parametrize(
+    ("processors", "arguments", "wanted"),
+    [
+        ({0, 1}, [], TWO),
+        ({0, 1, 2, 3}, ["tests/config", "-x"], TWO),
+        ({0}, [], []),
+        ({0, 1}, ["tests/config", "--pdb"], []),
+        ({0, 1}, ["-s"], []),
+        ({0, 1}, ["-p", "no:xdist"], []),
+    ],
+)
+def test_tests_run_two_at_once_where_that_helps(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch, processors: set[int], arguments: list[str], wanted: list[str]
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(start, "go_on", ran.append)
+    monkeypatch.setattr(start, "prepare", lambda **_: None)
+    monkeypatch.setattr(start.os, "sched_getaffinity", lambda _: processors)
+    monkeypatch.chdir(start.ROOT)
+    start.STAMP.touch()
+    with contextlib.suppress(SystemExit):
+        start.main(["test", *arguments])
+    assert ran[0] == [str(start.PYTHON), "-m", "pytest", *wanted, *arguments]
