@@ -55,7 +55,7 @@ async def test_a_stop_at_once_after_a_start_is_clean(tmp_path: Path) -> None:
         await says(process, "started")
         os.kill(process.pid, signal.SIGTERM)
         os.kill(process.pid, signal.SIGHUP)  # a late reload must not cut the end short
-        _, log = await asyncio.wait_for(process.communicate(), 20)
+        _, log = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, log
 
 
@@ -68,7 +68,7 @@ async def test_a_service_manager_that_does_not_listen_ends_nobody(tmp_path: Path
         os.kill(process.pid, signal.SIGHUP)
         await says(process, "reloaded")
         os.kill(process.pid, signal.SIGTERM)
-        _, log = await asyncio.wait_for(process.communicate(), 20)
+        _, log = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, log
 
 
@@ -90,7 +90,7 @@ async def test_of_a_storm_of_reloads_the_newest_files_win(tmp_path: Path) -> Non
                 if b"the last" in (rows.epoch(newest) or b""):
                     break
         os.kill(process.pid, signal.SIGTERM)
-        await asyncio.wait_for(process.communicate(), 20)
+        await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0
 
 

@@ -18,7 +18,7 @@ def prober(tmp_path: Path) -> ProberProcess:
 
 
 async def _pid(prober: ProberProcess, *, not_this: int = 0) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while prober.pid is None or prober.pid == not_this:
             await asyncio.sleep(0.01)
     return prober.pid

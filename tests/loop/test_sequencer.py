@@ -77,7 +77,7 @@ async def test_submitting_answers_with_the_seq_of_an_entry_that_is_in_the_log() 
 
 async def test_time_passes_without_anybody_asking() -> None:
     async with room() as here:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await here.ticked.wait()
         assert here.sequencer.ticks >= 1
 
@@ -113,7 +113,7 @@ async def test_a_full_disk_acknowledges_nothing_and_loses_nothing() -> None:
         await here.sequencer.submit(batch(1))
         full.set()
         waiting = asyncio.ensure_future(here.sequencer.submit(Command(kind=CommandKind.KILL, actor="test")))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not here.sequencer.trouble:
                 await asyncio.sleep(0)
         assert not waiting.done()
@@ -129,7 +129,7 @@ async def test_a_bug_in_the_core_ends_it_and_is_told() -> None:
         raise ZeroDivisionError("a bug")
 
     async with room(after_tick=bug) as here:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not here.failures:
                 await asyncio.sleep(0)
         assert isinstance(here.failures[0], ZeroDivisionError)

@@ -134,7 +134,7 @@ class ProberChild:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(how)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
 
@@ -151,7 +151,7 @@ async def prober_child(
         await child.end(signal.SIGKILL)
 
 
-async def until(true: Callable[[], object], *, seconds: float = 15.0, what: str = "it") -> None:
+async def until(true: Callable[[], object], *, seconds: float = 60.0, what: str = "it") -> None:
     """Waits for something that real processes do."""
     try:
         async with asyncio.timeout(seconds):

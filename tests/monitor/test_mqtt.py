@@ -38,7 +38,7 @@ class Broker:
         assert path is not None
         quiet = asyncio.subprocess.DEVNULL
         self._process = await asyncio.create_subprocess_exec(path, "-c", str(self._config), stdout=quiet, stderr=quiet)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)

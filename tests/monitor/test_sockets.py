@@ -67,7 +67,7 @@ async def test_tcp_leaves_from_the_source_address() -> None:
 
     async with tcp_server(note) as port, tools() as made:
         result = await look(made, "tcp", {"host": "127.0.0.1", "port": port, "source_address": "127.0.0.9"})
-        await asyncio.wait_for(noted.wait(), 5)
+        await asyncio.wait_for(noted.wait(), 30)
     assert result.outcome is Outcome.OK
     assert seen == ["127.0.0.9"]
 

@@ -71,7 +71,7 @@ class Living:
             await asyncio.sleep(0)
 
     async def until(self, true: Any) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():
                 self.world.tick()
                 await asyncio.sleep(0.02)

@@ -421,7 +421,7 @@ async def test_the_stream_tells_each_new_view_and_says_goodbye(house: SceneHouse
     seen: list[int] = []
     async with aiohttp.ClientSession(server.url) as client, client.get("/api/v1/stream") as response:
         assert response.content_type == "text/event-stream"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for line in response.content:
                 if line.startswith(b'data: {"seq'):
                     seen.append(json.loads(line[6:])["seq"])

@@ -28,7 +28,7 @@ async def running(component: str, *words: str, port: int) -> AsyncIterator[None]
     quiet = asyncio.subprocess.DEVNULL
     child = await asyncio.create_subprocess_exec(path, *words, stdout=quiet, stderr=quiet)
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -112,7 +112,7 @@ async def freediameter(folder: Path) -> AsyncIterator[dict[str, Any]]:
     conf = folder / "node.conf"
     conf.write_text(_FREEDIAMETER.format(port=port, folder=folder, certificate=cert, key=key))
     async with started(path, "-c", str(conf)):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)

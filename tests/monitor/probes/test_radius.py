@@ -151,7 +151,7 @@ async def freeradius(folder: Path) -> AsyncIterator[tuple[dict[str, Any], dict[s
 
 async def listening(port: int) -> None:
     """Waits until a datagram to the port is not refused any more."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
                 door.connect(("127.0.0.1", port))

@@ -127,7 +127,7 @@ async def kamailio(folder: Path, algorithm: str = "MD5") -> AsyncIterator[dict[s
 
 
 async def accepting(port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -173,7 +173,7 @@ async def test_call_is_answered_and_hung_up(tmp_path: Path, transport: str) -> N
     statistics = ("-stf", str(tmp_path / "calls.csv"), "-fd", "1")
     async with started(path, *arguments, *statistics), tools() as made:
         call = {"host": "127.0.0.1", "port": port, "transport": transport, "method": "invite", "call": "4711"}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 result = await look(made, "sip", {**call, "until": "answered"})
                 if result.reason is not Reason.REFUSED:

@@ -150,7 +150,7 @@ async def answering(port: int) -> None:
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as door:
         door.connect(("127.0.0.1", port))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await loop.sock_sendall(door, question)
