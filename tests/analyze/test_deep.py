@@ -217,7 +217,7 @@ def test_a_series_of_thirty_days_fits_into_48_kb() -> None:
     assert Deep().bytes_per_series() <= 48_000
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.data())
 def test_neither_neighbours_nor_calls_change_a_bit(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))

@@ -31,7 +31,7 @@ def rivers(summary: Summary) -> Any:
     return made[summary]()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(values=st.lists(FINITE, min_size=1, max_size=60), seed=st.integers(0, 2**32))
 def test_windows_agree_with_river_on_what_lies_in_them(values: list[float], seed: int) -> None:
     summaries = [Summary.MEAN, Summary.SUM, Summary.MIN, Summary.MAX]

@@ -68,7 +68,7 @@ def said(found: list[Finding]) -> list[tuple[object, ...]]:
     return [(one.condition, one.phase, one.quality, str(one.subject), one.at, one.evidence) for one in found]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32), cuts=st.lists(st.lists(st.integers(0, 12), max_size=4), min_size=80, max_size=80))
 def test_results_do_not_depend_on_how_batches_were_cut(seed: int, cuts: list[list[int]]) -> None:
     whole, cut = make(), make()
@@ -81,7 +81,7 @@ def test_results_do_not_depend_on_how_batches_were_cut(seed: int, cuts: list[lis
     assert said(whole.found) == said(cut.found)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 2**32), at=st.integers(0, 119))
 def test_a_restart_at_any_point_changes_no_decision(seed: int, at: int) -> None:
     through, restarted = make(), make()

@@ -37,7 +37,7 @@ def faults_of(root: Path) -> tuple[Fault, ...]:
     return ()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=st.sampled_from(sorted(FILES)), data=st.binary(max_size=100) | TREES.map(lambda t: json.dumps(t).encode()))
 def test_no_content_of_a_file_crashes_the_loader(tmp_path: Path, name: str, data: bytes) -> None:
     write(tmp_path)
@@ -45,7 +45,7 @@ def test_no_content_of_a_file_crashes_the_loader(tmp_path: Path, name: str, data
     assert all(str(fault).startswith(("config/", "probes/", "rules/")) for fault in faults_of(tmp_path))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_wrong_part_of_a_file_crashes_the_loader(tmp_path: Path, data: st.DataObject) -> None:
     """One value anywhere in a good file is replaced by anything."""

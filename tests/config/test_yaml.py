@@ -145,7 +145,7 @@ YAMLISH = st.lists(
 ).map(lambda parts: "".join(parts).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.binary(max_size=200) | YAMLISH)
 @example(b"\xef\xbb\xbf")
 @example(b"%YAML 9.9\n---\n")

@@ -71,7 +71,7 @@ def check(before: dict[str, Incident], house: House) -> None:
     assert all(owner in house.state.incidents for owner in owners), "no finding is orphaned"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(ACTS)
 def test_any_sequence_keeps_transitions_legal(acts: list[Act]) -> None:
     house = House(population=30)
@@ -88,7 +88,7 @@ def test_any_sequence_keeps_transitions_legal(acts: list[Act]) -> None:
         assert IncidentChange.CANCELLED not in changes[:-1], "nothing follows a cancelled incident"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(ACTS, st.integers(0, 24))
 def test_a_restart_after_any_entry_continues_the_same(acts: list[Act], moment: int) -> None:
     lived, restarted = House(population=30), House(population=30)

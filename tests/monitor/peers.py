@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,9 @@ from aiohttp import web
 from cemd.config.probes import Probe
 from cemd.config.settings import Settings
 from cemd.config.targets import Targets
-from cemd.monitor.probes import make
+from cemd.monitor.probes import faults, make
 from cemd.monitor.probes.base import Attempt, Reason, Result, measure
+from cemd.monitor.probes.talk import Talk
 from cemd.monitor.probes.tools import Tools, make_tools
 
 HERE = Targets(loopback=True)
@@ -38,6 +39,24 @@ async def look(
         probe="p", deadline=asyncio.get_running_loop().time() + seconds, run=run, log=structlog.get_logger("test")
     )
     return await measure(make(probe, tools), attempt)
+
+
+def complaints(kind: str, params: dict[str, Any]) -> str:
+    """What `cemd check` says of a probe of this kind with these parameters; "" where nothing is wrong."""
+    probe = Probe(name="p", kind=kind, service="s", every_seconds=30.0, timeout_seconds=5.0, params=params)
+    return "; ".join(sentence for _, sentence in faults(probe))
+
+
+@contextlib.contextmanager
+def said(data: bytes) -> Iterator[Talk]:
+    """A conversation with a peer that sent these bytes and nothing more."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.sendall(data)
+        theirs.shutdown(socket.SHUT_WR)
+        with Talk(ours, "peer", most_bytes=4096) as talk:
+            yield talk
 
 
 def skip_without_echoes(result: Result) -> None:

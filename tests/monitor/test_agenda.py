@@ -40,7 +40,7 @@ def test_empty_agenda_has_nothing_next() -> None:
     assert due(agenda, 100.0) == []
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(
         st.tuples(st.sampled_from("paft"), st.integers(0, 200), st.floats(0.0, 3.0, allow_subnormal=False)), max_size=80

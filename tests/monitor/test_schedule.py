@@ -205,7 +205,7 @@ def test_probe_that_left_while_running_frees_its_slot() -> None:
     assert schedule.started(3.0) == ["b"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("tdfrl"), st.integers(0, 7), st.floats(0.0, 8.0)), max_size=60))
 def test_no_order_of_events_runs_a_probe_twice_at_once_or_breaks_a_bulkhead(
     events: list[tuple[str, int, float]],

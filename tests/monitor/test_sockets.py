@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cemd.config.probes import Probe
 from cemd.config.targets import Targets
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import faults
 from cemd.monitor.probes.base import Blind, Reason
 from cemd.monitor.probes.sockets import NAMESPACES, SocketParams, open_socket, place_of
 
 from tests.monitor import peers
-from tests.monitor.peers import look, name_server, tcp_server, tools
+from tests.monitor.peers import complaints, look, name_server, tcp_server, tools
 
 
 @pytest.mark.parametrize(
@@ -32,15 +30,7 @@ from tests.monitor.peers import look, name_server, tcp_server, tools
     ],
 )
 def test_absurd_ways_out_are_refused_at_load(params: dict[str, Any], words: str) -> None:
-    probe = Probe(
-        name="p",
-        kind="tcp",
-        service="s",
-        every_seconds=9.0,
-        timeout_seconds=1.0,
-        params={"host": "192.0.2.1", "port": 1, **params},
-    )
-    assert words in "; ".join(sentence for _, sentence in faults(probe))
+    assert words in complaints("tcp", {"host": "192.0.2.1", "port": 1, **params})
 
 
 async def test_peer_sees_the_source_address_and_the_traffic_class() -> None:

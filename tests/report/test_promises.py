@@ -16,7 +16,7 @@ from cemd.model.entry import CommandKind, ContactKind
 from cemd.model.notice import CommunicationState, NoticeRows, NoticeState, Phase, Reason
 from cemd.report.choosing import standing
 from cemd.report.state import ReportState
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.report.world import World, configuration, people, policy
@@ -247,7 +247,7 @@ def check_nobody_who_must_not(world: Checked) -> None:
     assert not {customer for _, customer, _, _ in world.sent} & {4, 5}  # no channel; a machine
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(
     st.sampled_from(["live", "live", "shadow"]), st.booleans(), st.booleans(), st.sampled_from([2, 100, 100]),
     beginnings, st.lists(steps, max_size=30),

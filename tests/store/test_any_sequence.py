@@ -14,7 +14,7 @@ from cemd.model.notice import TOLD_STATES, NoticeRows, NoticeState, Phase
 from cemd.model.rows import RowChange, Rows
 from cemd.store.base import LogGroup, Moment, StateChange
 from cemd.store.memory import MemoryStore
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -180,9 +180,7 @@ class Stores(RuleBasedStateMachine):
 
 
 TestAnySequence = Stores.TestCase
-TestAnySequence.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestAnySequence.settings = settings(max_examples=25, stateful_step_count=20)
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ def columns(count: int) -> Columns:
 
 
 @given(data=st.data(), count=st.integers(1, 130))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_columns_come_back_bit_by_bit(data: st.DataObject, count: int) -> None:
     at = np.sort(data.draw(arrays.arrays(np.int64, count, elements=st.integers(0, 2**41))))
     value = data.draw(arrays.arrays(np.float64, count, elements=st.floats(allow_nan=True, width=64)))

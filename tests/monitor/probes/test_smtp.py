@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import faults
 from cemd.monitor.probes.base import Reason
 
 from tests.monitor import peers
-from tests.monitor.peers import look, tcp_server, tools, value
+from tests.monitor.peers import complaints, look, tcp_server, tools, value
 from tests.monitor.probes.contract import SECRET, Contract
 from tests.monitor.probes.test_http import certificate, context
 
@@ -156,6 +154,4 @@ async def test_servers_that_are_none(greeting: bytes, reason: Reason) -> None:
     ],
 )
 def test_absurd_parameters_are_refused_at_load(params: dict[str, Any], words: str) -> None:
-    given = {"host": "192.0.2.1", **params}
-    probe = Probe(name="p", kind="smtp", service="s", every_seconds=9.0, timeout_seconds=1.0, params=given)
-    assert words in "; ".join(sentence for _, sentence in faults(probe))
+    assert words in complaints("smtp", {"host": "192.0.2.1", **params})

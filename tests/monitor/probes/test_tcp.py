@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import faults
 from cemd.monitor.probes.base import Missed, Reason
 from cemd.monitor.probes.starttls import PRELUDES, Security
-from cemd.monitor.probes.talk import Talk
 from cemd.monitor.probes.trust import Trust
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.monitor import peers
-from tests.monitor.peers import look, tcp_server, tools, value
+from tests.monitor.peers import complaints, look, said, tcp_server, tools, value
 from tests.monitor.probes.contract import Contract
 from tests.monitor.probes.test_http import certificate, context
 
@@ -152,9 +149,7 @@ async def test_secret_that_the_peer_repeats_is_not_told(tmp_path: Path) -> None:
     ],
 )
 def test_absurd_dialogues_are_refused_at_load(params: dict[str, Any], words: str) -> None:
-    given = {"host": "192.0.2.1", "port": 1, **params}
-    probe = Probe(name="p", kind="tcp", service="s", every_seconds=9.0, timeout_seconds=1.0, params=given)
-    assert words in "; ".join(sentence for _, sentence in faults(probe))
+    assert words in complaints("tcp", {"host": "192.0.2.1", "port": 1, **params})
 
 
 # TLS
@@ -315,16 +310,11 @@ async def test_context_is_made_once_a_trust_set(tmp_path: Path) -> None:
     assert trust.context(str(files[0])) is not first
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.binary(max_size=300), protocol=st.sampled_from(sorted(map(str, PRELUDES))))
 def test_no_bytes_of_a_server_break_the_start_of_tls(data: bytes, protocol: str) -> None:
     async def attempt() -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            ours.setblocking(False)
-            theirs.sendall(data)
-            theirs.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(Missed), Talk(ours, "peer", most_bytes=4096) as talk:
-                await PRELUDES[Security(protocol)](talk, "localhost")
+        with contextlib.suppress(Missed), said(data) as talk:
+            await PRELUDES[Security(protocol)](talk, "localhost")
 
     asyncio.run(attempt())

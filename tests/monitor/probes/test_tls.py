@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import faults
 from cemd.monitor.probes.base import Reason, Result
 from cemd.monitor.probes.certificates import BadStaple, bears, staple_ends_at
 from cryptography import x509
@@ -25,7 +23,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import program
 from tests.monitor import peers
-from tests.monitor.peers import free_port, listening, look, tcp_server, tools, value
+from tests.monitor.peers import complaints, free_port, listening, look, tcp_server, tools, value
 from tests.monitor.probes.contract import Contract
 from tests.monitor.probes.test_http import context
 from tests.monitor.programs import started
@@ -313,6 +311,4 @@ async def test_one_context_serves_all_probes_of_a_trust_set(tmp_path: Path) -> N
 
 
 def test_empty_list_of_protocols_is_refused_at_load() -> None:
-    given_ = {"host": "192.0.2.1", "protocols": []}
-    probe = Probe(name="p", kind="tls", service="s", every_seconds=10.0, timeout_seconds=1.0, params=given_)
-    assert any("at least one version" in words for _, words in faults(probe))
+    assert "at least one version" in complaints("tls", {"host": "192.0.2.1", "protocols": []})

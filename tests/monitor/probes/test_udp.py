@@ -9,13 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import faults
 from cemd.monitor.probes.base import Reason
 
 from tests.monitor import peers
-from tests.monitor.peers import look, tools, value
+from tests.monitor.peers import complaints, look, tools, value
 from tests.monitor.probes.contract import Contract
 
 Answers = Callable[[bytes, int], list[bytes]]
@@ -115,6 +113,4 @@ async def test_port_where_nobody_listens_is_refused() -> None:
     ],
 )
 def test_absurd_parameters_are_refused_at_load(params: dict[str, Any], words: str) -> None:
-    given = {"host": "192.0.2.1", "port": 1, **params}
-    probe = Probe(name="p", kind="udp", service="s", every_seconds=9.0, timeout_seconds=1.0, params=given)
-    assert words in "; ".join(sentence for _, sentence in faults(probe))
+    assert words in complaints("udp", {"host": "192.0.2.1", "port": 1, **params})
