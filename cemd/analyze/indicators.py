@@ -155,6 +155,10 @@ class Indicators:
         """Rows that an instance looks at."""
         return self.index.rows_of(number)
 
+    def rows_looked_at(self) -> NDArray[np.intp]:
+        """Rows that at least one instance looks at, ascending."""
+        return np.unique(np.array([row for row, _ in self._pairs], np.intp))
+
     def observe(self, rows: NDArray[np.intp], at: Array, value: Array) -> None:
         """Adds samples with finite values to every window that looks at their rows."""
         place, window = self.index.expand(rows)

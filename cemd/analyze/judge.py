@@ -9,16 +9,18 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from cemd.analyze.attention import Attention
 from cemd.analyze.bank import Bank
 from cemd.analyze.budgets import DEGRADED as BURNS_FAST
 from cemd.analyze.budgets import Budgets, threshold
+from cemd.analyze.detectors.explain import Why
 from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
 from cemd.analyze.labels import Labels
 from cemd.analyze.quorum import views_of
 from cemd.analyze.series import Place, SeriesTable
 from cemd.config.rules import Detector
-from cemd.model.finding import Condition, Evidence, Finding
+from cemd.model.finding import Condition, Evidence, Finding, Reason
 from cemd.model.identity import Instant, SeriesId
 from cemd.model.quality import Quality
 from cemd.model.subject import Subject, SubjectKind
@@ -98,26 +100,59 @@ def _of_budget(row: int, indicators: Indicators, table: SeriesTable, moment: Mom
 
 
 def series_findings(
-    held: OpenFindings, bank: Bank, labels: Labels, table: SeriesTable, moment: Moment, detector: Detector
+    held: OpenFindings,
+    bank: Bank,
+    attention: Attention,
+    labels: Labels,
+    table: SeriesTable,
+    moment: Moment,
+    detector: Detector,
 ) -> list[Finding]:
-    """Anomalies that began and ended."""
+    """Anomalies that the bank began and ended; what the deep detector holds open stays, and is not said twice."""
     opened, ended = labels.gate(bank, moment.at, detector)
     said: list[Finding] = []
     for row in opened.tolist():
         place = table.places[row]
-        if place is not None:
+        if place is not None and held.get(Condition.ANOMALY, str(table.series[row].id)) is None:
             evidence = _of_series(bank, table, row, moment.at, detector)
             metric = table.series[row].key.metric
             spoken = _of_place(place, metric, Quality.AT_RISK, evidence)
             said.append(held.begin(Condition.ANOMALY, str(table.series[row].id), spoken, moment))
     for row in ended.tolist():
         key = str(table.series[row].id)
-        if (found := held.get(Condition.ANOMALY, key)) is not None:
-            note = f"{found.evidence.note}; at the end {float(bank.values()[row]):.4g}"
-            last_at = float(bank.columns["last_at"][row])
-            evidence = msgspec.structs.replace(found.evidence, until=last_at, note=note)
-            said.append(held.end(Condition.ANOMALY, key, moment, evidence))
+        if not attention.is_open(row) and (found := held.get(Condition.ANOMALY, key)) is not None:
+            said.append(held.end(Condition.ANOMALY, key, moment, _at_the_end(found.evidence, bank, row)))
     return said
+
+
+def deep_findings(
+    held: OpenFindings, bank: Bank, attention: Attention, labels: Labels, table: SeriesTable, moment: Moment
+) -> list[Finding]:
+    """Anomalies that the deep detector began, those of the bank that it explains, and those that are over for both and
+    for the person who called them true."""
+    began, ended = attention.turned()
+    said: list[Finding] = []
+    for row in began:
+        place, key = table.places[row], str(table.series[row].id)
+        if place is None:
+            continue
+        evidence = of_deep(attention.why(row), table, row, float(bank.columns["last_at"][row]))
+        if held.get(Condition.ANOMALY, key) is not None:
+            said.append(held.change(Condition.ANOMALY, key, moment, quality=Quality.AT_RISK, evidence=evidence))
+        else:
+            spoken = _of_place(place, table.series[row].key.metric, Quality.AT_RISK, evidence)
+            said.append(held.begin(Condition.ANOMALY, key, spoken, moment))
+    for row in ended:
+        key = str(table.series[row].id)
+        holds = bank.columns["alarm"][row] or row in labels.true
+        if not holds and (found := held.get(Condition.ANOMALY, key)) is not None:
+            said.append(held.end(Condition.ANOMALY, key, moment, _at_the_end(found.evidence, bank, row)))
+    return said
+
+
+def _at_the_end(evidence: Evidence, bank: Bank, row: int) -> Evidence:
+    note = f"{evidence.note}; at the end {float(bank.values()[row]):.4g}"
+    return msgspec.structs.replace(evidence, until=float(bank.columns["last_at"][row]), note=note)
 
 
 def silence_findings(
@@ -259,4 +294,28 @@ def _of_series(bank: Bank, table: SeriesTable, row: int, at: Instant, detector: 
         until=last_at,
         note=f"{table.series[row].key.metric} is not as it always was: {value:.4g}, "
         f"usually {low:.4g} to {float(band.high[0]):.4g}",
+    )
+
+
+def of_deep(why: Why, table: SeriesTable, row: int, last_at: Instant) -> Evidence:
+    """The deep detector's reasons, in numbers and in words."""
+    reasons = tuple(
+        Reason(kind=kind, says=says, tail_probability=rare, higher=higher) for kind, says, rare, higher in why.reasons
+    )
+    words = ", ".join(f"{one.says} (1 in {1 / one.tail_probability:,.0f})" for one in reasons)
+    again = f"; like {len(why.alike)} of its last episodes" if why.alike else ""
+    return Evidence(
+        series=(table.series[row].id,),
+        value=why.value,
+        expected=why.expected,
+        low=why.low,
+        high=why.high,
+        tail_probability=reasons[0].tail_probability if reasons else None,
+        samples=why.samples,
+        until=last_at,
+        severity=why.severity,
+        reasons=reasons,
+        alike=why.alike,
+        note=f"{table.series[row].key.metric} is not as it always was: {why.value:.4g}, "
+        f"usually {why.low:.4g} to {why.high:.4g}; unusual: {words}{again}",
     )

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cemd.analyze.attention import Attention
 from cemd.analyze.bank import Bank
 from cemd.analyze.columns import Array
 from cemd.analyze.findings import Moment, OpenFindings, place_of
@@ -222,6 +223,7 @@ class Clerk(msgspec.Struct, frozen=True):
     held: OpenFindings
     labels: Labels
     bank: Bank
+    attention: Attention
     lookout: Lookout
     indicators: Indicators
     table: SeriesTable
@@ -290,8 +292,10 @@ class Clerk(msgspec.Struct, frozen=True):
                     self.bank.forget_alarm(np.array([row], np.intp))
                 end = moment.at if is_open else finding.at
                 self.labels.tolerate(row, far, end - finding.began_at)
+                self.attention.doubt(row)
             case Label.BENIGN:
                 relearn(self.bank, row)
+                self.attention.accept(row)
                 self.labels.forget(row)
             case Label.TRUE if is_open and row in self.labels.baselines:
                 self.labels.true[row] = None

@@ -13,11 +13,18 @@ import msgspec
 import numpy as np
 
 from cemd.analyze import blocks
+from cemd.analyze.attention import Attention
 from cemd.analyze.bank import Bank
 from cemd.analyze.columns import Array
 from cemd.analyze.findings import Moment, OpenFindings
 from cemd.analyze.indicators import Indicators
-from cemd.analyze.judge import indicator_findings, retired_findings, series_findings, silence_findings
+from cemd.analyze.judge import (
+    deep_findings,
+    indicator_findings,
+    retired_findings,
+    series_findings,
+    silence_findings,
+)
 from cemd.analyze.labels import LABELS, Clerk, Labels
 from cemd.analyze.models.lookout import Lookout
 from cemd.analyze.series import SeriesTable
@@ -48,6 +55,7 @@ class AnalyzeState:
         self.watermarks = np.full(0, -np.inf)  # by vantage
         self.table = SeriesTable()
         self.bank = Bank()
+        self.attention = Attention()
         self.indicators = Indicators(Topology(Configuration()))
         self.lookout = Lookout()
         self.labels = Labels()
@@ -65,7 +73,7 @@ def handle(state: AnalyzeState, entry: Entry, topology: Topology) -> Sequence[Fi
         case Batch() as batch:
             _observe(state, batch, entry.at, topology)
         case SeriesAdded(series=series):
-            _add_series(state, series)
+            _add_series(state, series, topology)
         case Tick():
             return _tick(state, Moment(entry.at, entry.seq, state.epoch), topology)
         case Command(kind=kind) if kind in LABELS:
@@ -128,6 +136,7 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     if not counts.all():
         rows, at, value = rows[counts], at[counts], value[counts]
     state.indicators.observe(rows, at, value)
+    state.attention.observe(rows, at, np.clip(value, -LARGEST, LARGEST))
 
 
 def _late(state: AnalyzeState, rows: Array, at: Array, lateness: float) -> Array:
@@ -142,13 +151,21 @@ def _late(state: AnalyzeState, rows: Array, at: Array, lateness: float) -> Array
     return late
 
 
-def _add_series(state: AnalyzeState, series: Sequence[Series]) -> None:
+def _add_series(state: AnalyzeState, series: Sequence[Series], topology: Topology) -> None:
     rows = state.table.add(series)
     state.indicators.add_series(state.table, rows)
     state.bank.add(np.array([state.table.series[row].key.metric == SUCCESS for row in rows], np.bool_))
     grown = np.full(len(state.table.vantages), -np.inf)
     grown[: len(state.watermarks)] = state.watermarks
     state.watermarks = grown
+    _attend(state, topology)
+
+
+def _attend(state: AnalyzeState, topology: Topology) -> None:
+    """The deep detector serves what indicators look at, as long as it has a scale of its own."""
+    looked_at = state.indicators.rows_looked_at()
+    scaled = looked_at[~state.bank.columns["binary"][looked_at]]
+    state.attention.serve(scaled, len(state.table), topology.configuration.detector.deep_series)
 
 
 def _configure(state: AnalyzeState, topology: Topology) -> None:
@@ -162,18 +179,29 @@ def _configure(state: AnalyzeState, topology: Topology) -> None:
     state.indicators, state.lookout = indicators, lookout
     retired = [row for row, place in enumerate(state.table.places) if place is None]
     state.bank.forget_alarm(np.array(retired, np.intp))
+    _attend(state, topology)
 
 
 def _label(state: AnalyzeState, command: Command, moment: Moment, topology: Topology) -> list[Finding]:
     """A person says what a finding was; detectors learn from it."""
     detector = topology.configuration.detector
-    clerk = Clerk(state.findings, state.labels, state.bank, state.lookout, state.indicators, state.table, detector)
+    clerk = Clerk(
+        state.findings,
+        state.labels,
+        state.bank,
+        state.attention,
+        state.lookout,
+        state.indicators,
+        state.table,
+        detector,
+    )
     return clerk.obey(command, moment)
 
 
 def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
     if seconds > 0:
         state.bank.shift(seconds)
+        state.attention.shift(seconds)
         state.indicators.shift(seconds)
         state.lookout.shift(seconds)
     else:
@@ -190,7 +218,10 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
     found = [
         *retired,
         *indicator_findings(held, turns, state.indicators, state.table, state.bank, moment),
-        *series_findings(held, state.bank, state.labels, state.table, moment, topology.configuration.detector),
+        *series_findings(
+            held, state.bank, state.attention, state.labels, state.table, moment, topology.configuration.detector
+        ),
+        *deep_findings(held, state.bank, state.attention, state.labels, state.table, moment),
         *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
         *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),
     ]
@@ -228,6 +259,7 @@ def snapshot(state: AnalyzeState) -> dict[str, bytes]:
     return {
         "meta": blocks.pack(parts),
         "bank": blocks.pack(state.bank.dump()),
+        "attention": blocks.pack(state.attention.dump()),
         "indicators": blocks.pack(state.indicators.dump()),
         "lookout": blocks.pack(state.lookout.dump()),
     }
@@ -250,6 +282,8 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
     state.table.add(meta.series)
     state.bank = Bank()
     state.bank.load(blocks.unpack("bank", saved["bank"]))
+    if "attention" in saved:  # older snapshots have none: the deep detector begins anew
+        state.attention.load(blocks.unpack("attention", saved["attention"]))
     state.watermarks = np.frombuffer(parts["watermarks"], "<f8").copy()
     state.indicators = Indicators(topology)
     state.indicators.add_series(state.table, range(len(state.table)))
@@ -260,3 +294,4 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
     state.findings.load(parts["findings"])
     if "labels" in parts:
         state.labels.load(parts["labels"])
+    _attend(state, topology)

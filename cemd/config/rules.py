@@ -110,6 +110,9 @@ class Detector(FileModel):
     """Stated rate per series and week of anomaly findings on data that is as it always was."""
     learn_samples: Annotated[int, Field(ge=10, le=100_000)] = 60
     """Before so many samples a series answers "not yet"."""
+    deep_series: Annotated[int, Field(ge=0, le=100_000)] = 5000
+    """At most so many series that indicators look at are judged by the deep detector as well, in the order in which
+    they were first measured; 42 kB of memory each."""
     silence_intervals: Annotated[float, Field(ge=2, le=1000)] = 3.5
     """No sample for so many of its own intervals: silence."""
 

@@ -28,6 +28,15 @@ class FindingPhase(StrEnum):
     ENDED = "ended"
 
 
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of evidence that a sample is unusual."""
+
+    kind: str
+    says: str
+    tail_probability: float
+    higher: bool  # than expected; else lower
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the finding stands on; enough to draw and to check it later."""
 
@@ -50,6 +59,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     breach_at: Instant = 0.0  # forecast: when the objective would be breached; 0: no forecast
     slope_per_hour: float | None = None  # forecast: change of the value
     confidence: float | None = None  # forecast: chance that it is breached within the span looked ahead
+    severity: float | None = None  # anomaly of a series that indicators stand on: 1 is where one would look
+    reasons: tuple[Reason, ...] = ()  # why it is an anomaly, the strongest first
+    alike: tuple[Instant, ...] = ()  # when similar episodes of the series began, the newest first
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

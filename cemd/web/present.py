@@ -135,6 +135,8 @@ class Presenter:
             since=moment_or_none(one.evidence.since, self.zone),
             until=moment_or_none(one.evidence.until, self.zone),
             breach_at=moment_or_none(one.evidence.breach_at, self.zone),
+            reasons=tuple(_same(shapes.Reason, reason) for reason in one.evidence.reasons),
+            alike=tuple(moment(at, self.zone) for at in one.evidence.alike),
         )
         return _same(
             shapes.Finding,

@@ -150,6 +150,18 @@ class Subject(Shape):
     site: str
 
 
+class Reason(Shape):
+    """One kind of evidence that a sample is unusual."""
+
+    kind: str
+    """`magnitude`, `nearest`, `shift`, ...: docs/detection.md tells them all."""
+    says: str
+    tail_probability: float
+    """How often this kind said as much on the series' own past."""
+    higher: bool
+    """Than expected; else lower."""
+
+
 class Evidence(Shape):
     series: tuple[int, ...]
     value: float | None
@@ -175,6 +187,12 @@ class Evidence(Shape):
     slope_per_hour: float | None
     confidence: float | None
     """Of a forecast: chance that it is breached within the span looked ahead."""
+    severity: float | None
+    """Of an anomaly on a series that indicators look at: 1 is where one would look, more is worse."""
+    reasons: tuple[Reason, ...]
+    """Why it is an anomaly, the strongest first."""
+    alike: tuple[Moment, ...]
+    """When similar episodes of the series began, the newest first."""
 
 
 class Finding(Shape):

@@ -94,7 +94,7 @@ def test_what_breaks_the_daily_course_is_found(event: Callable[[Array, int], Non
 def test_the_usual_day_raises_few_alarms() -> None:
     run = Run(daily(7, series=100))
     per_week = run.alarms(2 * DAY) / 100 / (5 / 7)
-    assert per_week < 0.6, "episodes a series and week"
+    assert per_week < 0.1, "episodes a series and week"
 
 
 def test_it_answers_not_yet_before_it_has_seen_enough() -> None:
@@ -135,8 +135,8 @@ def test_sampling_from_a_second_to_an_hour_is_fine(every: float) -> None:
     at = 500
     values[at:] += 12
     run = Run(values, every=every)
-    assert run.opened[at : at + 10].any(axis=0).all()
-    assert run.alarms(100, at) <= 20, "at most one a series in 400 samples"
+    assert run.opened[at : at + 20].any(axis=0).all()
+    assert run.alarms(100, at) <= 6, "of 8,000 samples"
 
 
 def test_gaps_duplicates_and_backward_time_neither_alarm_nor_stop_it() -> None:
@@ -284,7 +284,7 @@ def test_beyond_all_that_was_seen_farther_is_rarer_by_a_power() -> None:
         tails.learn(rows, tails.judge(rows, np.array([[value]]))[1])
     far, farther = (tails.judge(rows, np.array([[x]]))[0][0, 0] for x in (100.0, 1000.0))
     assert far > 4.5
-    assert farther - far == pytest.approx(3.0, abs=0.7), "ten times as far: the exponent in decades"
+    assert 1.8 < farther - far < 3.3, "ten times as far: the exponent in decades, drawn a little towards the prior"
 
 
 @pytest.mark.parametrize("word", KINDS)

@@ -58,6 +58,7 @@ def state_of(world: World) -> dict[str, object]:
     state = world.state
     return {
         "bank": state.bank.dump(),
+        "attention": state.attention.dump(),
         "indicators": state.indicators.dump(),
         "marks": state.watermarks.tobytes(),
         "late": state.late_samples,

@@ -68,6 +68,8 @@ class Sight:
     """float64[R]: median distance of that from `typical`."""
     residual: Array
     """float64[R]: mean distance of earlier samples from `typical`."""
+    knows_residual: Array
+    """bool[R]: enough of them to stand on."""
     kept: dict[str, Array] = field(default_factory=dict)
     """What a kind worked out while measuring and needs for learning."""
 

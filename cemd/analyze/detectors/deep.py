@@ -25,6 +25,8 @@ from cemd.analyze.detectors.tails import MOST, Tails
 
 LEARN_SAMPLES = 30
 """Before so many samples it answers "not yet": of thirty, none can be called rarer than one in thirty."""
+GUESSES = 16
+"""Samples after which a spread is no guess any more. What is measured in units of a guess would spoil the tails."""
 SECOND = 0.6
 """Share of the second strongest: kinds overlap, so it is worth less than it says, yet two are more than one."""
 MOST_SURPRISE = 6.0
@@ -38,6 +40,10 @@ QUICKEST = 1 / 8
 OFFSET = 3.0
 LIMIT = 0.58
 """Threshold: LIMIT x (OFFSET + log10 of samples seen). The rarest of n samples is about log10(n) by chance alone."""
+USUAL_SECONDS = 300.0
+BUSY = 0.5
+"""What is sampled more often than every five minutes is rare by chance more often: log10 of how many times goes to the
+threshold, by this share, for such samples hang together."""
 OWN_SHARE = 0.3
 """Severity's unit: this power of the series' own, the rest common to all series, so that series stay comparable."""
 LEAST_OWN = 0.2
@@ -57,17 +63,23 @@ FIELDS = {
     "count": Field("<f8"),
     "last_at": Field("<f8", -np.inf),
     "last": Field("<f8"),
+    "interval": Field("<f8"),
     "size": Field("<f8"),  # mean magnitude of the raw value
     "mean": Field("<f8"),
     "variance": Field("<f8"),
     "residual": Field("<f8"),
+    "residuals": Field("<f8"),  # samples in it
     "rarity": Field("<f8"),  # running mean of what evidence says together
     "grandeur": Field("<f8"),  # running mean of how large it is
     "score": Field("<f8", np.nan),
     "severity": Field("<f8", np.nan),
     "wide": Field("<f8", 4.0),  # half width of the expected band, in units of the usual distance
-    "expected": Field("<f8", np.nan),  # of the last sample, in the unit of the series
+    "now": Field("<f8", np.nan),  # the last sample, in the unit of the series, and what was expected of it
+    "expected": Field("<f8", np.nan),
     "reach": Field("<f8", np.nan),
+    "worst_now": Field("<f8", np.nan),  # the same of the worst sample of the last episode
+    "worst_expected": Field("<f8", np.nan),
+    "worst_reach": Field("<f8", np.nan),
 }
 
 
@@ -75,6 +87,7 @@ def per_kind(kinds: int) -> dict[str, Field]:
     return {
         "unit": Field("<f4", 1, (kinds,)),  # own unit over the common one
         "surprise": Field("<f4", 0, (kinds,)),  # of the last sample; signed as the measure
+        "worst_surprise": Field("<f4", 0, (kinds,)),
     }
 
 
@@ -132,12 +145,13 @@ class Deep:
         slot = self._history.enter(rows, at)
         sight = self._sight(held, raw, count, self._history.around(rows, slot))
         measured = self.measured = np.stack([kind.measure(sight) for kind in self.kinds], axis=1)
+        measured[count < GUESSES] = np.nan
         surprise, place = self._tails.judge(rows, measured)
         opened = self._tell(held, rows, sight, measured, surprise, at, gap)
         for kind in self.kinds:
             kind.learn(sight)
         self._tails.learn(rows, place)
-        self._learn(held, sight, at)
+        self._learn(held, sight, at, gap)
         self._history.write(rows, slot, sight.value)
         return opened
 
@@ -165,6 +179,7 @@ class Deep:
             typical=typical,
             usual_spread=spread,
             residual=held["residual"].copy(),
+            knows_residual=held["residuals"] >= GUESSES,
         )
 
     def _tell(
@@ -175,6 +190,7 @@ class Deep:
         ready = sight.count >= LEARN_SAMPLES
         rarity = held["rarity"] = follow(held["rarity"], _strongest(np.minimum(surprise, MOST_SURPRISE)), FRESH)
         seen = np.log10(np.clip(sight.count, 1.0, MOST))
+        seen += BUSY * np.log10(np.clip(USUAL_SECONDS / np.maximum(held["interval"], 0.1), 1.0, None))
         score = held["score"] = np.where(ready, rarity / (LIMIT * (OFFSET + seen)), np.nan)
         magnitude = np.abs(np.nan_to_num(measured, copy=False, posinf=0.0)) / self._ordinary
         unit = held["unit"].astype(np.float64)
@@ -183,8 +199,9 @@ class Deep:
         severity = held["severity"] = np.where(ready, grandeur / SEVERE, np.nan)
         self._steer(held, unit, magnitude, severity >= 1.0, sight.count)
         held["surprise"] = np.copysign(surprise, measured)
+        held["now"] = sight.raw
         self._expect(held, sight, ready, severity >= 1.0)
-        return self.gate.pass_through(held, rows, np.nan_to_num(score), at)
+        return self.gate.pass_through(held, rows, np.nan_to_num(score), np.nan_to_num(severity), at)
 
     def _steer(self, held: Held, unit: Array, magnitude: Array, alarmed: Array, count: Array) -> None:
         step = np.clip(10.0 / (count + 1.0), UNIT_STEP, 0.5)[:, None] * ~alarmed[:, None]
@@ -200,19 +217,27 @@ class Deep:
         beyond = np.abs(sight.value - centre) > wide * scale
         held["wide"] = np.clip(wide * np.exp(UNIT_STEP * ~alarmed * (beyond - UNIT_SHARE)), 1.0, 1e3)
 
-    def _learn(self, held: Held, sight: Sight, at: Array) -> None:
+    def _learn(self, held: Held, sight: Sight, at: Array, gap: Array) -> None:
         """What belongs to no kind alone."""
         weight = rate(sight.count, SLOW)
         distance = sight.value - sight.mean
         held["mean"] = sight.mean + weight * distance
         held["variance"] = (1.0 - weight) * (held["variance"] + weight * np.square(distance))
         off = np.abs(sight.value - sight.typical)
-        residual = follow(sight.residual, off, rate(sight.count, PACE))
+        residual = follow(sight.residual, off, rate(held["residuals"], PACE))
         held["residual"] = np.where(sight.has_days, residual, sight.residual)
+        held["residuals"] = held["residuals"] + sight.has_days
         held["size"] = follow(held["size"], np.abs(sight.raw), rate(sight.count, SLOW))
+        usual = np.where(sight.count > history.SETTLE, np.minimum(gap, 3.0 * held["interval"] + 1.0), gap)
+        held["interval"] = follow(held["interval"], usual, rate(np.maximum(sight.count - 1.0, 0.0), PACE))
         held["last"] = sight.value
         held["count"] = sight.count + 1.0
         held["last_at"] = np.maximum(held["last_at"], at)
+
+    def begin_anew(self, row: int) -> None:
+        """Forgets all that was learnt of a series."""
+        for name, field in self.columns.fields.items():
+            self.columns[name][row] = field.fill
 
     def dump(self) -> dict[str, bytes]:
         return {"rows": len(self).to_bytes(8, "little"), **self.columns.dump()}

@@ -1,7 +1,8 @@
 """The gate: scores become episodes that fire, hold, escalate and end; the last ones are remembered.
 
-An episode fires when the score reaches 1, holds until the score was below CALM for some samples, and is not fired anew
-for a while after the last alarm unless it is more than half as strong again: nobody looks twice for the same thing.
+An episode fires when the score reaches 1 and the sample is not small, holds until the score was below CALM for some
+samples, and is not fired anew for a while after the last alarm unless it is more than half as strong again: nobody
+looks twice for the same thing.
 """
 
 from __future__ import annotations
@@ -9,12 +10,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.detectors.base import Held
 
+LARGE = 0.75
+"""Severity that an alarm must have: what is rare, yet of the size of every week, is nothing to look at."""
 CALM = 0.7
 """Score below which an episode calms down: well below 1, so that it does not flap."""
+MOST_TOLERATED = 3.0
+"""However often a person says "false": three times the threshold is always an alarm."""
+MARGIN = 1.1
+"""An alarm must be so much higher than the one that was false."""
 CALM_SAMPLES = 6
 """Calm samples that end an episode."""
 QUIET_SAMPLES = 80
@@ -25,9 +33,12 @@ PAST = 12
 """Episodes that are remembered."""
 FIELDS = {
     "open": Field("|b1"),
+    "grave": Field("|b1"),  # severity reached 1 in this episode as well
+    "said": Field("|b1"),  # grave, when `turned` was asked last
     "peak": Field("<f8"),  # highest score of the last episode
     "calm": Field("<i4"),  # samples below CALM in a row
-    "since_alarm": Field("<i4", QUIET_SAMPLES + 1),  # samples since the score was 1 or more
+    "since_alarm": Field("<i4", QUIET_SAMPLES + 1),  # samples since the last alarm
+    "tolerated": Field("<f4", 1),  # score that an alarm must reach: what a person called false was as high
     "episodes": Field("<i4"),  # that fired so far
     "past_at": Field("<f8", np.nan, (PAST,)),  # of the episode n: place n % PAST
     "past_until": Field("<f8", np.nan, (PAST,)),
@@ -53,15 +64,16 @@ class Gate:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
 
-    def pass_through(self, held: Held, rows: Array, score: Array, at: Array) -> Array:
+    def pass_through(self, held: Held, rows: Array, score: Array, severity: Array, at: Array) -> Array:
         """Moves episodes along by the scores of one round; returns bool[R]: an episode fired, or escalated."""
-        alarm = score >= 1.0
+        alarm = (score >= held["tolerated"]) & (severity >= LARGE)
         quiet, was = held["since_alarm"].copy(), held["open"].copy()
         peak = np.where(quiet > QUIET_SAMPLES, 0.0, held["peak"])
         fires: Array = alarm & ((quiet > QUIET_SAMPLES) | (score >= ESCALATES * peak))
         calm = np.where(score < CALM, held["calm"] + 1, 0)
         held["calm"] = calm
-        held["open"] = (was & (calm < CALM_SAMPLES)) | fires
+        held["open"] = now = (was & (calm < CALM_SAMPLES)) | fires
+        held["grave"] = now & (held["grave"] | (severity >= 1.0))
         held["peak"] = np.where(alarm, np.maximum(peak, score), peak)
         held["since_alarm"] = np.where(alarm, 0, np.minimum(quiet + 1, QUIET_SAMPLES + 1))
         self._remember(rows, fires & ~was, (was | fires) & alarm, score, at)
@@ -81,7 +93,30 @@ class Gate:
                 c["past_kind"][row, number] = -(strongest + 1) if np.signbit(surprise[strongest]) else strongest + 1
             number = int(c["episodes"][row]) % PAST
             c["past_until"][row, number] = at[place]
-            c["past_peak"][row, number] = max(float(c["past_peak"][row, number]), float(score[place]))
+            if score[place] > c["past_peak"][row, number]:
+                c["past_peak"][row, number] = score[place]
+                for name in ("surprise", "now", "expected", "reach"):
+                    c[f"worst_{name}"][row] = c[name][row]
+
+    def turned(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Series whose episode became grave (rare *and* large) since the last call, and those whose grave one ended."""
+        grave, said = self._columns["grave"], self._columns["said"]
+        turned = np.flatnonzero(grave != said)
+        said[turned] = grave[turned]
+        now = grave[turned]
+        return turned[now], turned[~now]
+
+    def doubt(self, row: int) -> None:
+        """A person called the last episode false: what is no higher is no alarm."""
+        c = self._columns
+        last = float(c["past_peak"][row, int(c["episodes"][row]) % PAST])
+        c["tolerated"][row] = min(max(float(c["tolerated"][row]), last * MARGIN), MOST_TOLERATED)
+        self.forget(np.array([row], np.intp))
+
+    def forget(self, rows: Array) -> None:
+        """The series are watched no more: nothing is open on them; `turned` still tells what ended by it."""
+        for name in ("open", "grave"):
+            self._columns[name][rows] = False
 
     def past(self, row: int) -> list[Episode]:
         """The remembered episodes of one series, oldest first; the last one may be open."""

@@ -34,7 +34,7 @@ class Ratio:
         usual = sight.typical + (sight.raw - sight.value)
         lift = 0.3 * sight.residual + 0.02 * sight.deviation + sight.floor
         ratio = (np.abs(sight.raw) + lift) / (np.abs(usual) + lift)
-        size: Array = np.where(sight.has_days, np.log(ratio), np.nan)
+        size: Array = np.where(sight.has_days & sight.knows_residual, np.log(ratio), np.nan)
         return size
 
     def learn(self, sight: Sight) -> None:

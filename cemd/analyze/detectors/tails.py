@@ -23,10 +23,12 @@ ANCHOR = 10.0
 """Samples beyond which the tail is a power law: Hill's estimator needs some, and its start should be rare."""
 FEWEST = 30.0
 """Samples of a kind before it is believed."""
-PRIOR_EXPONENT, PRIOR_WEIGHT = 3.0, 10.0
-"""Exponent of a heavy tail with a variance, as if seen on so many samples."""
+PRIOR_EXPONENT, PRIOR_WEIGHT = 2.0, 30.0
+"""Exponent of a tail that barely has a variance, as if seen on so many samples: probe figures are heavy-tailed."""
 STEEPEST = 8.0
 """No tail is steeper than this: a few equal values are no proof that nothing larger comes."""
+AGAIN = 2.0
+"""What was there n times is at most so many decades / n rarer than its share: spikes that come again are usual soon."""
 ATOM_BONUS = 1.5 * float(np.log(10.0))
 """Where all that was seen is about zero (a constant series) there is no tail to go on: the first number beyond one unit
 is as rare as one in all samples, and by its size at most 1.5 decades rarer."""
@@ -78,6 +80,8 @@ class Tails:
         power = np.where(far, exponent * (log - start), 0.0)
         beyond_atom = np.clip(log, 0.0, ATOM_BONUS)
         surprise = np.log10(total / np.minimum(share, total)) + np.where(atom, beyond_atom, power) / LN10
+        seen = np.log10(total / np.minimum(inside + 1.0, total)) + AGAIN / np.maximum(inside, 1e-3)
+        surprise = np.minimum(surprise, seen)
         surprise[(place < 0) | (total <= FEWEST)] = 0.0
         return surprise, np.where(place < 0, -1, first)
 
