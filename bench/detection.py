@@ -86,7 +86,6 @@ def river_models() -> dict[str, tuple[Callable[[], Any], str]]:
     anomaly: Any = typed
     return {
         "GaussianScorer": (lambda: anomaly.GaussianScorer(grace_period=30), "target"),
-        "GaussianScorer, window 288": (lambda: anomaly.GaussianScorer(window_size=288, grace_period=30), "target"),
         "StandardAbsoluteDeviation": (anomaly.StandardAbsoluteDeviation, "target"),
         "HalfSpaceTrees": (
             lambda: compose.Pipeline(preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(seed=1)),

@@ -278,11 +278,11 @@ def _fields(kinds: Sequence[Evidence]) -> dict[str, Field]:
 
 def _middle(same: Array) -> tuple[Array, Array]:
     """Median of each row of what is there, and the median distance from it; 0 where nothing is there."""
-    ordered = np.sort(same, axis=1)
+    ordered = np.sort(same, axis=1, kind="stable")
     known = np.sum(ordered == ordered, axis=1)
     typical = _median(ordered, known)
     distance = np.abs(same - typical[:, None])
-    distance.sort(axis=1)
+    distance.sort(axis=1, kind="stable")
     return typical.astype(np.float64), _median(distance, known).astype(np.float64)
 
 
