@@ -6,7 +6,8 @@ missed.
 Every side runs alone in a process of its own, in turn. The peer is what one writes first with asyncio: a task for each
 probe that sleeps until it is due; its probe does nothing but note how late it is. Ours is the prober's own runner (its
 schedule, bulkheads, pressure, one timer) with a kind that answers at once, so it does more for each run. CPU is of one
-processor; memory is what the process grew by; lateness is from the planned time to the start.
+processor and compared a start, since a peer that is too busy starts fewer; memory is what the process grew by; lateness
+is from the planned time to the start.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def main() -> int:
         found[word] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     ours, peer = found["runner"], found["tasks"]
     ratios = {
-        "cpu": ours["cpu_percent"] / peer["cpu_percent"],
+        "cpu": (ours["cpu_percent"] / ours["per_second"]) / (peer["cpu_percent"] / peer["per_second"]),
         "memory": ours["mebibytes"] / peer["mebibytes"],
         "late_p99_ms": ours["late_p99_ms"],
         "skipped": ours["skipped"],

@@ -37,11 +37,22 @@ _PER_RUN = 2
 
 
 class Runner:
-    """Made inside the running loop. `alive` is called at most once a second while the schedule turns."""
+    """Made inside the running loop. `alive` is called at most once a second while the schedule turns; `busy_seconds` is
+    the processor time that the loop's thread has had."""
 
-    def __init__(self, deliver: Deliver, not_run: NotRun, clock: Clock, log: Any, *, alive: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        deliver: Deliver,
+        not_run: NotRun,
+        clock: Clock,
+        log: Any,
+        *,
+        alive: Callable[[], None],
+        busy_seconds: Callable[[], float] = time.thread_time,
+    ) -> None:
         self._deliver = deliver
         self._not_run = not_run
+        self._busy_seconds = busy_seconds
         self.clock = clock
         self._log = log
         self._alive = alive
@@ -55,7 +66,7 @@ class Runner:
         self._broken: asyncio.Future[Any] = self._loop.create_future()
         self._pressure = Pressure()
         self._shedding = False
-        self._observed_at, self._observed_cpu = clock.monotonic(), time.thread_time()
+        self._observed_at, self._observed_cpu = clock.monotonic(), self._busy_seconds()
         self._wall_offset = 0.0
         """Wall clock minus monotonic time, taken anew at each turn."""
         self._latest_start = 0.0
@@ -87,7 +98,7 @@ class Runner:
             self._posts[slot] = post
         gc.unfreeze()  # what left the set may go
         gc.freeze()  # a look through fifty thousand posts would hold the loop for a tenth of a second, again and again
-        self._observed_at, self._observed_cpu = self.clock.monotonic(), time.thread_time()
+        self._observed_at, self._observed_cpu = self.clock.monotonic(), self._busy_seconds()
         self._poke()
 
     def recheck(self, uid: str) -> None:
@@ -145,7 +156,7 @@ class Runner:
         self._timer = self._loop.call_later(max(0.0, delay), self._turn)
 
     def _observe(self, now: float) -> None:
-        cpu = time.thread_time()
+        cpu = self._busy_seconds()
         shedding = self._pressure.observe(cpu - self._observed_cpu, now - self._observed_at)
         self._observed_at, self._observed_cpu = now, cpu
         if shedding is not self._shedding:
