@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cemd.analyze.bank import HOURS, Bank
+from cemd.analyze.bank import Bank
 from cemd.analyze.columns import Columns
+from cemd.analyze.season import HOURS
 from cemd.analyze.series import FIELDS
 from cemd.config.rules import Detector
 
@@ -61,27 +62,23 @@ def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Case:
     pool = rng.normal(10.0, 2.0, series + 300_000)
     outcome, value = np.zeros(series, np.uint8), np.zeros(series)
     detector = Detector()
-    at = np.full(series, NOW)
+    at, jitter = np.full(series, NOW), rng.uniform(0.0, 0.02, series + 300_000)
 
     def run(count: int = ticks) -> tuple[int, float]:
         spent = 0.0
         for _ in range(count):
-            np.add(at, 10.0, out=at)
             offset = int(rng.integers(300_000))
+            np.add(at, 10.0, out=at)
+            measured = at + jitter[offset : offset + series]
             np.copyto(value, pool[offset : offset + series])
             start = time.process_time()
-            bank.observe(rows, at, value, outcome, detector)
+            bank.observe(rows, measured, value, outcome, detector)
             spent += time.process_time() - start
         return count * series, spent
 
     run(100)
-    bank.columns["n"][:] = 5000.0
-    bank.columns["bet"][:] = 1.0
-    run(100)
-    bank.columns["n"][:] = 20_000.0  # as after some weeks: old enough for every threshold, every hour known
-    bank.season["slot_mean"][:] = bank.columns.arrays["level"]
-    bank.season["slot_spread"][:] = bank.columns.arrays["spread"]
-    bank.season["slot_count"][:] = 200
+    bank.columns["n"][:] = 20_000.0 + np.arange(series) % 977  # some weeks old, not all alike
+    run(400)
     assert bank.columns["alarm"].mean() < 0.01
     return run
 
@@ -128,7 +125,7 @@ def main() -> None:
     cases = {
         "river GaussianScorer, 1,000 models": river_case(),
         "bank, 1,000 series": bank_case(1_000, 50),
-        "bank, 100,000 series": bank_case(SERIES, 40),
+        "bank, 100,000 series": bank_case(SERIES, 72),
         "bank, 100,000 series, any order": bank_case(SERIES, 2, shuffled=True),
     }
     rates = interleaved(cases, runs)

@@ -1,11 +1,10 @@
-"""The bank: every series judged against its own past, in arrays; some 90 passes of numpy for 32 k series at a time.
+"""The bank: every series judged against its own past, in arrays; some forty passes of numpy for 50 k series at a time.
 
 It answers "not yet" before `learn_samples`, never learns from blind or missing samples, and alarms when the evidence of
-the last samples together exceeds a limit that holds the stated false-alarm rate (see `kernel`). While it alarms it
-learns at an eighth of its rate and does not recalibrate: an outage is not soon the new normal, but a shift that stays
-is learnt in bounded time. A series occurs once per kernel call; repeats go in rounds, in the order in which they came.
-
-Season: 168 hours of the week (UTC) x mean, spread and count, kept hour by hour, so that one tick reads one row of them.
+the last samples exceeds the limit that the series' own past gives for the stated false-alarm rate (see `kernel` and
+`episodes`). While it alarms it learns at an eighth of its rate and does not recalibrate: an outage is not soon the new
+normal, but a level that stays for two hours is. A value that does not move although it always did is an alarm too. A
+series occurs once per kernel call; repeats go in rounds, in the order in which they came.
 """
 
 from __future__ import annotations
@@ -17,38 +16,58 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze import kernel
+from cemd.analyze import episodes, flat, kernel
+from cemd.analyze import season as seasons
 from cemd.analyze.columns import Array, Columns, Field, aligned_zeros
 from cemd.analyze.kernel import BLOCK, Block, Scratch
+from cemd.analyze.season import SEASON
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome
 
-HOURS = 168
 WEEK_SECONDS = 604_800.0
 HOUR_SECONDS = 3600.0
 NOT_SEEN = 255
-FIRST = float(np.log10(kernel.SHARES[0]))
+FIRST = float(np.log10(kernel.SHARE))
+NEVER = -(2**30)
+FIRST_LIMIT = 120.0  # bits; until the interval is known
 FIELDS = {
     "base": Field("<f8"),  # first value: what is kept in single precision is relative to it
     "last_at": Field("<f8", -np.inf),
     "n": Field("<f4"),
-    "level": Field("<f4"),
-    "spread": Field("<f4"),
-    "bet": Field("<f4", 1.0),
-    "slot_wins": Field("<f4", 0.5),  # share of samples that the hour of the week foretold better than the level
-    "interval": Field("<f4"),
-    "long_gap": Field("<f4"),
+    "level": Field("<f4"),  # what is expected
+    "spread": Field("<f4", 1e-9),  # mean distance from it, in units of this hour's spread
+    "floor": Field("<f4", 1e-9),
+    "evenness": Field("<f4", 1.0),  # one over this hour's spread, as a ratio of the usual one
+    "slope": Field("<f4"),  # of the season, a second
+    "evidence": Field("<f4"),  # bits
     "z": Field("<f4"),
     "x": Field("<f4", np.nan),
+    "first": Field("<f4", 2.72),  # thresholds of a normal distribution, in mean distances: where steering starts
+    "second": Field("<f4", 3.72),
+    "third": Field("<f4", 4.53),
+    "interval": Field("<f4"),
+    "long_gap": Field("<f4"),
+    "hour": Field("<i4", NEVER),
+    "hour_from": Field("<f4"),  # n at the beginning of this hour
+    "hour_sum": Field("<f4"),
+    "hour_dev": Field("<f4"),
+    "last_mean": Field("<f4", np.nan),
+    "foretold": Field("<f4"),
+    "usual_dev": Field("<f4"),
+    "hours": Field("<f4"),
+    "trust_product": Field("<f4"),
+    "trust_square": Field("<f4"),
+    "jump_product": Field("<f4"),
+    "jump_square": Field("<f4"),
+    "episode": Field("<f4", shape=(len(episodes.EPISODE),)),
+    "run": Field("<u2"),
+    "longest": Field("<u2"),
     "outcome": Field("|u1", NOT_SEEN),
     "binary": Field("|b1"),
     "alarm": Field("|b1"),
     "open": Field("|b1"),
+    "escalated": Field("|b1"),
 }
-START = np.array([[2.46], [3.52], [4.36]], np.float32)
-"""Thresholds of a normal distribution in mean absolute deviations: where steering starts."""
-
-SEASON = {"slot_mean": "<f4", "slot_spread": "<f4", "slot_count": "|u1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +84,9 @@ class Bank:
 
     def __init__(self) -> None:
         self.columns = Columns(FIELDS)
-        self.season: dict[str, Array] = {name: np.zeros((HOURS, 0), dtype) for name, dtype in SEASON.items()}
-        self.thresholds: Array = np.zeros((3, 0), np.float32)
+        self.season: dict[str, Array] = _no_season()
         self._scratch = Scratch()
+        self._fixed: dict[str, Array] = {}
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -77,20 +96,26 @@ class Bank:
         old = len(self)
         self.columns.add(len(binary))
         self.columns["binary"][old:] = binary
+        memory = episodes.Memory(self.columns["episode"][old:])
+        memory.apart[:], memory.limit[:] = episodes.PRIOR_APART, FIRST_LIMIT
+        memory.deep[:] = episodes.FIRST_DEEP
+        memory.excess[:] = np.where(binary, episodes.BINARY_EXCESS, episodes.PRIOR_EXCESS)
         room = len(self.columns.arrays["n"])
         if room > self.season["slot_mean"].shape[1]:
-            for name, dtype in SEASON.items():
-                grown = aligned_zeros((HOURS, room), dtype)
+            for name, (dtype, hours) in SEASON.items():
+                grown = aligned_zeros((hours, room), dtype)
                 grown[:, :old] = self.season[name][:, :old]
                 self.season[name] = grown
-            thresholds = aligned_zeros((3, room), "<f4")
-            thresholds[:, :old] = self.thresholds[:, :old]
-            self.thresholds = thresholds
-        self.thresholds[:, old : len(self)] = START
+        self._fix()
+
+    def _fix(self) -> None:
+        """Views of all columns, so that no call has to cut them anew; of the memory of episodes by name."""
+        self._fixed = {name: self.columns[name] for name in FIELDS}
+        self._fixed |= {name: self._fixed["episode"][:, place] for place, name in enumerate(episodes.EPISODE)}
 
     def bytes_per_series(self) -> int:
         """Memory of one series, season included."""
-        return self.columns.bytes_per_row() + 3 * 4 + HOURS * sum(np.dtype(dtype).itemsize for dtype in SEASON.values())
+        return self.columns.bytes_per_row() + sum(hours * np.dtype(dtype).itemsize for dtype, hours in SEASON.values())
 
     def observe(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array, detector: Detector) -> None:
         """Takes samples in the order in which they came: rows intp[n], at and value float64[n], outcome uint8[n]."""
@@ -139,67 +164,77 @@ class Bank:
 
     def _teach(self, rows: Array, at: Array, value: Array, detector: Detector, *, binary: bool) -> None:
         span = _span(rows)
-        c = self.columns
-        held = {name: c[name][span] for name in kernel.STATE}
-        held["thresholds"] = self.thresholds[:, span]
-        alarm = c["alarm"][span]
+        c = self._fixed
+        held = {name: c[name][span] for name in kernel.DENSE}
         limit = WEEK_SECONDS / detector.false_alarms_per_series_week
-        block = Block(held, alarm, self._scratch, learn_samples=float(detector.learn_samples), limit_seconds=limit)
+        block = Block(held, c, rows, self._scratch, learn_samples=float(detector.learn_samples), limit_seconds=limit)
         if block.youngest == 0:
             fresh = held["n"] == 0
             new = rows[fresh]
             c["base"][new] = 0.0 if binary else value[fresh]
             c["last_at"][new] = at[fresh]
-        last_at = c["last_at"][span]
-        gap, exact = block.tmp[kernel.GAP], self._scratch.doubles[: len(rows)]
-        np.subtract(at, last_at, out=exact)  # and then to single precision: in one go it would be slower
-        np.copyto(gap, exact, casting="same_kind")
-        if np.minimum.reduce(gap) >= 0.0:
-            c["last_at"][span] = at
-        else:
-            np.maximum(gap, 0.0, out=gap)
-            c["last_at"][span] = np.maximum(last_at, at)
+        at = self._pass_time(block, span, at)
+        exact = self._scratch.doubles[: len(rows)]
         np.subtract(value, c["base"][span], out=exact)
-        np.copyto(held["x"], exact, casting="same_kind")
-        season: dict[str, Array] = {}
-        where: Array | None = None
+        np.copyto(block.x, exact, casting="same_kind")
         if binary:
             kernel.run_binary(block)
         else:
-            season, where = self._season_of(rows, span, at)
-            held.update(season)
+            self._turn_hour(block, span, at)
+            flat.notice(block, span)
             kernel.run(block)
+        np.copyto(held["x"], block.x)
         if not isinstance(span, slice):
-            for name in kernel.STATE:
+            for name in kernel.DENSE:
                 c[name][span] = held[name]
-            c["alarm"][span] = alarm
-            self.thresholds[:, span] = held["thresholds"]
-        for name, part in season.items():
-            if where is not None:
-                self.season[name].reshape(-1)[where] = part
 
-    def _season_of(self, rows: Array, span: Array | slice, at: Array) -> tuple[dict[str, Array], Array | None]:
-        """Views of this hour's row where rows follow each other in one hour; else copies and where they belong."""
-        first, last = int(np.minimum.reduce(at) / HOUR_SECONDS), int(np.maximum.reduce(at) / HOUR_SECONDS)
-        if first == last and isinstance(span, slice):
-            return {name: part[first % HOURS, span] for name, part in self.season.items()}, None
-        hour = (at / HOUR_SECONDS).astype(np.int64) % HOURS
-        where = hour * self.season["slot_mean"].shape[1] + rows
-        return {name: part.reshape(-1)[where] for name, part in self.season.items()}, where
+    def _pass_time(self, block: Block, span: Array | slice, at: Array) -> Array:
+        """Leaves in `block.gap` the seconds since the sample before, learns the interval, and keeps the newest time."""
+        last_at, gap, exact = self._fixed["last_at"][span], block.gap, self._scratch.doubles[: len(at)]
+        np.subtract(at, last_at, out=exact)  # and then to single precision: in one go it would be slower
+        np.copyto(gap, exact, casting="same_kind")
+        if np.minimum.reduce(gap) < 0.0:
+            np.maximum(gap, np.float32(0.0), out=gap)
+            at = np.maximum(last_at, at)
+        self._fixed["last_at"][span] = at
+        kernel.pace(block)
+        return at
+
+    def _turn_hour(self, block: Block, span: Array | slice, at: Array) -> None:
+        """Where a series enters another hour of the week: the season."""
+        known = self._fixed["hour"][span]
+        earliest = int(np.minimum.reduce(known))  # time never goes back here, so that nobody is in an earlier one
+        if np.maximum.reduce(at) < (earliest + 1) * HOUR_SECONDS:
+            return
+        hour = (at // HOUR_SECONDS).astype(np.int32)
+        turns: NDArray[np.intp] = (hour != known).nonzero()[0]
+        for start in range(0, len(turns), seasons.BLOCK):
+            places = turns[start : start + seasons.BLOCK]
+            since = (at[places] - hour[places] * HOUR_SECONDS).astype(np.float32)
+            seasons.roll(self.season, block, _span(places), _span(block.rows[places]), hour[places], since)
 
     def turned(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows whose alarm opened and rows whose alarm ended since the last call."""
         c = self.columns
         turned = np.flatnonzero(c["alarm"] != c["open"])
         c["open"][turned] = c["alarm"][turned]
+        c["escalated"][turned] = False
         now = c["alarm"][turned]
         return turned[now], turned[~now]
+
+    def escalated(self) -> NDArray[np.intp]:
+        """Rows whose open alarm has gathered several times the evidence that opened it since the last call."""
+        c = self._fixed
+        worse = c["alarm"] & ~c["escalated"] & (c["peak"] >= c["limit"] * episodes.ESCALATES)
+        grown: NDArray[np.intp] = worse.nonzero()[0]
+        c["escalated"][grown] = True
+        return grown
 
     def forget_alarm(self, rows: NDArray[np.intp]) -> None:
         """The rows are measured no more: nothing is open on them."""
         for name in ("alarm", "open"):
             self.columns[name][rows] = False
-        self.columns["bet"][rows] = 1.0
+        self.columns["evidence"][rows] = 0.0
 
     def silent_after(self, detector: Detector, every_seconds: Array) -> Array:
         """Seconds without a sample that count as silence, per row; infinite before there is an interval."""
@@ -208,19 +243,13 @@ class Bank:
         return np.where((c["n"] > kernel.EARLY) | (every_seconds > 0), usual * detector.silence_intervals, np.inf)
 
     def band(self, rows: NDArray[np.intp], at: float, learn_samples: int) -> Band:
-        """What each series should show at `at`: outside low..high lie 1 in 2,000 samples."""
+        """What each series should show at `at`: outside low..high lie 3 in 10,000 samples."""
         c = self.columns
-        hour = int(at / HOUR_SECONDS) % HOURS
-        n, level, spread = (c[name][rows].astype(np.float64) for name in ("n", "level", "spread"))
-        mean, hour_spread, count = (self.season[name][hour][rows].astype(np.float64) for name in SEASON)
-        share = np.minimum(count / kernel.FULL_SLOT, 1.0)
+        n, level, spread, third = (c[name][rows].astype(np.float64) for name in ("n", "level", "spread", "third"))
         binary = c["binary"][rows]
-        weight = np.where(binary, 0.0, share * c["slot_wins"][rows])
-        expected = level + weight * (mean - level) + c["base"][rows]
-        floor = np.abs(level) * float(kernel.RELATIVE_FLOOR) + float(kernel.ABSOLUTE_FLOOR)
-        scale = np.maximum(spread + 0.5 * share * (hour_spread - spread), floor)
-        deepest = self.thresholds[:, rows].max(axis=0)
-        reach = np.where(binary, 1.0, deepest * scale)
+        expected = level + np.where(binary, 0.0, seasons.ahead(self.season, c, rows, at)) + c["base"][rows]
+        scale = np.maximum(spread / c["evenness"][rows], c["floor"][rows])
+        reach = np.where(binary, 1.0, third * scale)
         low, high = expected - reach, expected + reach
         low, high = np.where(binary, np.clip(low, 0, 1), low), np.where(binary, np.clip(high, 0, 1), high)
         unknown = n < learn_samples
@@ -230,17 +259,24 @@ class Bank:
         """Tail probability of the last sample by the series' own past, 1 = ordinary; NaN while "not yet"."""
         c = self.columns
         z = np.maximum(c["z"][rows].astype(np.float64), 1e-12)
-        t1, t2, t3 = self.thresholds[:, rows].astype(np.float64)
+        t1, t2, t3 = (c[name][rows].astype(np.float64) for name in ("first", "second", "third"))
         t2 = np.maximum(t2, t1 * 1.001)
         t3 = np.maximum(t3, t2 * 1.001)
+        power = np.clip(1.0 / np.log2(t3 / t2), float(kernel.TAIL_LEAST), float(kernel.TAIL_MOST))
         logarithm = np.select(
             [z < t1, z < t2, z < t3],
             [FIRST * z / t1, FIRST - (z - t1) / (t2 - t1), FIRST - 1 - (z - t2) / (t3 - t2)],
-            FIRST - 2 - np.log2(z / t3),
+            FIRST - 2 - power * np.log2(np.maximum(z / t3, 1.0)),
         )
         of_binary = np.where(c["x"][rows] < 0.5, np.minimum(z, 1.0), 1.0)
         probability = np.where(c["binary"][rows], of_binary, 10.0 ** np.maximum(logarithm, -30.0))
         return np.where(c["n"][rows] < learn_samples, np.nan, probability)
+
+    def score(self, rows: NDArray[np.intp], learn_samples: int) -> Array:
+        """Evidence of the last samples together, 0 (ordinary) to 1; an alarm opens at 1/2; NaN while "not yet"."""
+        c = self._fixed
+        share = c["evidence"][rows].astype(np.float64) / c["limit"][rows]
+        return np.where(c["n"][rows] < learn_samples, np.nan, share / (1.0 + share))
 
     def values(self) -> Array:
         """Last value of each series; NaN before the first."""
@@ -253,25 +289,21 @@ class Bank:
     def dump(self) -> dict[str, bytes]:
         size = len(self)
         season = {name: part[:, :size].tobytes() for name, part in self.season.items()}
-        return {
-            "rows": size.to_bytes(8, "little"),
-            **self.columns.dump(),
-            **season,
-            "thresholds": self.thresholds[:, :size].tobytes(),
-        }
+        return {"rows": size.to_bytes(8, "little"), **self.columns.dump(), **season}
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
         size = int.from_bytes(dumped["rows"], "little")
         self.columns = Columns(FIELDS)
-        self.season = {name: np.zeros((HOURS, 0), dtype) for name, dtype in SEASON.items()}
+        self.season = _no_season()
         self.add(np.zeros(size, np.bool_))
         self.columns.load(size, dumped)
-        self.thresholds[:, :size] = np.frombuffer(dumped["thresholds"], "<f4").reshape(3, size)
-        room = len(self.columns.arrays["n"])
-        for name, dtype in SEASON.items():
-            part = aligned_zeros((HOURS, room), dtype)
-            part[:, :size] = np.frombuffer(dumped[name], dtype).reshape(HOURS, size)
-            self.season[name] = part
+        self._fix()
+        for name, (dtype, hours) in SEASON.items():
+            self.season[name][:, :size] = np.frombuffer(dumped[name], dtype).reshape(hours, size)
+
+
+def _no_season() -> dict[str, Array]:
+    return {name: np.zeros((hours, 0), dtype) for name, (dtype, hours) in SEASON.items()}
 
 
 def _span(rows: Array) -> Array | slice:

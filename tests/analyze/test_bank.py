@@ -60,7 +60,7 @@ USUAL: dict[str, Make] = {
 
 @pytest.fixture(scope="module")
 def usual_alarms() -> dict[str, int]:
-    """Alarms per kind of data; all kinds stand side by side in one bank."""
+    """Alarms per kind of data; all kinds stand side by side in one bank. Bench.false_alarms measures for longer."""
     feed = Feed(SERIES * len(USUAL))
     feed.give(np.hstack([make(np.random.default_rng(11)) for make in USUAL.values()]))
     rows = np.array([row for _, row in feed.opened], np.intp)
@@ -70,7 +70,12 @@ def usual_alarms() -> dict[str, int]:
 @pytest.mark.parametrize("kind", USUAL)
 def test_the_stated_false_alarm_rate_holds(kind: str, usual_alarms: dict[str, int]) -> None:
     stated = SERIES * TICKS * EVERY / WEEK_SECONDS * DETECTOR.false_alarms_per_series_week  # 0.33
-    assert usual_alarms[kind] <= stated
+    assert usual_alarms[kind] <= 2 + stated  # more happens once in 200 such counts
+
+
+def test_all_kinds_together_hold_the_stated_rate(usual_alarms: dict[str, int]) -> None:
+    stated = len(USUAL) * SERIES * TICKS * EVERY / WEEK_SECONDS * DETECTOR.false_alarms_per_series_week  # 3.6
+    assert sum(usual_alarms.values()) <= 2 * stated
 
 
 def test_the_stated_rate_holds_for_success() -> None:
@@ -84,11 +89,11 @@ def test_the_stated_rate_holds_for_success() -> None:
 def test_a_level_shift_alarms_once_and_is_then_learnt(size: float) -> None:
     rng = np.random.default_rng(3)
     feed = Feed(30)
-    feed.give(rng.normal(10, 1, (3000, 30)))
-    feed.give(rng.normal(10 + size, 1, (6000, 30)))
+    feed.give(rng.normal(10, 1, (9000, 30)))
+    feed.give(rng.normal(10 + size, 1, (3000, 30)))
     assert [row for _, row in sorted(feed.opened, key=lambda one: one[1])] == list(range(30))
-    assert max(sample for sample, _ in feed.opened) < 3000 + 15
-    assert max(sample for sample, _ in feed.ended) < 3000 + 3000
+    assert max(sample for sample, _ in feed.opened) < 9000 + 15
+    assert max(sample for sample, _ in feed.ended) < 9000 + 900
     assert np.allclose(feed.bank.band(feed.rows, feed.at, 60).expected, 10 + size, atol=2.0)
 
 
@@ -103,6 +108,58 @@ def test_an_outage_is_not_soon_the_new_normal() -> None:
     assert len(feed.ended) == 30
     assert len(feed.opened) == 30
     assert np.allclose(feed.bank.band(feed.rows, feed.at, 60).expected, 10, atol=4.0)
+
+
+def test_what_is_usual_though_no_season_foretells_it_alarms_at_most_once() -> None:
+    """A job of five minutes in every hour."""
+    rng = np.random.default_rng(14)
+    feed = Feed(30)
+    peak = (np.arange(8640) % 360 < 30) * 30.0
+    feed.give(rng.normal(10, 1, (8640, 30)) + peak[:, None])
+    assert len(feed.opened) <= 30
+    assert not [one for one in feed.opened if one[0] > 4320]
+
+
+def test_a_stuck_value_alarms_and_is_usual_after_two_hours() -> None:
+    rng = np.random.default_rng(15)
+    feed = Feed(20)
+    feed.give(rng.normal(10, 1, (3000, 20)))
+    feed.give(np.full((100, 20), 10.3))
+    assert len({row for _, row in feed.opened}) == 20
+    feed.give(np.full((1500, 20), 10.3))
+    assert len({row for _, row in feed.ended}) == 20
+
+
+def test_an_idle_or_constant_series_is_not_stuck() -> None:
+    rng = np.random.default_rng(16)
+    feed = Feed(40)
+    busy = np.hstack([rng.integers(1, 40, (3000, 20)) * 1.0, np.full((3000, 20), 7.0)])
+    feed.give(busy)
+    idle = busy * 0.0
+    idle[:, 20:] = 7.0
+    feed.give(idle[:1500])
+    assert [row for _, row in feed.opened if row >= 20] == []
+    held = feed.bank.score(feed.rows, 60)
+    assert (held < 0.5).all(), "a stuck series would be held in its alarm"
+
+
+def test_an_alarm_that_grows_escalates_once() -> None:
+    rng = np.random.default_rng(17)
+    feed = Feed(5)
+    feed.give(rng.normal(10, 1, (9000, 5)))
+    feed.give(rng.normal(40, 1, (40, 5)))
+    assert len(feed.opened) == 5
+    assert len(feed.bank.escalated()) == 5
+    assert len(feed.bank.escalated()) == 0
+
+
+def test_the_score_says_half_where_an_alarm_opens() -> None:
+    rng = np.random.default_rng(18)
+    feed = Feed(5)
+    feed.give(rng.normal(10, 1, (9000, 5)))
+    assert (feed.bank.score(feed.rows, 60) < 0.5).all()
+    feed.give(np.full((12, 5), 60.0) + rng.normal(0, 1, (12, 5)))
+    assert (feed.bank.score(feed.rows, 60) >= 0.5).all()
 
 
 def test_failures_in_a_row_alarm_and_recovery_ends_it() -> None:
@@ -153,8 +210,23 @@ def test_a_weekly_season_is_foretold() -> None:
     assert np.median(worst) < 6.0
 
 
+def test_before_weeks_have_passed_the_time_of_day_foretells() -> None:
+    """Five days that jump at 8 and at 20 o'clock: the sixth morning is expected, though no such weekday was seen."""
+    rng = np.random.default_rng(19)
+    bank = Bank()
+    bank.add(np.zeros(4, np.bool_))
+    rows, start = np.arange(4), T0 // 86_400 * 86_400
+    for number in range(12 * 24 * 5 + 12 * 8):
+        hour = number // 12 % 24
+        value = 100 + 50 * (8 <= hour < 20) + rng.normal(0, 1, 4)
+        bank.observe(rows, np.full(4, start + number * 300.0), value, np.zeros(4, np.uint8), DETECTOR)
+    expected = bank.band(rows, start + (24 * 5 + 8) * 3600.0 + 1.0, 60).expected
+    assert (expected > 125).all(), expected
+
+
 def test_level_and_spread_agree_with_river() -> None:
-    """While nothing is clipped and the hour is not known yet, the level is river's EWMean of the same memory."""
+    """Of a sample beyond the first threshold only the part up to it teaches; but for these few the level is river's
+    EWMean of the same memory."""
     from river import stats
 
     rng = np.random.default_rng(9)
@@ -163,11 +235,11 @@ def test_level_and_spread_agree_with_river() -> None:
     bank.add(np.zeros(1, np.bool_))
     exact, level = stats.EWMean(fading_factor=0.05), []
     for number, value in enumerate(values):
-        at = T0 + number * 3600.0 * 24  # always the same hour: slot means exist, the level does not use them
+        at = T0 + number * 3600.0 * 24  # always the same hour: no season moves the level
         bank.observe(np.array([0]), np.array([at]), np.array([value]), np.zeros(1, np.uint8), DETECTOR)
         exact.update(float(value))
         level.append(float(bank.columns["level"][0] + bank.columns["base"][0]) - exact.get())
-    assert abs(level[-1]) < 1e-4
+    assert abs(level[-1]) < 1e-3
     spread = stats.EWMean(fading_factor=0.02)
     for value in np.abs(values - 10.0):
         spread.update(float(value))

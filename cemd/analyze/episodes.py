@@ -1,0 +1,197 @@
+"""Episodes: how much evidence makes an alarm, by what the series' own evidence has reached before; fire, hold,
+escalate, end, and what stays as the new normal.
+
+Evidence comes in *clusters*: runs above `OVER` bits. On independent noise their peaks have an exponential tail
+of known scale; where samples hang together, or something is usual that no season foretells (a peak of five minutes in
+every hour), the peaks of the series' own past say how far evidence goes. So every series keeps the mean distance of
+clusters and the mean of what their peaks have beyond `OVER`, and the limit is where the stated rate
+is reached: `OVER + mean excess * ln(samples per alarm / samples per cluster)` (peaks over a threshold, declustered).
+Few clusters say little: the mean starts large and weighs `PRIOR` clusters, so that a young series alarms on what lasts
+only. What alarmed and was no new normal is remembered: it takes `AGAIN` times that peak to alarm once more, less with
+time. All arithmetic is of the kind that `kernel` names; `log2` reads exponent and mantissa.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cemd.analyze.columns import Array
+
+if TYPE_CHECKING:
+    from cemd.analyze.kernel import Block, Rows
+
+OVER = np.float32(3.0)
+PRIOR, PRIOR_EXCESS, BINARY_EXCESS = np.float32(8.0), np.float32(16.0), np.float32(1.5)
+PRIOR_APART = np.float32(50.0)
+MOST_BEYOND = np.float32(2.5)  # times what clusters as such have: rare deep ones are few to judge by
+GUESSES = np.float32(16.0)  # samples before which spread and level are guesses
+DEEP, DEEP_STEP, FIRST_DEEP = np.float32(0.25), np.float32(0.1), np.float32(5.0)
+MEMORY = np.float32(1.0 / 512.0)
+CAUTION = np.float32(0.5)
+"""The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
+AGAIN = np.float32(1.0)
+LEAST, MOST = np.float32(6.0), np.float32(4000.0)
+HOLD = np.float32(12.0)
+ENDS_BELOW = np.float32(8.0)
+"""Evidence above the limit that is kept, and below it at which an alarm ends: it outlives its cause by 70 samples."""
+ESCALATES = np.float32(3.0)  # times the limit, summed over the episode
+NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS = np.float32(60.0), np.float32(7200.0)
+STEADY = np.float32(2.0)
+"""Mean distance from the new level, in old spreads, up to which it is one."""
+LN2 = np.float32(0.6931472)
+HALF, ONE, TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
+EPISODE = (
+    *("peak", "clusters", "cluster_at", "apart", "excess", "deep", "beyond"),
+    *("record", "limit", "alarm_from", "candidate", "restless"),
+)
+SHORTEST = np.float32(1e-3)
+NOTHING = np.float32(0.0)
+MANTISSA = np.float32(2.0**-23)
+
+
+def log2(x: Array) -> Array:
+    """Of positive numbers; the mantissa counts linearly, so it is up to 0.09 too low. The same bits everywhere."""
+    bits: Array = x.astype(np.float32, copy=False).view(np.int32)
+    logarithm: Array = (bits - np.int32(0x3F800000)).astype(np.float32) * MANTISSA
+    return logarithm
+
+
+def gather(b: Block, rows: Rows, before: Array, gain: Array, n: Array, alarm: Array) -> Array:
+    """Adds to the evidence of these series; closes clusters, opens alarms.
+
+    Returns:
+        Their evidence now.
+    """
+    evidence = before + gain
+    if b.youngest < b.learn_samples:
+        evidence = np.where(n >= np.float32(b.learn_samples), evidence, np.minimum(evidence, gain))
+        evidence[n < GUESSES] = NOTHING
+    rich = (evidence > OVER).nonzero()[0]
+    if not len(rich):
+        return evidence
+    c, rows, now = b.columns, rows[rich], evidence[rich]
+    memory = Memory(c["episode"].take(rows, axis=0))
+    enters = (before[rich] <= OVER).nonzero()[0]
+    if len(enters):
+        entering = Memory(memory.held[enters])
+        _close_clusters(entering, n[rich[enters]])
+        set_limit(entering, c["interval"][rows[enters]], b.limit_seconds)
+        memory.held[enters] = entering.held
+    open_ = alarm[rich]
+    np.maximum(memory.peak, np.where(open_, memory.peak + gain[rich], now), out=memory.peak)
+    fires = ((now >= memory.limit) & ~open_ & (n[rich] >= np.float32(b.learn_samples))).nonzero()[0]
+    memory.alarm_from[fires] = n[rich[fires]]
+    c["episode"][rows] = memory.held
+    fire(c, rows[fires])
+    evidence[rich] = np.minimum(now, memory.limit + HOLD)
+    return evidence
+
+
+class Memory:
+    """What some series remember of their clusters: one short row each, for few need it and far apart."""
+
+    __slots__ = (*EPISODE, "held")
+
+    def __init__(self, held: Array) -> None:
+        self.held = held
+        self.peak, self.clusters, self.cluster_at, self.apart = held[:, 0], held[:, 1], held[:, 2], held[:, 3]
+        self.excess, self.deep, self.beyond = held[:, 4], held[:, 5], held[:, 6]
+        self.record, self.limit, self.alarm_from = held[:, 7], held[:, 8], held[:, 9]
+        self.candidate, self.restless = held[:, 10], held[:, 11]
+
+
+def _close_clusters(m: Memory, n: Array) -> None:
+    """A cluster begins: the one before is over, its peak is counted."""
+    any_ = m.peak > OVER
+    m.clusters += any_
+    rate = np.maximum(TWO / (PRIOR + m.clusters), MEMORY) * any_
+    m.record[:] = np.where(m.peak > m.limit, np.maximum(m.record, m.peak * AGAIN), m.record)
+    m.apart += (n - m.cluster_at - m.apart) * rate
+    m.excess += (m.peak - OVER - m.excess) * rate
+    _close_deep(m, any_)
+    m.cluster_at[:] = n
+    m.peak[:] = NOTHING
+
+
+def _close_deep(m: Memory, any_: Array) -> None:
+    """The higher mark, which a quarter of the peaks exceed, and the mean of what they have beyond it."""
+    past = m.peak - m.deep
+    exceeds = past > NOTHING
+    usual = np.where(m.beyond > NOTHING, m.beyond, m.excess)
+    rate = np.maximum(TWO / (m.clusters * DEEP + PRIOR), MEMORY)
+    m.beyond[:] = np.where(exceeds, usual + (past - usual) * rate, m.beyond)
+    step = np.minimum(m.excess, TWO) * np.maximum(TWO / (PRIOR + m.clusters), DEEP_STEP) * any_
+    m.deep[:] = np.maximum(m.deep + step * (exceeds - DEEP), OVER)
+
+
+def set_limit(m: Memory, interval: Array, limit_seconds: float) -> None:
+    """Evidence at which these series alarm at the stated rate: what clusters as such say and what the deeper ones say,
+    whichever is more."""
+    clusters = np.float32(limit_seconds) / (np.maximum(interval, SHORTEST) * np.maximum(m.apart, ONE))
+    limit = m.excess * log2(np.maximum(clusters, TWO))
+    limit *= LN2
+    limit += OVER
+    caution = CAUTION / np.sqrt(m.clusters + PRIOR) + ONE
+    deep = np.minimum(m.beyond, m.excess * MOST_BEYOND) * caution * (log2(np.maximum(clusters * DEEP, TWO)) * LN2)
+    deep += m.deep
+    np.maximum(limit, deep, out=limit)
+    np.maximum(limit, m.record, out=limit)
+    m.limit[:] = np.minimum(np.maximum(limit, LEAST), MOST)
+
+
+def fire(c: Mapping[str, Array], rows: Rows) -> None:
+    c["alarm"][rows] = True
+    c["candidate"][rows] = np.nan
+
+
+def end(c: Mapping[str, Array], rows: Rows, evidence: Array) -> Rows:
+    """Ends alarms whose evidence fell well below the limit.
+
+    Returns:
+        Places, among `rows`, of those that still hold.
+    """
+    alarm = c["alarm"][_span(rows)]
+    if not np.logical_or.reduce(alarm):
+        return rows[:0]
+    places: Rows = alarm.nonzero()[0]
+    limit = c["limit"][rows[places]]
+    over = evidence.take(places) < np.maximum(limit - ENDS_BELOW, limit * HALF)
+    c["alarm"][rows[places[over]]] = False
+    evidence[places[over]] = NOTHING  # a relapse has to gather its own
+    return places[~over]
+
+
+def follow(c: Mapping[str, Array], rows: Rows, evidence: Array, x: Array, held: Mapping[str, Array]) -> None:
+    """Ends alarms; where the samples of one have kept to a level of their own long enough, that is the new normal."""
+    holds = end(c, rows, evidence)
+    if not len(holds):
+        return
+    mine, now = rows[holds], x.take(holds)
+    candidate, restless = c["candidate"][mine], c["restless"][mine]
+    unset = np.isnan(candidate)
+    since = held["n"].take(holds) - c["alarm_from"][mine]
+    rate = np.maximum(np.float32(1.0) / (since + np.float32(2.0)), np.float32(0.05))
+    off = np.where(unset, NOTHING, now - candidate)
+    candidate = np.where(unset, now, candidate + off * rate)
+    restless = np.where(unset, NOTHING, restless + (np.absolute(off) - restless) * rate)
+    c["candidate"][mine], c["restless"][mine] = candidate, restless
+    interval = np.maximum(held["interval"].take(holds), np.float32(1e-3))
+    long = since >= np.maximum(NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS / interval)
+    usual = np.maximum(held["spread"].take(holds) / held["evenness"].take(holds), held["floor"].take(holds))
+    settled = (long & (restless <= usual * STEADY)).nonzero()[0]
+    if not len(settled):
+        return
+    local = holds[settled]
+    held["level"][local] = candidate[settled]
+    evidence[local] = NOTHING
+    c["alarm"][rows[local]] = False
+    c["longest"][rows[local]] = np.maximum(c["longest"].take(rows[local]), c["run"].take(rows[local]))
+    c["peak"][rows[local]] = NOTHING  # it was a change, not a peak that may come again
+
+
+def _span(rows: Rows) -> Rows | slice:
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows
