@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 OVER = np.float32(3.0)
 PRIOR, PRIOR_EXCESS, BINARY_EXCESS = np.float32(8.0), np.float32(16.0), np.float32(1.5)
 PRIOR_APART = np.float32(50.0)
-MOST_BEYOND = np.float32(2.5)  # times what clusters as such have: rare deep ones are few to judge by
 GUESSES = np.float32(16.0)  # samples before which spread and level are guesses
 DEEP, DEEP_STEP, FIRST_DEEP = np.float32(0.25), np.float32(0.1), np.float32(5.0)
 MEMORY = np.float32(1.0 / 512.0)
@@ -59,8 +58,8 @@ def log2(x: Array) -> Array:
     return logarithm
 
 
-def gather(b: Block, rows: Rows, before: Array, gain: Array, n: Array, alarm: Array) -> Array:
-    """Adds to the evidence of these series; closes clusters, opens alarms.
+def gather(b: Block, local: Rows, before: Array, gain: Array, n: Array, alarm: Array) -> Array:
+    """Adds to the evidence of these series (places in the block); closes clusters, opens alarms.
 
     Returns:
         Their evidence now.
@@ -72,13 +71,13 @@ def gather(b: Block, rows: Rows, before: Array, gain: Array, n: Array, alarm: Ar
     rich = (evidence > OVER).nonzero()[0]
     if not len(rich):
         return evidence
-    c, rows, now = b.columns, rows[rich], evidence[rich]
+    c, rows, now = b.columns, b.rows.take(local[rich]), evidence[rich]
     memory = Memory(c["episode"].take(rows, axis=0))
     enters = (before[rich] <= OVER).nonzero()[0]
     if len(enters):
         entering = Memory(memory.held[enters])
         _close_clusters(entering, n[rich[enters]])
-        set_limit(entering, c["interval"][rows[enters]], b.limit_seconds)
+        set_limit(entering, b.held["interval"].take(local[rich[enters]]), b.limit_seconds)
         memory.held[enters] = entering.held
     open_ = alarm[rich]
     np.maximum(memory.peak, np.where(open_, memory.peak + gain[rich], now), out=memory.peak)
@@ -135,7 +134,7 @@ def set_limit(m: Memory, interval: Array, limit_seconds: float) -> None:
     limit *= LN2
     limit += OVER
     caution = CAUTION / np.sqrt(m.clusters + PRIOR) + ONE
-    deep = np.minimum(m.beyond, m.excess * MOST_BEYOND) * caution * (log2(np.maximum(clusters * DEEP, TWO)) * LN2)
+    deep = m.beyond * caution * (log2(np.maximum(clusters * DEEP, TWO)) * LN2)
     deep += m.deep
     np.maximum(limit, deep, out=limit)
     np.maximum(limit, m.record, out=limit)

@@ -113,7 +113,7 @@ class Block:
 
 
 def run(b: Block) -> None:
-    """Judges the samples `b.x` (relative to each series' base), `b.gap` seconds after the one before; learns from them."""
+    """Judges the samples `b.x` (relative to the series' base), `b.gap` seconds after the one before; learns from them."""
     h = b.held
     e, u, t = b.tmp
     level, spread, evidence, first = h["level"], h["spread"], h["evidence"], h["first"]
@@ -239,7 +239,7 @@ def _judge(b: Block, s: Special) -> None:
     h["spread"][local] = np.maximum(spread + (teaches - spread) * (spread_rate * slow), h["floor"].take(local))
     h["hour_sum"][local] = v["hour_sum"] + (v["level"] + pull)
     h["hour_dev"][local] = v["hour_dev"] + teaches
-    h["evidence"][local] = episodes.gather(b, s.rows, v["evidence"], gain, n, s.alarm)
+    h["evidence"][local] = episodes.gather(b, local, v["evidence"], gain, n, s.alarm)
 
 
 def _gain(b: Block, s: Special, slow: Array) -> Array:
@@ -307,8 +307,7 @@ def run_binary(b: Block) -> None:
     np.maximum(evidence - ONE, np.float32(0.0), out=evidence)
     if len(zeros):
         gain = episodes.log2((np.float32(0.5) + np.float32(0.5) * p[zeros]) / p[zeros])
-        rows = b.rows[zeros]
-        evidence[zeros] = episodes.gather(b, rows, before, gain, n.take(zeros), alarm[zeros])
+        evidence[zeros] = episodes.gather(b, zeros, before, gain, n.take(zeros), alarm[zeros])
     episodes.end(c, b.rows, evidence)
     rate = np.maximum(ONE / (n + np.float32(2.0)), np.float32(0.002)) * np.where(alarm, IN_ALARM, np.float32(1.0))
     np.add(level, (b.x - level) * rate, out=level)

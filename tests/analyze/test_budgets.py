@@ -61,7 +61,7 @@ def test_one_finding_that_opens_degraded_and_ends_soon_after_the_errors() -> Non
     assert [one.quality for one in world.open(Condition.BUDGET_BURNING)] == [Quality.DEGRADED]
     world.run(400)
     assert world.phases(Condition.BUDGET_BURNING) == [FindingPhase.BEGAN, FindingPhase.ENDED]
-    evidence = world.found[-1].evidence
+    evidence = [one for one in world.found if one.condition is Condition.BUDGET_BURNING][-1].evidence
     assert evidence.threshold == pytest.approx(7.2)
     assert evidence.value is not None
     assert evidence.value > 7.2
