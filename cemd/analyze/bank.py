@@ -274,9 +274,14 @@ class Bank:
 
     def score(self, rows: NDArray[np.intp], learn_samples: int) -> Array:
         """Evidence of the last samples together, 0 (ordinary) to 1; an alarm opens at 1/2; NaN while "not yet"."""
+        share = self.share(rows, learn_samples)
+        return share / (1.0 + share)
+
+    def share(self, rows: NDArray[np.intp], learn_samples: int) -> Array:
+        """Evidence of the last samples together, 1 where an alarm opens; NaN while "not yet"."""
         c = self._fixed
         share = c["evidence"][rows].astype(np.float64) / c["limit"][rows]
-        return np.where(c["n"][rows] < learn_samples, np.nan, share / (1.0 + share))
+        return np.where(c["n"][rows] < learn_samples, np.nan, share)
 
     def values(self) -> Array:
         """Last value of each series; NaN before the first."""

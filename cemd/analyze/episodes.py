@@ -34,8 +34,7 @@ CAUTION = np.float32(0.5)
 AGAIN = np.float32(1.0)
 LEAST, MOST = np.float32(6.0), np.float32(4000.0)
 HOLD = np.float32(12.0)
-ENDS_BELOW = np.float32(8.0)
-"""Evidence above the limit that is kept, and below it at which an alarm ends: it outlives its cause by 70 samples."""
+"""Evidence above the limit that is kept. An alarm ends at half the limit: it outlives its cause by some 70 samples."""
 ESCALATES = np.float32(3.0)  # times the limit, summed over the episode
 NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS = np.float32(60.0), np.float32(7200.0)
 STEADY = np.float32(2.0)
@@ -156,8 +155,7 @@ def end(c: Mapping[str, Array], rows: Rows, evidence: Array) -> Rows:
     if not np.logical_or.reduce(alarm):
         return rows[:0]
     places: Rows = alarm.nonzero()[0]
-    limit = c["limit"][rows[places]]
-    over = evidence.take(places) < np.maximum(limit - ENDS_BELOW, limit * HALF)
+    over = evidence.take(places) < c["limit"][rows[places]] * HALF
     c["alarm"][rows[places[over]]] = False
     evidence[places[over]] = NOTHING  # a relapse has to gather its own
     return places[~over]

@@ -113,7 +113,7 @@ class Block:
 
 
 def run(b: Block) -> None:
-    """Judges the samples `b.x` (relative to the series' base), `b.gap` seconds after the one before; learns from them."""
+    """Judges the samples `b.x` (relative to the series' base), `b.gap` seconds after those before; learns from them."""
     h = b.held
     e, u, t = b.tmp
     level, spread, evidence, first = h["level"], h["spread"], h["evidence"], h["first"]

@@ -119,8 +119,8 @@ def _learn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, ho
         share = np.maximum(ONE / (count + ONE), rate)
         for name, value in ((f"{kind}_mean", mean), (f"{kind}_ratio", ratio)):
             held = _read(season, name, slot, rows)
-            season[name][slot, rows] = held + (value - held) * share
-        season[f"{kind}_count"][slot, rows] = np.minimum(count + ONE, np.float32(255.0))
+            season[name][slot, _each(slot, rows)] = held + (value - held) * share
+        season[f"{kind}_count"][slot, _each(slot, rows)] = np.minimum(count + ONE, np.float32(255.0))
 
 
 def _slot(hour: Array, length: int) -> Array | int:
@@ -132,10 +132,15 @@ def _slot(hour: Array, length: int) -> Array | int:
 
 
 def _read(season: Mapping[str, Array], name: str, slot: Array | int, rows: Where) -> Array:
-    """Slots of these series, in single precision; a slice of series is only good for one slot."""
+    """Slots of these series, in single precision."""
+    return season[name][slot, _each(slot, rows)].astype(np.float32, copy=False)
+
+
+def _each(slot: Array | int, rows: Where) -> Where:
+    """A slice of series is only good for one slot: with one each, it would mean every slot for every series."""
     if isinstance(rows, slice) and not isinstance(slot, int):
-        rows = np.arange(rows.start, rows.stop)
-    return season[name][slot, rows].astype(np.float32, copy=False)
+        return np.arange(rows.start, rows.stop)
+    return rows
 
 
 def _learn_trust(c: Mapping[str, Array], rows: Where, mean: Array) -> None:

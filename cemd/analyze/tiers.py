@@ -19,6 +19,11 @@ from cemd.model.quality import Outcome
 ALARMING_TAIL = 4.0
 """The bank's scores are -log10 of its tail probability over this: one in ten thousand is 1."""
 
+REPLAY_RATE = 0.5
+"""False alarms a series and week that a replay is stated for; `OPENS` is the share of their evidence that opens."""
+OPENS, STAYS = 0.5, 0.3
+"""An episode that opened stays open down to so much of what opened it."""
+
 
 class Tier(Protocol):
     """One way to judge series."""
@@ -57,21 +62,28 @@ class DeepTier:
 
 
 class BankTier:
-    """The bank: its alarms, and the tail probability of each sample."""
+    """The bank: where its evidence has gathered half of an alarm, and the tail probability of each sample.
+
+    Whoever replays a folder looks for more than an operator can be woken for: an alarm is stated every other week.
+    """
 
     def __init__(self) -> None:
-        self.bank, self._detector = Bank(), Detector()
+        self.bank, self._detector = Bank(), Detector(false_alarms_per_series_week=REPLAY_RATE)
+        self._open = np.zeros(0, np.bool_)
 
     def add(self, series: int) -> None:
         self.bank.add(np.zeros(series, np.bool_))
+        self._open = np.append(self._open, np.zeros(series, np.bool_))
 
     def observe(self, rows: Array, at: Array, value: Array) -> tuple[Array, Array]:
         outcome = np.full(len(rows), Outcome.OK, np.uint8)
         self.bank.observe(np.asarray(rows, np.intp), at, value, outcome, self._detector)
         tail = self.bank.tail(np.asarray(rows, np.intp), self._detector.learn_samples)
         score = -np.log10(np.clip(np.where(np.isnan(tail), 1.0, tail), 1e-30, 1.0)) / ALARMING_TAIL
-        opened, _ = self.bank.turned()
-        return np.where(np.isin(rows, opened), np.maximum(score, 1.0), 0.0), score
+        share = np.nan_to_num(self.bank.share(np.asarray(rows, np.intp), self._detector.learn_samples)) / OPENS
+        opens = (share >= 1.0) & ~self._open[rows]
+        self._open[rows] = (share >= 1.0) | (self._open[rows] & (share >= STAYS))
+        return np.where(opens, share, 0.0), score
 
     def bytes_per_series(self) -> int:
         return self.bank.bytes_per_series()

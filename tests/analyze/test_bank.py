@@ -104,7 +104,7 @@ def test_an_outage_is_not_soon_the_new_normal() -> None:
     feed.give(rng.normal(60, 1, (60, 30)))
     assert len(feed.opened) == 30
     assert feed.ended == []
-    feed.give(rng.normal(10, 1, (100, 30)))
+    feed.give(rng.normal(10, 1, (250, 30)))
     assert len(feed.ended) == 30
     assert len(feed.opened) == 30
     assert np.allclose(feed.bank.band(feed.rows, feed.at, 60).expected, 10, atol=4.0)
@@ -222,6 +222,24 @@ def test_before_weeks_have_passed_the_time_of_day_foretells() -> None:
         bank.observe(rows, np.full(4, start + number * 300.0), value, np.zeros(4, np.uint8), DETECTOR)
     expected = bank.band(rows, start + (24 * 5 + 8) * 3600.0 + 1.0, 60).expected
     assert (expected > 125).all(), expected
+
+
+def test_it_makes_no_difference_where_series_lie_and_what_hour_the_others_are_in() -> None:
+    """Side by side they are views, apart they are copies; their hours differ, some time runs backward."""
+    rng = np.random.default_rng(20)
+    near, far = Bank(), Bank()
+    near.add(np.zeros(6, np.bool_))
+    far.add(np.zeros(12, np.bool_))
+    lag = np.arange(6) * 5000.0
+    for number in range(600):
+        at = T0 + number * 300.0 - lag + rng.normal(0, 200, 6)
+        value = rng.lognormal(0, 1, 6) + 20 * (number > 500)
+        near.observe(np.arange(6), at, value, np.zeros(6, np.uint8), DETECTOR)
+        far.observe(np.arange(6) * 2, at, value, np.zeros(6, np.uint8), DETECTOR)
+    for name in near.columns.fields:
+        assert near.columns[name].tobytes() == far.columns[name][::2].tobytes(), name
+    for name, part in near.season.items():
+        assert part[:, :6].tobytes() == far.season[name][:, :12:2].tobytes(), name
 
 
 def test_level_and_spread_agree_with_river() -> None:
