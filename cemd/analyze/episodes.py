@@ -31,7 +31,7 @@ DEEP, DEEP_STEP, FIRST_DEEP = np.float32(0.25), np.float32(0.1), np.float32(5.0)
 MEMORY = np.float32(1.0 / 512.0)
 CAUTION = np.float32(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
-AGAIN = np.float32(1.0)
+AGAIN = np.float32(0.6)
 LEAST, MOST = np.float32(6.0), np.float32(4000.0)
 HOLD = np.float32(12.0)
 """Evidence above the limit that is kept. An alarm ends at half the limit: it outlives its cause by some 70 samples."""

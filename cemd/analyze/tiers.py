@@ -21,7 +21,7 @@ ALARMING_TAIL = 4.0
 
 REPLAY_RATE = 0.5
 """False alarms a series and week that a replay is stated for; `OPENS` is the share of their evidence that opens."""
-OPENS, STAYS = 0.5, 0.3
+OPENS, STAYS = 0.4, 0.3
 """An episode that opened stays open down to so much of what opened it."""
 
 
@@ -62,7 +62,7 @@ class DeepTier:
 
 
 class BankTier:
-    """The bank: where its evidence has gathered half of an alarm, and the tail probability of each sample.
+    """The bank: where its evidence has gathered two fifths of an alarm, and the tail probability of each sample.
 
     Whoever replays a folder looks for more than an operator can be woken for: an alarm is stated every other week.
     """
