@@ -283,6 +283,18 @@ class Bank:
         share = c["evidence"][rows].astype(np.float64) / c["limit"][rows]
         return np.where(c["n"][rows] < learn_samples, np.nan, share)
 
+    def share_at(self, rows: NDArray[np.intp], rarer: float) -> Array:
+        """As `share`, of the peak of the episode, if alarms were to be so many times rarer than stated."""
+        c = self._fixed
+        more = np.maximum(c["excess"][rows], c["beyond"][rows]).astype(np.float64) * np.log(rarer)
+        share: Array = c["peak"][rows].astype(np.float64) / (c["limit"][rows] + more)
+        return share
+
+    def age_of_alarm(self, rows: NDArray[np.intp]) -> Array:
+        """Samples since the alarm of each row opened."""
+        age: Array = self._fixed["n"][rows] - self._fixed["alarm_from"][rows] - 1
+        return age
+
     def values(self) -> Array:
         """Last value of each series; NaN before the first."""
         return self.columns["base"] + self.columns["x"]

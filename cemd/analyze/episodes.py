@@ -33,8 +33,9 @@ CAUTION = np.float32(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
 AGAIN = np.float32(0.6)
 LEAST, MOST = np.float32(6.0), np.float32(4000.0)
-HOLD = np.float32(12.0)
-"""Evidence above the limit that is kept. An alarm ends at half the limit: it outlives its cause by some 70 samples."""
+HOLD, ENDS_BELOW = np.float32(6.0), np.float32(16.0)
+"""Evidence above the limit that is kept. An alarm ends so far below the limit, at half of it at the
+latest: it outlives its cause by some 50 to 80 samples."""
 ESCALATES = np.float32(3.0)  # times the limit, summed over the episode
 NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS = np.float32(60.0), np.float32(7200.0)
 STEADY = np.float32(2.0)
@@ -75,7 +76,7 @@ def gather(b: Block, local: Rows, before: Array, gain: Array, n: Array, alarm: A
     enters = (before[rich] <= OVER).nonzero()[0]
     if len(enters):
         entering = Memory(memory.held[enters])
-        _close_clusters(entering, n[rich[enters]])
+        close_clusters(entering, n[rich[enters]])
         set_limit(entering, b.held["interval"].take(local[rich[enters]]), b.limit_seconds)
         memory.held[enters] = entering.held
     open_ = alarm[rich]
@@ -101,7 +102,7 @@ class Memory:
         self.candidate, self.restless = held[:, 10], held[:, 11]
 
 
-def _close_clusters(m: Memory, n: Array) -> None:
+def close_clusters(m: Memory, n: Array) -> None:
     """A cluster begins: the one before is over, its peak is counted."""
     any_ = m.peak > OVER
     m.clusters += any_
@@ -155,7 +156,8 @@ def end(c: Mapping[str, Array], rows: Rows, evidence: Array) -> Rows:
     if not np.logical_or.reduce(alarm):
         return rows[:0]
     places: Rows = alarm.nonzero()[0]
-    over = evidence.take(places) < c["limit"][rows[places]] * HALF
+    limit = c["limit"][rows[places]]
+    over = evidence.take(places) < np.maximum(limit * HALF, limit - ENDS_BELOW)
     c["alarm"][rows[places[over]]] = False
     evidence[places[over]] = NOTHING  # a relapse has to gather its own
     return places[~over]

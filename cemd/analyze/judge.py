@@ -13,18 +13,22 @@ from cemd.analyze.attention import Attention
 from cemd.analyze.bank import Bank
 from cemd.analyze.budgets import DEGRADED as BURNS_FAST
 from cemd.analyze.budgets import Budgets, threshold
+from cemd.analyze.columns import Array
 from cemd.analyze.detectors.explain import Why
 from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
 from cemd.analyze.labels import Labels
 from cemd.analyze.quorum import views_of
 from cemd.analyze.series import Place, SeriesTable
+from cemd.analyze.warnings import Warned, Warnings
 from cemd.config.rules import Detector
 from cemd.model.finding import Condition, Evidence, Finding, Reason
 from cemd.model.identity import Instant, SeriesId
 from cemd.model.quality import Quality
 from cemd.model.subject import Subject, SubjectKind
 
+GROUP_KINDS = ("service", "site")
+"""As `Warnings.groups` holds them."""
 MOST_SERIES = 20
 """Series that evidence names; the indicator's window knows the rest."""
 
@@ -104,13 +108,17 @@ def series_findings(
     bank: Bank,
     attention: Attention,
     labels: Labels,
+    warnings: Warnings,
     table: SeriesTable,
     moment: Moment,
     detector: Detector,
 ) -> list[Finding]:
-    """Anomalies that the bank began and ended; what the deep detector holds open stays, and is not said twice."""
+    """Anomalies that the bank began, grew and ended, of a large operator those only for which there is room in the shift;
+    what the deep detector holds open stays, and is not said twice."""
     opened, ended = labels.gate(bank, moment.at, detector)
     said: list[Finding] = []
+    if warnings.needed(len(bank), detector) or warnings.open:
+        opened = _warn(held, bank, warnings, table, moment, detector, (opened, ended), said)
     for row in opened.tolist():
         place = table.places[row]
         if place is not None and held.get(Condition.ANOMALY, str(table.series[row].id)) is None:
@@ -118,6 +126,11 @@ def series_findings(
             metric = table.series[row].key.metric
             spoken = _of_place(place, metric, Quality.AT_RISK, evidence)
             said.append(held.begin(Condition.ANOMALY, str(table.series[row].id), spoken, moment))
+    for row in bank.escalated().tolist():
+        key = str(table.series[row].id)
+        if held.get(Condition.ANOMALY, key) is not None and row not in opened and not attention.is_open(row):
+            evidence = _of_series(bank, table, row, moment.at, detector)
+            said.append(held.change(Condition.ANOMALY, key, moment, quality=Quality.AT_RISK, evidence=evidence))
     for row in ended.tolist():
         key = str(table.series[row].id)
         if not attention.is_open(row) and (found := held.get(Condition.ANOMALY, key)) is not None:
@@ -153,6 +166,56 @@ def deep_findings(
 def _at_the_end(evidence: Evidence, bank: Bank, row: int) -> Evidence:
     note = f"{evidence.note}; at the end {float(bank.values()[row]):.4g}"
     return msgspec.structs.replace(evidence, until=float(bank.columns["last_at"][row]), note=note)
+
+
+def _warn(
+    held: OpenFindings,
+    bank: Bank,
+    warnings: Warnings,
+    table: SeriesTable,
+    moment: Moment,
+    detector: Detector,
+    turned: tuple[Array, Array],
+    said: list[Finding],
+) -> Array:
+    """Says of groups what is to be said of them.
+
+    Returns:
+        Rows of single series whose anomaly is to be said.
+    """
+    opened, ended = turned
+    warnings.place(table)
+    warnings.waiting |= dict.fromkeys(opened.tolist())
+    for row in ended.tolist():
+        warnings.waiting.pop(row, None)
+    wanted, over = warnings.tick(bank, moment.at, detector)
+    for kind, number in over:
+        key = _group_key(warnings, kind, number)
+        if kind >= 0 and held.get(Condition.ANOMALY, key) is not None:
+            said.append(held.end(Condition.ANOMALY, key, moment))
+    for one in wanted:
+        place = table.places[int(one.rows[0])]
+        if one.kind >= 0 and place is not None:
+            spoken = _of_group(bank, table, one, place, moment.at, detector)
+            said.append(held.begin(Condition.ANOMALY, _group_key(warnings, one.kind, one.number), spoken, moment))
+    return np.array([one.number for one in wanted if one.kind < 0], np.intp)
+
+
+def _group_key(warnings: Warnings, kind: int, number: int) -> str:
+    return "" if kind < 0 else f"{GROUP_KINDS[kind]}:{list(warnings.groups[kind].codes)[number]}"
+
+
+def _of_group(bank: Bank, table: SeriesTable, one: Warned, place: Place, at: Instant, detector: Detector) -> Said:
+    """The series that shows it most stands for the group; the site or service that they do not share is left out."""
+    strongest = one.rows[np.argsort(-bank.columns["evidence"][one.rows], kind="stable")][:MOST_SERIES].tolist()
+    evidence = _of_series(bank, table, strongest[0], at, detector)
+    note = f"{len(one.rows)} series of one {GROUP_KINDS[one.kind]} together; most of all {evidence.note}"
+    evidence = msgspec.structs.replace(evidence, series=tuple(table.series[row].id for row in strongest), note=note)
+    site = place.site if one.kind == 1 else ""
+    spoken = _of_place(place, "", Quality.AT_RISK, evidence)
+    return msgspec.structs.replace(
+        spoken, subject=Subject(kind=SubjectKind.SERVICE, name=place.service, site=site), probe="", touchpoint=""
+    )
 
 
 def silence_findings(
@@ -194,7 +257,7 @@ def retired_findings(held: OpenFindings, indicators: Indicators, table: SeriesTa
             if number is None or not flags[number]:
                 said.append(retire(held, condition, key, moment))
     for key in held.keys(Condition.ANOMALY):
-        if not key.isdigit():  # of a touchpoint as a whole
+        if not key.isdigit():  # of a touchpoint, service or site as a whole
             continue
         row = table.row(SeriesId(int(key)))
         if table.places[row] is None:

@@ -257,6 +257,8 @@ class Clerk(msgspec.Struct, frozen=True):
             if model is not None and (is_open or label is Label.FALSE):
                 {Label.TRUE: model.keep, Label.FALSE: model.doubt, Label.BENIGN: model.accept}[label]()
             return model is not None
+        if finding.condition is Condition.ANOMALY and not key.isdigit():
+            return False  # of a service or site as a whole: its series are labelled one by one
         if finding.condition is Condition.ANOMALY:
             row = self.table.row(SeriesId(int(key)))
             if row >= 0:

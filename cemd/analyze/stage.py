@@ -31,6 +31,7 @@ from cemd.analyze.series import SeriesTable
 from cemd.analyze.sighted import retired_sightings, sighted_findings
 from cemd.analyze.views import analyze_view
 from cemd.analyze.views import series_columns as columns_of
+from cemd.analyze.warnings import Warnings
 from cemd.config.configuration import Configuration
 from cemd.config.topology import Topology
 from cemd.model.entry import Batch, ClockStepped, Command, Entry, SeriesAdded, Started, Tick
@@ -59,6 +60,7 @@ class AnalyzeState:
         self.indicators = Indicators(Topology(Configuration()))
         self.lookout = Lookout()
         self.labels = Labels()
+        self.warnings = Warnings()
         self.findings = OpenFindings()
         self.ignored_batches = 0
         self.late_samples = 0
@@ -219,7 +221,14 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
         *retired,
         *indicator_findings(held, turns, state.indicators, state.table, state.bank, moment),
         *series_findings(
-            held, state.bank, state.attention, state.labels, state.table, moment, topology.configuration.detector
+            held,
+            state.bank,
+            state.attention,
+            state.labels,
+            state.warnings,
+            state.table,
+            moment,
+            topology.configuration.detector,
         ),
         *deep_findings(held, state.bank, state.attention, state.labels, state.table, moment),
         *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
@@ -255,6 +264,7 @@ def snapshot(state: AnalyzeState) -> dict[str, bytes]:
         "watermarks": state.watermarks.tobytes(),
         "findings": state.findings.dump(),
         "labels": state.labels.dump(),
+        "warnings": state.warnings.dump(),
     }
     return {
         "meta": blocks.pack(parts),
@@ -294,4 +304,6 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
     state.findings.load(parts["findings"])
     if "labels" in parts:
         state.labels.load(parts["labels"])
+    if "warnings" in parts:
+        state.warnings.load(parts["warnings"])
     _attend(state, topology)

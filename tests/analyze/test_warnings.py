@@ -1,0 +1,81 @@
+"""A large operator is told of groups, the strongest first, and of no more than there is room for in a shift."""
+
+from __future__ import annotations
+
+import numpy as np
+from cemd.analyze.bank import Bank
+from cemd.analyze.columns import Array
+from cemd.analyze.warnings import MOST, Warned, Warnings
+from cemd.config.rules import Detector
+
+T0 = 1_780_000_000.0
+SERVICES, MEMBERS = 40, 20
+SIZE = SERVICES * MEMBERS
+DETECTOR = Detector(false_alarms_per_series_week=0.1)
+
+
+class Operator:
+    def __init__(self) -> None:
+        self.bank, self.warnings, self.at = Bank(), Warnings(), T0
+        self.bank.add(np.zeros(SIZE, np.bool_))
+        place(self.warnings)
+        self.rng = np.random.default_rng(1)
+        self.said: list[tuple[float, Warned]] = []
+        self.ended: list[tuple[int, int]] = []
+
+    def live(self, ticks: int, moved: Array | slice = slice(0, 0), by: float = 0.0) -> None:
+        rows, outcome = np.arange(SIZE), np.zeros(SIZE, np.uint8)
+        for _ in range(ticks):
+            self.at += 300.0
+            value = self.rng.normal(10, 1, SIZE)
+            value[moved] += by
+            self.bank.observe(rows, np.full(SIZE, self.at), value, outcome, DETECTOR)
+            opened, ended = self.bank.turned()
+            self.warnings.waiting |= dict.fromkeys(opened.tolist())
+            for row in ended.tolist():
+                self.warnings.waiting.pop(row, None)
+            said, over = self.warnings.tick(self.bank, self.at, DETECTOR)
+            self.said += [(self.at, one) for one in said]
+            self.ended += over
+
+
+def place(warnings: Warnings) -> None:
+    names = np.repeat([f"service-{number}" for number in range(SERVICES)], MEMBERS).tolist()
+    warnings.groups[0].place(names)
+    warnings.groups[1].place([""] * SIZE)
+
+
+def test_series_of_one_service_make_one_warning() -> None:
+    operator = Operator()
+    operator.live(1200)
+    before = len(operator.said)
+    operator.live(12, moved=slice(100, 115), by=8.0)
+    new = [one for _, one in operator.said[before:]]
+    assert [(one.kind, one.number) for one in new] == [(0, 5)]
+    assert set(new[0].rows.tolist()) <= set(range(100, 120))
+    operator.live(200)
+    assert (0, 5) in operator.ended
+
+
+def test_a_shift_hears_of_no_more_than_ten() -> None:
+    operator = Operator()
+    operator.live(1200)
+    operator.live(40, moved=slice(0, SIZE, 2), by=8.0)
+    times = np.array([at for at, _ in operator.said])
+    assert len(times) > 0
+    assert max(int(((times > at - 28_800.0) & (times <= at)).sum()) for at in times) <= MOST
+
+
+def test_a_restart_changes_no_warning() -> None:
+    through, again = Operator(), Operator()
+    for operator in (through, again):
+        operator.live(600)
+        if operator is again:
+            body, held = operator.warnings.dump(), operator.bank.dump()
+            operator.warnings, operator.bank = Warnings(), Bank()
+            operator.bank.load(held)
+            operator.warnings.load(body)
+            place(operator.warnings)
+        operator.live(30, moved=slice(40, 58), by=7.0)
+    assert through.warnings.dump() == again.warnings.dump()
+    assert through.bank.dump() == again.bank.dump()
