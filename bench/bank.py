@@ -12,6 +12,7 @@ import argparse
 import gc
 import os
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,62 @@ def river_case() -> Case:
     return run
 
 
+def trees_case() -> Case:
+    """HalfSpaceTrees as small as it is of use: 10 trees of height 8."""
+    from river import anomaly
+
+    values = np.random.default_rng(1).uniform(0.0, 1.0, (10, 50)).tolist()
+    models: list[Any] = [anomaly.HalfSpaceTrees(n_trees=10, height=8, seed=1) for _ in range(50)]
+
+    def run() -> tuple[int, float]:
+        start = time.process_time()
+        for row in values:
+            for model, value in zip(models, row, strict=True):
+                model.score_one({"x": value})
+                model.learn_one({"x": value})
+        return 500, time.process_time() - start
+
+    run()
+    return run
+
+
+def million(ticks: int = 12) -> tuple[float, float, float]:
+    """(CPU ms of a tick, of one at a whole hour, longest wait ms of a second thread) with a million series."""
+    series = 1_000_000
+    rng, bank, detector = np.random.default_rng(3), Bank(), Detector()
+    bank.add(np.zeros(series, np.bool_))
+    rows, outcome = np.arange(series), np.zeros(series, np.uint8)
+    pool = rng.normal(10.0, 2.0, series + 300_000)
+    begin, waits, done = NOW // HOUR * HOUR + 1800.0, [0.0], threading.Event()
+
+    def tick(at: float) -> float:
+        offset = int(rng.integers(300_000))
+        value = pool[offset : offset + series]
+        start = time.thread_time()
+        bank.observe(rows, np.full(series, at), value, outcome, detector)
+        return (time.thread_time() - start) * 1000
+
+    for number in range(60):
+        tick(begin + number * 10.0)
+    bank.columns["n"][:] = 20_000.0
+    for number in range(60, 100):
+        tick(begin + number * 10.0)
+
+    def watch() -> None:
+        last = time.perf_counter()
+        while not done.wait(0.0005):
+            now = time.perf_counter()
+            waits.append((now - last) * 1000)
+            last = now
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    spent = [tick(begin + 1000.0 + number * 10.0) for number in range(ticks)]
+    done.set()
+    watcher.join()
+    return statistics.median(spent), tick(begin + HOUR), max(waits)
+
+
 def resident_per_100_000() -> int:
     """Resident bytes of a bank of 100,000 series that has seen a whole week."""
     gc.collect()
@@ -124,16 +181,25 @@ def main() -> None:
     resident = resident_per_100_000()
     cases = {
         "river GaussianScorer, 1,000 models": river_case(),
+        "river HalfSpaceTrees (10, 8), 50 models": trees_case(),
         "bank, 1,000 series": bank_case(1_000, 50),
         "bank, 100,000 series": bank_case(SERIES, 72),
         "bank, 100,000 series, any order": bank_case(SERIES, 2, shuffled=True),
     }
     rates = interleaved(cases, runs)
     river = statistics.median(rates["river GaussianScorer, 1,000 models"])
+    trees = statistics.median(rates["river HalfSpaceTrees (10, 8), 50 models"])
     for name, measured in rates.items():
         middle = statistics.median(measured)
         spread = f"[{min(measured) / 1e6:.2f}..{max(measured) / 1e6:.2f}]"
-        print(f"{name:36s} {middle / 1e6:8.2f} M samples/cpu-s {spread:18s} {middle / river:6.1f} x river")
+        print(f"{name:40s} {middle / 1e6:8.2f} M samples/cpu-s {spread:18s} {middle / river:6.1f} x river")
+    bank = statistics.median(rates["bank, 100,000 series"])
+    print(f"bank of 100,000 series: {bank / river:.1f} x GaussianScorer, {bank / trees:,.0f} x HalfSpaceTrees (10, 8)")
+    usual, at_hour, wait = million()
+    print(
+        f"a million series: {usual:.1f} CPU ms a tick, {at_hour:.0f} at a whole hour; "
+        f"another thread waits {wait:.1f} ms at most"
+    )
     print(
         f"bytes per series: bank {Bank().bytes_per_series()}, with its row of names' numbers "
         f"{Bank().bytes_per_series() + Columns(FIELDS).bytes_per_row()}"

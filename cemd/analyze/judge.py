@@ -113,7 +113,7 @@ def series_findings(
     moment: Moment,
     detector: Detector,
 ) -> list[Finding]:
-    """Anomalies that the bank began, grew and ended, of a large operator those only for which there is room in the shift;
+    """Anomalies that the bank began, grew and ended, of a large operator those only that there is room for;
     what the deep detector holds open stays, and is not said twice."""
     opened, ended = labels.gate(bank, moment.at, detector)
     said: list[Finding] = []
