@@ -87,6 +87,7 @@ class Bank:
         self.season: dict[str, Array] = _no_season()
         self._scratch = Scratch()
         self._fixed: dict[str, Array] = {}
+        self._fix()
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -122,8 +123,8 @@ class Bank:
         if not len(rows):
             return
         if len(rows) > 1 and not np.logical_and.reduce(rows[1:] > rows[:-1]):
-            bits = len(rows).bit_length()  # row and place in one number: sorts stably, and quicker than any argsort
-            both = np.sort((rows.astype(np.int64) << bits) | np.arange(len(rows)))
+            bits = len(rows).bit_length()  # row and place in one number: quicker to sort than any argsort
+            both = np.sort((rows.astype(np.int64) << bits) | np.arange(len(rows)), kind="stable")
             order, rows = both & ((1 << bits) - 1), (both >> bits).astype(np.intp, copy=False)
             at, value, outcome = at[order], value[order], outcome[order]
             if (rows[1:] == rows[:-1]).any():
