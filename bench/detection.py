@@ -111,7 +111,10 @@ def through_river(make: Callable[[], Any], feed: str, series: list[Series]) -> S
                 arguments = (None, value)
             elif feed == "predictive":
                 arguments = ({"before": before, "hour": one.at[row] / 3600 % 24}, value)
-            score = model.score_one(*arguments)
+            try:
+                score = model.score_one(*arguments)
+            except ZeroDivisionError:  # of PredictiveAnomalyDetection, where a series was constant so far
+                score = None
             found[row] = abs(score) if score is not None and np.isfinite(score) else 0.0
             model.learn_one(*arguments)
             before = value

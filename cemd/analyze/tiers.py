@@ -47,7 +47,7 @@ class DeepTier:
     """The deep detector: rarity gated to episodes, and severity."""
 
     def __init__(self, deep: Deep | None = None) -> None:
-        self.deep = deep or Deep()
+        self.deep = Deep() if deep is None else deep  # an empty one is false
 
     def add(self, series: int) -> None:
         self.deep.add(series)
