@@ -33,9 +33,9 @@ CAUTION = np.float32(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
 AGAIN = np.float32(0.6)
 LEAST, MOST = np.float32(6.0), np.float32(4000.0)
-HOLD, ENDS_BELOW = np.float32(6.0), np.float32(16.0)
+HOLD, ENDS_BELOW = np.float32(12.0), np.float32(16.0)
 """Evidence above the limit that is kept. An alarm ends so far below the limit, at half of it at the
-latest: it outlives its cause by some 50 to 80 samples."""
+latest: it outlives its cause by some 70 to 100 samples."""
 ESCALATES = np.float32(3.0)  # times the limit, summed over the episode
 NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS = np.float32(60.0), np.float32(7200.0)
 STEADY = np.float32(2.0)
