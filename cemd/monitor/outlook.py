@@ -22,8 +22,8 @@ from cemd.kit.logs import SaidOnce
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import hosts
 from cemd.monitor.probes.base import Attempt, Blind, Missed, Reason, Result, measure
+from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.icmp import Icmp, IcmpParams
-from cemd.monitor.probes.sockets import SocketParams, connect
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.roster import Post
 

@@ -16,8 +16,9 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from cemd.monitor.probes.clock_state import ClockState, clock_state
-from cemd.monitor.probes.stamp_packets import (
+from cemd.monitor.probes.engines.clock_state import ClockState, clock_state
+from cemd.monitor.probes.engines.stamps import SO_TIMESTAMPNS, kernel_stamp
+from cemd.monitor.protocols.stamp_packets import (
     AUTHENTICATED_BYTES,
     PLAIN_BYTES,
     ErrorEstimate,
@@ -25,7 +26,6 @@ from cemd.monitor.probes.stamp_packets import (
     answer_packet,
     read_sent,
 )
-from cemd.monitor.probes.stamps import SO_TIMESTAMPNS, kernel_stamp
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -22,7 +22,7 @@ from cemd.config.settings import Settings
 from cemd.config.targets import Targets
 from cemd.monitor.probes import faults, make
 from cemd.monitor.probes.base import Attempt, Reason, Result, measure
-from cemd.monitor.probes.talk import Talk
+from cemd.monitor.probes.engines.talk import Talk
 from cemd.monitor.probes.tools import Tools, make_tools
 
 HERE = Targets(loopback=True)

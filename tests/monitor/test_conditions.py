@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cemd.monitor.probes.conditions import MISSING, decode_json, parse_condition, parse_path
+from cemd.monitor.protocols.conditions import MISSING, decode_json, parse_condition, parse_path
 from hypothesis import given
 from hypothesis import strategies as st
 

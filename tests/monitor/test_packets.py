@@ -5,8 +5,8 @@ from __future__ import annotations
 import doctest
 
 import pytest
-from cemd.monitor.probes import packets
-from cemd.monitor.probes.packets import (
+from cemd.monitor.protocols import packets
+from cemd.monitor.protocols.packets import (
     Stream,
     burst_ratio,
     delay_variations,

@@ -13,7 +13,7 @@ import pytest
 from cemd.config.targets import Targets
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Reason
-from cemd.monitor.probes.sockets import NAMESPACES, SocketParams, open_socket, place_of
+from cemd.monitor.probes.engines.sockets import NAMESPACES, SocketParams, open_socket, place_of
 
 from tests.monitor import peers
 from tests.monitor.peers import complaints, look, name_server, tcp_server, tools

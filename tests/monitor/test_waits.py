@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
-from cemd.monitor.probes.waits import TICKS_PER_SECOND, Waits
+from cemd.monitor.probes.engines.waits import TICKS_PER_SECOND, Waits
 
 from tests.monitor.peers import look, tools
 

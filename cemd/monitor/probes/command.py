@@ -21,8 +21,8 @@ from cemd.kit.logs import redact_text
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Blind, Missed, ProbeParams, Reading, Reason, Result, Secrets, Text
 from cemd.monitor.probes.base import read_secret as read
-from cemd.monitor.probes.perfdata import Perf, parse_perfdata
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.perfdata import Perf, parse_perfdata
 
 
 class OnWarning(StrEnum):

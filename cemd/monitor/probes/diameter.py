@@ -29,7 +29,7 @@ from cemd.monitor.probes.base import (
     Way,
     library,
 )
-from cemd.monitor.probes.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
 from cemd.monitor.probes.tools import Tools
 
 _LARGEST = 65_536

@@ -22,7 +22,6 @@ import dns.rrset
 from pydantic import Field, field_validator, model_validator
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import dns_answer
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
@@ -39,12 +38,13 @@ from cemd.monitor.probes.base import (
     Values,
     Way,
 )
-from cemd.monitor.probes.dns_engine import Asked, Asker
-from cemd.monitor.probes.dns_exchange import Exchange, Transport
-from cemd.monitor.probes.dnssec import Chain, checked_anchor
-from cemd.monitor.probes.names import is_address
-from cemd.monitor.probes.sockets import SocketParams
+from cemd.monitor.probes.engines.dns_engine import Asked, Asker
+from cemd.monitor.probes.engines.dns_exchange import Exchange, Transport
+from cemd.monitor.probes.engines.dnssec import Chain, checked_anchor
+from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols import dns_answer
 
 _METRICS = ("response_seconds", "answer_count")
 _SERIAL_HALF = 1 << 31

@@ -14,7 +14,6 @@ from pydantic import Field, field_validator, model_validator
 
 from cemd.kit.urls import checked_url, shown_url
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.answers import AnswerParams, Judge
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
@@ -31,11 +30,12 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.curl import Answer, ClientCertificate, Proxy, Request
-from cemd.monitor.probes.dialogue import Hex
-from cemd.monitor.probes.names import is_address
-from cemd.monitor.probes.oauth2 import Oauth2, Tokens
-from cemd.monitor.probes.sockets import SocketParams
+from cemd.monitor.probes.engines.answers import AnswerParams, Judge
+from cemd.monitor.probes.engines.curl import Answer, ClientCertificate, Proxy, Request
+from cemd.monitor.probes.engines.dialogue import Hex
+from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.oauth2 import Oauth2, Tokens
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

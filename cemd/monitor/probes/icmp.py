@@ -35,11 +35,11 @@ from cemd.monitor.probes.base import (
     Way,
     result_of,
 )
-from cemd.monitor.probes.names import is_address, trouble
-from cemd.monitor.probes.packets import Stream, figures
-from cemd.monitor.probes.sockets import SocketParams, family_of, open_socket, place_of
-from cemd.monitor.probes.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
+from cemd.monitor.probes.engines.names import is_address, trouble
+from cemd.monitor.probes.engines.sockets import SocketParams, family_of, open_socket, place_of
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.packets import Stream, figures
 
 _HEADER = struct.Struct("!BBHHH")
 _ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}  # request, reply

@@ -10,10 +10,10 @@ from pydantic import model_validator
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result, Text
-from cemd.monitor.probes.starttls import Security, expect_line
-from cemd.monitor.probes.talk import shown
+from cemd.monitor.probes.engines.starttls import Security, expect_line
+from cemd.monitor.probes.engines.talk import shown
+from cemd.monitor.probes.engines.visit import Encryption, LoginParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.visit import Encryption, LoginParams, Visit, visit
 
 _PORTS = {Encryption.NONE: 143, Encryption.STARTTLS: 143, Encryption.DIRECT: 993}
 _EXISTS = re.compile(rb"^\* (\d{1,10}) EXISTS", re.MULTILINE | re.IGNORECASE)

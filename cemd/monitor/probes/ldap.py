@@ -15,10 +15,10 @@ from pydantic import Field, StringConstraints
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
-from cemd.monitor.probes.starttls import Security
-from cemd.monitor.probes.talk import Talk
+from cemd.monitor.probes.engines.starttls import Security
+from cemd.monitor.probes.engines.talk import Talk
+from cemd.monitor.probes.engines.visit import Encryption, LoginParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.visit import Encryption, LoginParams, Visit, visit
 
 _PORTS = {Encryption.NONE: 389, Encryption.STARTTLS: 389, Encryption.DIRECT: 636}
 _BIND, _BOUND = 0x60, 0x61

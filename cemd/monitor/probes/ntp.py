@@ -30,12 +30,12 @@ from cemd.monitor.probes.base import (
     Result,
     Way,
 )
-from cemd.monitor.probes.clock_state import clock_state
-from cemd.monitor.probes.names import trouble
-from cemd.monitor.probes.sockets import SocketParams, connect, readable
-from cemd.monitor.probes.stamp_packets import unix_ns_of
-from cemd.monitor.probes.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
+from cemd.monitor.probes.engines.clock_state import clock_state
+from cemd.monitor.probes.engines.names import trouble
+from cemd.monitor.probes.engines.sockets import SocketParams, connect, readable
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.stamp_packets import unix_ns_of
 
 _PACKET = struct.Struct("!BBbbII4sQQQQ")
 _CLIENT = 4 << 3 | 3

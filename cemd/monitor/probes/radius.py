@@ -35,7 +35,7 @@ from cemd.monitor.probes.base import (
     library,
     read_secret,
 )
-from cemd.monitor.probes.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
 from cemd.monitor.probes.tools import Tools
 
 _LARGEST = 4096  # RFC 2865, section 3

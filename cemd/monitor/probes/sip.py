@@ -29,8 +29,8 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.sip_agent import Agent, Door, Identity, Wire
-from cemd.monitor.probes.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.engines.sip_agent import Agent, Door, Identity, Wire
+from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
 from cemd.monitor.probes.tools import Tools
 
 UserPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+*#_!~-]{1,80}$")]

@@ -12,9 +12,9 @@ from pydantic import StringConstraints, model_validator
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
-from cemd.monitor.probes.starttls import Security, reply
+from cemd.monitor.probes.engines.starttls import Security, reply
+from cemd.monitor.probes.engines.visit import Encryption, LoginParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.visit import Encryption, LoginParams, Visit, visit
 
 _PORTS = {Encryption.NONE: 25, Encryption.STARTTLS: 587, Encryption.DIRECT: 465}
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[^\s<>@]{1,64}@[^\s<>@]{1,253}$")]

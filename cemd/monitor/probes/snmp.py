@@ -30,8 +30,8 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.snmp_session import Community, Line, Session, User, UserSession
-from cemd.monitor.probes.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.engines.snmp_session import Community, Line, Session, User, UserSession
+from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.ber import Oid
 from cemd.monitor.protocols.snmp import ERRORS, MISSING, Answer, Bound, Pdu, ValueType

@@ -14,10 +14,10 @@ from pydantic import model_validator
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, Port, ProbeParams, Reason, Result, Text
-from cemd.monitor.probes.dialogue import Pattern
-from cemd.monitor.probes.talk import Talk, shown
+from cemd.monitor.probes.engines.dialogue import Pattern
+from cemd.monitor.probes.engines.talk import Talk, shown
+from cemd.monitor.probes.engines.visit import TlsParams, visit
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.visit import TlsParams, visit
 
 _GREETING = re.compile(rb"^SSH-[^\n]{0,253}\n", re.MULTILINE)
 _IDENTITY = b"SSH-2.0-cemd\r\n"

@@ -24,11 +24,11 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.packets import Stream, figures, jitter_seconds, loss_ratio, quantile
-from cemd.monitor.probes.sender import Pace, Sender, Session
-from cemd.monitor.probes.sockets import SocketParams
-from cemd.monitor.probes.stamp_packets import AUTHENTICATED_BYTES, PLAIN_BYTES
+from cemd.monitor.probes.engines.sender import Pace, Sender, Session
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.packets import Stream, figures, jitter_seconds, loss_ratio, quantile
+from cemd.monitor.protocols.stamp_packets import AUTHENTICATED_BYTES, PLAIN_BYTES
 
 
 class Reflector(StrEnum):

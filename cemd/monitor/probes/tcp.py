@@ -13,12 +13,12 @@ from pydantic import Field, model_validator
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Port, ProbeParams, Reason, Result, Text
-from cemd.monitor.probes.connecting import Connecting, Target
-from cemd.monitor.probes.dialogue import Heard, Pattern, Turn, Turns, ValueName, check_values, read_values
-from cemd.monitor.probes.names import is_address
-from cemd.monitor.probes.starttls import Security
+from cemd.monitor.probes.engines.connecting import Connecting, Target
+from cemd.monitor.probes.engines.dialogue import Heard, Pattern, Turn, Turns, ValueName, check_values, read_values
+from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.starttls import Security
+from cemd.monitor.probes.engines.visit import TlsParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.visit import TlsParams, Visit, visit
 
 
 class TcpParams(TlsParams):

@@ -14,12 +14,12 @@ from pydantic import Field, model_validator
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Host, Missed, Port, ProbeParams, Reading, Reason, Result
-from cemd.monitor.probes.certificates import BadStaple, bears, days_left, staple_ends_at, subject
-from cemd.monitor.probes.handshake import Seen, shake
-from cemd.monitor.probes.names import is_address
-from cemd.monitor.probes.sockets import connect
+from cemd.monitor.probes.engines.handshake import Seen, shake
+from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.sockets import connect
+from cemd.monitor.probes.engines.visit import TlsParams
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.visit import TlsParams
+from cemd.monitor.protocols.certificates import BadStaple, bears, days_left, staple_ends_at, subject
 
 
 class Protocol(StrEnum):

@@ -10,13 +10,13 @@ import structlog
 
 from cemd.config.targets import Targets
 from cemd.kit.clock import Clock, SystemClock
-from cemd.monitor.probes.curl import CurlEngine
-from cemd.monitor.probes.dns_engine import Datagrams
-from cemd.monitor.probes.handshake import Handshakes
-from cemd.monitor.probes.janitor import Janitor
-from cemd.monitor.probes.names import Names
-from cemd.monitor.probes.trust import Trust
-from cemd.monitor.probes.waits import Waits
+from cemd.monitor.probes.engines.curl import CurlEngine
+from cemd.monitor.probes.engines.dns_engine import Datagrams
+from cemd.monitor.probes.engines.handshake import Handshakes
+from cemd.monitor.probes.engines.janitor import Janitor
+from cemd.monitor.probes.engines.names import Names
+from cemd.monitor.probes.engines.trust import Trust
+from cemd.monitor.probes.engines.waits import Waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,11 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.conditions import decode_json, parse_condition
-from cemd.monitor.probes.curl import Answer
-from cemd.monitor.probes.janitor import Intent
-from cemd.monitor.probes.steps import Step, ValueName, Wait, judge, perform, taken
+from cemd.monitor.probes.engines.curl import Answer
+from cemd.monitor.probes.engines.janitor import Intent
+from cemd.monitor.probes.engines.steps import Step, ValueName, Wait, judge, perform, taken
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.conditions import decode_json, parse_condition
 
 _MARGIN_SECONDS = 0.05
 """A run ends this long before its deadline, so that the steps that were done are told."""

@@ -29,7 +29,7 @@ from cemd.monitor.probes.base import (
     Text,
     Way,
 )
-from cemd.monitor.probes.dialogue import (
+from cemd.monitor.probes.engines.dialogue import (
     Heard,
     Hex,
     Pattern,
@@ -39,10 +39,10 @@ from cemd.monitor.probes.dialogue import (
     check_values,
     read_values,
 )
-from cemd.monitor.probes.names import trouble
-from cemd.monitor.probes.sockets import SocketParams, connect, readable
-from cemd.monitor.probes.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
-from cemd.monitor.probes.talk import shown
+from cemd.monitor.probes.engines.names import trouble
+from cemd.monitor.probes.engines.sockets import SocketParams, connect, readable
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
+from cemd.monitor.probes.engines.talk import shown
 from cemd.monitor.probes.tools import Tools
 
 _ANYTHING = re.compile(b"")

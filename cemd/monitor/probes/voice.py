@@ -28,12 +28,12 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.packets import burst_ratio, figures, loss_runs, quantile
-from cemd.monitor.probes.sender import Pace, Sender, Session
-from cemd.monitor.probes.sockets import SocketParams
+from cemd.monitor.probes.engines.sender import Pace, Sender, Session
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.stamp import Reflector, by_direction
-from cemd.monitor.probes.stamp_packets import PLAIN_BYTES
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.packets import burst_ratio, figures, loss_runs, quantile
+from cemd.monitor.protocols.stamp_packets import PLAIN_BYTES
 
 _RTP_BYTES = 12
 

@@ -1,4 +1,4 @@
-"""Messages of protocols as pure functions: bytes to values and back, for kinds whose protocol has no library that fits.
+"""Messages of protocols, and what is worked out from them, as pure functions: for what no library fits.
 
 No socket, no clock and no waiting lives here, and no opinion of what is good. Every reader takes hostile bytes: it
 answers with values or raises `Malformed`, in time and memory bounded by the size of what came.

@@ -21,7 +21,7 @@ import time
 
 from cemd.config.targets import Targets
 from cemd.monitor.probes.icmp import checksum
-from cemd.monitor.probes.packets import jitter_seconds
+from cemd.monitor.protocols.packets import jitter_seconds
 
 from tests.monitor import peers
 

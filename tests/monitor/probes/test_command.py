@@ -11,7 +11,7 @@ import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
 from cemd.monitor.probes.command import split_output
-from cemd.monitor.probes.perfdata import parse_perfdata
+from cemd.monitor.protocols.perfdata import parse_perfdata
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -15,9 +15,9 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import dns_answer
 from cemd.monitor.probes.base import Reason
-from cemd.monitor.probes.dns_engine import Query, answers
+from cemd.monitor.probes.engines.dns_engine import Query, answers
+from cemd.monitor.protocols import dns_answer
 from hypothesis import given
 from hypothesis import strategies as st
 

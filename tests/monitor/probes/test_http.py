@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import trust
 from cemd.monitor.probes.base import Reason
+from cemd.monitor.probes.engines import trust
 from cemd.monitor.probes.tools import Tools
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

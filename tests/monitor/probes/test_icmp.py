@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import icmp, stamps
+from cemd.monitor.probes import icmp
 from cemd.monitor.probes.base import Reason
+from cemd.monitor.probes.engines import stamps
 from cemd.monitor.probes.icmp import checksum
-from cemd.monitor.probes.packets import Stream
+from cemd.monitor.protocols.packets import Stream
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -16,9 +16,9 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes import faults
 from cemd.monitor.probes import ntp as kinds
 from cemd.monitor.probes.base import Reason
-from cemd.monitor.probes.clock_state import ClockState
+from cemd.monitor.probes.engines.clock_state import ClockState
 from cemd.monitor.probes.ntp import read_said
-from cemd.monitor.probes.stamp_packets import ntp_of
+from cemd.monitor.protocols.stamp_packets import ntp_of
 from hypothesis import given
 from hypothesis import strategies as st
 

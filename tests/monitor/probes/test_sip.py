@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
-from cemd.monitor.probes.sip_agent import Identity, _parse, credentials
+from cemd.monitor.probes.engines.sip_agent import Identity, _parse, credentials
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import sender as senders
 from cemd.monitor.probes.base import Reason
-from cemd.monitor.probes.clock_state import ClockState, clock_state
-from cemd.monitor.probes.stamp_packets import (
+from cemd.monitor.probes.engines import sender as senders
+from cemd.monitor.probes.engines.clock_state import ClockState, clock_state
+from cemd.monitor.protocols.stamp_packets import (
     ErrorEstimate,
     answer_packet,
     ntp_of,
@@ -207,7 +207,7 @@ def test_clock_that_may_not_be_asked_is_known_by_the_file_of_timesyncd(
     if told:
         (tmp_path / "synchronized").touch()
     monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: Forbidden())
-    monkeypatch.setattr("cemd.monitor.probes.clock_state.TIMESYNCD_SAYS", tmp_path / "synchronized")
+    monkeypatch.setattr("cemd.monitor.probes.engines.clock_state.TIMESYNCD_SAYS", tmp_path / "synchronized")
     assert clock_state().synchronised is synchronised
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Missed, Reason
-from cemd.monitor.probes.starttls import PRELUDES, Security
-from cemd.monitor.probes.trust import Trust
+from cemd.monitor.probes.engines.starttls import PRELUDES, Security
+from cemd.monitor.probes.engines.trust import Trust
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

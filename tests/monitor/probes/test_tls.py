@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason, Result
-from cemd.monitor.probes.certificates import BadStaple, bears, staple_ends_at
+from cemd.monitor.protocols.certificates import BadStaple, bears, staple_ends_at
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

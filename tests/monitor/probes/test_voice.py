@@ -10,11 +10,11 @@ import pytest
 from cemd.model.emodel import Codec, mos_of, r_factor
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
-from cemd.monitor.probes.packets import Stream
-from cemd.monitor.probes.sender import Session
+from cemd.monitor.probes.engines.sender import Session
 from cemd.monitor.probes.stamp import Reflector
 from cemd.monitor.probes.tools import make_tools
 from cemd.monitor.probes.voice import CodecName, Voice, VoiceParams
+from cemd.monitor.protocols.packets import Stream
 
 from tests.monitor import peers
 from tests.monitor.peers import look, tools, value

@@ -14,8 +14,8 @@ import ssl
 from types import TracebackType
 
 from cemd.monitor.probes.base import Missed, Reason
-from cemd.monitor.probes.names import trouble
-from cemd.monitor.probes.trust import tls_trouble
+from cemd.monitor.probes.engines.names import trouble
+from cemd.monitor.probes.engines.trust import tls_trouble
 
 _CHUNK = 16_384
 _SHOWN = 80

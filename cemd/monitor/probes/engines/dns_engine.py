@@ -16,8 +16,8 @@ from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 
 from cemd.monitor.probes.base import Blind, Missed
-from cemd.monitor.probes.names import trouble
-from cemd.monitor.probes.sockets import SocketParams, family_of, open_socket, place_of
+from cemd.monitor.probes.engines.names import trouble
+from cemd.monitor.probes.engines.sockets import SocketParams, family_of, open_socket, place_of
 
 ROTATE_SECONDS = 10.0
 """A source port lives so long."""

@@ -16,7 +16,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from cemd.monitor.probes.base import Blind, Missed, Reason
-from cemd.monitor.probes.trust import trust_file
+from cemd.monitor.probes.engines.trust import trust_file
 
 _MOST_CONTEXTS = 1_000
 _CHUNK = 16_384

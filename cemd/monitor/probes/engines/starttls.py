@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from cemd.monitor.probes.base import Missed, Reason
-from cemd.monitor.probes.talk import Talk, shown
+from cemd.monitor.probes.engines.talk import Talk, shown
 
 
 class Security(StrEnum):

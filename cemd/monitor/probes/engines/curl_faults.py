@@ -9,7 +9,7 @@ import pycurl
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Missed, Reason
-from cemd.monitor.probes.names import trouble
+from cemd.monitor.probes.engines.names import trouble
 
 _REASONS = {
     35: Reason.TLS_FAILED,

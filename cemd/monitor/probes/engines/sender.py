@@ -15,12 +15,12 @@ import time
 from dataclasses import dataclass, field
 
 from cemd.monitor.probes.base import Attempt
-from cemd.monitor.probes.clock_state import clock_state
-from cemd.monitor.probes.names import trouble
-from cemd.monitor.probes.packets import Stream
-from cemd.monitor.probes.sockets import SocketParams, connect
-from cemd.monitor.probes.stamp_packets import ErrorEstimate, ntp_of, read_answer, sender_packet
-from cemd.monitor.probes.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
+from cemd.monitor.probes.engines.clock_state import clock_state
+from cemd.monitor.probes.engines.names import trouble
+from cemd.monitor.probes.engines.sockets import SocketParams, connect
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
+from cemd.monitor.protocols.packets import Stream
+from cemd.monitor.protocols.stamp_packets import ErrorEstimate, ntp_of, read_answer, sender_packet
 
 MARGIN_SECONDS = 0.02
 """A session ends this long before the deadline, so that a late answer is loss and not a lost result."""

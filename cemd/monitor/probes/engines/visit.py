@@ -28,12 +28,12 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.names import is_address
-from cemd.monitor.probes.sockets import SocketParams, connect
-from cemd.monitor.probes.starttls import PRELUDES, Security
-from cemd.monitor.probes.talk import Talk
+from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.sockets import SocketParams, connect
+from cemd.monitor.probes.engines.starttls import PRELUDES, Security
+from cemd.monitor.probes.engines.talk import Talk
+from cemd.monitor.probes.engines.trust import expiry_days
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.probes.trust import expiry_days
 
 _TCP_INFO_BYTES = 72
 _ROUND_TRIP_AT = 68

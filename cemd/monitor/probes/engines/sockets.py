@@ -22,7 +22,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, StringConstraints, model_validator
 
 from cemd.monitor.probes.base import Blind, IpVersion, ProbeParams, Reason
-from cemd.monitor.probes.names import LOCAL_TROUBLE, trouble
+from cemd.monitor.probes.engines.names import LOCAL_TROUBLE, trouble
 
 NAMESPACES = Path("/run/netns")
 """Where `ip netns` keeps its namespaces."""

@@ -26,8 +26,8 @@ from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.tasks import wait_or_stop
 from cemd.monitor.probes.base import Blind, IpVersion, Missed, Reason, read_secret
-from cemd.monitor.probes.curl import CurlEngine
-from cemd.monitor.probes.steps import Step, perform, right_status, taken
+from cemd.monitor.probes.engines.curl import CurlEngine
+from cemd.monitor.probes.engines.steps import Step, perform, right_status, taken
 
 GIVE_UP_SECONDS = 86_400.0
 """After a day without success a person must look: the intent is set aside as `.lost` and said as an error."""

@@ -9,10 +9,10 @@ from time import monotonic
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Cancel, Done, Missed, Reason, Result, Values
-from cemd.monitor.probes.names import LOCAL_TROUBLE, trouble
-from cemd.monitor.probes.sockets import Place, SocketParams, family_of, open_socket, place_of
-from cemd.monitor.probes.visit import round_trip_seconds
-from cemd.monitor.probes.waits import Waits
+from cemd.monitor.probes.engines.names import LOCAL_TROUBLE, trouble
+from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket, place_of
+from cemd.monitor.probes.engines.visit import round_trip_seconds
+from cemd.monitor.probes.engines.waits import Waits
 
 _METRICS = ("connect_seconds", "handshake_round_trip_seconds")
 _BROKEN = select.EPOLLERR | select.EPOLLHUP

@@ -17,8 +17,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from cemd.kit.urls import absolute_template
 from cemd.monitor.probes.base import IpVersion, Missed, ProbeParams, Reason, Text
-from cemd.monitor.probes.conditions import MISSING, decode_json, parse_condition, parse_path
-from cemd.monitor.probes.curl import Answer, CurlEngine, Request
+from cemd.monitor.probes.engines.curl import Answer, CurlEngine, Request
+from cemd.monitor.protocols.conditions import MISSING, decode_json, parse_condition, parse_path
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 StepName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]

@@ -14,8 +14,8 @@ from pydantic import Field, field_validator
 
 from cemd.kit.urls import checked_url
 from cemd.monitor.probes.base import Missed, ProbeParams, Reason, Secrets, Text, read_secret
-from cemd.monitor.probes.conditions import decode_json
-from cemd.monitor.probes.curl import CurlEngine, Request
+from cemd.monitor.probes.engines.curl import CurlEngine, Request
+from cemd.monitor.protocols.conditions import decode_json
 
 MARGIN_SECONDS = 30.0
 """A token is got anew so long before its end: it must outlive the request that it goes with."""

@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 import pycurl
 
 from cemd.monitor.probes.base import Blind, Cancel, IpVersion, Missed, Reason
-from cemd.monitor.probes.curl_faults import expiry_at, fault_of
-from cemd.monitor.probes.multis import Multis
-from cemd.monitor.probes.names import Names
-from cemd.monitor.probes.sockets import SocketParams, open_socket
-from cemd.monitor.probes.trust import trust_file
+from cemd.monitor.probes.engines.curl_faults import expiry_at, fault_of
+from cemd.monitor.probes.engines.multis import Multis
+from cemd.monitor.probes.engines.names import Names
+from cemd.monitor.probes.engines.sockets import SocketParams, open_socket
+from cemd.monitor.probes.engines.trust import trust_file
 
 _MOST_IDLE = 512
 """Handles kept for the next request; 7 KiB each."""

@@ -11,11 +11,11 @@ import dns.flags
 import dns.message
 import dns.rdatatype
 
-from cemd.monitor.probes import dns_answer
 from cemd.monitor.probes.base import Blind, Missed, Reason
-from cemd.monitor.probes.dns_engine import Query, answers
-from cemd.monitor.probes.sockets import SocketParams, connect
-from cemd.monitor.probes.trust import tls_trouble
+from cemd.monitor.probes.engines.dns_engine import Query, answers
+from cemd.monitor.probes.engines.sockets import SocketParams, connect
+from cemd.monitor.probes.engines.trust import tls_trouble
+from cemd.monitor.protocols import dns_answer
 
 if TYPE_CHECKING:
     from cemd.monitor.probes.tools import Tools
