@@ -125,7 +125,7 @@ def _learn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, ho
 
 def _slot(hour: Array, length: int) -> Array | int:
     """The slot of each series; one number where all are in the same hour, which is quicker."""
-    if (hour == hour[0]).all():
+    if len(hour) and (hour == hour[0]).all():
         return int(hour[0]) % length
     slot: Array = hour % length
     return slot

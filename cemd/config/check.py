@@ -224,8 +224,10 @@ def _budget(item: Item[Indicator]) -> Iterator[Fault]:
             fact = f"short_seconds ({rate.short_seconds:g}) is not below long_seconds ({rate.long_seconds:g})"
             yield item.fault(where, fact, "make the short window about a twelfth of the long one")
         if rate.long_seconds > objective.budget.period_seconds:
-            fact = f"long_seconds ({rate.long_seconds:g}) is beyond the period ({objective.budget.period_seconds:g})"
-            yield item.fault((*path, "burn_rates", place, "long_seconds"), fact, "make it shorter than the period")
+            period = f"period_seconds ({objective.budget.period_seconds:g})"
+            fact = f"long_seconds ({rate.long_seconds:g}) of a burn rate is beyond {period}"
+            remedy = "make the period longer, or write burn_rates with shorter windows"
+            yield item.fault((*path, "burn_rates", place, "long_seconds"), fact, remedy)
 
 
 def _rater(item: Item[Rater]) -> Iterator[Fault]:

@@ -224,6 +224,12 @@ def test_before_weeks_have_passed_the_time_of_day_foretells() -> None:
     assert (expected > 125).all(), expected
 
 
+def test_a_bank_without_series_has_an_empty_band() -> None:
+    """A daemon that was just started shows its page before the first sample."""
+    band = Bank().band(np.arange(0), T0, 60)
+    assert band.expected.shape == band.low.shape == band.high.shape == (0,)
+
+
 def test_it_makes_no_difference_where_series_lie_and_what_hour_the_others_are_in() -> None:
     """Side by side they are views, apart they are copies; their hours differ, some time runs backward."""
     rng = np.random.default_rng(20)
