@@ -463,16 +463,49 @@ def restore(source: Path, root: Path, state: Path | None, as_json: bool) -> None
 @click.option(
     "--days", type=click.FloatRange(0.01, 3660), default=2.0, show_default=True, help="Simulated days per seed."
 )
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Whose customers live in it; default: simulation.yaml, made for this.",
+)
+@click.option("--bare", is_flag=True, help="No scenario, but a bare operator: denser, without customers' lives.")
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with analyze/, improve/, report/; default: the shipped rules.",
+)
+@click.option("--customers", type=click.IntRange(1, 1_000_000), help="Instead of the scenario's number.")
+@click.option("--until", type=click.FloatRange(0), help="Of a plan: days after which nothing begins to go wrong.")
+@click.option("--only", help="Of a plan: names of what goes wrong, with commas; `none`: nothing.")
+@click.option(
+    "--shrink-lives",
+    type=click.IntRange(0, 10_000),
+    default=60,
+    show_default=True,
+    help="Lives spent on making a failing one smaller; 0: none.",
+)
 @click.option("--processes", type=click.IntRange(1, 64), default=None, help="Default: one per processor.")
 @JSON
-def simulate(seeds: str, days: float, processes: int | None, as_json: bool) -> None:
-    """Runs the core through simulated days with kills, full disks, clock steps and lying transports.
+def simulate(scenario: Path | None, rules: Path | None, *, bare: bool, as_json: bool, **plan: Any) -> None:
+    """Lives whole scenarios with kills, full disks, clock steps, reloads, bad input and lying transports.
 
-    After every entry the promise checker looks. A broken promise prints the seed that replays it; exit code 1.
+    After every entry the promise checker looks. A broken promise prints its seed, is shrunk to the smallest plan that
+    still breaks it, and the command that lives this plan again; exit code 1.
     """
-    from cemd.simulation.command import run_simulation
+    from cemd.daemon.kinds import kinds
+    from cemd.demo.files import shipped_root
+    from cemd.demo.world.reading import SCENARIOS
+    from cemd.simulation.command import Wanted, run_simulation
 
-    sys.exit(run_simulation(seeds=seeds, days=days, processes=processes, as_json=as_json))
+    if bare and scenario is not None:
+        raise click.UsageError("--bare lives no scenario; leave out one of --bare and --scenario.")
+    wanted = Wanted(
+        scenario=None if bare else scenario or SCENARIOS / "simulation.yaml",
+        rules=rules or shipped_root() / "rules",
+        as_json=as_json,
+        **plan,
+    )
+    sys.exit(run_simulation(wanted, kinds()))
 
 
 @main.group()

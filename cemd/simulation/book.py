@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cemd.config.rules import Policy
-from cemd.model.entry import Command, CommandKind, Contact, ContactKind, Entry, NoticeOutcomes, decode_group
+from cemd.model.entry import Batch, Command, CommandKind, Contact, ContactKind, Entry, NoticeOutcomes, decode_group
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident
 from cemd.model.notice import (
@@ -25,6 +25,7 @@ from cemd.model.notice import (
     NoticeState,
     Phase,
 )
+from cemd.model.quality import Outcome
 from cemd.store.base import LogGroup, StateChange
 
 Key = tuple[int, Phase, int]
@@ -65,6 +66,9 @@ class Book:
     by_agent: set[tuple[int, str]] = field(default_factory=set)
     unsubscribed: set[int] = field(default_factory=set)
     erased: set[int] = field(default_factory=set)
+
+    looked: dict[int, tuple[Instant, bool, bool]] = field(default_factory=dict)
+    """By series: time of the newest sample, whether that was blind, whether the one that came last was."""
 
     outbox: dict[str, dict[Key, Row]] = field(default_factory=dict)
     communications: dict[str, Communication] = field(default_factory=dict)
@@ -123,12 +127,19 @@ class Book:
             if entry.seq in self.skipped:
                 continue
             match entry.payload:
+                case Batch() as batch:
+                    self._see(batch)
                 case Command() as command:
                     self._obey(command)
                 case Contact() as contact:
                     self._contact(contact)
                 case _:
                     pass
+
+    def is_blind(self, series: int) -> bool:
+        """True when nobody could look at it lately, whichever way "lately" is meant: by time, and by arrival."""
+        _, newest, last = self.looked.get(series, (0.0, False, False))
+        return newest and last
 
     def row(self, communication: str, key: Key) -> Row | None:
         return self.outbox.get(communication, {}).get(key)
@@ -143,6 +154,13 @@ class Book:
             if phase in phases and row.state in TOLD_STATES:
                 told[customer] = max(revision, told.get(customer, -1))
         return told
+
+    def _see(self, batch: Batch) -> None:
+        columns = zip(batch.series.tolist(), batch.at.tolist(), batch.outcome.tolist(), strict=True)
+        for series, at, outcome in columns:
+            blind = outcome == Outcome.BLIND
+            before, was, _ = self.looked.get(series, (0.0, False, False))
+            self.looked[series] = (at, blind, blind) if at >= before else (before, was, blind)
 
     def _insert(self, rows: NoticeRows) -> None:
         box = self.outbox.setdefault(rows.communication, {})

@@ -107,10 +107,16 @@ class Edges(ABC):
 
 
 class LyingEdges(Edges):
-    """Transports that are slow, refuse, lose answers and lie; the process may die around every send."""
+    """Transports that are slow, refuse, lose answers and lie; the process may die around every send.
 
-    def __init__(self, doors: Doors, trouble: Trouble, clock: FakeClock, chance: random.Random) -> None:
+    `honest`: they are only slow.
+    """
+
+    def __init__(
+        self, doors: Doors, trouble: Trouble, clock: FakeClock, chance: random.Random, *, honest: bool = False
+    ) -> None:
         super().__init__(doors)
+        self.honest = honest
         self.trouble = trouble
         self.clock = clock
         self.chance = chance
@@ -138,6 +144,10 @@ class LyingEdges(Edges):
         if customers:
             self._bring(rows, customers, states)
 
+    def _luck(self) -> float:
+        luck = self.chance.random()
+        return 1.0 if self.honest else luck
+
     def _submit(self, flight: Flight, index: int) -> NoticeState | None:
         """None: no answer ever comes."""
         if self.stopped or flight.withdrawn:
@@ -145,7 +155,7 @@ class LyingEdges(Edges):
         if self.clock.wall > flight.rows.expires_at:
             return NoticeState.EXPIRED
         self.trouble.seam("send.before")
-        luck = self.chance.random()
+        luck = self._luck()
         if luck < 0.03:
             return NoticeState.FAILED  # refused for good: it never left
         self.doors.sent(flight.rows, index)
@@ -174,7 +184,7 @@ class LyingEdges(Edges):
 
     def alert(self, alert: Alert) -> None:
         self.trouble.seam("alert.before")
-        luck = self.chance.random()
+        luck = self._luck()
         if luck < 0.1:
             self._say(alert, sent=False, reason="refused")
             return

@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from cemd.analyze.judge import MOST_SERIES
 from cemd.improve.lifecycle import OVER, TRANSITIONS
 from cemd.loop.core import Core
 from cemd.model.customers import CustomerFlag, LawfulBasis
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry, Started
+from cemd.model.finding import Condition, FindingPhase
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import (
@@ -144,6 +146,16 @@ def incidents_follow_the_published_transitions(book: Book, now: Stepped) -> Sent
         if before.state is not after.state and after.state not in steps and not through:
             yield f"incident {after.id} went from {before.state} to {after.state}."
     book.moved = []
+
+
+def blindness_never_hurts(book: Book, now: Stepped) -> Sentences:
+    """An objective begins to be broken only where somebody could look: who is blind opens nothing, and so tells
+    nobody (3, for 2)."""
+    for finding in now.effects.findings:
+        began = finding.phase is FindingPhase.BEGAN and finding.condition is Condition.OBJECTIVE_BROKEN
+        series = finding.evidence.series
+        if began and 0 < len(series) < MOST_SERIES and all(book.is_blind(int(one)) for one in series):
+            yield f"{finding.indicator} of {finding.subject} is broken, but all who measure it are blind."
 
 
 def acknowledged_is_never_lost(book: Book, now: Restarted) -> Sentences:
@@ -468,6 +480,7 @@ AT_STEP: tuple[Promise, ...] = (
     applied_seq_never_goes_back,
     rows_before_effects,
     incidents_follow_the_published_transitions,
+    blindness_never_hurts,
     unknown_is_bounded_by_what_was_in_flight,
 )
 AT_TICK: tuple[Promise, ...] = (decided_by_the_deadline,)

@@ -1,7 +1,7 @@
 """One seed, one life: drives the core and the edges through days of faults, kills and lies, under the promises.
 
 Everything is synchronous and in virtual time. Ticks are coarse while nothing is going on. A broken promise ends the
-life with the seed, the entry and what happened last; the same seed breaks it again at the same place.
+life with the seed, the entry and what happened last; the same plan breaks it again at the same place.
 """
 
 from __future__ import annotations
@@ -11,83 +11,44 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-import msgspec
-
-from cemd.analyze import stage as analyze
-from cemd.config.configuration import Configuration, hash_of
+from cemd.config.configuration import Configuration
 from cemd.errors import StoreError
 from cemd.improve.lifecycle import OVER
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import (
-    Command,
-    CommandKind,
-    ConfigEpoch,
-    Contact,
-    ContactKind,
-    Entry,
-    Payload,
-    SeriesAdded,
-    Started,
-    Tick,
-)
+from cemd.model.entry import Batch, CommandKind, Contact, Entry, Payload, Started, Tick
 from cemd.model.notice import Alert, CommunicationState, NoticeRows, Phase
 from cemd.simulation import promises
 from cemd.simulation.agenda import Agenda
 from cemd.simulation.book import Book
 from cemd.simulation.edges import Doors, LyingEdges
 from cemd.simulation.fakes import FakeClock, Killed, Trouble, WatchedStore, entropy
-from cemd.simulation.nonsense import nonsense
-from cemd.simulation.promises import Failed, Finished, Promise, Reloaded, Restarted, Sent, Stepped, Written
-from cemd.simulation.world import PROBE_SECONDS, World, variant
+from cemd.simulation.mishaps import Victim, befall, epoch_of
+from cemd.simulation.outcome import Broken, SimulationReport
+from cemd.simulation.plan import Plan, mishaps
+from cemd.simulation.promises import Failed, Finished, Promise, Restarted, Sent, Stepped, Written
+from cemd.simulation.remembered import remembered, state_of
+from cemd.simulation.surroundings import Build
+from cemd.simulation.world import World
 from cemd.store.base import LogGroup, Store
 from cemd.store.memory import MemoryStore
 
-START_WALL = 1_772_000_000.0  # a Wednesday in February 2026, mid-morning in Berlin
-QUIET_TICK_SECONDS = 120.0
-HURT_TICK_SECONDS = 30.0
-TELLING_TICK_SECONDS = 10.0
+START_MONOTONIC = 1000.0
 SNAPSHOT_SECONDS = 1800.0
 DRAIN_SECONDS = 16 * 3600.0
 """After the last day: past the longest quiet hours, so that everything can end."""
-KILLS_A_DAY = 10
+REST_SECONDS = 7200.0
+"""At least so long, even when everything has ended: what was sent late may still come back."""
+PROBER_PAYLOADS = 500
+"""The prober's own buffer."""
 
 Make = Callable[[Store, Callable[[Entry, Effects], None]], Core]
 Watch = Callable[[float, int], None]
 """Told again and again of (days lived, entries logged) while a life goes on."""
 
 
-class Broken(msgspec.Struct, frozen=True, kw_only=True):
-    """A promise that was broken, and where."""
-
-    seed: int
-    promise: str
-    seq: int
-    at: float
-    detail: str
-    trace: tuple[str, ...]
-
-
-class SimulationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened in one life. `broken` is None when every promise held."""
-
-    seed: int
-    days: float
-    broken: Broken | None
-    entries: int
-    starts: int
-    kills: dict[str, int]  # by seam
-    refusals: int  # of the full disk
-    reloads: int
-    faults: int
-    incidents: int
-    communications: int
-    told: int
-    overs: int
-    submitted: int
-    alerts: int
-    told_wrongly: int
-    cpu_seconds: float
+def _unwatched(days: float, entries: int) -> None:
+    """Nobody waits."""
 
 
 class _PromiseBroken(BaseException):
@@ -96,39 +57,39 @@ class _PromiseBroken(BaseException):
         super().__init__(broken.detail)
 
 
-def simulate(
-    seed: int, days: float = 2.0, *, make: Make = Core, watch: Watch = lambda _days, _entries: None
-) -> SimulationReport:
+def simulate(seed: int, days: float = 2.0, *, make: Make = Core, build: Build = World.of) -> SimulationReport:
     """Lives through one seed.
 
     Args:
         seed: Decides everything; the same seed gives the same report but for `cpu_seconds`.
         days: Days of trouble; a drain without trouble follows.
         make: Builds the core; a test puts a defect here.
-        watch: For whoever waits; it changes nothing.
+        build: Makes what is around it.
     """
-    return Simulation(seed, days, make, watch).run()
+    return Simulation(Plan(seed=seed, days=days), make=make, build=build).run()
 
 
-class Simulation:
-    """The life of one seed."""
+class Simulation(Victim):
+    """The life of one plan."""
 
-    def __init__(self, seed: int, days: float, make: Make, watch: Watch) -> None:
-        self.seed, self.days, self.make, self.watch = seed, days, make, watch
-        self.clock = FakeClock(START_WALL + entropy(seed, "start").uniform(0.0, 86_400.0))
-        self.begin = self.clock.monotonic
-        self.end = self.begin + days * 86_400.0
-        self.world = World(seed, days, start=self.begin)
+    def __init__(self, plan: Plan, *, make: Make = Core, build: Build = World.of, watch: Watch = _unwatched) -> None:
+        self.plan, self.make, self.watch = plan, make, watch
+        self.begin = START_MONOTONIC
+        self.world = build(plan, self.begin)
+        self.clock = FakeClock(self.world.begins_at, self.begin)
+        self.end = self.begin + plan.length_seconds
         self.book = Book()
         self.trouble = Trouble(kept=self._kept)
         self.memory = WatchedStore(self.trouble)
-        self.chance = entropy(seed, "run")
-        self.panic = entropy(seed, "panic")
-        self.nonsense = entropy(seed, "nonsense")
+        self.chance = entropy(plan.seed, "run")
+        self.panic = entropy(plan.seed, "panic")
+        self.disorder = entropy(plan.seed, "disorder")
+        self.around = entropy(plan.seed, "around")
         self.core: Core | None = None
         self.edges: LyingEdges | None = None
         self.life = 0
         self.reloads = 0
+        self.contacts = 0
         self.starts = 0
         self.configuration: Configuration = self.world.configuration
         self._agenda = Agenda()
@@ -144,7 +105,7 @@ class Simulation:
             self._birth(first=True)
             self._live(self.end)
             self._rest()
-            self._live(self.end + DRAIN_SECONDS)
+            self._drain()
             self._finish()
         except _PromiseBroken as exc:
             broken = exc.broken
@@ -154,14 +115,27 @@ class Simulation:
             broken = self._broken(promises.the_core_never_fails.__name__, found, trace)
         return self._report(broken, time.process_time() - began)
 
+    def _drain(self) -> None:
+        """Until everything that began has ended, at most past the longest quiet hours."""
+        at = self.end + REST_SECONDS
+        self._live(at)
+        while at < self.end + DRAIN_SECONDS and not self._is_quiet():
+            at += 3600.0
+            self._live(at)
+
+    def _is_quiet(self) -> bool:
+        ended = (CommunicationState.ENDED, CommunicationState.DECLINED)
+        return all(one.state in ended for one in self.book.communications.values()) and all(
+            one.state in OVER for one in self.book.incidents.values()
+        )
+
     # the agenda
 
-    def _at(self, when: float, what: Callable[[], None], *, life: int = -1) -> None:
-        """Something to do at a monotonic instant; with a life, only if the process still lives then."""
+    def at(self, when: float, what: Callable[[], None], *, life: int = -1) -> None:
         self._agenda.put(when, what, life=life)
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
-        self._at(self.clock.monotonic + seconds, what, life=self.life)
+        self.at(self.clock.monotonic + seconds, what, life=self.life)
 
     def _live(self, until: float) -> None:
         while (when := self._agenda.next_at()) <= until:
@@ -214,7 +188,7 @@ class Simulation:
             except StoreError:
                 self._later(1.0, self._resume)
 
-    def _submit(self, payload: Payload) -> None:
+    def submit(self, payload: Payload) -> None:
         self._inbox.append(payload)
 
     # birth and death
@@ -227,33 +201,29 @@ class Simulation:
         self.starts += 1
         core = self.make(self.memory.store(), self._outlet)
         self.edges = LyingEdges(
-            Doors(
-                later=self._later, submit=self._submit, sent=self._sent, alerted=self._alerted, recheck=self._recheck
-            ),
+            Doors(later=self._later, submit=self.submit, sent=self._sent, alerted=self._alerted, recheck=self._recheck),
             self.trouble,
             self.clock,
-            entropy(self.seed, f"edges {self.life}"),
+            entropy(self.plan.seed, f"edges {self.life}"),
+            honest=not self.plan.has("lies"),
         )
         lived, self._lived = self._lived, None
         self.core = core
         try:
             core.recover(wall=self.clock.wall)
-            self._hold(promises.AT_START, Restarted(core=core, lived=lived, loaded=_state_of(core)))
+            self.hold(promises.AT_START, Restarted(core=core, lived=lived, loaded=state_of(core)))
             self.book.skipped = frozenset(self.memory.state.quarantined())
             started: list[Payload] = [Started(version="simulation")]
             if first:
-                started = [self._epoch(self.configuration), *started]
-                started += [
-                    SeriesAdded(series=self.world.begin_series(self.memory.series)),
-                    self.world.customers(self.chance, replace=True),
-                ]
+                started = [epoch_of(self.configuration), *started]
+                started += self.world.begin(self.memory.series, entropy(self.plan.seed, "begin"))
             if not self._process(started):
                 self._inbox.clear()
                 raise StoreError("the log is full at the start.")  # noqa: TRY301 -- as the daemon would end
         except StoreError:
             self._perish("the disk is full at the start")
             return
-        self.book.note(f"{self._when()} life {self.life} begins, {core.replayed} entries replayed")
+        self.note(f"life {self.life} begins, {core.replayed} entries replayed")
         self._inbox = [*self._unsent]
         self._later(0.5, self._tick)
         self._later(SNAPSHOT_SECONDS, self._snapshot)
@@ -264,7 +234,7 @@ class Simulation:
         return self.core, self.edges
 
     def _die(self, seam: str) -> None:
-        self.book.note(f"{self._when()} killed at {seam}")
+        self.note(f"killed at {seam}")
         self._perish(seam)
 
     def _perish(self, why: str) -> None:
@@ -275,18 +245,20 @@ class Simulation:
         self._inbox.clear()
         self.trouble.kill_in = None
         self.memory.restart()
-        self._at(self.clock.monotonic + self.chance.choice((1.0, 3.0, 30.0, 600.0)), self._reborn)
+        self.at(self.clock.monotonic + self.chance.choice((1.0, 3.0, 30.0, 600.0)), self._reborn)
 
     def _reborn(self) -> None:
         if self.core is None:
-            if self.chance.random() < 0.1 and self.clock.monotonic < self.end:
-                self.trouble.kill_in = self.chance.randint(0, 8)
+            chance = entropy(self.plan.seed, f"birth {self.starts}")
+            again = chance.random() < 0.1 and self.plan.has("kills-at-birth")
+            if again and self.clock.monotonic < self.end:
+                self.trouble.kill_in = chance.randint(0, 8)
             self._birth()
 
-    def _idle_kill(self) -> None:
-        """kill -9 between two entries: what was lived can be compared with what is loaded."""
+    def idle_kill(self) -> None:
+        """What was lived can be compared with what is loaded."""
         if self.core is not None and not self.core.stalled:
-            self._lived = _state_of(self.core)
+            self._lived = state_of(self.core)
             self._die("idle")
 
     def _outlet(self, entry: Entry, effects: Effects) -> None:
@@ -294,17 +266,23 @@ class Simulation:
         self.trouble.seam("outlet.before")
         now = Stepped(entry=entry, effects=effects, core=core)
         self.book.read_to(entry.seq)
-        self._hold(promises.AT_STEP, now)
+        self.hold(promises.AT_STEP, now)
         if isinstance(entry.payload, Tick):
-            self._hold(promises.AT_TICK, now)
+            self.hold(promises.AT_TICK, now)
         self.book.stepped_seq = entry.seq
         edges.take(effects)
-        if effects.notices and self.trouble.kill_in is None and self.chance.random() < 0.05:
-            self.trouble.kill_in = self.chance.randint(0, 12)
-        if effects.notices and self.panic.random() < 0.04:  # somebody sees them go, and stops everything
-            self._at(self.clock.monotonic + 0.3, partial(self._say, CommandKind.KILL))
-            self._at(self.clock.monotonic + self.panic.uniform(5.0, 900.0), partial(self._say, CommandKind.UNKILL))
+        if effects.notices and self.clock.monotonic < self.end:
+            self._while_telling()
         self.trouble.seam("outlet.after")
+
+    def _while_telling(self) -> None:
+        """Notices go out: a good moment to die; or somebody sees them go, and stops everything."""
+        luck, panic = self.panic.random(), self.panic.random()
+        if self.plan.has("kills-while-telling") and self.trouble.kill_in is None and luck < 0.05:
+            self.trouble.kill_in = self.panic.randint(0, 12)
+        if self.plan.has("panic") and panic < 0.04:
+            self.at(self.clock.monotonic + 0.3, partial(self.say, CommandKind.KILL))
+            self.at(self.clock.monotonic + self.panic.uniform(5.0, 900.0), partial(self.say, CommandKind.UNKILL))
 
     # the witness
 
@@ -322,10 +300,8 @@ class Simulation:
 
     def _written(self, rows: NoticeRows) -> None:
         core, _ = self._alive()
-        self.book.note(
-            f"{self._when()} {rows.communication} {rows.phase.name.lower()}.{rows.revision}: {rows.customer.tolist()}"
-        )
-        self._hold(promises.AT_WRITE, Written(rows=rows, core=core))
+        self.note(f"{rows.communication} {rows.phase.name.lower()}.{rows.revision}: {rows.customer.tolist()}")
+        self.hold(promises.AT_WRITE, Written(rows=rows, core=core))
         if rows.phase is Phase.FIRST:
             self._judge(rows)
 
@@ -334,36 +310,39 @@ class Simulation:
         core, _ = self._alive()
         customers = core.state.customers
         services = self.book.communications[rows.communication].services
-        now = self.clock.monotonic
         for customer in rows.customer.tolist():
             bits, site = int(customers["services"][customer]), customers.sites[int(customers["site"][customer])]
             mine = [name for place, name in enumerate(customers.services) if bits >> place & 1 and name in services]
-            hurt = any(self.world.was_broken(name, site, now - 1200.0, now) for name in mine)
-            self.book.told_wrongly += not hurt
+            self.book.told_wrongly += not self.world.was_hurt(customer, mine, site, self.clock.monotonic)
 
     def _sent(self, rows: NoticeRows, index: int) -> None:
         key = (int(rows.customer[index]), rows.phase, rows.revision)
         self.book.submitted[rows.communication, key] += 1
         self.book.submitted_to[rows.communication, rows.phase, rows.revision, int(rows.digest[index])] += 1
-        self._hold(promises.AT_SEND, Sent(rows=rows, index=index))
+        self.hold(promises.AT_SEND, Sent(rows=rows, index=index))
+        self.world.told(key[0], rows.phase, self.clock.monotonic)
 
     def _alerted(self, alert: Alert) -> None:
         self.book.alerted.setdefault(alert.id, []).append((alert, self.clock.wall))
 
-    def _hold(self, kept: Iterable[Promise], now: object) -> None:
+    def hold(self, kept: Iterable[Promise], now: object) -> None:
         for promise in kept:
             for sentence in promise(self.book, now):
                 raise _PromiseBroken(self._broken(promise.__name__, sentence, tuple(self.book.trace)))
 
     def _broken(self, promise: str, detail: str, trace: tuple[str, ...]) -> Broken:
         return Broken(
-            seed=self.seed,
+            seed=self.plan.seed,
             promise=promise,
             seq=self.book.logged_seq,
             at=self.clock.wall,
             detail=detail,
             trace=trace,
+            after_seconds=self.clock.monotonic - self.begin,
         )
+
+    def note(self, what: str) -> None:
+        self.book.note(f"{self._when()} {what}")
 
     def _when(self) -> str:
         passed = self.clock.monotonic - self.begin
@@ -375,17 +354,18 @@ class Simulation:
         if self.core is None:
             return
         if not self.core.stalled:
-            self._submit(Tick())
+            self.submit(Tick())
         self._later(self._pace(), self._tick)
 
     def _pace(self) -> float:
         """Coarse in quiet times, finer while something lasts or is told."""
-        telling = (CommunicationState.HOLDING, CommunicationState.TELLING, CommunicationState.ENDING)
-        if any(one.state in telling for one in self.book.communications.values()):
-            return TELLING_TICK_SECONDS
+        quiet, hurt, telling = self.world.ticks
+        busy = (CommunicationState.HOLDING, CommunicationState.TELLING, CommunicationState.ENDING)
+        if any(one.state in busy for one in self.book.communications.values()):
+            return telling
         if any(one.state not in OVER for one in self.book.incidents.values()):
-            return HURT_TICK_SECONDS
-        return QUIET_TICK_SECONDS
+            return hurt
+        return quiet
 
     def _snapshot(self) -> None:
         if self.core is None:
@@ -398,150 +378,48 @@ class Simulation:
             pass
         self._later(SNAPSHOT_SECONDS, self._snapshot)
 
-    def _measure(self) -> None:
-        """The prober is another process: it measures while the core is dead, and sends until it is acknowledged."""
-        batch = self.world.measure(self.chance, self.clock.monotonic, self.clock.wall)
-        luck = self.chance.random() if self.clock.monotonic < self.end else 1.0
+    def _round(self) -> None:
+        """Probers and feeds are other processes: they go on while the core is dead, and send until acknowledged."""
+        for payload in self.world.pass_round(self.around, self.clock.monotonic, self.clock.wall):
+            self.contacts += isinstance(payload, Contact)
+            self._on_the_way(payload)
+        self.at(self.clock.monotonic + self.world.round_seconds, self._round)
+
+    def _on_the_way(self, payload: Payload) -> None:
+        """Measurements may be late, overtaken or doubled; whatever else comes, comes at once."""
+        luck = self.disorder.random() if isinstance(payload, Batch) else 1.0
+        if self.clock.monotonic >= self.end or not self.plan.has("disorder"):
+            luck = 1.0
+        now = self.clock.monotonic
         if luck < 0.01:  # held up somewhere, long
-            self._at(self.clock.monotonic + self.chance.uniform(400.0, 2000.0), partial(self._deliver, batch))
+            self.at(now + self.disorder.uniform(400.0, 2000.0), partial(self._deliver, payload))
         elif luck < 0.03:  # held up a little: overtaken by the next
-            self._at(self.clock.monotonic + PROBE_SECONDS + 5.0, partial(self._deliver, batch))
+            self.at(now + self.world.round_seconds + 5.0, partial(self._deliver, payload))
         else:
-            self._deliver(batch)
+            self._deliver(payload)
             if luck < 0.05:  # sent twice
-                self._at(self.clock.monotonic + 20.0, partial(self._deliver, batch))
-        self._at(self.clock.monotonic + PROBE_SECONDS, self._measure)
+                self.at(now + 20.0, partial(self._deliver, payload))
 
     def _deliver(self, payload: Payload) -> None:
-        if len(self._unsent) < 500:  # noqa: PLR2004, RUF100 -- the prober's own buffer
+        if len(self._unsent) < PROBER_PAYLOADS:
             self._unsent.append(payload)
-        self._submit(payload)
+        self.submit(payload)
 
     def _recheck(self, probe: str) -> None:
         def again() -> None:
-            self._deliver(self.world.measure(self.chance, self.clock.monotonic, self.clock.wall, (probe,)))
+            for payload in self.world.recheck(self.around, probe, self.clock.monotonic, self.clock.wall):
+                self._deliver(payload)
 
-        self._later(self.chance.uniform(1.0, 3.0), again)
-
-    # what people and the house do to it
+        self._later(2.0, again)
 
     def _plan(self) -> None:
-        """Spreads the trouble over the days, from the seed."""
-        chance = entropy(self.seed, "plan")
-        self._at(self.begin + 5.0, self._measure)
-        daily: tuple[tuple[int, Callable[[], None]], ...] = (
-            (KILLS_A_DAY, self._arm),
-            (4, self._idle_kill),
-            (2, self._fill_disk),
-            (2, partial(self._step_clock, chance)),
-            (2, partial(self._reload, chance)),
-            (2, partial(self._reload_badly, chance)),
-            (2, partial(self._load_customers, chance)),
-            (12, partial(self._malformed, chance)),
-            (40, partial(self._command, chance)),
-            (60, partial(self._contact, chance)),
-        )
-        for times, what in daily:
-            for _ in range(round(times * self.days)):
-                self._at(chance.uniform(self.begin + 60.0, self.end), what)
-        for fault in self.world.faults:  # people do most while something is wrong
-            for _ in range(4):
-                self._at(fault.begin + chance.uniform(60.0, 1800.0), partial(self._command, chance))
-                self._at(fault.begin + chance.uniform(60.0, 1800.0), partial(self._contact, chance))
-            if chance.random() < 0.5:
-                self._at(fault.begin + chance.uniform(200.0, 2400.0), self._arm)
+        """Puts the mishaps of the plan on the agenda."""
+        self.at(self.begin + 5.0, self._round)
+        for mishap in mishaps(self.plan, [begin for _, begin in self.world.faults()]):
+            self.at(self.begin + mishap.at, partial(befall, self, mishap))
 
-    def _arm(self) -> None:
-        if self.clock.monotonic < self.end:
-            self.trouble.kill_in = self.chance.choice((0, 1, 2, 3, 5, 8, 20))
-
-    def _fill_disk(self) -> None:
-        self.trouble.full = True
-        self._at(self.clock.monotonic + self.chance.uniform(5.0, 200.0), self._empty_disk)
-
-    def _empty_disk(self) -> None:
-        self.trouble.full = False
-
-    def _step_clock(self, chance: object) -> None:
-        del chance
-        self.clock.step(self.chance.choice((-3600.0, -90.0, -3.0, 3.0, 60.0, 1800.0)))
-
-    def _epoch(self, configuration: Configuration) -> ConfigEpoch:
-        document = configuration.document()
-        return ConfigEpoch(hash=hash_of(document), author="ana", document=document)
-
-    def _reload(self, chance: object) -> None:
-        del chance
-        base = self.world.configuration
-        self.configuration = base if self.chance.random() < 0.4 else variant(base, self.chance)
-        self.reloads += 1
-        self.book.note(f"{self._when()} reload")
-        self._submit(self._epoch(self.configuration))
-
-    def _reload_badly(self, chance: object) -> None:
-        """A damaged document is refused before it becomes an entry, and the old one stays."""
-        del chance
-        document = self.configuration.document().replace(b'"settings":', b'"setings":', 1)
-        before = self._epoch_now()
-        try:
-            Configuration.from_document(document)
-            accepted = True
-        except ValueError:
-            accepted = False
-        now = Reloaded(accepted=accepted, before=before, after=self._epoch_now())
-        self._hold(promises.AT_RELOAD, now)
-
-    def _epoch_now(self) -> str:
+    def epoch(self) -> str:
         return self.core.state.epoch if self.core is not None else ""
-
-    def _malformed(self, chance: object) -> None:
-        del chance
-        known = tuple(int(one.id) for one in self.world.series)
-        self._submit(nonsense(self.nonsense, known, self.clock.wall))
-
-    def _load_customers(self, chance: object) -> None:
-        del chance
-        self._submit(self.world.customers(self.chance, replace=True))
-
-    def _command(self, chance: object) -> None:
-        del chance
-        incidents = [one.id for one in self.book.incidents.values()][-5:] or ["inc-none"]
-        communications = [one.id for one in self.book.communications.values()][-5:] or ["com-none"]
-        kind = self.chance.choice(
-            (
-                CommandKind.ACKNOWLEDGE,
-                CommandKind.CONFIRM,
-                CommandKind.CONFIRM,
-                CommandKind.CLOSE,
-                CommandKind.CANCEL,
-                CommandKind.RELEASE,
-                CommandKind.RELEASE,
-                CommandKind.DECLINE,
-                CommandKind.KILL,
-                CommandKind.HOLD_SENDING,
-            )
-        )
-        subject = self.chance.choice(incidents)
-        if kind in (CommandKind.RELEASE, CommandKind.DECLINE):
-            subject = self.chance.choice(communications)
-        if kind is CommandKind.KILL:
-            self._at(self.clock.monotonic + self.chance.uniform(30.0, 3000.0), partial(self._say, CommandKind.UNKILL))
-        if kind is CommandKind.HOLD_SENDING:
-            self._at(self.clock.monotonic + self.chance.uniform(30.0, 3000.0), partial(self._say, CommandKind.RELEASE))
-        self._say(kind, subject if kind not in (CommandKind.KILL, CommandKind.HOLD_SENDING) else "")
-
-    def _say(self, kind: CommandKind, subject: str = "") -> None:
-        self.book.note(f"{self._when()} {kind} {subject}")
-        self._submit(Command(kind=kind, actor="ana", subject=subject))
-
-    def _contact(self, chance: object) -> None:
-        del chance
-        kind = self.chance.choice((*ContactKind, ContactKind.CALL_QUEUED, ContactKind.TICKET_OPENED))
-        customer = self.chance.randrange(self.world.size)
-        service = self.chance.choice(("", "data", "top-up"))
-        known = list(self.book.communications)
-        communication = self.chance.choice(known) if known and kind is ContactKind.TOLD_BY_AGENT else ""
-        self._submit(Contact(kind=kind, customer=customer, service=service, communication=communication))
 
     # the end
 
@@ -549,21 +427,21 @@ class Simulation:
         """No more trouble: what began may end."""
         self.trouble.kill_in, self.trouble.full = None, False
         for wait in (1.0, 600.0, 1300.0):
-            self._at(self.end + wait, partial(self._say, CommandKind.UNKILL))
-            self._at(self.end + wait, partial(self._say, CommandKind.RELEASE))
-        self._at(self.end + 10.0, self._release_all)
+            self.at(self.end + wait, partial(self.say, CommandKind.UNKILL))
+            self.at(self.end + wait, partial(self.say, CommandKind.RELEASE))
+        self.at(self.end + 10.0, self._release_all)
 
     def _release_all(self) -> None:
         for communication in self.book.communications.values():
-            self._say(CommandKind.RELEASE, communication.id)
+            self.say(CommandKind.RELEASE, communication.id)
 
     def _finish(self) -> None:
         if self.core is None:
             self._birth()
         core, _ = self._alive()
-        lived = _remembered(self.memory)
+        lived = remembered(self.memory)
         replayed = None if self.book.skipped else self._replayed()
-        self._hold(promises.AT_END, Finished(core=core, lived=lived, replayed=replayed))
+        self.hold(promises.AT_END, Finished(core=core, lived=lived, replayed=replayed))
 
     def _replayed(self) -> dict[str, object]:
         """The whole log through a process that never dies, into an empty store."""
@@ -572,21 +450,23 @@ class Simulation:
             fresh.log.append(group)
         core = Core(fresh.store(), lambda _entry, _effects: None)
         core.recover(wall=self.clock.wall)
-        return _remembered(fresh)
+        return remembered(fresh)
 
     def _report(self, broken: Broken | None, cpu_seconds: float) -> SimulationReport:
         book = self.book
         rows = [(phase, row) for box in book.outbox.values() for (_, phase, _), row in box.items()]
         return SimulationReport(
-            seed=self.seed,
-            days=self.days,
+            seed=self.plan.seed,
+            days=self.plan.days,
+            plan=self.plan,
             broken=broken,
             entries=book.logged_seq,
             starts=self.starts,
             kills=self.trouble.struck,
             refusals=self.trouble.refusals,
             reloads=self.reloads,
-            faults=len(self.world.faults),
+            faults=sum(self.plan.has(name) for name, _ in self.world.faults()),
+            contacts=self.contacts,
             incidents=len(book.incidents),
             communications=len(book.communications),
             told=sum(phase is Phase.FIRST for phase, _ in rows),
@@ -600,29 +480,3 @@ class Simulation:
 
 def _nothing() -> None:
     """Lets the agenda come round, so that what waits is tried again."""
-
-
-def _state_of(core: Core) -> dict[str, object]:
-    """Everything that a core remembers, comparable."""
-    state = core.state
-    whole: dict[str, object] = {"seq": state.seq, "at": state.at, "epoch": state.epoch}
-    for table in (*state.improve.tables(), *state.report.tables()):
-        whole[f"rows of {table.table}"] = [msgspec.json.encode(record) for record in table]
-    whole.update((f"analyze {name}", block) for name, block in analyze.snapshot(state.analyze).items())
-    whole["customers"] = state.customers.dump()
-    whole["told"] = [(one.id, state.report.told_of(one.id).states()) for one in state.report.communications]
-    return whole
-
-
-def _remembered(memory: MemoryStore) -> dict[str, object]:
-    """What is durable: rows in their order, and the outbox."""
-    state = memory.state
-    whole: dict[str, object] = {"applied_seq": state.applied_seq()}
-    for table in sorted(state._rows):  # noqa: SLF001 -- the fake's own memory: its tables have no list of names
-        whole[f"rows of {table}"] = list(state.rows(table))
-    for key, _ in state.rows("communication"):
-        columns = state.outbox(key)
-        whole[f"outbox of {key}"] = [
-            getattr(columns, name).tolist() for name in ("customer", "digest", "phase", "revision", "state", "at")
-        ]
-    return whole

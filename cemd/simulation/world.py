@@ -29,15 +29,19 @@ from cemd.config.rules import (
 from cemd.config.settings import Operator, Settings
 from cemd.config.topology import Topology
 from cemd.model.customers import COLUMNS, CustomerFlag, LawfulBasis
-from cemd.model.entry import Batch, CustomersLoaded
-from cemd.model.identity import stable_hash
+from cemd.model.entry import Batch, CustomersLoaded, Payload, SeriesAdded
+from cemd.model.identity import Instant, stable_hash
 from cemd.model.measurement import SUCCESS, Series, SeriesKey
-from cemd.model.notice import MessageClass, Mode
+from cemd.model.notice import MessageClass, Mode, Phase
 from cemd.model.quality import Dimension, Outcome
 from cemd.simulation.fakes import entropy
+from cemd.simulation.plan import Plan
+from cemd.simulation.surroundings import FaultBegin, Surroundings
 from cemd.store.base import SeriesCatalogue
 
 PROBE_SECONDS = 120.0
+LATELY_SECONDS = 1200.0
+START_WALL = 1_772_000_000.0  # a Wednesday in February 2026, mid-morning in Berlin
 GRAPH: dict[str, tuple[str, ...]] = {
     "data": ("hlr", "core"),
     "voice": ("hlr", "core"),
@@ -76,17 +80,40 @@ class Fault:
 class World:
     """What is so, whether anybody measures it or not."""
 
-    def __init__(self, seed: int, days: float, *, start: float) -> None:
-        self.chance = entropy(seed, "world")
+    round_seconds = PROBE_SECONDS
+    ticks = (120.0, 30.0, 10.0)
+    calls_about: tuple[str, ...] = ("", "data", "top-up")
+
+    def __init__(self, plan: Plan, start: float) -> None:
+        self.chance = entropy(plan.seed, "world")
         self.configuration = configuration(self.chance)
         self.topology = Topology(self.configuration)
-        self.size = self.chance.randint(30, 160)
-        self.faults = tuple(_faults(self.chance, start, start + days * 86_400.0))
+        size = self.chance.randint(30, 160)
+        self.customer_count = size if plan.customers is None else plan.customers
+        self.begins_at = START_WALL + entropy(plan.seed, "start").uniform(0.0, 86_400.0)
+        drawn = tuple(_faults(self.chance, start, start + plan.days * 86_400.0))
+        self._begins = [(f"fault.{place}", fault.begin - start) for place, fault in enumerate(drawn)]
+        self._broken = tuple(
+            fault
+            for (name, begin), fault in zip(self._begins, drawn, strict=True)
+            if plan.has(name) and begin <= plan.length_seconds
+        )
         self.series: list[Series] = []
         self._probe_of: list[Probe] = []
         self._numbers = 0
 
-    def begin_series(self, catalogue: SeriesCatalogue) -> tuple[Series, ...]:
+    @classmethod
+    def of(cls, plan: Plan, start: float) -> Surroundings:
+        """The small operator, as surroundings."""
+        return cls(plan, start)
+
+    def faults(self) -> Sequence[FaultBegin]:
+        return self._begins
+
+    def begin(self, catalogue: SeriesCatalogue, chance: random.Random) -> list[Payload]:
+        return [SeriesAdded(series=self._numbered(catalogue)), self.customer_file(chance)]
+
+    def _numbered(self, catalogue: SeriesCatalogue) -> tuple[Series, ...]:
         """Durable numbers of everything that is measured; those that are new."""
         keys = [
             SeriesKey(probe=probe.identity(), metric=metric, target=f"{probe.name}.test")
@@ -104,19 +131,37 @@ class World:
         needs = self.topology.needs(service)
         return any(
             fault.begin <= at < fault.end and fault.service in needs and self.topology.overlap(fault.site, site)
-            for fault in self.faults
+            for fault in self._broken
         )
 
-    def was_broken(self, service: str, site: str, since: float, until: float) -> bool:
-        """True when a fault stood below the service there at some time of the interval."""
+    def was_hurt(self, customer: int, services: Sequence[str], site: str, monotonic: float) -> bool:
+        del customer  # whoever has the service at the place is hurt
+        return any(self._was_broken(name, site, monotonic - LATELY_SECONDS, monotonic) for name in services)
+
+    def _was_broken(self, service: str, site: str, since: float, until: float) -> bool:
         needs = self.topology.needs(service)
         return any(
             fault.begin <= until and fault.end >= since and fault.service in needs
             and self.topology.overlap(fault.site, site)
-            for fault in self.faults
+            for fault in self._broken
         )  # fmt: skip
 
-    def measure(self, chance: random.Random, monotonic: float, wall: float, probes: Sequence[str] = ()) -> Batch:
+    def pass_round(self, chance: random.Random, monotonic: float, wall: Instant) -> list[Payload]:
+        return [self._measure(chance, monotonic, wall)]
+
+    def recheck(self, chance: random.Random, probe: str, monotonic: float, wall: Instant) -> list[Payload]:
+        return [self._measure(chance, monotonic, wall, (probe,))]
+
+    def series_numbers(self) -> tuple[int, ...]:
+        return tuple(int(one.id) for one in self.series)
+
+    def edited(self, chance: random.Random) -> Configuration:
+        return variant(self.configuration, chance)
+
+    def told(self, customer: int, phase: Phase, monotonic: float) -> None:
+        """Nobody here does anything about it."""
+
+    def _measure(self, chance: random.Random, monotonic: float, wall: float, probes: Sequence[str] = ()) -> Batch:
         """One round of all probes (or of these), with a rare false failure, rarely blind."""
         chosen = [place for place, probe in enumerate(self._probe_of) if not probes or probe.name in probes]
         values, outcomes = [], []
@@ -140,11 +185,11 @@ class World:
             outcome=np.array(outcomes, np.uint8),
         )
 
-    def customers(self, chance: random.Random, *, replace: bool) -> CustomersLoaded:
-        """The customer file as it is today: a few people move, change their mind, or share an address."""
-        count = self.size
+    def customer_file(self, chance: random.Random) -> CustomersLoaded:
+        """As it is today: a few people move, change their mind, or share an address."""
+        count = self.customer_count
         number = np.arange(count, dtype="<u4")
-        if replace and chance.random() < 0.5:  # some have left
+        if chance.random() < 0.5:  # some have left
             number = number[np.array([chance.random() > 0.05 for _ in range(count)], bool)]
         rows = [_person(int(person), chance) for person in number]
         columns: dict[str, Any] = {
@@ -152,7 +197,7 @@ class World:
         }
         return CustomersLoaded(
             source="customers.csv",
-            replace=replace,
+            replace=True,
             sites=("east", "west", ""),
             services=SOLD,
             segments=("private", "business"),

@@ -8,24 +8,31 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 import pytest
+from cemd.config.configuration import Configuration
+from cemd.demo.world.scenario import TrapEntry, TrapKind, When
 from cemd.improve import lifecycle
 from cemd.improve.desk import Desk
 from cemd.loop import core as core_module
 from cemd.loop.core import Core
 from cemd.model.customers import Customers
 from cemd.model.effect import Effects
-from cemd.model.entry import Entry, Payload, encode_group
+from cemd.model.entry import Batch, Entry, Payload, encode_group
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import Mode, Reason
+from cemd.model.quality import Outcome
 from cemd.report import alerts, audience, choosing, communications, dispatch, matching
 from cemd.report import state as report_state
 from cemd.report.contacts import ContactBook
 from cemd.report.decide import GRANTED, Answer, Question, answer
 from cemd.report.state import ReportState, Switches
-from cemd.simulation.run import Make, simulate
+from cemd.simulation.lives import Scene
+from cemd.simulation.plan import Plan
+from cemd.simulation.run import Make, Simulation, simulate
 from cemd.store.base import LogGroup
 from numpy.typing import NDArray
 from pyroaring import BitMap
+
+from tests.simulation.scenes import scene
 
 Patch = pytest.MonkeyPatch
 Seeds = tuple[int, ...]
@@ -83,12 +90,67 @@ class KeepsTheKillSwitchToItself(Core):
         super()._finish(entry, effects, behind)
 
 
+class LetsEffectsOutTwice(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        super()._finish(entry, effects, behind)
+        self._outlet(entry, effects)
+
+
+class HandsNoticesOverTwice(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        outlet = self._outlet
+
+        def twice(entry: Entry, effects: Effects) -> None:
+            effects.notices = [*effects.notices, *effects.notices]
+            outlet(entry, effects)
+
+        self._outlet = twice
+        try:
+            super()._finish(entry, effects, behind)
+        finally:
+            self._outlet = outlet
+
+
+class TakesBlindForFailed(Core):
+    def _apply(self, entry: Entry, behind: tuple[Entry, ...]) -> None:
+        if isinstance(batch := entry.payload, Batch):
+            blind = batch.outcome == Outcome.BLIND
+            batch = msgspec.structs.replace(
+                batch,
+                outcome=np.where(blind, np.uint8(Outcome.FAILED), batch.outcome),
+                value=np.where(blind, 0.0, batch.value),
+            )
+            entry = msgspec.structs.replace(entry, payload=batch)
+        super()._apply(entry, behind)
+
+
+def test_a_core_that_takes_blind_for_failed_is_caught_in_a_whole_scenario() -> None:
+    """Nothing goes wrong here but that the vantage point at home is blind for a while."""
+    shipped = scene()
+    trap = TrapEntry(
+        name="home-is-blind",
+        kind=TrapKind.BLIND_VANTAGE,
+        vantage="home",
+        when=When(at_hour=0.25),
+        lasts_minutes=[20.0, 20.0],
+    )
+    scenario = shipped.scenario.model_copy(update={"faults": [], "traps": [trap]})
+    blind = Scene(scenario, shipped.rules, shipped.kinds)
+    plan = Plan(seed=2, days=0.06, only=("event.0",))
+    assert Simulation(plan, build=blind).run().broken is None
+    broken = Simulation(plan, make=TakesBlindForFailed, build=blind).run().broken
+    assert broken is not None
+    assert broken.promise == "blindness_never_hurts"
+
+
 @pytest.mark.parametrize(
     ("make", "promise", "seeds"),
     [
         (SendsBeforeCommit, "rows_before_effects", (1, 2)),
         (ForgetsTheTold, "loaded_equals_lived", (3, 10, 8)),
         (AcknowledgesBeforeLogging, "acknowledged_is_never_lost", (1, 3, 2)),
+        (LetsEffectsOutTwice, "order_never_goes_back", (1,)),
+        (HandsNoticesOverTwice, "informational_is_submitted_at_most_once", (2, 9)),
         (KeepsTheKillSwitchToItself, "nothing_leaves_after_the_kill_switch", (1, 2, 3, 4, 5, 6, 7, 8)),
     ],
     ids=lambda one: one.__name__ if isinstance(one, type) else "" if isinstance(one, tuple) else one,
@@ -254,7 +316,15 @@ def the_told_are_anybody(monkeypatch: Patch) -> None:
     monkeypatch.setattr(choosing, "owed", lambda *_: BitMap(range(20)))
 
 
+def any_configuration(monkeypatch: Patch) -> None:
+    real = Configuration.from_document
+    monkeypatch.setattr(
+        Configuration, "from_document", lambda document: real(document.replace(b'"setings":', b'"settings":', 1))
+    )
+
+
 PLANTED = [
+    (any_configuration, "a_refused_reload_changes_nothing", (1,)),
     (no_end, "everyone_told_hears_one_end", (1, 3, 2)),
     (end_at_once, "over_only_after_it_was_stable", (3, 4, 1)),
     (no_cap, "caps_hold", (3, 4, 6)),

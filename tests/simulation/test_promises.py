@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
 from cemd.simulation import command
-from cemd.simulation.command import run_simulation
+from cemd.simulation.command import Wanted, run_simulation
+from cemd.simulation.outcome import SimulationReport
 from cemd.simulation.promises import PROMISES, words_of
-from cemd.simulation.run import SimulationReport, simulate
+from cemd.simulation.run import simulate
 
 PAGE = Path(__file__).parents[2] / "docs" / "promises.md"
 
@@ -68,7 +70,7 @@ def test_every_promise_names_the_section_it_comes_from() -> None:
 
 
 def test_the_command_prints_a_line_per_seed_and_a_sum(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_simulation(seeds="1-2", days=0.1, processes=1, as_json=True) == 0
+    assert run_simulation(Wanted(seeds="1-2", days=0.1, processes=1, as_json=True), kinds()) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["seed"] for line in lines[:2]] == [1, 2]
     assert lines[2]["seeds"] == 2
@@ -79,7 +81,7 @@ def test_a_long_life_says_how_far_it_is_and_the_report_stays_clean(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "WAIT_SECONDS", 0.0)
-    assert run_simulation(seeds="1", days=0.02, processes=1, as_json=True) == 0
+    assert run_simulation(Wanted(seeds="1", days=0.02, processes=1, as_json=True), kinds()) == 0
     said = capsys.readouterr()
     assert [json.loads(line).get("seed") for line in said.out.splitlines()] == [1, None]
     assert re.match(r"  seed 1: day 0\.0 of 0\.02, \d+ entries$", said.err.splitlines()[0])
@@ -88,6 +90,6 @@ def test_a_long_life_says_how_far_it_is_and_the_report_stays_clean(
 
 def test_seeds_that_make_no_sense_are_refused_with_a_remedy() -> None:
     with pytest.raises(CemdError, match="write A-B"):
-        run_simulation(seeds="many", days=1.0, processes=1, as_json=True)
+        run_simulation(Wanted(seeds="many"), kinds())
     with pytest.raises(CemdError, match="smaller number first"):
-        run_simulation(seeds="5-1", days=1.0, processes=1, as_json=True)
+        run_simulation(Wanted(seeds="5-1"), kinds())

@@ -19,12 +19,11 @@ from cemd.demo.day.judge import alarms_of, verdicts
 from cemd.demo.day.page import report_page
 from cemd.demo.day.witness import Witness
 from cemd.demo.files import shipped_root
-from cemd.demo.world.reading import read_scenario
+from cemd.demo.world.reading import SCENARIOS, read_scenario
 from cemd.demo.world.scenario import Scenario
 from cemd.demo.world.world import World
 from cemd.errors import CemdError
 
-SCENARIOS = Path(__file__).parents[1] / "scenarios"
 SHIPPED = SCENARIOS / "day.yaml"
 
 

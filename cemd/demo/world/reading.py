@@ -22,6 +22,8 @@ from cemd.config.yaml import Tree, parse
 from cemd.demo.world.scenario import FaultEntry, FeedRow, Onset, ProbeRow, Scenario, TrapEntry, TrapKind, When
 from cemd.errors import ConfigError, Fault
 
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
+"""The shipped files."""
 NAMED = ("services", "sites", "touchpoints", "journeys", "processes", "channels", "vantages", "probes")
 MOST_SITES = 60_000
 _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(Scenario)

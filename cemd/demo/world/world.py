@@ -6,7 +6,7 @@ for a recheck. Truth is in `events` and `care.truth`; nothing that is handed out
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,12 +37,16 @@ from cemd.store.base import SeriesCatalogue
 JOURNEYS = "http:journeys"
 JOURNEY_SECONDS = 60.0
 MOST_SERIES = 1_000_000
+Happens = Callable[[Event, float], bool]
+"""Whether an event of the time line happens in this life; asked with the seconds from the start to its beginning."""
 
 
 class World:
     """One life of a scenario under one seed."""
 
-    def __init__(self, scenario: Scenario, rules: Path, kinds: Kinds, *, seed: int) -> None:
+    def __init__(
+        self, scenario: Scenario, rules: Path, kinds: Kinds, *, seed: int, happens: Happens = lambda *_: True
+    ) -> None:
         self.scenario, self.seed = scenario, seed
         self.days = scenario.calendar.days
         self.tick = scenario.calendar.tick_seconds
@@ -50,7 +54,8 @@ class World:
         self.start = self.almanac.start - scenario.calendar.warm_up_hours * 3600.0
         self.first_midnight = self.almanac.start
         self.end = self.almanac.start + self.days * 86_400.0
-        self.events: Sequence[Event] = time_line(scenario, self.almanac, seed, self.days)
+        line = time_line(scenario, self.almanac, seed, self.days)
+        self.events: Sequence[Event] = [one for one in line if happens(one, one.effect_begin - self.start)]
         for event in self.events:
             if event.kind is TrapKind.HOLIDAY:
                 self.almanac.extra_holidays.add(self.almanac.local(event.begin).date())

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from cemd.daemon.kinds import kinds
-from cemd.demo.day.command import SCENARIOS, live
+from cemd.demo.day.command import live
 from cemd.demo.day.compare import compared
 from cemd.demo.day.page import report_page
 from cemd.demo.files import shipped_root
-from cemd.demo.world.reading import read_scenario
+from cemd.demo.world.reading import SCENARIOS, read_scenario
 
 SMALL = SCENARIOS / "small.yaml"
 TOTAL = [

@@ -8,8 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from cemd.config.yaml import parse
-from cemd.demo.day.command import SCENARIOS
-from cemd.demo.world.reading import read_scenario
+from cemd.demo.world.reading import SCENARIOS, read_scenario
 from cemd.demo.world.schema import scenario_schema
 from cemd.errors import ConfigError
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cemd.daemon.kinds import kinds
-from cemd.demo.day.command import SCENARIOS, scaled
+from cemd.demo.day.command import scaled
 from cemd.demo.files import shipped_root
 from cemd.demo.world.events import Event, time_line
 from cemd.demo.world.people import MOVE_SECONDS
-from cemd.demo.world.reading import read_scenario
+from cemd.demo.world.reading import SCENARIOS, read_scenario
 from cemd.demo.world.scenario import FaultEntry, Scenario, TrapEntry
 from cemd.demo.world.traffic import Almanac
 from cemd.demo.world.world import World
