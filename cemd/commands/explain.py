@@ -74,8 +74,11 @@ def _lines(chain: dict[str, Any]) -> Iterator[str]:
         yield f"alert to {alert['route']}: {alert['state']}, last told {told}"
     for communication in chain["communications"]:
         yield from _communication(communication)
+        if communication["state"] == "holding":
+            yield waits_for(communication, chain["incidents"])
     for communication, steps in chain.get("customer", {}).items():
-        yield f"this customer in {communication}:" if steps else f"this customer is not part of {communication}."
+        nothing = f"{communication} has decided nothing about this customer so far."
+        yield f"this customer in {communication}:" if steps else nothing
         for step in steps:
             yield f"  {_at(step['at'])} {step['stage']} {step['phase']}: {step.get('reason') or step.get('state')}"
 
@@ -126,6 +129,17 @@ def _communication(communication: dict[str, Any]) -> Iterator[str]:
         yield f"  {_at(decision['at'])} {decision['stage']} {decision['phase']}: {counts}"
     for phase, states in communication["notices"].items():
         yield f"  notices {phase}: " + ", ".join(f"{state} {count}" for state, count in states.items())
+
+
+def waits_for(communication: dict[str, Any], incidents: list[dict[str, Any]]) -> str:
+    """What must happen before a communication that holds tells anybody."""
+    mine = [one for one in incidents if one["id"] in communication["incidents"]]
+    if any(one["confirmed_at"] is not None for one in mine):
+        return f"  waits for the end of its hold-down at {_at(communication['hold_until'])}"
+    return (
+        f"  waits until {_at(communication['decide_by'])} for a confirmation: further independent sources that see it "
+        "(`confirm_sources` of the grouping), or a person on the page; else nobody is told"
+    )
 
 
 def _subject(record: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cemd.cli import main
+from cemd.commands.explain import waits_for
 from cemd.config.configuration import hash_of
 from cemd.config.load import load
 from cemd.daemon.kinds import kinds
@@ -111,6 +112,15 @@ def test_explain_an_incident_tells_the_chain(root: Path) -> None:
     assert "web-up" in told
     assert "success by web-a from home" in told
     assert {one["metric"] for one in chain["series"].values()} == {"success"}
+
+
+def test_what_holds_says_what_it_waits_for() -> None:
+    communication = {"incidents": ["inc-1"], "hold_until": 60.0, "decide_by": 1200.0}
+    unconfirmed = waits_for(communication, [{"id": "inc-1", "confirmed_at": None}])
+    assert "for a confirmation" in unconfirmed
+    assert "1970-01-01 00:20:00 UTC" in unconfirmed
+    confirmed = waits_for(communication, [{"id": "inc-1", "confirmed_at": 5.0}, {"id": "inc-2", "confirmed_at": None}])
+    assert confirmed.endswith("hold-down at 1970-01-01 00:01:00 UTC")
 
 
 def test_explain_a_kind_prints_its_parameters(root: Path) -> None:
