@@ -3,7 +3,8 @@ touchpoint).
 
 At a tick every instance gets a value, a score and a quality, and moves along its objective: broken for `for_seconds`
 opens, good (by the hysteresis) for `clear_for_seconds` ends; beyond `warn_at` the same way one step earlier. Too few
-samples, or only blind attempts: `unknown`, which neither opens nor ends anything and starts the waiting anew.
+samples, or only blind attempts: `unknown`, which neither opens nor ends anything and starts the waiting anew; but what
+enough good samples began to mend goes on mending over instants with too few, as long as those are good.
 One sample alone breaks no ratio and no mean (the value must be bad without its worst sample too), and nothing of the
 kind begins to break while the newest samples are good, as many as series stand behind it: a hiccup that a window still
 remembers is over, and one vantage point of three that fails is not hidden by the two after it.
@@ -190,17 +191,20 @@ class Indicators:
             means = due[c["means"][due]]
             c["spared"][means] = self.windows.without_worst(means, now, c["sign"][means])
         known = (c["samples"] >= c["min_samples"]) & ~np.isnan(c["value"])
+        seen = (c["samples"] >= 1) & ~np.isnan(c["value"])
         if blind.any():
-            known &= ~self.index.all_of(blind)
+            sighted = ~self.index.all_of(blind)
+            known &= sighted
+            seen &= sighted
         good = c["sign"] * c["value"]
         bad = known & (good < c["target"])
         bad &= ~c["means"] | (c["sign"] * c["spared"] < c["target"])
         _streak(c["bad_since"], bad, now)
         c["mixed"][~bad] = False
-        _streak(c["good_since"], known & (good >= c["clear"]), now)
+        _streak(c["good_since"], (good >= c["clear"]) & (known | (seen & ~np.isnan(c["good_since"]))), now)
         warning = known & (good < c["warn"])
         _streak(c["warn_since"], warning, now)
-        _streak(c["calm_since"], known & (good >= c["calm"]), now)
+        _streak(c["calm_since"], (good >= c["calm"]) & (known | (seen & ~np.isnan(c["calm_since"]))), now)
         is_down = bad & (good <= c["down"])
         _streak(c["up_since"], known & ~is_down, now)
         self._remember_worst(np.where(known, good, np.nan))
@@ -211,12 +215,12 @@ class Indicators:
         broken, warned, down_now = c["broken"], c["warned"], c["down_now"]
         fresh = ~c["needs_fresh"] | (c["good_in_row"] < self.index.series_count)
         broke = ~broken & bad & fresh & (now - c["bad_since"] >= c["for_seconds"])
-        mended = broken & (now - c["good_since"] >= c["clear_seconds"])
+        mended = broken & known & (now - c["good_since"] >= c["clear_seconds"])
         stays = (broken | broke) & ~mended
         down = stays & (is_down | (down_now & ~(now - c["up_since"] >= c["clear_seconds"])))
         worsened = broken & stays & (down != down_now)
         due = warning & (now - c["warn_since"] >= c["for_seconds"]) & ~stays
-        calm = (now - c["calm_since"] >= c["clear_seconds"]) | stays
+        calm = (known & (now - c["calm_since"] >= c["clear_seconds"])) | stays
         calmed, warns = warned & calm, ~warned & due
         broken[:], down_now[:] = stays, down
         warned[:] = (warned & ~calm) | due

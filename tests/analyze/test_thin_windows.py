@@ -1,0 +1,39 @@
+"""A window that holds just enough samples, and at some instants one too few: what broke there must still end."""
+
+from __future__ import annotations
+
+from cemd.model.finding import Condition
+from cemd.model.quality import Outcome
+
+from tests.analyze.world import World, configuration, success_indicator
+
+
+def live(world: World, runs: int, value: float) -> None:
+    for _ in range(runs):
+        outcome = Outcome.OK if value else Outcome.FAILED
+        world.samples((world.series["pay-web", "success"], value, outcome))
+        for _ in range(25):
+            world.tick(2.0)
+
+
+def test_what_broke_ends_though_the_window_is_thin_at_times() -> None:
+    """Three samples are asked for; once a run takes 50 seconds, a window of 120 holds two or three."""
+    world = World(configuration(indicators=[success_indicator(min_samples=3)]))
+    world.run(120.0, success=1.0)
+    world.run(150.0, success=0.0)
+    assert len(world.open(Condition.OBJECTIVE_BROKEN)) == 1
+    live(world, 20, 1.0)
+    assert world.open(Condition.OBJECTIVE_BROKEN) == []
+
+
+def test_blindness_ends_nothing() -> None:
+    world = World(configuration(indicators=[success_indicator()]))
+    live(world, 6, 1.0)
+    world.run(120.0, success=0.0)
+    assert len(world.open(Condition.OBJECTIVE_BROKEN)) == 1
+    world.run(8.0, success=1.0)
+    for _ in range(30):
+        world.samples((world.series["pay-web", "success"], float("nan"), Outcome.BLIND))
+        for _ in range(5):
+            world.tick(2.0)
+    assert len(world.open(Condition.OBJECTIVE_BROKEN)) == 1
