@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ ANSWERED_ALL_THE_SAME = frozenset(
 """Failures in which the target did answer: no broken way out looks like them."""
 NOT_THE_WAY = frozenset({Reason.NO_RESOURCES, Reason.NOT_PERMITTED, Reason.TARGET_NOT_ALLOWED})
 """Why a look itself was not possible: it says nothing about the way out."""
-KEPT_SECONDS = 900.0
 MOST_HELD = 100_000
 """Results that may wait; beyond it they are recorded as they are, and counted."""
 
@@ -58,13 +58,6 @@ class _Held:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
-class _Round:
-    began: float
-    ended: float
-    open: bool
-
-
 class Outlook:
     """Made inside the running loop; `run` looks, `take` takes results on their way to the record."""
 
@@ -75,7 +68,8 @@ class Outlook:
         self._said = SaidOnce(log)
         self._loop = asyncio.get_running_loop()
         self._way_out = WayOut()
-        self._rounds: deque[_Round] = deque()
+        self._lost_at = -inf
+        """End of the newest look that saw no reference."""
         self._held: deque[_Held] = deque()
         self._waiting: dict[str, int] = {}
         self._wanted = asyncio.Event()
@@ -87,7 +81,7 @@ class Outlook:
         """What is looked at from now on."""
         if way_out != self._way_out:
             self._way_out = way_out
-            self._rounds.clear()
+            self._lost_at = -inf
             self._wanted.set()
 
     def take(self, post: Post, at: float, result: Result) -> None:
@@ -122,13 +116,12 @@ class Outlook:
 
     async def look(self, look: Look | None = None) -> None:
         """One look, and what waited for it goes on. `look` only where a test brings its own eyes."""
-        waiting, self._held = self._held, deque()
-        began = self._loop.time()
+        waiting = len(self._held)  # they stay held while it looks: a look that is cancelled loses nothing
         if self._watches():
             self._parts = await (look or self._look)()
-            self._remember(_Round(began, self._loop.time(), self._is_open()))
-        for one in waiting:
-            self._pass_on(one)
+            self._tell(lost=not self._is_open())
+        for _ in range(waiting):
+            self._pass_on(self._held.popleft())
 
     def _watches(self) -> bool:
         return bool(self._way_out.references)
@@ -137,13 +130,11 @@ class Outlook:
         """False only when every reference was looked for and none was seen."""
         return not all(seen is False for name, seen in self._parts.items() if name.startswith("reference_"))
 
-    def _remember(self, round_: _Round) -> None:
-        self._rounds.append(round_)
-        while self._rounds and self._rounds[0].ended < round_.ended - KEPT_SECONDS:
-            self._rounds.popleft()
-        if round_.open:
+    def _tell(self, *, lost: bool) -> None:
+        if not lost:
             self._said.back("way out", "prober.sees_again")
         else:
+            self._lost_at = self._loop.time()
             seen = {name: one for name, one in self._parts.items() if not name.startswith("reference_")}
             self._said.gone("way out", "prober.is_blind", remedy="look at this host's own network", **seen)
 
@@ -153,8 +144,7 @@ class Outlook:
         if not self._waiting[uid]:
             del self._waiting[uid]
         result = held.result
-        lost = any(not one.open and one.ended >= held.began for one in self._rounds)
-        if lost and _suspect(result) and not _at_home(held.post.probe):
+        if self._lost_at >= held.began and _suspect(result) and not _at_home(held.post.probe):
             self._blind_total += 1
             words = "every reference of this vantage point was out of reach as well"
             detail = f"{result.detail.rstrip('.')}; {words}." if result.detail else f"{words.capitalize()}."

@@ -188,3 +188,22 @@ def test_default_gateway_is_read_from_the_routes(tmp_path: Path) -> None:
 def test_one_reference_alone_is_refused() -> None:
     with pytest.raises(ValidationError, match="at least two"):
         WayOut(references=(Reference(host="192.0.2.1", port=53),))
+
+
+async def test_a_look_that_is_cut_short_loses_nothing_that_waits_for_it() -> None:
+    looking = asyncio.Event()
+
+    async def never_done() -> dict[str, bool | None]:
+        looking.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with world(references(80, 81)) as made:
+        made.outlook.take(made.post(), 1.0, SILENT)
+        task = asyncio.create_task(made.outlook.look(never_done))
+        await looking.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert made.told == []
+        await made.outlook.look(everything_seen)
+    assert [result.outcome for _, result in made.told] == [Outcome.TIMED_OUT]

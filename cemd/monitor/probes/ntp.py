@@ -31,8 +31,7 @@ from cemd.monitor.probes.base import (
     Way,
 )
 from cemd.monitor.probes.engines.clock_state import clock_state
-from cemd.monitor.probes.engines.names import trouble
-from cemd.monitor.probes.engines.sockets import SocketParams, connect, readable
+from cemd.monitor.probes.engines.sockets import SocketParams, connect, readable, talking_to
 from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.stamp_packets import unix_ns_of
@@ -127,12 +126,8 @@ class Ntp:
         wall = WallClock()
         with await connect(params, address, params.port, socket.SOCK_DGRAM) as door:
             door.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            try:
+            with talking_to(f"time server {self.target}"):
                 said, asked_ns, came_ns = await self._ask(door)
-            except OSError as exc:
-                if isinstance(exc, TimeoutError) and exc.errno is None:
-                    raise
-                raise trouble(exc.errno or 0, f"time server {self.target}") from exc
         wall.check()
         return self._judged(said, asked_ns, came_ns)
 

@@ -52,8 +52,6 @@ _LARGEST_DATAGRAM = 65_535
 _ROUNDS = 4
 """Of v3: discovery, a time window that moved, and one of each again."""
 
-Exchange = Callable[[Callable[[], bytes], Callable[[bytes], Answer | None]], "asyncio.Future[Answer]"]
-
 
 class Session(Protocol):
     """How questions to one agent are dressed. Kept from run to run: an engine is discovered once."""

@@ -213,12 +213,8 @@ async def connect(params: SocketParams, address: str, port: int, kind: int = soc
     except PermissionError as exc:
         raise Blind(Reason.NOT_PERMITTED, f"no socket can be opened: {exc.strerror}.") from exc
     try:
-        await _connected(door, place_of(address, port))
-    except OSError as exc:
-        door.close()
-        if isinstance(exc, TimeoutError) and exc.errno is None:
-            raise
-        raise trouble(exc.errno or 0, f"connection to {address} port {port}") from exc
+        with talking_to(f"connection to {address} port {port}"):
+            await _connected(door, place_of(address, port))
     except BaseException:
         door.close()
         raise
