@@ -1,0 +1,188 @@
+"""A prober process at work for a bench that owes it an acknowledgement for every measurement; both sides' figures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cemd.config.probes import Probe
+from cemd.config.targets import Targets
+from cemd.model.quality import Outcome
+from cemd.monitor import wire
+
+SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+_EVERYWHERE = Targets(loopback=True).model_dump_json().encode()
+_AGENT = """
+import sys
+from pathlib import Path
+from cemd.daemon.agent import run_agent
+sys.exit(run_agent(Path(sys.argv[1]), Path(sys.argv[2]), log_json=True))
+"""
+
+
+def program(name: str) -> str:
+    """Path of a program; ends the case where it is missing."""
+    found = shutil.which(name, path=SEARCH)
+    if found is None:
+        raise LookupError(f"{name} is not installed")
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port: int = door.getsockname()[1]
+        return port
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system seconds of a process, with a grain of 10 ms."""
+    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def running(*command: str, port: int | None = None, **environment: str) -> Iterator[int]:
+    """Starts a program, waits until it listens, ends it by its own id."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
+    try:
+        end = time.monotonic() + 15
+        while port is not None and time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@dataclass(slots=True)
+class Owed:
+    """What a prober delivered: values by metric, outcomes of runs, when each batch came."""
+
+    declared: list[Any] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    values: dict[str, list[float]] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
+    keep: frozenset[str] = frozenset()
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def take(self, frame: wire.Measured) -> None:
+        series, _, value, outcome = wire.columns(frame)
+        for place, number in enumerate(series.tolist()):
+            metric = self.declared[number].metric
+            if metric == "success":
+                self.outcomes[Outcome(int(outcome[place])).name.lower()] += 1
+                self.began.set()
+            if metric in self.keep:
+                self.values.setdefault(metric, []).append(float(value[place]))
+
+
+@contextlib.asynccontextmanager
+async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> AsyncIterator[tuple[int, Owed]]:
+    """A prober process at work on these probes: (its pid, what it delivered so far)."""
+    owed = Owed()
+    links: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            links.add(task)
+        document = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes])
+        writer.write(wire.encode(wire.Probes(epoch="bench", probes=document, at_once=at_once, targets=_EVERYWHERE)))
+        with contextlib.suppress(asyncio.CancelledError):
+            while (frame := await wire.read_from_prober(reader)) is not None:
+                match frame:
+                    case wire.Declare():
+                        owed.declared += frame.keys
+                    case wire.Measured():
+                        owed.take(frame)
+                        writer.write(wire.encode(wire.Ack(number=frame.number)))
+                    case wire.Attempts():
+                        owed.reasons.update(note.reason for note in frame.attempts if note.outcome != "ok")
+                    case wire.Progress():
+                        owed.counters = frame.counters
+        writer.close()
+
+    path = folder / "prober.sock"
+    server = await asyncio.start_unix_server(serve, str(path))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _AGENT, str(path), str(folder / "state"), env={**os.environ, "CI": ""},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process.pid, owed
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+        server.close()
+        for task in links:
+            task.cancel()
+
+
+def probes_of(kind: str, params: list[dict[str, Any]], every: float) -> list[Probe]:
+    return [
+        Probe(name=f"p{place}", kind=kind, service="s", every_seconds=every, timeout_seconds=every / 2, params=one)
+        for place, one in enumerate(params)
+    ]
+
+
+async def own_rate(folder: Path, probes: list[Probe], seconds: float) -> dict[str, float]:
+    """Measurements per CPU second of the prober's process once it is at speed."""
+    async with prober(folder, probes) as (pid, owed):
+        await asyncio.wait_for(owed.began.wait(), 60)
+        await asyncio.sleep(probes[0].every_seconds + 1)  # every series has its name by then
+        before, cpu, begun = Counter(owed.outcomes), cpu_seconds(pid), time.monotonic()
+        await asyncio.sleep(seconds)
+        spent, wall = cpu_seconds(pid) - cpu, time.monotonic() - begun
+        runs = owed.outcomes - before
+        skipped = sum(value for name, value in owed.counters.items() if name.startswith("skipped_"))
+    if owed.reasons:
+        print(f"not ok: {dict(owed.reasons)}", file=sys.stderr)
+    return {
+        "per_cpu_second": runs["ok"] / spent,
+        "per_second": runs["ok"] / wall,
+        "cpu_percent": 100 * spent / wall,
+        "not_ok": float(runs.total() - runs["ok"]),
+        "skipped": skipped,
+        "latest_start_ms": 1000 * owed.counters.get("latest_start_seconds", 0.0),
+    }
+
+
+def compare(rounds: int, own: Callable[[], dict[str, float]], peer: Callable[[], float]) -> dict[str, Any]:
+    """Both sides in turn; medians, and the median of the rounds' ratios."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        theirs.append(peer())
+        ours.append(own())
+    ratios = [mine["per_cpu_second"] / its for mine, its in zip(ours, theirs, strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "own": {key: statistics.median(one[key] for one in ours) for key in ours[0]},
+        "peer_per_cpu_second": statistics.median(theirs),
+    }
+
+
+def percentile(values: list[float], part: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(part / 100 * len(values)))]

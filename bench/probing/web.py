@@ -1,0 +1,162 @@
+"""Cases of one connection a probe: http, tls, tcp and the latency that the prober adds, beside blackbox_exporter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from cemd.config.probes import Probe
+
+from .harness import compare, cpu_seconds, free_port, own_rate, percentile, prober, probes_of, program, running
+
+HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 17))
+
+
+@contextlib.contextmanager
+def web(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """nginx with a plain and a TLS port: (plain, tls, file with its certificate)."""
+    plain, tls = free_port(), free_port()
+    names = "subjectAltName=" + ",".join(f"IP:{host}" for host in HOSTS)
+    files = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"))
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    command = [program("openssl"), "req", "-x509", *curve, "-days", "90", "-subj", "/CN=localhost", *files]
+    subprocess.run([*command, "-addext", names], check=True, capture_output=True)
+    listen = "".join(f"listen {host}:{plain} backlog=8192; listen {host}:{tls} ssl backlog=8192; " for host in HOSTS)
+    paths = "".join(
+        f"{word}_temp_path {folder}/{word}; " for word in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err;"
+        "events { worker_connections 16384; multi_accept on; }"
+        f"http {{ access_log off; {paths} ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;"
+        "ssl_session_cache off; ssl_session_tickets off; ssl_protocols TLSv1.2 TLSv1.3;"
+        f"server {{ {listen} location / {{ default_type text/plain; "
+        'return 200 "ok service=portal status=UP\\n"; } } }'
+    )
+    with running(program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), port=plain):
+        yield plain, tls, folder / "cert.pem"
+
+
+@contextlib.contextmanager
+def blackbox(folder: Path, ca_file: Path) -> Iterator[tuple[int, int]]:
+    """Debian's blackbox_exporter: (its port, its pid)."""
+    port = free_port()
+    (folder / "blackbox.yml").write_text(
+        "modules:\n"
+        "  plain: {prober: http, timeout: 5s, http: {preferred_ip_protocol: ip4}}\n"
+        "  tls: {prober: http, timeout: 5s, http: {preferred_ip_protocol: ip4, "
+        f"tls_config: {{ca_file: {ca_file}}}}}}}\n"
+        "  tcp: {prober: tcp, timeout: 5s, tcp: {preferred_ip_protocol: ip4}}\n"
+    )
+    command = (program("prometheus-blackbox-exporter"), f"--config.file={folder}/blackbox.yml")
+    listen = f"--web.listen-address=127.0.0.1:{port}"
+    with running(*command, listen, "--log.level=error", port=port, GOMAXPROCS="1") as pid:
+        yield port, pid
+
+
+def fetch_all(port: int, paths: list[str], per_second: float) -> list[bytes]:
+    """The answers of an HTTP server to many requests at an even pace, each on a new connection."""
+    poll, answers = select.epoll(), []
+    open_: dict[int, tuple[socket.socket, bytearray]] = {}
+    begun, sent = time.monotonic(), 0
+    while sent < len(paths) or open_:
+        while sent < len(paths) and time.monotonic() >= begun + sent / per_second:
+            door = socket.create_connection(("127.0.0.1", port))
+            door.send(f"GET {paths[sent]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            poll.register(door, select.EPOLLIN)
+            open_[door.fileno()] = (door, bytearray())
+            sent += 1
+        for number, _ in poll.poll(0.001):
+            door, taken = open_[number]
+            if chunk := door.recv(65_536):
+                taken += chunk
+                continue
+            answers.append(bytes(taken))
+            del open_[number]
+            door.close()
+    return answers
+
+
+def blackbox_rate(port: int, pid: int, module: str, targets: list[str], per_second: float) -> float:
+    """Probes per CPU second of blackbox_exporter's process, asked at the pace at which the prober works."""
+    paths = [f"/probe?module={module}&target={target}" for target in targets]
+    fetch_all(port, paths[:200], per_second)
+    cpu = cpu_seconds(pid)
+    answers = fetch_all(port, paths, per_second)
+    failed = [answer for answer in answers if b"probe_success 1" not in answer]
+    if len(failed) > len(answers) // 100:
+        raise RuntimeError(f"blackbox_exporter failed on {len(failed)} targets that live: {failed[0]!r}")
+    return (len(answers) - len(failed)) / (cpu_seconds(pid) - cpu)
+
+
+def http_case(folder: Path, seconds: float, rounds: int, *, tls: bool) -> dict[str, Any]:
+    count, every = (1_200, 8.0) if tls else (8_000, 8.0)
+    with web(folder) as (plain, secure, ca_file), blackbox(folder, ca_file) as (port, pid):
+        where = f"https://{{}}:{secure}/" if tls else f"http://{{}}:{plain}/"
+        more = {"ca_file": str(ca_file)} if tls else {}
+        probes = probes_of("http", [{"url": where.format(HOSTS[n % 16]), **more} for n in range(count)], every)
+        targets = [where.format(HOSTS[n % 16]) for n in range(1_000 if tls else 3_000)]
+        return compare(
+            rounds,
+            lambda: asyncio.run(own_rate(folder, probes, seconds)),
+            lambda: blackbox_rate(port, pid, "tls" if tls else "plain", targets, count / every),
+        )
+
+
+def tcp_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
+    count, every = 32_000, 8.0
+    with web(folder) as (plain, _, ca_file), blackbox(folder, ca_file) as (port, pid):
+        probes = probes_of("tcp", [{"host": HOSTS[n % len(HOSTS)], "port": plain} for n in range(count)], every)
+        targets = [f"{HOSTS[n % len(HOSTS)]}:{plain}" for n in range(3_000)]
+        return compare(
+            rounds,
+            lambda: asyncio.run(own_rate(folder, probes, seconds)),
+            lambda: blackbox_rate(port, pid, "tcp", targets, count / every),
+        )
+
+
+def latency_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
+    """What the prober adds at 200 a second over a blocking socket on the same server: median and 99th, milliseconds."""
+    with web(folder) as (plain, _, _):
+        probes = probes_of("http", [{"url": f"http://{HOSTS[n % 16]}:{plain}/"} for n in range(600)], 3.0)
+        added50, added99 = [], []
+        for _ in range(rounds):
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:  # both in the same seconds
+                asked = beside.submit(blocking, plain, 200, seconds + 6)
+                own = asyncio.run(own_seconds(folder, probes, seconds))
+                bare = asked.result()
+            added50.append((statistics.median(own) - statistics.median(bare)) * 1000)
+            added99.append((percentile(own, 99) - percentile(bare, 99)) * 1000)
+    return {"added_p50_ms": statistics.median(added50), "added_p99_ms": statistics.median(added99)}
+
+
+def blocking(port: int, rate: int, seconds: float) -> list[float]:
+    request, taken = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", []
+    for number in range(int(rate * seconds)):
+        begun = time.perf_counter()
+        with socket.socket() as door:
+            door.connect((HOSTS[number % 16], port))
+            door.send(request)
+            door.recv(65_536)
+            taken.append(time.perf_counter() - begun)
+        time.sleep(max(0.0, 1 / rate - (time.perf_counter() - begun)))
+    return taken
+
+
+async def own_seconds(folder: Path, probes: list[Probe], seconds: float) -> list[float]:
+    async with prober(folder, probes) as (_, owed):
+        await asyncio.wait_for(owed.began.wait(), 60)
+        await asyncio.sleep(2)
+        owed.keep = frozenset({"response_seconds"})
+        await asyncio.sleep(seconds)
+    return owed.values["response_seconds"]
