@@ -136,6 +136,8 @@ async def longest_hold(series: tuple[Series, ...], values: NDArray[np.float64], 
     server = WebServer(house, port=0)
     await server.start()
     script = SCRAPER.format(url=f"{server.url}metrics", scrapes=scrapes)
+    pipe = asyncio.subprocess.PIPE
+    scraper = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdin=pipe, stdout=pipe)
     late: list[tuple[float, float]] = []
     done = asyncio.Event()
 
@@ -148,8 +150,9 @@ async def longest_hold(series: tuple[Series, ...], values: NDArray[np.float64], 
 
     watching = asyncio.create_task(watch(), name="watch")
     await asyncio.sleep(1.0)
-    late.clear()
-    scraper = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    late.clear()  # starting a process holds this loop too, and is none of the server's doing: it was started before
+    assert scraper.stdin is not None
+    scraper.stdin.write(b"go\n")
     number = 0
     while scraper.returncode is None:
         assert house.shown is not None
@@ -177,7 +180,8 @@ async def longest_hold(series: tuple[Series, ...], values: NDArray[np.float64], 
 
 
 SCRAPER = """
-import http.client, json, time, urllib.parse
+import http.client, json, sys, time, urllib.parse
+sys.stdin.readline()
 url = urllib.parse.urlsplit({url!r})
 times, size = [], 0
 for number in range({scrapes}):

@@ -11,7 +11,7 @@ import pytest
 from cemd.model.identity import series_id
 from cemd.model.measurement import Series, SeriesKey
 from cemd.web import exposition
-from cemd.web.exposition import SeriesText, block_text, family, label_name, labels_of
+from cemd.web.exposition import Block, SeriesText, family, label_name, labels_of
 from cemd.web.scrape import Exposition, wants_openmetrics
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,8 +42,8 @@ def read_values(text: bytes) -> dict[str, float]:
 
 @given(st.lists(st.floats(), min_size=1, max_size=50))
 def test_every_value_reads_back_as_it_was_and_unknown_has_no_line(values: list[float]) -> None:
-    prefixes = [f'\nm{{probe="{place}"}} '.encode() for place in range(len(values))]
-    text = block_text(prefixes, np.array(values, np.float64)).decode()
+    block = Block.of([f'm{{probe="{place}"}}'.encode() for place in range(len(values))])
+    text = block.text(np.array(values, np.float64)).decode()
     samples = {int(one.labels["probe"]): one.value for metric in read_text(text) for one in metric.samples}
     assert samples == {place: value for place, value in enumerate(values) if not math.isnan(value)}
 
@@ -57,6 +57,13 @@ def test_names_survive_the_text_whatever_they_hold(probe: str, target: str, labe
     clean = probe.encode("utf-8", "replace").decode()
     assert sample.labels["probe"] == clean
     assert len(sample.labels) == 3 + bool(target) + len(labels)
+
+
+@given(st.lists(st.text(alphabet="%bn {}\\", max_size=9).map(str.encode), min_size=1, max_size=9))
+def test_a_name_may_hold_what_a_format_string_means(names: list[bytes]) -> None:
+    block = Block.of(names)
+    assert block.names() == names
+    assert block.text(np.full(len(names), 2.0)) == b"".join(name + b" 2.0\n" for name in names)
 
 
 def test_label_names_are_made_valid_and_never_hide_our_own() -> None:
@@ -86,7 +93,7 @@ def test_only_blocks_with_a_changed_value_are_rendered_again(monkeypatch: pytest
     changed = values.copy()
     changed[12] = 99.0
     second = lines.render(changed)
-    assert [a is b for a, b in zip(first[1:-1], second[1:-1], strict=True)] == [True, False, True, True]
+    assert [a is b for a, b in zip(first[1:], second[1:], strict=True)] == [True, False, True, True]
     assert b'm{probe="p12",metric="m",vantage="home"} 99.0' in second[2]
 
 
