@@ -1,10 +1,7 @@
 """The deep detector: every kind of evidence on every sample, each worth what the series' own past says.
 
-Two tracks. The *score* is about rarity: -log10 of each kind's tail probability, the strongest plus SECOND of the
-second, as a running mean over some samples, over a threshold that grows with the logarithm of what was seen; 1 is an
-alarm, and the gate makes episodes of alarms. It learns everything, so a shift that stays becomes the new normal. The
-*severity* is about size: the same measures in units of what one sample in a hundred exceeds, and that unit does not
-learn from what was alarmed. Both answer "not yet" (NaN) before LEARN_SAMPLES.
+Two tracks (`combination`). The *score* is rarity over what is an alarm (`threshold`): 1 is one, and the gate makes
+episodes of alarms. The *severity* is about size. Both answer "not yet" (NaN) before LEARN_SAMPLES.
 
 Arrays by series throughout: a round is one sample of each of some series; a series with more has them in later rounds.
 Nothing here depends on how samples were cut into calls, and `load(dump())` gives the same bits.
@@ -17,42 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cemd.analyze.columns import Array, Columns, Field
-from cemd.analyze.detectors import KINDS, gate, history, tails
+from cemd.analyze.detectors import KINDS, combination, gate, history, tails, threshold
 from cemd.analyze.detectors.base import PACE, SLOW, Evidence, Held, Sight, follow, rate
 from cemd.analyze.detectors.gate import Gate
 from cemd.analyze.detectors.history import REACH, History
-from cemd.analyze.detectors.tails import MOST, Tails
+from cemd.analyze.detectors.tails import Tails
 
 LEARN_SAMPLES = 30
 """Before so many samples it answers "not yet": of thirty, none can be called rarer than one in thirty."""
 GUESSES = 16
 """Samples after which a spread is no guess any more. What is measured in units of a guess would spoil the tails."""
-SECOND = 0.6
-"""Share of the second strongest: kinds overlap, so it is worth less than it says, yet two are more than one."""
-MOST_SURPRISE = 6.0
-"""One kind counts for at most one in a million: beyond, the power tail is a guess; severity keeps how far it went."""
-FRESH = 0.4
-"""Weight of a new sample in the running mean of rarity: a stray sample must be twice as rare as an episode of three."""
-MEMORY_SECONDS = 900.0
-"""Time constant of the running mean of size: an episode lasts minutes; hourly samples stand for themselves."""
-QUICKEST = 1 / 8
-"""Least weight of a new sample in it, so that probes of every second are heard within some samples."""
-OFFSET = 3.0
-LIMIT = 0.58
-"""Threshold: LIMIT x (OFFSET + log10 of samples seen). The rarest of n samples is about log10(n) by chance alone."""
-USUAL_SECONDS = 300.0
-BUSY = 0.5
-"""What is sampled more often than every five minutes is rare by chance more often: log10 of how many times goes to the
-threshold, by this share, for such samples hang together."""
-OWN_SHARE = 0.3
-"""Severity's unit: this power of the series' own, the rest common to all series, so that series stay comparable."""
-LEAST_OWN = 0.2
-"""The own unit is at least this share of the common one: a constant series must not make everything severe."""
-UNIT_SHARE = 0.01
-UNIT_STEP = 0.1
-"""The unit is steered to what one sample in a hundred exceeds, by 10 % for one that does."""
-SEVERE = 1.15
-"""Severity is divided by this, so that 1 is where an operator would look."""
 TYPICAL_DAYS = 14
 """Days whose median is what is typical: two of each weekday."""
 EXAMPLE_AT = 1_780_012_800.0
@@ -69,8 +40,6 @@ FIELDS = {
     "variance": Field("<f8"),
     "residual": Field("<f8"),
     "residuals": Field("<f8"),  # samples in it
-    "rarity": Field("<f8"),  # running mean of what evidence says together
-    "grandeur": Field("<f8"),  # running mean of how large it is
     "score": Field("<f8", np.nan),
     "severity": Field("<f8", np.nan),
     "wide": Field("<f8", 4.0),  # half width of the expected band, in units of the usual distance
@@ -85,7 +54,6 @@ FIELDS = {
 
 def per_kind(kinds: int) -> dict[str, Field]:
     return {
-        "unit": Field("<f4", 1, (kinds,)),  # own unit over the common one
         "surprise": Field("<f4", 0, (kinds,)),  # of the last sample; signed as the measure
         "worst_surprise": Field("<f4", 0, (kinds,)),
     }
@@ -186,26 +154,15 @@ class Deep:
         self, held: Held, rows: Array, sight: Sight, measured: Array, surprise: Array, at: Array, gap: Array
     ) -> Array:
         """Both tracks, and what the gate makes of the score."""
-        weight = np.maximum(-np.expm1(-gap / MEMORY_SECONDS), QUICKEST)
         ready = sight.count >= LEARN_SAMPLES
-        rarity = held["rarity"] = follow(held["rarity"], _strongest(np.minimum(surprise, MOST_SURPRISE)), FRESH)
-        seen = np.log10(np.clip(sight.count, 1.0, MOST))
-        seen += BUSY * np.log10(np.clip(USUAL_SECONDS / np.maximum(held["interval"], 0.1), 1.0, None))
-        score = held["score"] = np.where(ready, rarity / (LIMIT * (OFFSET + seen)), np.nan)
-        magnitude = np.abs(np.nan_to_num(measured, copy=False, posinf=0.0)) / self._ordinary
-        unit = held["unit"].astype(np.float64)
-        large = np.log1p(_strongest(magnitude / np.maximum(unit, LEAST_OWN) ** OWN_SHARE))
-        grandeur = held["grandeur"] = follow(held["grandeur"], large, weight)
-        severity = held["severity"] = np.where(ready, grandeur / SEVERE, np.nan)
-        self._steer(held, unit, magnitude, severity >= 1.0, sight.count)
+        rarity = combination.rarity_of(held, surprise)
+        score = held["score"] = np.where(ready, rarity / threshold.alarming(held, sight.count), np.nan)
+        severe = combination.severity_of(held, measured, self._ordinary, gap, sight.count)
+        severity = held["severity"] = np.where(ready, severe, np.nan)
         held["surprise"] = np.copysign(surprise, measured)
         held["now"] = sight.raw
         self._expect(held, sight, ready, severity >= 1.0)
         return self.gate.pass_through(held, rows, np.nan_to_num(score), np.nan_to_num(severity), at)
-
-    def _steer(self, held: Held, unit: Array, magnitude: Array, alarmed: Array, count: Array) -> None:
-        step = np.clip(10.0 / (count + 1.0), UNIT_STEP, 0.5)[:, None] * ~alarmed[:, None]
-        held["unit"] = np.clip(unit * np.exp(step * ((magnitude > unit) - UNIT_SHARE)), 1e-3, 1e6)
 
     def _expect(self, held: Held, sight: Sight, ready: Array, alarmed: Array) -> None:
         """The band in which all but one sample in a hundred lie; what is alarmed does not widen it."""
@@ -215,7 +172,8 @@ class Deep:
         held["expected"] = np.where(ready, held["base"] + centre, np.nan)
         held["reach"] = np.where(ready, wide * scale, np.nan)
         beyond = np.abs(sight.value - centre) > wide * scale
-        held["wide"] = np.clip(wide * np.exp(UNIT_STEP * ~alarmed * (beyond - UNIT_SHARE)), 1.0, 1e3)
+        step = combination.UNIT_STEP * ~alarmed * (beyond - combination.UNIT_SHARE)
+        held["wide"] = np.clip(wide * np.exp(step), 1.0, 1e3)
 
     def _learn(self, held: Held, sight: Sight, at: Array, gap: Array) -> None:
         """What belongs to no kind alone."""
@@ -270,7 +228,9 @@ def rounds(rows: Array) -> Iterator[Array]:
 
 
 def _fields(kinds: Sequence[Evidence]) -> dict[str, Field]:
-    held = FIELDS | per_kind(len(kinds)) | gate.FIELDS | history.FIELDS | tails.fields(len(kinds))
+    size = len(kinds)
+    held = FIELDS | per_kind(size) | combination.fields(size) | threshold.FIELDS | gate.FIELDS
+    held |= history.FIELDS | tails.fields(size)
     for kind in kinds:
         held |= dict(kind.fields)
     return held
@@ -291,12 +251,3 @@ def _median(ordered: Array, known: Array) -> Array:
     low, high = ordered[rows, np.maximum(known - 1, 0) // 2], ordered[rows, known // 2 * (known > 0)]
     middle: Array = np.where(known > 0, (low + high) * np.float32(0.5), np.float32(0.0))
     return middle
-
-
-def _strongest(parts: Array) -> Array:
-    """The largest of each row plus SECOND of the second largest."""
-    if parts.shape[1] == 1:
-        return parts[:, 0]
-    top = np.partition(parts, parts.shape[1] - 2, axis=1)
-    both: Array = top[:, -1] + SECOND * top[:, -2]
-    return both
