@@ -2,13 +2,15 @@
 
 Every slot has one regular time in a column. Of those only the near future is kept in order: a slice of a fraction of
 a second is cut out of the column and sorted at once, which costs a microsecond for a hundred slots and needs no object
-for each of them. What is asked for out of turn (a quick look after a failure, run now) waits in a small heap beside it.
+for each of them; what is due is a piece of that slice. What is asked for out of turn (a quick look after a failure, run
+now) waits in a small heap beside it.
 """
 
 from __future__ import annotations
 
 import heapq
 from array import array
+from bisect import bisect_right
 from math import inf
 from typing import Final
 
@@ -17,21 +19,31 @@ from numpy.typing import NDArray
 
 SLICE_SECONDS: Final = 0.25
 """Long enough that cutting costs nothing, short enough that the slice of a million probes is small."""
+_LEAST_SLOTS: Final = 64
 
 
 class Agenda:
     """Slots are small numbers from 0; a slot without a time is never due."""
 
     def __init__(self) -> None:
-        self._times = array("d", [inf]) * 64
+        self._times = array("d", [inf]) * _LEAST_SLOTS
         self._planned: NDArray[np.float64] = np.frombuffer(self._times)
-        """The same column, for looking at all of it."""
-        self._near: list[tuple[float, int]] = []
-        """Regular times before `_horizon`, latest first, so that the next one is popped from the end."""
+        """The same column, for looking at many of it."""
+        self._near: list[float] = []
+        """Regular times before `_horizon`, earliest first; those before `_cursor` are worked off."""
+        self._near_slots = np.zeros(0, dtype=np.int32)
+        self._cursor = 0
         self._horizon = -inf
         self._soon: list[tuple[float, int]] = []
         """Regular times before `_horizon` that were given after it was cut: a heap."""
         self._asked: list[tuple[float, int]] = []
+
+    def reserve(self, slots: int) -> None:
+        """Makes room for so many slots, neither more nor less than it takes."""
+        if slots > len(self._times):
+            grown = array("d", [inf]) * slots
+            grown[: len(self._times)] = self._times
+            self._times, self._planned = grown, np.frombuffer(grown)
 
     def planned(self, slot: int) -> float:
         """The slot's next regular time."""
@@ -40,10 +52,18 @@ class Agenda:
     def plan(self, slot: int, at: float) -> None:
         """Gives a slot its next regular time; `inf` takes it out."""
         if slot >= len(self._times):
-            self._grow(slot)
+            self.reserve(max(slot + 1, len(self._times) * 3 // 2))
         self._times[slot] = at
         if at < self._horizon:
             heapq.heappush(self._soon, (at, slot))
+
+    def plan_many(self, slots: NDArray[np.int32], at: NDArray[np.float64]) -> None:
+        """Gives slots that have been planned before, each at most once, their next regular times."""
+        self._planned[slots] = at
+        near = at < self._horizon
+        if np.count_nonzero(near):
+            for soon in zip(at[near].tolist(), slots[near].tolist(), strict=True):
+                heapq.heappush(self._soon, soon)
 
     def ask(self, slot: int, at: float) -> None:
         """One more time, beside the regular one."""
@@ -62,43 +82,66 @@ class Agenda:
         at = min(regular, self._asked[0][0]) if self._asked else regular
         return None if at == inf else at
 
-    def pop(self, now: float) -> list[tuple[float, int, bool]]:
-        """All that is due by now, earliest first: (time, slot, whether it is the regular time)."""
-        due: list[tuple[float, int, bool]] = []
-        times = self._times
-        while True:
-            regular = self._next_regular()
-            while self._asked and self._asked[0][0] <= min(now, regular):
-                at, slot = heapq.heappop(self._asked)
-                due.append((at, slot, False))
-            if regular > now:
-                return due
-            near, until = self._near, min(now, self._soon[0][0] if self._soon else inf)
-            until = min(until, self._asked[0][0]) if self._asked else until
-            while near and near[-1][0] <= until:
-                at, slot = near.pop()
-                if times[slot] == at:
-                    times[slot] = inf
-                    due.append((at, slot, True))
-            if self._soon and self._soon[0][0] <= min(now, near[-1][0] if near else inf):
-                at, slot = heapq.heappop(self._soon)
-                if times[slot] == at:
-                    times[slot] = inf
-                    due.append((at, slot, True))
+    def pop(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Regular times up to now, earliest first, and their slots, which have no time from then on."""
+        taken = []
+        while self._next_regular() <= now:
+            upto = bisect_right(self._near, now, self._cursor)
+            if upto > self._cursor:
+                taken.append(self._take(self._cursor, upto))
+                self._cursor = upto
+            if self._soon and self._soon[0][0] <= now:
+                taken.append(self._take_soon(now))
+        match taken:
+            case []:
+                return np.zeros(0), np.zeros(0, dtype=np.int32)
+            case [one]:
+                return one
+        times, slots = (np.concatenate(parts) for parts in zip(*taken, strict=True))
+        order = np.argsort(times, kind="stable")
+        return times[order], slots[order]
+
+    def pop_asked(self, now: float) -> list[tuple[float, int]]:
+        """What was asked for up to now, earliest first: (time, slot)."""
+        asked = []
+        while self._asked and self._asked[0][0] <= now:
+            asked.append(heapq.heappop(self._asked))
+        return asked
+
+    def _take(self, first: int, upto: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """A piece of the slice, without what was planned anew since."""
+        times, slots = np.array(self._near[first:upto]), self._near_slots[first:upto]
+        stale = self._planned[slots] != times
+        if np.count_nonzero(stale):
+            times, slots = times[~stale], slots[~stale]
+        self._planned[slots] = inf
+        return times, slots
+
+    def _take_soon(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        times, slots = [], []
+        while self._soon and self._soon[0][0] <= now:
+            at, slot = heapq.heappop(self._soon)
+            if self._times[slot] == at:
+                self._times[slot] = inf
+                times.append(at)
+                slots.append(slot)
+        return np.array(times), np.array(slots, dtype=np.int32)
 
     def _next_regular(self) -> float:
         """The earliest regular time; entries that were planned anew since are dropped on the way."""
+        times, near = self._times, self._near
         while True:
-            while self._near and self._times[self._near[-1][1]] != self._near[-1][0]:
-                self._near.pop()
-            while self._soon and self._times[self._soon[0][1]] != self._soon[0][0]:
+            while self._cursor < len(near) and times[self._near_slots[self._cursor]] != near[self._cursor]:
+                self._cursor += 1
+            while self._soon and times[self._soon[0][1]] != self._soon[0][0]:
                 heapq.heappop(self._soon)
-            if self._near:
-                return min(self._near[-1][0], self._soon[0][0]) if self._soon else self._near[-1][0]
+            if self._cursor < len(near):
+                return min(near[self._cursor], self._soon[0][0]) if self._soon else near[self._cursor]
             if self._soon:
                 return self._soon[0][0]
             if not self._cut():
                 return inf
+            near = self._near
 
     def _cut(self) -> bool:
         """Sorts the next slice out of the column; False where the column is empty."""
@@ -106,13 +149,8 @@ class Agenda:
         if first == inf:
             return False
         self._horizon = max(first, self._horizon) + SLICE_SECONDS
-        slots = np.flatnonzero(self._planned < self._horizon)
+        slots = np.flatnonzero(self._planned < self._horizon).astype(np.int32)
         times = self._planned[slots]
-        order = np.argsort(-times, kind="stable")
-        self._near = list(zip(times[order].tolist(), slots[order].tolist(), strict=True))
+        order = np.argsort(times, kind="stable")
+        self._near, self._near_slots, self._cursor = times[order].tolist(), slots[order], 0
         return True
-
-    def _grow(self, slot: int) -> None:
-        grown = array("d", [inf]) * max(slot + 1, len(self._times) * 3 // 2)
-        grown[: len(self._times)] = self._times
-        self._times, self._planned = grown, np.frombuffer(grown)

@@ -8,13 +8,19 @@ hang until their timeouts and still hold no place that those that live need.
 
 from __future__ import annotations
 
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+
 GROUP_AT_ONCE = 20
 KIND_AT_ONCE = 200
 MOST_AT_ONCE = 4_000
+_LEAST_WALLS = 64
 
 
 class Bulkheads:
-    """Counts of what runs; each wall is a number."""
+    """Counts of what runs; each wall is a number, and a group's number leads to its kind's."""
 
     ALL, HUNG = 0, 1
 
@@ -22,16 +28,26 @@ class Bulkheads:
         self.kind_at_once = kind_at_once
         self._group_at_once = group_at_once
         self._most = most_at_once
-        self._numbers: dict[tuple[str, ...], int] = {}
-        self._running = [0, 0]
+        self._kinds: dict[str, int] = {}
+        self._groups: dict[int, dict[str, int]] = {}
+        self._walls = 2
+        self._running, self._kind_of = array("i"), array("i")
+        self._grow(_LEAST_WALLS)
 
-    def walls(self, kind: str, group: str) -> tuple[int, int]:
-        """The numbers of a kind's wall and of a group's; one more is the wall around those of a kind that hung."""
-        return self._number((kind,)), self._number((kind, group))
+    def group(self, kind: str, group: str) -> int:
+        """The number of the wall around a group of a kind."""
+        if (outer := self._kinds.get(kind)) is None:
+            outer = self._kinds[kind] = self._new_wall()
+            self._new_wall()  # the one around those of the kind that hung
+        known = self._groups.setdefault(outer, {})
+        if (number := known.get(group)) is None:
+            number = known[group] = self._new_wall()
+            self._kind_of[number] = outer
+        return number
 
-    def enter(self, kind: int, group: int, *, hung: bool) -> int | None:
+    def enter(self, group: int, *, hung: bool) -> int | None:
         """Begins a run, or answers the wall that it would have to wait for."""
-        running = self._running
+        running, kind = self._running, self._kind_of[group]
         if running[group] >= self._group_at_once:
             return group
         if running[kind] >= self.kind_at_once:
@@ -43,28 +59,50 @@ class Bulkheads:
                 return kind + 1
             if running[self.HUNG] >= max(1, self._most // 2):
                 return self.HUNG
-        self._count(kind, group, hung, 1)
+        self._count(group, hung, 1)
         return None
 
-    def leave(self, kind: int, group: int, *, hung: bool) -> None:
+    def enter_all(self, groups: NDArray[np.int32]) -> bool:
+        """Begins runs of which none hung at its last, where all of them find a place; else none."""
+        running, kinds = self._running_column, self._kind_column[groups]
+        if running[self.ALL] + len(groups) > self._most:
+            return False
+        np.add.at(running, groups, 1)
+        np.add.at(running, kinds, 1)
+        running[self.ALL] += len(groups)
+        if np.count_nonzero(running[groups] > self._group_at_once) + np.count_nonzero(
+            running[kinds] > self.kind_at_once
+        ):
+            self.leave_all(groups)
+            return False
+        return True
+
+    def leave(self, group: int, *, hung: bool) -> None:
         """A run is over."""
-        self._count(kind, group, hung, -1)
+        self._count(group, hung, -1)
 
-    def move(self, before: tuple[int, int], after: tuple[int, int], *, hung: bool) -> None:
+    def leave_all(self, groups: NDArray[np.int32]) -> None:
+        """Runs of which none was let in as one that hung are over."""
+        np.add.at(self._running_column, groups, -1)
+        np.add.at(self._running_column, self._kind_column[groups], -1)
+        self._running[self.ALL] -= len(groups)
+
+    def move(self, before: int, after: int, *, hung: bool) -> None:
         """A run goes on behind other walls, be they full."""
-        self._count(*before, hung, -1)
-        self._count(*after, hung, 1)
+        self._count(before, hung, -1)
+        self._count(after, hung, 1)
 
-    def around(self, kind: int, group: int, *, hung: bool) -> tuple[int, ...]:
+    def around(self, group: int, *, hung: bool) -> tuple[int, ...]:
         """All walls around such a run."""
+        kind = self._kind_of[group]
         return (group, kind, self.ALL, kind + 1, self.HUNG) if hung else (group, kind, self.ALL)
 
     def running(self) -> int:
         """Runs that have begun and are not over."""
         return self._running[self.ALL]
 
-    def _count(self, kind: int, group: int, hung: bool, by: int) -> None:
-        running = self._running
+    def _count(self, group: int, hung: bool, by: int) -> None:
+        running, kind = self._running, self._kind_of[group]
         running[group] += by
         running[kind] += by
         running[self.ALL] += by
@@ -72,8 +110,16 @@ class Bulkheads:
             running[kind + 1] += by
             running[self.HUNG] += by
 
-    def _number(self, name: tuple[str, ...]) -> int:
-        number = self._numbers.setdefault(name, len(self._running))
-        if number == len(self._running):
-            self._running += [0, 0]
-        return number
+    def _new_wall(self) -> int:
+        if self._walls == len(self._running):
+            self._grow(self._walls * 3 // 2)
+        self._walls += 1
+        return self._walls - 1
+
+    def _grow(self, walls: int) -> None:
+        """Each column twice: as an array for single places, and as numpy sees the same memory, for many."""
+        running, kind_of = array("i", [0]) * walls, array("i", [0]) * walls
+        running[: len(self._running)], kind_of[: len(self._kind_of)] = self._running, self._kind_of
+        self._running, self._kind_of = running, kind_of
+        self._running_column: NDArray[np.int32] = np.frombuffer(running, dtype=np.int32)
+        self._kind_column: NDArray[np.int32] = np.frombuffer(kind_of, dtype=np.int32)

@@ -134,8 +134,8 @@ class Runner:
             turn = self._schedule.turn(now)
             self._wall_offset = self.clock.now() - self.clock.monotonic()
             if not self._shedding:
-                self._pressure.begun(len(turn.start))
-            for slot, planned in turn.start:
+                self._pressure.begun(len(turn.slots))
+            for slot, planned in zip(turn.slots.tolist(), turn.planned.tolist(), strict=True):
                 self._begin(slot, planned)
             for slot, why in turn.skipped:
                 if why is not Skip.STILL_RUNNING and (post := self._posts[slot]) is not None:

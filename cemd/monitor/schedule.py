@@ -2,9 +2,10 @@
 
 A probe's phase within its interval is hashed from its uid, so it is the same after a restart or a reload, and fifty
 thousand probes of one interval are spread over it. A probe is a *slot*, a small number that it keeps through reloads,
-and what the schedule knows of it stands in columns (about 40 bytes). A run that comes too late (the host slept, a
-bulkhead was full) is skipped and counted, never made up for. A failure is looked at again quickly, and `recheck` runs
-a probe at once; neither moves its phase.
+and what the schedule knows of it stands in columns (about 40 bytes). What is due is handed over as two arrays, and
+passes the walls as a whole where all find a place. A run that comes too late (the host slept, a bulkhead was full) is
+skipped and counted, never made up for. A failure is looked at again quickly, and `recheck` runs a probe at once;
+neither moves its phase.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from enum import StrEnum
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cemd.model.identity import stable_hash
 from cemd.monitor.agenda import Agenda
 from cemd.monitor.bulkheads import GROUP_AT_ONCE, KIND_AT_ONCE, MOST_AT_ONCE, Bulkheads
+from cemd.monitor.slots import Slots, State
 
 LATE_SECONDS = 5.0
 """Never start a run later than this (or half an interval, if that is shorter)."""
@@ -29,8 +34,8 @@ QUICK_SECONDS = 5.0
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
-_GONE, _IDLE, _WAITING, _RUNNING, _AGAIN = range(5)
-"""States of a slot; `_AGAIN` runs and was asked to run once more."""
+_IDLE, _GONE, _WAITING, _RUNNING, _AGAIN, _LEAVING = (int(state) for state in State)
+"""Plain numbers: they are compared for every run."""
 
 
 class Skip(StrEnum):
@@ -56,7 +61,7 @@ class Plan:
 
 
 class Due(NamedTuple):
-    """Run this slot now; `planned` is when it should have begun."""
+    """A run of a slot; `planned` is when it should have begun."""
 
     slot: int
     planned: float
@@ -64,10 +69,31 @@ class Due(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """What one look at the schedule says."""
+    """What one look at the schedule says: the slots to run now, when each should have begun, and what is given up."""
 
-    start: list[Due] = field(default_factory=list)
+    slots: NDArray[np.int32]
+    planned: NDArray[np.float64]
     skipped: list[tuple[int, Skip]] = field(default_factory=list)
+
+
+class _Starts:
+    """What a turn starts, gathered."""
+
+    def __init__(self) -> None:
+        self.slots: list[NDArray[np.int32]] = []
+        self.planned: list[NDArray[np.float64]] = []
+        self.singly: list[Due] = []
+        self.skipped: list[tuple[int, Skip]] = []
+
+    def turn(self) -> Turn:
+        if self.singly:
+            self.slots.append(np.array([due.slot for due in self.singly], dtype=np.int32))
+            self.planned.append(np.array([due.planned for due in self.singly]))
+        if len(self.slots) == 1:
+            return Turn(slots=self.slots[0], planned=self.planned[0], skipped=self.skipped)
+        slots = np.concatenate(self.slots) if self.slots else np.zeros(0, dtype=np.int32)
+        planned = np.concatenate(self.planned) if self.planned else np.zeros(0)
+        return Turn(slots=slots, planned=planned, skipped=self.skipped)
 
 
 class Schedule:
@@ -85,13 +111,11 @@ class Schedule:
         self._offset = wall_offset
         self._walls = Bulkheads(kind_at_once=kind_at_once, group_at_once=group_at_once, most_at_once=most_at_once)
         self._agenda = Agenda()
-        self._uids: list[str] = []
-        self._every, self._kind, self._group = array("d"), array("i"), array("i")
-        self._state, self._quick = bytearray(), bytearray()
-        self._hung, self._lane = bytearray(), bytearray()
-        self._free: list[int] = []
+        self._slots = Slots()
         self._leaving: dict[str, int] = {}
         """Slots of probes that left while they ran, by uid: one that comes back gets its slot again."""
+        self._shortest = inf
+        """The shortest interval ever loaded."""
         self._waiting: dict[int, deque[Due]] = {}
         self._swept_at = -inf
         self._open: set[int] = set()
@@ -101,12 +125,12 @@ class Schedule:
         """Takes a whole new set; answers the slot of each plan. A probe whose interval stays keeps its next run, its
         streak and its running state; a slot of one that left is given on when its last run is over."""
         self._walls.kind_at_once = kind_at_once or self._walls.kind_at_once
-        before = {uid: slot for slot, uid in enumerate(self._uids) if uid}
+        before = {uid: slot for slot, uid in enumerate(self._slots.uids) if uid}
         slots = array("i")
         for plan in plans:
             slot = before.pop(plan.uid, None)
             if slot is None and (slot := self._leaving.pop(plan.uid, None)) is not None:
-                self._uids[slot], self._every[slot] = plan.uid, 0.0
+                self._return(slot, plan.uid)
             slots.append(self._add(plan, now) if slot is None else self._keep(slot, plan, now))
         for slot in before.values():
             self._retire(slot)
@@ -115,24 +139,18 @@ class Schedule:
 
     def turn(self, now: float) -> Turn:
         """Everything to start now, and what is given up."""
-        turn = Turn()
+        starts = _Starts()
         if self._waiting:
-            self._offer_waiting(now, turn)
-        for planned, slot, regular in self._agenda.pop(now):
-            every = self._every[slot]
-            if regular:
-                following = planned + every
-                self._agenda.plan(slot, following if following > now else self._next(slot, now))
-            state = self._state[slot]
-            if now - planned > LATE_SECONDS or now - planned > every / 2:
-                turn.skipped.append((slot, Skip.LATE))
-            elif state == _IDLE:
-                self._begin_or_wait(Due(slot, planned), turn)
-            elif state >= _RUNNING:
-                turn.skipped.append((slot, Skip.STILL_RUNNING))
-        if turn.skipped:
-            self.skipped_total.update(reason for _, reason in turn.skipped)
-        return turn
+            self._offer_waiting(now, starts)
+        times, slots = self._agenda.pop(now)
+        if len(slots):
+            self._plan_next(slots, times, now)
+            self._offer(slots, times, now, starts)
+        for planned, slot in self._agenda.pop_asked(now):
+            self._offer_one(Due(slot, planned), now, starts)
+        if starts.skipped:
+            self.skipped_total.update(reason for _, reason in starts.skipped)
+        return starts.turn()
 
     def next_at(self) -> float | None:
         """When `turn` is next worth calling; None where there is nothing to do."""
@@ -140,38 +158,52 @@ class Schedule:
 
     def finished(self, slot: int, now: float, *, failed: bool, hung: bool = False) -> None:
         """A run is over; `hung` when it failed by taking its time. The first failures are looked at again quickly."""
-        state = self._state[slot]
+        slots = self._slots
+        state = slots.state[slot]
         if state < _RUNNING:
             return
-        kind, group, lane = self._kind[slot], self._group[slot], bool(self._lane[slot])
-        self._walls.leave(kind, group, hung=lane)
-        if self._waiting:
-            self._open.update(self._walls.around(kind, group, hung=lane))
-        if not self._uids[slot]:
+        self._leave(slot)
+        if state == _LEAVING:
             self._leaving = {uid: other for uid, other in self._leaving.items() if other != slot}
-            self._release(slot)
+            slots.release(slot)
             return
-        self._state[slot] = _IDLE
-        self._hung[slot] = hung
+        slots.state[slot] = _IDLE
+        slots.hung[slot] = hung
         if not failed:
-            self._quick[slot] = QUICK_RECHECKS
+            slots.quick[slot] = QUICK_RECHECKS
         if state == _AGAIN:
             self._agenda.ask(slot, now)
-        elif failed and self._quick[slot]:
-            quick = min(QUICK_SECONDS, self._every[slot] / 4)
+        elif failed and slots.quick[slot]:
+            quick = min(QUICK_SECONDS, slots.every[slot] / 4)
             if self._agenda.planned(slot) - now > 2 * quick:
-                self._quick[slot] -= 1
+                slots.quick[slot] -= 1
                 self._agenda.ask(slot, now + quick)
+
+    def finished_well(self, slots: NDArray[np.int32], now: float) -> None:
+        """Many runs are over that did not fail, each slot at most once."""
+        own = self._slots
+        if np.count_nonzero(own.state_column[slots] != _RUNNING) + np.count_nonzero(own.lane_column[slots]):
+            for slot in slots.tolist():
+                self.finished(slot, now, failed=False)
+            return
+        groups = own.group_column[slots]
+        self._walls.leave_all(groups)
+        if self._waiting:
+            for group in np.unique(groups).tolist():
+                self._open.update(self._walls.around(group, hung=False))
+        own.state_column[slots] = _IDLE
+        own.hung_column[slots] = 0
+        own.quick_column[slots] = QUICK_RECHECKS
 
     def recheck(self, uid: str, now: float) -> bool:
         """Runs a probe at once; one that runs already runs once more afterwards. False: there is no such probe."""
         try:
-            slot = self._uids.index(uid)
+            slot = self._slots.uids.index(uid)
         except ValueError:
             return False
-        if self._state[slot] >= _RUNNING:
-            self._state[slot] = _AGAIN
-        elif self._state[slot] == _IDLE:
+        if self._slots.state[slot] >= _RUNNING:
+            self._slots.state[slot] = _AGAIN
+        elif self._slots.state[slot] == _IDLE:
             self._agenda.ask(slot, now)
         return True
 
@@ -183,67 +215,107 @@ class Schedule:
         """Runs that have begun and are not over."""
         return self._walls.running()
 
-    # Slots.
+    # A new set.
 
     def _add(self, plan: Plan, now: float) -> int:
-        if self._free:
-            slot = self._free.pop()
-        else:
-            slot = len(self._uids)
-            self._uids.append("")
-            for column in (self._every, self._kind, self._group, self._state, self._quick, self._hung, self._lane):
-                column.append(0)
-        self._uids[slot] = plan.uid
-        self._every[slot] = plan.every_seconds
-        self._kind[slot], self._group[slot] = self._walls.walls(plan.kind, plan.group)
-        self._state[slot], self._quick[slot], self._hung[slot] = _IDLE, QUICK_RECHECKS, 0
+        slots = self._slots
+        slot = slots.take(plan.uid)
+        slots.every[slot] = plan.every_seconds
+        slots.group[slot] = self._walls.group(plan.kind, plan.group)
+        slots.state[slot], slots.quick[slot], slots.hung[slot] = _IDLE, QUICK_RECHECKS, 0
+        self._shortest = min(self._shortest, plan.every_seconds)
         self._agenda.plan(slot, self._next(slot, now))
         return slot
 
     def _keep(self, slot: int, plan: Plan, now: float) -> int:
-        walls = self._walls.walls(plan.kind, plan.group)
-        if walls != (self._kind[slot], self._group[slot]):
-            if self._state[slot] >= _RUNNING:
-                before = self._kind[slot], self._group[slot]
-                self._walls.move(before, walls, hung=bool(self._lane[slot]))
-            self._kind[slot], self._group[slot] = walls
-        if self._every[slot] != plan.every_seconds:
-            self._every[slot] = plan.every_seconds
+        slots = self._slots
+        group = self._walls.group(plan.kind, plan.group)
+        if group != slots.group[slot]:
+            if slots.state[slot] >= _RUNNING:
+                self._walls.move(slots.group[slot], group, hung=bool(slots.lane[slot]))
+            slots.group[slot] = group
+        if slots.every[slot] != plan.every_seconds:
+            slots.every[slot] = plan.every_seconds
+            self._shortest = min(self._shortest, plan.every_seconds)
             self._agenda.plan(slot, self._next(slot, now))
         return slot
 
+    def _return(self, slot: int, uid: str) -> None:
+        """A probe comes back whose last run is still under way; its interval counts as changed."""
+        slots = self._slots
+        slots.uids[slot], slots.every[slot], slots.state[slot] = uid, 0.0, _RUNNING
+
     def _retire(self, slot: int) -> None:
-        if self._state[slot] >= _RUNNING:
-            self._leaving[self._uids[slot]] = slot
-        self._uids[slot] = ""
+        slots = self._slots
+        uid, slots.uids[slot] = slots.uids[slot], ""
         self._agenda.forget(slot)
-        if self._state[slot] == _WAITING:
+        if slots.state[slot] >= _RUNNING:
+            self._leaving[uid] = slot
+            slots.state[slot] = _LEAVING
+            return
+        if slots.state[slot] == _WAITING:
             for queue in self._waiting.values():
                 for due in [due for due in queue if due.slot == slot]:
                     queue.remove(due)
-        if self._state[slot] < _RUNNING:
-            self._release(slot)
-
-    def _release(self, slot: int) -> None:
-        self._state[slot] = _GONE
-        self._free.append(slot)
+        slots.release(slot)
 
     # Starting.
 
-    def _begin_or_wait(self, due: Due, turn: Turn) -> int | None:
+    def _plan_next(self, slots: NDArray[np.int32], times: NDArray[np.float64], now: float) -> None:
+        """Gives those that are due their next regular times."""
+        following = times + self._slots.every_column[slots]
+        if times[0] + self._shortest <= now:  # somebody may have missed a whole interval
+            for place in np.flatnonzero(following <= now).tolist():
+                following[place] = self._next(int(slots[place]), now)
+        self._agenda.plan_many(slots, following)
+
+    def _offer(self, slots: NDArray[np.int32], times: NDArray[np.float64], now: float, starts: _Starts) -> None:
+        """Starts all of them at once, or, where one is late, runs already, hung, or finds no place, one by one."""
+        own = self._slots
+        if (
+            now - times[0] <= min(LATE_SECONDS, self._shortest / 2)
+            and not np.count_nonzero(own.state_column[slots])
+            and not np.count_nonzero(own.hung_column[slots])
+            and self._walls.enter_all(own.group_column[slots])
+        ):
+            own.state_column[slots] = _RUNNING
+            own.lane_column[slots] = 0
+            starts.slots.append(slots)
+            starts.planned.append(times)
+            return
+        for slot, planned in zip(slots.tolist(), times.tolist(), strict=True):
+            self._offer_one(Due(slot, planned), now, starts)
+
+    def _offer_one(self, due: Due, now: float, starts: _Starts) -> None:
+        state = self._slots.state[due.slot]
+        if self._too_late(due, now):
+            starts.skipped.append((due.slot, Skip.LATE))
+        elif state == _IDLE:
+            self._begin_or_wait(due, starts)
+        elif state >= _RUNNING:
+            starts.skipped.append((due.slot, Skip.STILL_RUNNING))
+
+    def _begin_or_wait(self, due: Due, starts: _Starts) -> int | None:
         """Starts the run, or answers the wall that it now waits behind."""
-        slot = due.slot
-        hung = self._hung[slot]
-        wall = self._walls.enter(self._kind[slot], self._group[slot], hung=bool(hung))
+        slots, slot = self._slots, due.slot
+        hung = slots.hung[slot]
+        wall = self._walls.enter(slots.group[slot], hung=bool(hung))
         if wall is None:
-            self._state[slot], self._lane[slot] = _RUNNING, hung
-            turn.start.append(due)
+            slots.state[slot], slots.lane[slot] = _RUNNING, hung
+            starts.singly.append(due)
         else:
-            self._state[slot] = _WAITING
+            slots.state[slot] = _WAITING
             self._waiting.setdefault(wall, deque()).append(due)
         return wall
 
-    def _offer_waiting(self, now: float, turn: Turn) -> None:
+    def _leave(self, slot: int) -> None:
+        """The places that a run held are free."""
+        group, lane = self._slots.group[slot], bool(self._slots.lane[slot])
+        self._walls.leave(group, hung=lane)
+        if self._waiting:
+            self._open.update(self._walls.around(group, hung=lane))
+
+    def _offer_waiting(self, now: float, starts: _Starts) -> None:
         """Starts who waited for a place that is free now, in order, and gives up who waited too long."""
         if now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
@@ -253,7 +325,7 @@ class Schedule:
                 for _ in range(len(queue) if late else 0):
                     due = queue.popleft()
                     if due.slot in late:
-                        self._give_up(due, turn)
+                        self._give_up(due, starts)
                     else:
                         queue.append(due)
         opened, self._open = self._open, set()
@@ -261,24 +333,24 @@ class Schedule:
             queue = self._waiting[wall]
             while queue:
                 due = queue.popleft()
-                self._state[due.slot] = _IDLE
+                self._slots.state[due.slot] = _IDLE
                 if self._too_late(due, now):
-                    self._give_up(due, turn)
-                elif self._begin_or_wait(due, turn) == wall:
+                    self._give_up(due, starts)
+                elif self._begin_or_wait(due, starts) == wall:
                     queue.rotate(1)  # it waits on, first in the row again
                     break
         for wall in [wall for wall, queue in self._waiting.items() if not queue]:
             del self._waiting[wall]
 
     def _too_late(self, due: Due, now: float) -> bool:
-        return now - due.planned > min(LATE_SECONDS, self._every[due.slot] / 2)
+        return now - due.planned > min(LATE_SECONDS, self._slots.every[due.slot] / 2)
 
-    def _give_up(self, due: Due, turn: Turn) -> None:
-        self._state[due.slot] = _IDLE
-        turn.skipped.append((due.slot, Skip.BULKHEAD))
+    def _give_up(self, due: Due, starts: _Starts) -> None:
+        self._slots.state[due.slot] = _IDLE
+        starts.skipped.append((due.slot, Skip.BULKHEAD))
 
     def _next(self, slot: int, now: float) -> float:
         """First time after `now` at which the wall clock stood at the probe's phase."""
-        every = self._every[slot]
-        phase = stable_hash(self._uids[slot]) / 2.0**64 * every
+        every = self._slots.every[slot]
+        phase = stable_hash(self._slots.uids[slot]) / 2.0**64 * every
         return now + every - (now + self._offset - phase) % every

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 
 def due(agenda: Agenda, now: float) -> list[tuple[float, int, bool]]:
-    return agenda.pop(now)
+    """(time, slot, whether it is the regular time) of all that is due, earliest first."""
+    times, slots = agenda.pop(now)
+    assert times.tolist() == sorted(times)
+    regular = [(at, slot, True) for at, slot in zip(times.tolist(), slots.tolist(), strict=True)]
+    return sorted(regular + [(at, slot, False) for at, slot in agenda.pop_asked(now)])
 
 
 def test_slots_come_in_the_order_of_their_times() -> None:

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
+import numpy as np
 import pytest
+from cemd.monitor.bulkheads import Bulkheads
 from cemd.monitor.schedule import Plan, Skip
 from cemd.monitor.schedule import Schedule as Slots
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ class Schedule(Slots):
         return slots
 
     def started(self, now: float) -> list[str]:
-        return [self.uid[due.slot] for due in self.turn(now).start]
+        return [self.uid[slot] for slot in self.turn(now).slots.tolist()]
 
     def over(self, uid: str, now: float, *, failed: bool = False, hung: bool = False) -> None:
         slot = max(slot for slot, other in self.uid.items() if other == uid)
@@ -90,7 +92,7 @@ def test_host_that_slept_skips_what_it_missed_and_counts_it() -> None:
     first = schedule.next_at()
     assert first is not None
     turn = schedule.turn(first + 1006.0)
-    assert turn.start == []
+    assert turn.slots.tolist() == []
     assert turn.skipped == [(0, Skip.LATE)]
     assert schedule.skipped_total[Skip.LATE] == 1
     after = schedule.next_at()
@@ -185,11 +187,11 @@ def test_recheck_runs_at_once_coalesces_and_keeps_the_phase() -> None:
     assert schedule.started(1.0) == ["a"]
     schedule.recheck("a", 1.1)
     schedule.recheck("a", 1.2)
-    assert schedule.turn(1.2).start == []
+    assert schedule.started(1.2) == []
     schedule.over("a", 1.3, failed=False)
     assert schedule.started(1.3) == ["a"]
     schedule.over("a", 1.4, failed=False)
-    assert schedule.turn(1.5).start == []
+    assert schedule.started(1.5) == []
     assert schedule.next_at() == regular
 
 
@@ -197,7 +199,7 @@ def test_probe_that_left_while_running_frees_its_slot() -> None:
     schedule = Schedule(wall_offset=0.0, kind_at_once=1)
     schedule.load([plan("a", 1000.0)], 0.0)
     schedule.recheck("a", 0.0)
-    assert schedule.turn(0.0).start
+    assert schedule.started(0.0)
     schedule.load([plan("b", 1000.0)], 1.0)
     schedule.over("a", 2.0, failed=True)
     assert schedule.running() == 0
@@ -206,14 +208,37 @@ def test_probe_that_left_while_running_frees_its_slot() -> None:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.sampled_from("tdfrl"), st.integers(0, 7), st.floats(0.0, 8.0)), max_size=60))
+@given(st.lists(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=6), max_size=8))
+def test_many_runs_pass_the_walls_together_exactly_when_each_would_pass_alone(
+    rounds: list[list[tuple[int, int]]],
+) -> None:
+    def walls() -> Bulkheads:
+        return Bulkheads(kind_at_once=6, group_at_once=3, most_at_once=9)
+
+    together, singly = walls(), walls()
+    for kinds in rounds:
+        groups = [together.group(f"k{kind}", f"g{group}") for kind, group in kinds]
+        assert groups == [singly.group(f"k{kind}", f"g{group}") for kind, group in kinds]
+        entered = [group for group in groups if singly.enter(group, hung=False) is None]
+        if together.enter_all(np.array(groups, dtype=np.int32)):
+            assert entered == groups
+        else:
+            assert len(entered) < len(groups)
+            for group in entered:
+                singly.leave(group, hung=False)
+        assert together.running() == singly.running()
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("tdfrlw"), st.integers(0, 7), st.floats(0.0, 8.0)), max_size=60))
 def test_no_order_of_events_runs_a_probe_twice_at_once_or_breaks_a_bulkhead(
     events: list[tuple[str, int, float]],
 ) -> None:
     schedule = Schedule(wall_offset=3.0, kind_at_once=4, group_at_once=2)
     every = [plan(f"p{number}", 2.0 + number, group=f"g{number % 3}") for number in range(8)]
     schedule.load(every, 0.0)
-    now, running = 0.0, set()
+    now = 0.0
+    running: set[str] = set()
     for what, number, seconds in events:
         uid = f"p{number}"
         now += seconds
@@ -221,6 +246,10 @@ def test_no_order_of_events_runs_a_probe_twice_at_once_or_breaks_a_bulkhead(
             schedule.recheck(uid, now)
         elif what == "l":
             schedule.load(every[number:], now)
+        elif what == "w":
+            slots = [slot for slot, other in schedule.uid.items() if other in running]
+            schedule.finished_well(np.array(slots, dtype=np.int32), now)
+            running.clear()
         elif uid in running:
             running.discard(uid)
             schedule.over(uid, now, failed=what == "f")
