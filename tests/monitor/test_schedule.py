@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,18 +19,24 @@ from hypothesis import strategies as st
 class Schedule(Slots):
     """A schedule that is spoken to by uid, as tests read best."""
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.uid: dict[int, str] = {}
+        self.begun: dict[str, int] = {}
+
     def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> list[int]:
         plans = list(plans)
         slots = list(super().load(plans, now, kind_at_once=kind_at_once))
-        self.uid = {**getattr(self, "uid", {}), **{slot: plan.uid for slot, plan in zip(slots, plans, strict=True)}}
+        self.uid.update((slot, plan.uid) for slot, plan in zip(slots, plans, strict=True))
         return slots
 
     def started(self, now: float) -> list[str]:
-        return [self.uid[slot] for slot in self.turn(now).slots.tolist()]
+        started = {self.uid[slot]: slot for slot in self.turn(now).slots.tolist()}
+        self.begun.update(started)
+        return list(started)
 
     def over(self, uid: str, now: float, *, failed: bool = False, hung: bool = False) -> None:
-        slot = max(slot for slot, other in self.uid.items() if other == uid)
-        self.finished(slot, now, failed=failed, hung=hung)
+        self.finished(self.begun[uid], now, failed=failed, hung=hung)
 
 
 def plan(uid: str, every: float = 10.0, kind: str = "tcp", group: str = "") -> Plan:
@@ -247,8 +254,8 @@ def test_no_order_of_events_runs_a_probe_twice_at_once_or_breaks_a_bulkhead(
         elif what == "l":
             schedule.load(every[number:], now)
         elif what == "w":
-            slots = [slot for slot, other in schedule.uid.items() if other in running]
-            schedule.finished_well(np.array(slots, dtype=np.int32), now)
+            slots = np.array([schedule.begun[other] for other in sorted(running)], dtype=np.int32)
+            schedule.finished_well(slots, now)
             running.clear()
         elif uid in running:
             running.discard(uid)
