@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cemd.config.judged import never_known, unjudged
 from cemd.config.maintenance import Maintenance
 from cemd.config.params import Kinds
 from cemd.config.rules import Indicator, Policy, Rater, RaterProfile, Summary
@@ -310,6 +311,8 @@ def _journeys(items: Items) -> Iterator[Fault]:
 def cautions(items: Items, topology: Topology) -> Iterator[str]:
     """What is accepted but deserves a word."""
     yield from topology.warnings
+    yield from unjudged(items, topology)
+    yield from never_known(items, topology)
     for item in items.services:
         if item.value.name in item.value.depends_on:
             yield f"{item.place}: {item.label}: depends on itself; this says nothing and can be removed"

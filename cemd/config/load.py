@@ -81,7 +81,7 @@ def load(root: Path, kinds: Kinds, *, rules: Path | None = None) -> Loaded:
     faults = [*reader.faults, *contradictions(items, kinds), *duplicates(items), *dangling(items, kinds, topology)]
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
-    warnings = (*cautions(items, topology), *_unread(root))
+    warnings = (*cautions(items, topology), *_nobody(root, items), *_unread(root))
     return Loaded(topology.configuration, warnings, tuple(name for name, _ in files))
 
 
@@ -109,6 +109,17 @@ def _files(root: Path, rules: Path | None = None) -> Iterator[tuple[str, type[Ba
             continue
         for path in sorted(root.glob(pattern)):
             yield path.relative_to(root).as_posix(), model
+
+
+def _nobody(root: Path, items: Items) -> Iterator[str]:
+    """Says that the file of customers is not there: the daemon starts without it, and then nobody can be told."""
+    for item in items.settings:
+        source = item.value.customers
+        if source is not None and not (root / source.file).is_file():
+            place = item.fault(("customers", "file"), "", "")
+            where = f"{place.file}:{place.line}:{place.column}"
+            fact = f"there is no file {source.file}, so nobody can be told"
+            yield f"{where}: customers: {fact}; write it, or correct the name"
 
 
 def _unread(root: Path) -> Iterator[str]:

@@ -121,6 +121,17 @@ FILES: dict[str, str] = {
             objective: {at_most: 0.02, warn_at: 0.01}
             source: set by the house
         """,
+    "rules/analyze/shop.yaml": """\
+        indicators:
+          - name: orders-pass
+            of: {kind: walk, metric: success}
+            summary: ratio
+            window_seconds: 300
+            dimension: assurance
+            score: {worst: 0, best: 1}
+            objective: {at_least: 0.9}
+            source: set by the house
+        """,
     "rules/improve/grouping.yaml": """\
         grouping: {confirm_sources: 2}
         playbooks:

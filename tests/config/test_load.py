@@ -29,6 +29,42 @@ def test_good_set_loads_without_a_warning(tmp_path: Path) -> None:
     assert loaded.configuration.grouping.confirm_sources == 2
 
 
+def test_missing_file_of_customers_is_warned_of_until_it_is_there(tmp_path: Path) -> None:
+    files = edited(CEMD, "intake:", "customers: {file: people.csv}\n        intake:")
+    warned = "config/cemd.yaml:2:19: customers: there is no file people.csv, so nobody can be told; write it, or correct the name"
+    assert load(write(tmp_path, **files), KINDS).warnings == (warned,)
+    (tmp_path / "people.csv").write_text("", encoding="utf-8")
+    assert load(tmp_path, KINDS).warnings == ()
+
+
+def test_probe_that_no_indicator_looks_at_is_warned_of(tmp_path: Path) -> None:
+    files = edited("rules/analyze/shop.yaml", "kind: walk", "kind: ping")
+    (warning,) = load(write(tmp_path, **files), KINDS).warnings
+    assert warning == (
+        'probes/core.yaml:10:5: probe "shop": no indicator looks at what it measures, so it has no score and no objective;'
+        " write one under rules/analyze, or remove the probe"
+    )
+
+
+@pytest.mark.parametrize(
+    ("selector", "window", "warned"),
+    [
+        ("kind: walk", 180, False),
+        ("kind: walk", 179, True),
+        ("probe: shop", 120, True),
+        ("service: broadband", 60, False),
+    ],
+    ids=["three runs", "not quite three", "of one probe", "pushed data may match too"],
+)
+def test_window_that_cannot_hold_enough_runs_is_warned_of(
+    tmp_path: Path, selector: str, window: int, warned: bool
+) -> None:
+    files = edited("rules/analyze/shop.yaml", "kind: walk", selector)
+    files = {name: text.replace("window_seconds: 300", f"window_seconds: {window}") for name, text in files.items()}
+    found = load(write(tmp_path, **files), KINDS).warnings
+    assert [f"window_seconds ({window}) holds" in one and "min_samples (3)" in one for one in found] == [True] * warned
+
+
 def test_values_are_put_into_params_and_become_numbers_where_numbers_are_meant(tmp_path: Path) -> None:
     ping, walk = load(write(tmp_path), KINDS).configuration.probes
     assert ping.params == {"target": "192.0.2.1", "packets": 5}
