@@ -24,7 +24,7 @@ from cemd.analyze.models.lookout import Lookout
 from cemd.analyze.series import SeriesTable
 from cemd.config.rules import Detector
 from cemd.model.entry import Command, CommandKind
-from cemd.model.finding import Condition, Finding, FindingPhase
+from cemd.model.finding import LEARNT, Condition, Finding, FindingPhase
 from cemd.model.identity import Instant, SeriesId
 
 KEPT_ENDED = 500
@@ -40,10 +40,6 @@ BASELINE = ("n", "level", "spread", "floor", "evenness", "first", "second", "thi
 """Columns of the bank that are what is expected of a series; not what was measured, nor where in the hour it is."""
 MEASURED = ("base", "x", "last_at", "outcome", "binary", "interval", "long_gap")
 """Columns that a baseline which is learnt anew keeps."""
-
-
-LEARNT = (Condition.ANOMALY, Condition.DRIFT, Condition.FORECAST)
-"""What a detector made: an objective is a rule, and no label changes a rule."""
 
 
 class Label(StrEnum):

@@ -21,6 +21,10 @@ class Condition(StrEnum):
     SILENCE = "silence"
 
 
+LEARNT = frozenset({Condition.ANOMALY, Condition.DRIFT, Condition.FORECAST})
+"""What detectors learn, so that a label teaches them; an objective is a rule, and silence a fact."""
+
+
 class FindingPhase(StrEnum):
     BEGAN = "began"
     CHANGED = "changed"

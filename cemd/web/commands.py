@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from cemd.model.entry import Command, CommandKind
+from cemd.model.finding import LEARNT
 from cemd.web import shapes
 from cemd.web.desk import Desk
 from cemd.web.guard import COMMAND_BYTES, Refused, refusal
@@ -63,7 +64,7 @@ class Commands:
                 handler=self._handler(kind, "{" in path),
                 answer=shapes.CommandDoc,
                 body=CommandAsked,
-                refusals=(404,) if "{" in path else (),
+                refusals=((404, 409) if kind in ON_FINDING else (404,)) if "{" in path else (),
             )
 
         return (
@@ -92,6 +93,8 @@ class Commands:
             async with asyncio.timeout(READ_SECONDS):
                 asked = await body_of(request, CommandAsked, COMMAND_BYTES)
             subject = self._subject(kind, request) if with_subject else ""
+            if kind in ON_FINDING:
+                await self._learnt(subject)
             command = Command(kind=kind, actor=asked.actor, subject=subject, note=asked.note)
             async with asyncio.timeout(LOG_SECONDS):
                 seq = await self._desk.house.command(command)
@@ -111,11 +114,21 @@ class Commands:
             name = request.match_info["finding"]
             if FINDING.fullmatch(name) is None:
                 raise Refused(404, "finding", f"{name[:80]!r} is no id of a finding", "see /api/v1/findings")
-            return name  # it may have ended: the core knows those of late, and writes down what it refuses
+            return name  # it may have ended: `_learnt` looks at the rows
         name = request.match_info["communication"]
         if all(one.communication.id != name for one in self._desk.views().report.communications):
             raise Refused(404, "communication", f"nobody knows {name[:80]!r}", "see /api/v1/communications")
         return name
+
+    async def _learnt(self, finding: str) -> None:
+        """Refuses a label that would teach nobody: of a finding that is not known, or that a rule made."""
+        chain = await self._desk.house.explain(finding) or {}
+        kept = next((one for one in chain.get("findings", ()) if one.get("id") == finding), None)
+        if kept is None:
+            raise Refused(404, "finding", f"nobody knows {finding!r}", "see /api/v1/findings")
+        if kept.get("condition") not in LEARNT:
+            fact = f"{finding!r} is of the condition {kept.get('condition')}, which no detector learns"
+            raise Refused(409, "finding", fact, "change its rule under rules/analyze, or label an anomaly")
 
     async def push(self, request: web.Request) -> web.StreamResponse:
         """POST /api/v1/measurements/{source}."""

@@ -24,6 +24,7 @@ REFUSALS = {
     404: "Nobody knows this id.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    409: "What it speaks of cannot be changed this way.",
     429: "Too much at once: come back later.",
     503: "Not now: no view yet, or the daemon is busy.",
 }

@@ -268,6 +268,15 @@ async def test_each_command_is_handed_on_with_its_actor(
     assert (command.kind, command.subject, command.actor, command.note) == (kind, subject, "ines", "seen")
 
 
+@pytest.mark.parametrize(("finding", "status"), [("fnd-71c2aa30b1e4", 409), ("fnd-000000000000", 404), ("fnd-x", 404)])
+async def test_label_that_teaches_nobody_is_refused(
+    client: aiohttp.ClientSession, house: SceneHouse, finding: str, status: int
+) -> None:
+    async with client.post(f"/api/v1/findings/{finding}/label_true", json=ACTOR, headers=HERE) as response:
+        assert response.status == status, await response.text()
+    assert house.commands == []
+
+
 @pytest.mark.parametrize(
     ("headers", "data", "status"),
     [
