@@ -14,6 +14,7 @@ import click
 
 from cemd import __version__
 from cemd.errors import CemdError, ConfigError
+from cemd.kit.words import counted
 
 ROOT = click.option(
     "--root",
@@ -33,6 +34,12 @@ STATE = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
+_MISSING = (
+    "cemd: the package {package} is not installed here, so this environment is older than the code; install cemd again"
+    " (in a clone: `python3 start.py --help` does so)."
+)
+
+
 class _Cemd(click.Group):
     """Turns the errors of the house into one sentence and exit code 1; lists commands in the order of a first day."""
 
@@ -45,6 +52,11 @@ class _Cemd(click.Group):
             click.echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was changed.", err=True)
         except CemdError as exc:
             click.echo(f"cemd: {exc}", err=True)
+        except ModuleNotFoundError as exc:
+            package = (exc.name or "").partition(".")[0]
+            if package in ("", "cemd"):
+                raise
+            click.echo(_MISSING.format(package=package), err=True)
         return ctx.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's door
@@ -137,6 +149,19 @@ def reflect(
     sys.exit(run_reflector(host, port, stateful=not stateless, key_file=key_file, allow=networks, log_json=log_json))
 
 
+_COUNTED = {
+    "services": ("service",),
+    "sites": ("site",),
+    "touchpoints": ("touchpoint",),
+    "journeys": ("journey",),
+    "probes": ("probe",),
+    "indicators": ("indicator",),
+    "policies": ("policy", "policies"),
+    "channels": ("channel",),
+}
+"""What `check` counts, and what one and many of it are called."""
+
+
 @main.command()
 @ROOT
 @JSON
@@ -155,10 +180,7 @@ def check(root: Path, as_json: bool) -> None:
         ]
         click.echo(json.dumps({"ok": False, "faults": faults}, indent=2))
         sys.exit(1)
-    counts = {
-        name: len(getattr(loaded.configuration, name))
-        for name in ("services", "sites", "touchpoints", "journeys", "probes", "indicators", "policies", "channels")
-    }
+    counts = {name: len(getattr(loaded.configuration, name)) for name in _COUNTED}
     if as_json:
         click.echo(
             json.dumps({"ok": True, "faults": [], "warnings": list(loaded.warnings), "counts": counts}, indent=2)
@@ -166,7 +188,7 @@ def check(root: Path, as_json: bool) -> None:
         return
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}")
-    click.echo("All files are right: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
+    click.echo(f"All files are right: {', '.join(counted(counts[name], *_COUNTED[name]) for name in _COUNTED)}.")
 
 
 @main.command()

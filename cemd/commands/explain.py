@@ -18,6 +18,7 @@ from cemd.config.reference import explained, topics
 from cemd.daemon.explain import explain, explain_customer
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
+from cemd.kit.words import counted
 from cemd.model.identity import SeriesId
 from cemd.store.sqlite import find_series
 
@@ -116,7 +117,7 @@ def _incident(incident: dict[str, Any]) -> Iterator[str]:
     yield f"  cause: {cause['service'] or 'undetermined'} ({cause['confidence']})"
     for reason in cause["reasons"]:
         yield f"    because {reason}"
-    yield f"  hurts {impact['customers']} customers in {', '.join(impact['journeys']) or 'no journey'}"
+    yield f"  hurts {counted(impact['customers'], 'customer')} in {', '.join(impact['journeys']) or 'no journey'}"
     for item in incident["timeline"]:
         yield f"  {_at(item['at'])} {item['what']} ({item['by']})"
 

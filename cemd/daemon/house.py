@@ -38,6 +38,7 @@ from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
 from cemd.kit.secrets import secret_path
 from cemd.kit.tasks import keep_running
+from cemd.kit.words import counted
 from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
 from cemd.model.effect import Effects
@@ -196,7 +197,7 @@ class _House:
             tasks.create_task(asyncio.to_thread(preload_models), name="models")
             self._write_pid()
             gc.freeze()  # what stands now stays: full collections would only hold the loop for it
-            self.notify.ready(f"watching {len(self.configuration.probes)} probes")
+            self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")
             log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
             await self.stopping.wait()
             self.edges.prober.expect_end()
@@ -284,7 +285,7 @@ class _House:
                 await self._took_effect.wait()
                 self._took_effect.clear()
             await self.edges.load_customers()
-        self.notify.ready(f"watching {len(self.configuration.probes)} probes")
+        self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")
 
     def _take_config(self, _: Entry, effects: Effects) -> None:
         """A configuration took effect in the core: the edges follow."""

@@ -13,6 +13,7 @@ from cemd.demo.conditions import Fault
 from cemd.demo.house import how_to_call
 from cemd.demo.sinks import Mail, text_of
 from cemd.demo.verdict import Subjects
+from cemd.kit.words import counted
 
 MEANING = {
     "holding": "customers are told only if it lasts",
@@ -108,7 +109,8 @@ class Story:
             self._say("", f"  the whole chain: {self._cemd} explain {name} --root {self._scratch}")
         journeys = ", ".join(impact["journeys"])
         if impact["customers"] and self._once(name, "impact", journeys, str(impact["customers"])):
-            self._say("incident", f"{name} hurts {impact['customers']} customers; journeys: {journeys or 'none'}")
+            hurt = counted(impact["customers"], "customer")
+            self._say("incident", f"{name} hurts {hurt}; journeys: {journeys or 'none'}")
         if incident["confirmed_at"] and self._once(name, "confirmed"):
             self._say("incident", f"{name} confirmed by {incident['confirmed_by']}: customers may hear of it")
         if incident["state"] in ("resolved", "closed") and self._once(name, "resolved"):

@@ -19,6 +19,7 @@ from cemd.improve.impact import accrued, impact_of, urgency
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, Grounds, RefusedCommand, ServiceChange, hurts
 from cemd.improve.state import ImproveState
+from cemd.kit.words import counted
 from cemd.model.customers import Customers
 from cemd.model.entry import Command, CommandKind, Entry
 from cemd.model.finding import Finding, FindingPhase
@@ -485,7 +486,7 @@ def _difference(before: Incident, after: Incident) -> str:
     if before.impact.services != after.impact.services or before.impact.sites != after.impact.sites:
         words.append(f"hurts {', '.join(after.impact.services)} {_places(after.impact.sites)}")
     elif before.impact.customers != after.impact.customers:
-        words.append(f"hurts {after.impact.customers} customers (was {before.impact.customers})")
+        words.append(f"hurts {counted(after.impact.customers, 'customer')} (was {before.impact.customers:,})")
     return f"{'; '.join(words)}." if words else ""
 
 

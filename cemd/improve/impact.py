@@ -16,6 +16,7 @@ import numpy as np
 from cemd.config.topology import Topology
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding
+from cemd.kit.words import counted
 from cemd.model.customers import CustomerFlag, Customers
 from cemd.model.identity import Instant
 from cemd.model.incident import Cause, Impact
@@ -180,5 +181,5 @@ def _uncertainty(cause: Cause, unknown: int) -> str:
     if not cause.service:
         words.append("The cause is undetermined: only what is measured, and what stands on it, is counted.")
     if unknown:
-        words.append(f"{unknown} customers of these services have no known site and are not counted.")
+        words.append(f"Not counted, as no site of theirs is known: {counted(unknown, 'customer')} of these services.")
     return " ".join(words)

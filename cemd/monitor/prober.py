@@ -19,6 +19,7 @@ from cemd.kit.clock import Clock, SystemClock
 from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.sdnotify import Notifier
+from cemd.kit.words import counted
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
 from cemd.monitor.outlook import Outlook
@@ -178,7 +179,7 @@ class Prober:
         self._log.info(
             "prober.probes_taken", epoch=frame.epoch, probes=len(self._posts), refused=refused[:MOST_REFUSED_TOLD]
         )
-        self._notifier.status(f"{len(self._posts)} probes, epoch {frame.epoch}")
+        self._notifier.status(f"{counted(len(self._posts), 'probe')}, epoch {frame.epoch}")
         self._outgoing.set()
 
     def _counters(self) -> dict[str, float]:

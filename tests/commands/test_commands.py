@@ -196,3 +196,15 @@ def test_schemas_are_written_one_file_a_kind(tmp_path: Path) -> None:
     documents = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
     assert len(documents) >= 6
     assert all(document["$schema"].startswith("https://json-schema.org/") for document in documents)
+
+
+def test_missing_package_is_one_sentence_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_root: Path, _kinds: object) -> None:
+        raise ModuleNotFoundError("No module named 'pcodec'", name="pcodec")
+
+    monkeypatch.setattr("cemd.config.load.load", absent)
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 1
+    assert "package pcodec is not installed" in result.output
+    assert "start.py" in result.output
+    assert "Traceback" not in result.output

@@ -52,7 +52,7 @@ def test_customers_at_a_place_exclude_other_places_and_name_the_unknown() -> Non
     house.tick(house.began("mobile-data", "east"))
     impact = house.only().impact
     assert impact.customers == 15
-    assert "15 customers of these services have no known site" in impact.uncertainty
+    assert "no site of theirs is known: 15 customers" in impact.uncertainty
     wide = House(population=90)
     wide.tick(wide.began("mobile-data", "land"))
     assert wide.only().impact.customers == 30
