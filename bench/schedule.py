@@ -7,7 +7,7 @@ Every side runs alone in a process of its own, in turn. The peer is what one wri
 probe that sleeps until it is due; its probe does nothing but note how late it is. Ours is the prober's own runner (its
 schedule, bulkheads, pressure, one timer) with a kind that answers at once, so it does more for each run. CPU is of one
 processor and compared a start, since a peer that is too busy starts fewer; memory is what the process grew by; lateness
-is from the planned time to the start.
+is how far a start is from its planned time, before or after.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Meter:
 
     def cut(self) -> dict[str, float]:
         cpu, wall = time.process_time() - self.cpu, time.perf_counter() - self.begun
-        late = np.array(self.late) * 1000
+        late = np.abs(self.late) * 1000
         self.late.clear()
         self.begun, self.cpu = time.perf_counter(), time.process_time()
         return {
@@ -98,7 +98,7 @@ async def our_runner(probes: int, every: float, meter: Meter, names: list[tuple[
     post = Post(probe, AtOnce(), {})  # type: ignore[arg-type]
     runner = Timed(_nothing, _nothing, SystemClock(), structlog.get_logger(), alive=_nothing)
     plans = (Plan(uid=uid, every_seconds=every, kind="at-once", group=group) for uid, group in names)
-    runner._schedule.load(plans, time.monotonic())  # noqa: SLF001 -- fifty thousand posts are no part of the schedule
+    runner._schedule.load(plans, time.monotonic(), expected=probes)  # noqa: SLF001 -- fifty thousand posts are no part of the schedule
     runner._posts = [post] * probes  # noqa: SLF001
     return [asyncio.create_task(runner.run(asyncio.Event())), runner]
 

@@ -31,7 +31,7 @@ class Agenda:
         """The same column, for looking at many of it."""
         self._near: list[float] = []
         """Regular times before `_horizon`, earliest first; those before `_cursor` are worked off."""
-        self._near_slots = np.zeros(0, dtype=np.int32)
+        self._near_slots = np.zeros(0, dtype=np.intp)
         self._cursor = 0
         self._horizon = -inf
         self._soon: list[tuple[float, int]] = []
@@ -57,7 +57,7 @@ class Agenda:
         if at < self._horizon:
             heapq.heappush(self._soon, (at, slot))
 
-    def plan_many(self, slots: NDArray[np.int32], at: NDArray[np.float64]) -> None:
+    def plan_many(self, slots: NDArray[np.intp], at: NDArray[np.float64]) -> None:
         """Gives slots that have been planned before, each at most once, their next regular times."""
         self._planned[slots] = at
         near = at < self._horizon
@@ -82,7 +82,7 @@ class Agenda:
         at = min(regular, self._asked[0][0]) if self._asked else regular
         return None if at == inf else at
 
-    def pop(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    def pop(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Regular times up to now, earliest first, and their slots, which have no time from then on."""
         taken = []
         while self._next_regular() <= now:
@@ -94,7 +94,7 @@ class Agenda:
                 taken.append(self._take_soon(now))
         match taken:
             case []:
-                return np.zeros(0), np.zeros(0, dtype=np.int32)
+                return np.zeros(0), np.zeros(0, dtype=np.intp)
             case [one]:
                 return one
         times, slots = (np.concatenate(parts) for parts in zip(*taken, strict=True))
@@ -108,7 +108,7 @@ class Agenda:
             asked.append(heapq.heappop(self._asked))
         return asked
 
-    def _take(self, first: int, upto: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    def _take(self, first: int, upto: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """A piece of the slice, without what was planned anew since."""
         times, slots = np.array(self._near[first:upto]), self._near_slots[first:upto]
         stale = self._planned[slots] != times
@@ -117,7 +117,7 @@ class Agenda:
         self._planned[slots] = inf
         return times, slots
 
-    def _take_soon(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    def _take_soon(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         times, slots = [], []
         while self._soon and self._soon[0][0] <= now:
             at, slot = heapq.heappop(self._soon)
@@ -125,7 +125,7 @@ class Agenda:
                 self._times[slot] = inf
                 times.append(at)
                 slots.append(slot)
-        return np.array(times), np.array(slots, dtype=np.int32)
+        return np.array(times), np.array(slots, dtype=np.intp)
 
     def _next_regular(self) -> float:
         """The earliest regular time; entries that were planned anew since are dropped on the way."""
@@ -149,7 +149,7 @@ class Agenda:
         if first == inf:
             return False
         self._horizon = max(first, self._horizon) + SLICE_SECONDS
-        slots = np.flatnonzero(self._planned < self._horizon).astype(np.int32)
+        slots = np.flatnonzero(self._planned < self._horizon)
         times = self._planned[slots]
         order = np.argsort(times, kind="stable")
         self._near, self._near_slots, self._cursor = times[order].tolist(), slots[order], 0

@@ -29,6 +29,9 @@ Deliver: TypeAlias = Callable[[Post, float, Result], None]
 NotRun: TypeAlias = Callable[[Post, float, Reason], None]
 LONGEST_REST_SECONDS = 1.0
 """The schedule is looked at so often even where nothing is due: for waiting runs, the watchdog, and the pressure."""
+ROUNDING_SECONDS = 0.0012
+"""A run may begin so much before its time: the loop wakes once for all that is due around it. It rounds timers up to
+whole milliseconds, so a run begins at most about as much after its time, and a third of the wakes are needed."""
 HUNG_SHARE = 0.5
 """A run that failed after this share of its timeout hung, and gets one of the few places for such next time."""
 MOST_AT_ONCE = 20_000
@@ -92,7 +95,9 @@ class Runner:
 
     def take(self, posts: Sequence[Post], *, kind_at_once: int) -> None:
         """Puts a whole set to work."""
-        slots = self._schedule.load(map(plan_of, posts), self.clock.monotonic(), kind_at_once=kind_at_once)
+        slots = self._schedule.load(
+            map(plan_of, posts), self.clock.monotonic(), kind_at_once=kind_at_once, expected=len(posts)
+        )
         self._posts = [None] * (max(slots, default=-1) + 1)
         for slot, post in zip(slots, posts, strict=True):
             self._posts[slot] = post
@@ -131,7 +136,7 @@ class Runner:
             now = self.clock.monotonic()
             if now - self._observed_at >= LONGEST_REST_SECONDS:
                 self._observe(now)
-            turn = self._schedule.turn(now)
+            turn = self._schedule.turn(now + ROUNDING_SECONDS)
             self._wall_offset = self.clock.now() - self.clock.monotonic()
             if not self._shedding:
                 self._pressure.begun(len(turn.slots))
@@ -207,8 +212,7 @@ class Runner:
         if result.outcome is not Outcome.OK:
             self._failed(run, result)
             return
-        self._schedule.finished(slot, run.began, failed=False)
-        if self._schedule.waits():
+        if self._schedule.finished(slot, run.began, failed=False):
             self._poke()
 
     def _failed(self, run: _Run, result: Result) -> None:

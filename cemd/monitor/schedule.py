@@ -2,7 +2,7 @@
 
 A probe's phase within its interval is hashed from its uid, so it is the same after a restart or a reload, and fifty
 thousand probes of one interval are spread over it. A probe is a *slot*, a small number that it keeps through reloads,
-and what the schedule knows of it stands in columns (about 40 bytes). What is due is handed over as two arrays, and
+and what the schedule knows of it stands in columns (about 30 bytes). What is due is handed over as two arrays, and
 passes the walls as a whole where all find a place. A run that comes too late (the host slept, a bulkhead was full) is
 skipped and counted, never made up for. A failure is looked at again quickly, and `recheck` runs a probe at once;
 neither moves its phase.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from cemd.model.identity import stable_hash
 from cemd.monitor.agenda import Agenda
 from cemd.monitor.bulkheads import GROUP_AT_ONCE, KIND_AT_ONCE, MOST_AT_ONCE, Bulkheads
-from cemd.monitor.slots import Slots, State
+from cemd.monitor.slots import HUNG, LANE, LOOKS, ONE_LOOK, STATE, Slots, State
 
 LATE_SECONDS = 5.0
 """Never start a run later than this (or half an interval, if that is shorter)."""
@@ -71,7 +71,7 @@ class Due(NamedTuple):
 class Turn:
     """What one look at the schedule says: the slots to run now, when each should have begun, and what is given up."""
 
-    slots: NDArray[np.int32]
+    slots: NDArray[np.intp]
     planned: NDArray[np.float64]
     skipped: list[tuple[int, Skip]] = field(default_factory=list)
 
@@ -80,18 +80,18 @@ class _Starts:
     """What a turn starts, gathered."""
 
     def __init__(self) -> None:
-        self.slots: list[NDArray[np.int32]] = []
+        self.slots: list[NDArray[np.intp]] = []
         self.planned: list[NDArray[np.float64]] = []
         self.singly: list[Due] = []
         self.skipped: list[tuple[int, Skip]] = []
 
     def turn(self) -> Turn:
         if self.singly:
-            self.slots.append(np.array([due.slot for due in self.singly], dtype=np.int32))
+            self.slots.append(np.array([due.slot for due in self.singly], dtype=np.intp))
             self.planned.append(np.array([due.planned for due in self.singly]))
         if len(self.slots) == 1:
             return Turn(slots=self.slots[0], planned=self.planned[0], skipped=self.skipped)
-        slots = np.concatenate(self.slots) if self.slots else np.zeros(0, dtype=np.int32)
+        slots = np.concatenate(self.slots) if self.slots else np.zeros(0, dtype=np.intp)
         planned = np.concatenate(self.planned) if self.planned else np.zeros(0)
         return Turn(slots=slots, planned=planned, skipped=self.skipped)
 
@@ -121,10 +121,15 @@ class Schedule:
         self._open: set[int] = set()
         self.skipped_total: Counter[Skip] = Counter()
 
-    def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> Sequence[int]:
+    def load(
+        self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None, expected: int = 0
+    ) -> Sequence[int]:
         """Takes a whole new set; answers the slot of each plan. A probe whose interval stays keeps its next run, its
-        streak and its running state; a slot of one that left is given on when its last run is over."""
+        streak and its running state; a slot of one that left is given on when its last run is over. `expected`: about
+        how many plans come, so that columns have just the room that they take."""
         self._walls.kind_at_once = kind_at_once or self._walls.kind_at_once
+        for column in (self._slots, self._agenda):
+            column.reserve(expected)
         before = {uid: slot for slot, uid in enumerate(self._slots.uids) if uid}
         slots = array("i")
         for plan in plans:
@@ -156,44 +161,47 @@ class Schedule:
         """When `turn` is next worth calling; None where there is nothing to do."""
         return self._agenda.next_at()
 
-    def finished(self, slot: int, now: float, *, failed: bool, hung: bool = False) -> None:
-        """A run is over; `hung` when it failed by taking its time. The first failures are looked at again quickly."""
+    def finished(self, slot: int, now: float, *, failed: bool, hung: bool = False) -> bool:
+        """A run is over; `hung` when it failed by taking its time. The first failures are looked at again quickly.
+        True: somebody waits for the place that it left, so a turn is worth its while."""
         slots = self._slots
-        state = slots.state[slot]
+        flags = slots.flags[slot]
+        state = flags & STATE
         if state < _RUNNING:
-            return
-        self._leave(slot)
+            return False
+        self._leave(slot, lane=flags & LANE != 0)
         if state == _LEAVING:
             self._leaving = {uid: other for uid, other in self._leaving.items() if other != slot}
             slots.release(slot)
-            return
-        slots.state[slot] = _IDLE
-        slots.hung[slot] = hung
-        if not failed:
-            slots.quick[slot] = QUICK_RECHECKS
+            return bool(self._open)
+        slots.flags[slot] = (flags & LOOKS if failed else 0) | (HUNG if hung else 0)
         if state == _AGAIN:
             self._agenda.ask(slot, now)
-        elif failed and slots.quick[slot]:
-            quick = min(QUICK_SECONDS, slots.every[slot] / 4)
-            if self._agenda.planned(slot) - now > 2 * quick:
-                slots.quick[slot] -= 1
-                self._agenda.ask(slot, now + quick)
+        elif failed and flags & LOOKS < QUICK_RECHECKS * ONE_LOOK:
+            self._look_again(slot, now)
+        return bool(self._open)
 
-    def finished_well(self, slots: NDArray[np.int32], now: float) -> None:
-        """Many runs are over that did not fail, each slot at most once."""
+    def _look_again(self, slot: int, now: float) -> None:
+        """A quick look, unless the regular one is as near."""
+        quick = min(QUICK_SECONDS, self._slots.every[slot] / 4)
+        if self._agenda.planned(slot) - now > 2 * quick:
+            self._slots.flags[slot] += ONE_LOOK
+            self._agenda.ask(slot, now + quick)
+
+    def finished_well(self, slots: NDArray[np.intp], now: float) -> bool:
+        """Many runs are over that did not fail, each slot at most once; answers as `finished` does."""
         own = self._slots
-        if np.count_nonzero(own.state_column[slots] != _RUNNING) + np.count_nonzero(own.lane_column[slots]):
+        if np.count_nonzero(own.flags_column[slots] & ~np.uint8(LOOKS) != _RUNNING):
             for slot in slots.tolist():
                 self.finished(slot, now, failed=False)
-            return
-        groups = own.group_column[slots]
+            return bool(self._open)
+        groups = own.groups(slots)
         self._walls.leave_all(groups)
         if self._waiting:
             for group in np.unique(groups).tolist():
                 self._open.update(self._walls.around(group, hung=False))
-        own.state_column[slots] = _IDLE
-        own.hung_column[slots] = 0
-        own.quick_column[slots] = QUICK_RECHECKS
+        own.flags_column[slots] = _IDLE
+        return bool(self._open)
 
     def recheck(self, uid: str, now: float) -> bool:
         """Runs a probe at once; one that runs already runs once more afterwards. False: there is no such probe."""
@@ -201,15 +209,12 @@ class Schedule:
             slot = self._slots.uids.index(uid)
         except ValueError:
             return False
-        if self._slots.state[slot] >= _RUNNING:
-            self._slots.state[slot] = _AGAIN
-        elif self._slots.state[slot] == _IDLE:
+        state = self._slots.state(slot)
+        if state >= _RUNNING:
+            self._slots.turn_to(slot, _AGAIN)
+        elif state == _IDLE:
             self._agenda.ask(slot, now)
         return True
-
-    def waits(self) -> bool:
-        """Whether a run waits for a place that a finished one has left."""
-        return bool(self._open)
 
     def running(self) -> int:
         """Runs that have begun and are not over."""
@@ -222,7 +227,7 @@ class Schedule:
         slot = slots.take(plan.uid)
         slots.every[slot] = plan.every_seconds
         slots.group[slot] = self._walls.group(plan.kind, plan.group)
-        slots.state[slot], slots.quick[slot], slots.hung[slot] = _IDLE, QUICK_RECHECKS, 0
+        slots.flags[slot] = _IDLE
         self._shortest = min(self._shortest, plan.every_seconds)
         self._agenda.plan(slot, self._next(slot, now))
         return slot
@@ -231,8 +236,8 @@ class Schedule:
         slots = self._slots
         group = self._walls.group(plan.kind, plan.group)
         if group != slots.group[slot]:
-            if slots.state[slot] >= _RUNNING:
-                self._walls.move(slots.group[slot], group, hung=bool(slots.lane[slot]))
+            if slots.state(slot) >= _RUNNING:
+                self._walls.move(slots.group[slot], group, hung=bool(slots.flags[slot] & LANE))
             slots.group[slot] = group
         if slots.every[slot] != plan.every_seconds:
             slots.every[slot] = plan.every_seconds
@@ -243,17 +248,18 @@ class Schedule:
     def _return(self, slot: int, uid: str) -> None:
         """A probe comes back whose last run is still under way; its interval counts as changed."""
         slots = self._slots
-        slots.uids[slot], slots.every[slot], slots.state[slot] = uid, 0.0, _RUNNING
+        slots.uids[slot], slots.every[slot] = uid, 0.0
+        slots.turn_to(slot, _RUNNING)
 
     def _retire(self, slot: int) -> None:
         slots = self._slots
         uid, slots.uids[slot] = slots.uids[slot], ""
         self._agenda.forget(slot)
-        if slots.state[slot] >= _RUNNING:
+        if slots.state(slot) >= _RUNNING:
             self._leaving[uid] = slot
-            slots.state[slot] = _LEAVING
+            slots.turn_to(slot, _LEAVING)
             return
-        if slots.state[slot] == _WAITING:
+        if slots.state(slot) == _WAITING:
             for queue in self._waiting.values():
                 for due in [due for due in queue if due.slot == slot]:
                     queue.remove(due)
@@ -261,7 +267,7 @@ class Schedule:
 
     # Starting.
 
-    def _plan_next(self, slots: NDArray[np.int32], times: NDArray[np.float64], now: float) -> None:
+    def _plan_next(self, slots: NDArray[np.intp], times: NDArray[np.float64], now: float) -> None:
         """Gives those that are due their next regular times."""
         following = times + self._slots.every_column[slots]
         if times[0] + self._shortest <= now:  # somebody may have missed a whole interval
@@ -269,17 +275,15 @@ class Schedule:
                 following[place] = self._next(int(slots[place]), now)
         self._agenda.plan_many(slots, following)
 
-    def _offer(self, slots: NDArray[np.int32], times: NDArray[np.float64], now: float, starts: _Starts) -> None:
-        """Starts all of them at once, or, where one is late, runs already, hung, or finds no place, one by one."""
+    def _offer(self, slots: NDArray[np.intp], times: NDArray[np.float64], now: float, starts: _Starts) -> None:
+        """Starts all of them at once, or, where one is late, runs already, failed, or finds no place, one by one."""
         own = self._slots
         if (
             now - times[0] <= min(LATE_SECONDS, self._shortest / 2)
-            and not np.count_nonzero(own.state_column[slots])
-            and not np.count_nonzero(own.hung_column[slots])
-            and self._walls.enter_all(own.group_column[slots])
+            and not np.count_nonzero(own.flags_column[slots])
+            and self._walls.enter_all(own.groups(slots))
         ):
-            own.state_column[slots] = _RUNNING
-            own.lane_column[slots] = 0
+            own.flags_column[slots] = _RUNNING
             starts.slots.append(slots)
             starts.planned.append(times)
             return
@@ -287,7 +291,7 @@ class Schedule:
             self._offer_one(Due(slot, planned), now, starts)
 
     def _offer_one(self, due: Due, now: float, starts: _Starts) -> None:
-        state = self._slots.state[due.slot]
+        state = self._slots.state(due.slot)
         if self._too_late(due, now):
             starts.skipped.append((due.slot, Skip.LATE))
         elif state == _IDLE:
@@ -298,19 +302,19 @@ class Schedule:
     def _begin_or_wait(self, due: Due, starts: _Starts) -> int | None:
         """Starts the run, or answers the wall that it now waits behind."""
         slots, slot = self._slots, due.slot
-        hung = slots.hung[slot]
+        hung = slots.flags[slot] & HUNG
         wall = self._walls.enter(slots.group[slot], hung=bool(hung))
         if wall is None:
-            slots.state[slot], slots.lane[slot] = _RUNNING, hung
+            slots.flags[slot] = slots.flags[slot] & LOOKS | (LANE if hung else 0) | _RUNNING
             starts.singly.append(due)
         else:
-            slots.state[slot] = _WAITING
+            slots.turn_to(slot, _WAITING)
             self._waiting.setdefault(wall, deque()).append(due)
         return wall
 
-    def _leave(self, slot: int) -> None:
+    def _leave(self, slot: int, *, lane: bool) -> None:
         """The places that a run held are free."""
-        group, lane = self._slots.group[slot], bool(self._slots.lane[slot])
+        group = self._slots.group[slot]
         self._walls.leave(group, hung=lane)
         if self._waiting:
             self._open.update(self._walls.around(group, hung=lane))
@@ -333,7 +337,7 @@ class Schedule:
             queue = self._waiting[wall]
             while queue:
                 due = queue.popleft()
-                self._slots.state[due.slot] = _IDLE
+                self._slots.turn_to(due.slot, _IDLE)
                 if self._too_late(due, now):
                     self._give_up(due, starts)
                 elif self._begin_or_wait(due, starts) == wall:
@@ -346,7 +350,7 @@ class Schedule:
         return now - due.planned > min(LATE_SECONDS, self._slots.every[due.slot] / 2)
 
     def _give_up(self, due: Due, starts: _Starts) -> None:
-        self._slots.state[due.slot] = _IDLE
+        self._slots.turn_to(due.slot, _IDLE)
         starts.skipped.append((due.slot, Skip.BULKHEAD))
 
     def _next(self, slot: int, now: float) -> float:

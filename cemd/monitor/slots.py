@@ -1,7 +1,7 @@
 """Slots: what the schedule knows of each probe, as columns of small types.
 
 Each column that is looked at both ways is held twice over the same memory: as an array, quick for one place, and as
-numpy sees it, quick for many.
+numpy sees it, quick for many. All small things share one byte, so that one look tells that nothing is special.
 """
 
 from __future__ import annotations
@@ -14,10 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_SLOTS: Final = 64
+STATE: Final = 0b111
+"""Bits of `flags` that are the state."""
+HUNG: Final = 0b1000
+"""It hung at its last run."""
+LANE: Final = 0b1_0000
+"""It was let in as one that hung."""
+LOOKS: Final = 0b110_0000
+ONE_LOOK: Final = 0b10_0000
+"""Extra looks that a failure has had since the last success, counted in these bits."""
 
 
 class State(IntEnum):
-    """What a slot is at; `IDLE` is zero, so that a count of what is not zero tells whether all of many are."""
+    """What a slot is at. An idle slot that did well last has no bit set at all."""
 
     IDLE = 0
     GONE = 1
@@ -35,8 +44,7 @@ class Slots:
     def __init__(self) -> None:
         self.uids: list[str] = []
         self.every, self.group = array("d"), array("i")
-        self.state, self.hung, self.lane, self.quick = bytearray(), bytearray(), bytearray(), bytearray()
-        """`hung`: at the last run; `lane`: let in as such; `quick`: extra looks that are left after a failure."""
+        self.flags = bytearray()
         self._free: list[int] = []
         self.reserve(_LEAST_SLOTS)
 
@@ -45,22 +53,24 @@ class Slots:
         held = len(self.every)
         if slots <= held:
             return
-        for name in ("every", "group"):
-            grown = array(getattr(self, name).typecode, [0]) * slots
-            grown[:held] = getattr(self, name)
-            setattr(self, name, grown)
-        for name in ("state", "hung", "lane", "quick"):
-            setattr(self, name, bytearray(getattr(self, name).ljust(slots, b"\0")))
+        every, group = array("d", [0.0]) * slots, array("i", [0]) * slots
+        every[:held], group[:held] = self.every, self.group
+        self.every, self.group, self.flags = every, group, bytearray(self.flags.ljust(slots, b"\0"))
         self.every_column: NDArray[np.float64] = np.frombuffer(self.every)
-        self.group_column: NDArray[np.int32] = np.frombuffer(self.group, dtype=np.int32)
-        self.state_column: NDArray[np.uint8] = np.frombuffer(self.state, dtype=np.uint8)
-        self.hung_column: NDArray[np.uint8] = np.frombuffer(self.hung, dtype=np.uint8)
-        self.lane_column: NDArray[np.uint8] = np.frombuffer(self.lane, dtype=np.uint8)
-        self.quick_column: NDArray[np.uint8] = np.frombuffer(self.quick, dtype=np.uint8)
+        self._group_column: NDArray[np.int32] = np.frombuffer(self.group, dtype=np.int32)
+        self.flags_column: NDArray[np.uint8] = np.frombuffer(self.flags, dtype=np.uint8)
 
-    def spare(self) -> int:
-        """Slots that are free before a new one must be made."""
-        return len(self._free)
+    def state(self, slot: int) -> int:
+        """What it is at, a `State`."""
+        return self.flags[slot] & STATE
+
+    def turn_to(self, slot: int, state: int) -> None:
+        """Changes its state and nothing else."""
+        self.flags[slot] = self.flags[slot] & ~STATE | state
+
+    def groups(self, slots: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The groups of many slots."""
+        return self._group_column[slots].astype(np.intp)
 
     def take(self, uid: str) -> int:
         """A slot for a probe that has none."""
@@ -76,5 +86,5 @@ class Slots:
 
     def release(self, slot: int) -> None:
         """Gives a slot on."""
-        self.state[slot] = State.GONE
+        self.flags[slot] = State.GONE
         self._free.append(slot)

@@ -24,9 +24,9 @@ class Schedule(Slots):
         self.uid: dict[int, str] = {}
         self.begun: dict[str, int] = {}
 
-    def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> list[int]:
+    def load(self, plans: Iterable[Plan], now: float, **given: Any) -> list[int]:
         plans = list(plans)
-        slots = list(super().load(plans, now, kind_at_once=kind_at_once))
+        slots = list(super().load(plans, now, **given))
         self.uid.update((slot, plan.uid) for slot, plan in zip(slots, plans, strict=True))
         return slots
 
@@ -227,7 +227,7 @@ def test_many_runs_pass_the_walls_together_exactly_when_each_would_pass_alone(
         groups = [together.group(f"k{kind}", f"g{group}") for kind, group in kinds]
         assert groups == [singly.group(f"k{kind}", f"g{group}") for kind, group in kinds]
         entered = [group for group in groups if singly.enter(group, hung=False) is None]
-        if together.enter_all(np.array(groups, dtype=np.int32)):
+        if together.enter_all(np.array(groups, dtype=np.intp)):
             assert entered == groups
         else:
             assert len(entered) < len(groups)
@@ -254,7 +254,7 @@ def test_no_order_of_events_runs_a_probe_twice_at_once_or_breaks_a_bulkhead(
         elif what == "l":
             schedule.load(every[number:], now)
         elif what == "w":
-            slots = np.array([schedule.begun[other] for other in sorted(running)], dtype=np.int32)
+            slots = np.array([schedule.begun[other] for other in sorted(running)], dtype=np.intp)
             schedule.finished_well(slots, now)
             running.clear()
         elif uid in running:
