@@ -4,9 +4,9 @@ Run: python -m bench.probing http|tls|dns|tcp|icmp|latency|all [--seconds 6] [--
 
 A real prober process gets a probe set over its socket and owes the bench every measurement, as it owes them to a
 daemon; what counts is the CPU time of that process over the measurements that arrived. The peer works on the same
-targets at the same pace, in turn with it: Debian's blackbox_exporter through its /probe page (its process), aiodns in a
-process of its own, fping. Needs nginx, named, fping and prometheus-blackbox-exporter; a case whose programs are missing
-says so and is left out.
+targets, in turn with it: Debian's blackbox_exporter through its /probe page (its process), aiodns in a process of its
+own, fping. Each case says at which pace. Needs nginx, named, fping and prometheus-blackbox-exporter; a case whose
+programs are missing says so and is left out.
 """
 
 from __future__ import annotations

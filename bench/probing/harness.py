@@ -179,9 +179,14 @@ def compare(rounds: int, own: Callable[[], dict[str, float]], peer: Callable[[],
     return {
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 2) for ratio in ratios],
-        "own": {key: statistics.median(one[key] for one in ours) for key in ours[0]},
+        "own": medians(ours),
         "peer_per_cpu_second": statistics.median(theirs),
     }
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """Of each figure the median over the rounds."""
+    return {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
 
 
 def percentile(values: list[float], part: float) -> float:

@@ -1,4 +1,9 @@
-"""Cases of one connection a probe: http, tls, tcp and the latency that the prober adds, beside blackbox_exporter."""
+"""Cases of one connection a probe: http, tls, tcp and the latency that the prober adds, beside blackbox_exporter.
+
+A prober that mostly sleeps pays for its wake-ups, one that is busy for its probes; an operator's is busy. So each side
+is measured where it takes about half of a processor, which is where cemd's sheds load, and where blackbox_exporter's
+probes are at their cheapest too. Beside it stands our figure at the peer's pace, where we sleep most of the time.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ from typing import Any
 
 from cemd.config.probes import Probe
 
-from .harness import compare, cpu_seconds, free_port, own_rate, percentile, prober, probes_of, program, running
+from .harness import cpu_seconds, free_port, medians, own_rate, percentile, prober, probes_of, program, running
 
 HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 17))
 
@@ -65,14 +70,17 @@ def blackbox(folder: Path, ca_file: Path) -> Iterator[tuple[int, int]]:
 
 
 def fetch_all(port: int, paths: list[str], per_second: float) -> list[bytes]:
-    """The answers of an HTTP server to many requests at an even pace, each on a new connection."""
+    """The answers of an HTTP server to many requests at an even pace, each on a new connection.
+
+    HTTP/1.0, so that no answer comes in chunks, whose borders could fall into the words that are looked for.
+    """
     poll, answers = select.epoll(), []
     open_: dict[int, tuple[socket.socket, bytearray]] = {}
     begun, sent = time.monotonic(), 0
     while sent < len(paths) or open_:
         while sent < len(paths) and time.monotonic() >= begun + sent / per_second:
             door = socket.create_connection(("127.0.0.1", port))
-            door.send(f"GET {paths[sent]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            door.send(f"GET {paths[sent]} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
             poll.register(door, select.EPOLLIN)
             open_[door.fileno()] = (door, bytearray())
             sent += 1
@@ -87,42 +95,69 @@ def fetch_all(port: int, paths: list[str], per_second: float) -> list[bytes]:
     return answers
 
 
-def blackbox_rate(port: int, pid: int, module: str, targets: list[str], per_second: float) -> float:
-    """Probes per CPU second of blackbox_exporter's process, asked at the pace at which the prober works."""
+def blackbox_rate(port: int, pid: int, module: str, targets: list[str], per_second: float) -> dict[str, float]:
+    """Probes per CPU second of blackbox_exporter's process, asked at this pace, and its load in percent."""
     paths = [f"/probe?module={module}&target={target}" for target in targets]
     fetch_all(port, paths[:200], per_second)
-    cpu = cpu_seconds(pid)
+    cpu, begun = cpu_seconds(pid), time.monotonic()
     answers = fetch_all(port, paths, per_second)
+    spent, wall = cpu_seconds(pid) - cpu, time.monotonic() - begun
     failed = [answer for answer in answers if b"probe_success 1" not in answer]
     if len(failed) > len(answers) // 100:
         raise RuntimeError(f"blackbox_exporter failed on {len(failed)} targets that live: {failed[0]!r}")
-    return (len(answers) - len(failed)) / (cpu_seconds(pid) - cpu)
+    return {"per_cpu_second": (len(answers) - len(failed)) / spent, "cpu_percent": 100 * spent / wall}
+
+
+EVERY_SECONDS = 8.0
+TCP_PACES = (8_000, 1_600)
+HTTP_PACES = (5_000, 900)
+TLS_PACES = (800, 450)
+"""Probes a second of ours and of the peer, at which each takes half of a processor."""
+
+
+def busy_case(
+    folder: Path, seconds: float, rounds: int, kind: str, paces: tuple[int, int], *, tls: bool = False
+) -> dict[str, Any]:
+    """Both sides at half of a processor, and ours at the peer's pace."""
+    own_pace, peer_pace = paces
+    with web(folder) as (plain, secure, ca_file), blackbox(folder, ca_file) as (port, pid):
+        module, port_there = ("tls", secure) if tls else ("plain" if kind == "http" else "tcp", plain)
+        where = {"plain": f"http://{{}}:{port_there}/", "tls": f"https://{{}}:{port_there}/"}.get(
+            module, f"{{}}:{port_there}"
+        )
+        targets = [where.format(HOSTS[number % 16]) for number in range(int(seconds * peer_pace))]
+
+        def ours(pace: int) -> dict[str, float]:
+            hosts = [HOSTS[number % 16] for number in range(int(pace * EVERY_SECONDS))]
+            params: list[dict[str, Any]] = [{"host": host, "port": plain} for host in hosts]
+            if kind == "http":
+                more = {"ca_file": str(ca_file)} if tls else {}
+                params = [{"url": where.format(host), **more} for host in hosts]
+            return asyncio.run(own_rate(folder, probes_of(kind, params, EVERY_SECONDS), seconds))
+
+        theirs, busy, idle = [], [], []
+        for _ in range(rounds):
+            theirs.append(blackbox_rate(port, pid, module, targets, peer_pace))
+            busy.append(ours(own_pace))
+            idle.append(ours(peer_pace))
+    ratios = [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(busy, theirs, strict=True)]
+    same_pace = [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(idle, theirs, strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "ratio_at_the_peers_pace": statistics.median(same_pace),
+        "own": medians(busy),
+        "own_at_the_peers_pace": medians(idle),
+        "peer": medians(theirs),
+    }
 
 
 def http_case(folder: Path, seconds: float, rounds: int, *, tls: bool) -> dict[str, Any]:
-    count, every = (1_200, 8.0) if tls else (8_000, 8.0)
-    with web(folder) as (plain, secure, ca_file), blackbox(folder, ca_file) as (port, pid):
-        where = f"https://{{}}:{secure}/" if tls else f"http://{{}}:{plain}/"
-        more = {"ca_file": str(ca_file)} if tls else {}
-        probes = probes_of("http", [{"url": where.format(HOSTS[n % 16]), **more} for n in range(count)], every)
-        targets = [where.format(HOSTS[n % 16]) for n in range(1_000 if tls else 3_000)]
-        return compare(
-            rounds,
-            lambda: asyncio.run(own_rate(folder, probes, seconds)),
-            lambda: blackbox_rate(port, pid, "tls" if tls else "plain", targets, count / every),
-        )
+    return busy_case(folder, seconds, rounds, "http", TLS_PACES if tls else HTTP_PACES, tls=tls)
 
 
 def tcp_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
-    count, every = 32_000, 8.0
-    with web(folder) as (plain, _, ca_file), blackbox(folder, ca_file) as (port, pid):
-        probes = probes_of("tcp", [{"host": HOSTS[n % len(HOSTS)], "port": plain} for n in range(count)], every)
-        targets = [f"{HOSTS[n % len(HOSTS)]}:{plain}" for n in range(3_000)]
-        return compare(
-            rounds,
-            lambda: asyncio.run(own_rate(folder, probes, seconds)),
-            lambda: blackbox_rate(port, pid, "tcp", targets, count / every),
-        )
+    return busy_case(folder, seconds, rounds, "tcp", TCP_PACES)
 
 
 def latency_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:

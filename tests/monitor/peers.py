@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -213,6 +214,8 @@ async def shop() -> AsyncIterator[Shop]:
 @contextlib.asynccontextmanager
 async def tcp_server(
     talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any],
+    *,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     tasks: set[asyncio.Task[Any]] = set()
 
@@ -228,7 +231,7 @@ async def tcp_server(
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ssl_context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

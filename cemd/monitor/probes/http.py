@@ -31,10 +31,11 @@ from cemd.monitor.probes.base import (
     read_secret,
 )
 from cemd.monitor.probes.engines.answers import AnswerParams, Judge
-from cemd.monitor.probes.engines.curl import Answer, ClientCertificate, Proxy, Request
 from cemd.monitor.probes.engines.dialogue import Hex
+from cemd.monitor.probes.engines.exchange import Call
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.oauth2 import Oauth2, Tokens
+from cemd.monitor.probes.engines.requests import Answer, ClientCertificate, Proxy, Request
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 
@@ -147,11 +148,11 @@ class Http:
 
     def __init__(self, params: HttpParams, tools: Tools) -> None:
         self._params = params
-        self._curl = tools.curl
+        self._web = tools.web
         self._names = tools.names
         self._wall = tools.clock.now
         self._judge = Judge(params)
-        self._tokens = Tokens(params.oauth2, tools.curl, params.ca_file) if params.oauth2 else None
+        self._tokens = Tokens(params.oauth2, tools.web, params.ca_file) if params.oauth2 else None
         parts = urlsplit(params.url)
         self._host = parts.hostname or ""
         self._secure = parts.scheme == "https"
@@ -160,6 +161,7 @@ class Http:
         simple = not params.redirects and not params.oauth2 and not params.proxy and is_address(self._host)
         self._simple = simple and not self._secrets_in_files()
         self._bare_request = self._bare()
+        self._call = Call(self._bare_request, self._host) if simple and self._bare_request.plain else None
 
     @property
     def target(self) -> str:
@@ -175,7 +177,9 @@ class Http:
             return None
         address = self._names.check(self._host, self._host)
         told = partial(self._told, done)
-        return self._curl.start(self._bare_request, address, deadline, told, certificate=self._stale())
+        if self._call is not None:
+            return self._web.begin(self._call, deadline, told)
+        return self._web.start(self._bare_request, address, deadline, told, certificate=self._stale())
 
     def _told(self, done: Done, found: Answer | Missed | Blind) -> None:
         if isinstance(found, Answer):
@@ -269,12 +273,12 @@ class Http:
         self, request: Request, attempt: Attempt, address: str | None, *, within: float | None = None
     ) -> Result:
         within = attempt.remaining() if within is None else within
-        answer = await self._curl.fetch(request, within, address=address)
+        answer = await self._web.fetch(request, within, address=address)
         for _ in range(self._params.redirects):
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 break
             request = _redirected(request, answer)
-            answer = await self._curl.fetch(request, attempt.remaining())
+            answer = await self._web.fetch(request, attempt.remaining())
         readings = self._readings(answer)
         if (fault := self._judge.fault(answer, self._days_left())) is not None:
             raise Missed(*fault, readings=readings)

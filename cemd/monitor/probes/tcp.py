@@ -7,18 +7,33 @@ after the protocol's own word for it, and the certificate is verified. With `dia
 from __future__ import annotations
 
 import asyncio
+import socket
+from time import monotonic
 from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Cancel, Done, Port, ProbeParams, Reason, Result, Text
-from cemd.monitor.probes.engines.connecting import Connecting, Target
+from cemd.monitor.probes.base import (
+    Attempt,
+    Cancel,
+    Done,
+    Port,
+    ProbeParams,
+    Reason,
+    Result,
+    Text,
+    Values,
+)
 from cemd.monitor.probes.engines.dialogue import Heard, Pattern, Turn, Turns, ValueName, check_values, read_values
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.starttls import Security
-from cemd.monitor.probes.engines.visit import TlsParams, Visit, visit
+from cemd.monitor.probes.engines.streams import Stream, Target, result_of_fault
+from cemd.monitor.probes.engines.visit import TlsParams, Visit, round_trip_seconds, visit
+from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.probes.tools import Tools
+
+_METRICS = ("connect_seconds", "handshake_round_trip_seconds")
 
 
 class TcpParams(TlsParams):
@@ -86,7 +101,7 @@ class Tcp:
         if self._bare is None:
             return None
         self._tools.names.check(self._bare.address, self._bare.address)
-        return Connecting(self._bare, self._tools.waits, done).begin(deadline)
+        return _Knock(self._bare, self._tools.waits, done).begin(deadline)
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params
@@ -107,3 +122,23 @@ class Tcp:
             if len(self._turns) > 1:
                 made.timed("turn_seconds", labels=(("turn", heard.label),))
         made.note("answer_seconds", asyncio.get_running_loop().time() - began)
+
+
+class _Knock(Stream):
+    """The connection alone."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, target: Target, waits: Waits, done: Done) -> None:
+        super().__init__(target, waits)
+        self._done = done
+
+    def connected(self, door: socket.SocketType, events: int) -> None:
+        del events
+        seconds = monotonic() - self.began
+        readings = Values(_METRICS, (seconds, round_trip_seconds(door)))
+        self.give_up()
+        self._done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds))
+
+    def failed(self, fault: Exception) -> None:
+        self._done(result_of_fault(fault))

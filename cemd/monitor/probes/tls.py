@@ -7,17 +7,35 @@ a protocol speaks first, belongs to `tcp`.
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from functools import partial
+from time import monotonic
+from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
+from cryptography import x509
+from OpenSSL import SSL
 from pydantic import Field, model_validator
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Host, Missed, Port, ProbeParams, Reading, Reason, Result
-from cemd.monitor.probes.engines.handshake import Seen, shake
+from cemd.monitor.probes.base import (
+    Attempt,
+    Cancel,
+    Done,
+    Host,
+    Missed,
+    Port,
+    ProbeParams,
+    Reading,
+    Reason,
+    Result,
+)
+from cemd.monitor.probes.engines.handshake import Handshake, server_name
 from cemd.monitor.probes.engines.names import is_address
-from cemd.monitor.probes.engines.sockets import connect
+from cemd.monitor.probes.engines.streams import Stream, Target, result_of_fault
 from cemd.monitor.probes.engines.visit import TlsParams
+from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.certificates import BadStaple, bears, days_left, staple_ends_at, subject
 
@@ -54,6 +72,21 @@ class TlsProbeParams(TlsParams):
         return self
 
 
+class _Seen(NamedTuple):
+    """What a handshake showed. `chain` as served, leaf first."""
+
+    connect_seconds: float
+    tls_seconds: float
+    protocol: str
+    cipher: str
+    chain: list[x509.Certificate]
+    faults: list[tuple[int, str]]
+    stapled: bytes
+
+
+_Told: TypeAlias = Callable[[_Seen | Exception], None]
+
+
 class Tls:
     """`name_seconds`, `connect_seconds`, `tls_seconds`; `certificate_expiry_days` of the server's own certificate,
     `chain_expiry_days` of the member that ends first, `member_expiry_days` of each (label `member`, 0 is the server's
@@ -66,6 +99,7 @@ class Tls:
         self._params = params
         self._tools = tools
         self._name = params.tls_name or params.host
+        self._server_name = server_name(self._name)
         self._old = bool({Protocol.V1_0, Protocol.V1_1} & set(params.protocols))
 
     @property
@@ -76,25 +110,47 @@ class Tls:
     def group(self) -> str:
         return self.target
 
-    async def run(self, attempt: Attempt) -> Result:
-        params, loop = self._params, asyncio.get_running_loop()
-        context = self._tools.handshakes.context(params.ca_file, old_protocols=self._old)
-        readings: list[Reading] = []
-        times = [loop.time()]
-        address = await self._tools.names.address(params.host, attempt.remaining(), params.version())
-        times.append(loop.time())
-        with await connect(params, address, params.port) as door:
-            times.append(loop.time())
-            seen = await shake(door, context, None if is_address(self._name) else self._name, self.target)
-            times.append(loop.time())
-        for place, metric in enumerate(("name_seconds", "connect_seconds", "tls_seconds")):
-            if place or not is_address(params.host):
-                readings.append(Reading(metric=metric, value=times[place + 1] - times[place]))
-        self._judge(seen, readings)
-        words = f"{seen.protocol}, {seen.cipher}, {len(seen.chain)} certificates."
-        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), detail=words)
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """Only to an address that needs no look-up."""
+        if not is_address(self._params.host):
+            return None
+        self._tools.names.check(self._params.host, self._params.host)
+        return self._begin(self._params.host, deadline, partial(self._told, done, None))
 
-    def _judge(self, seen: Seen, readings: list[Reading]) -> None:
+    async def run(self, attempt: Attempt) -> Result:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        address = await self._tools.names.address(self._params.host, attempt.remaining(), self._params.version())
+        named = loop.time() - began
+        answered: asyncio.Future[Result] = loop.create_future()
+        cancel = self._begin(address, attempt.deadline, partial(self._told, answered.set_result, named))
+        try:
+            return await answered
+        finally:
+            if not answered.done() or answered.cancelled():
+                cancel()
+
+    def _begin(self, address: str, deadline: float, told: _Told) -> Cancel:
+        context = self._tools.handshakes.context(self._params.ca_file, old_protocols=self._old)
+        target = Target(self._params, address, self._params.port)
+        return _Look(target, self._tools.waits, context, self._server_name, self.target, told).begin(deadline)
+
+    def _told(self, done: Done, named: float | None, seen: _Seen | Exception) -> None:
+        if isinstance(seen, Exception):
+            done(result_of_fault(seen))
+            return
+        readings = [Reading(metric="name_seconds", value=named)] if named is not None else []
+        readings.append(Reading(metric="connect_seconds", value=seen.connect_seconds))
+        readings.append(Reading(metric="tls_seconds", value=seen.tls_seconds))
+        try:
+            self._judge(seen, readings)
+        except Missed as missed:
+            done(result_of_fault(missed))
+            return
+        words = f"{seen.protocol}, {seen.cipher}, {len(seen.chain)} certificates."
+        done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), detail=words))
+
+    def _judge(self, seen: _Seen, readings: list[Reading]) -> None:
         """Notes the figures of the handshake, then raises the first thing that is not right."""
         params, wall = self._params, self._tools.clock.now()
         if not seen.chain:
@@ -115,7 +171,7 @@ class Tls:
             words = f"agreed to {seen.cipher}, which is none of those that are right."
             raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=tuple(readings))
 
-    def _chain_fault(self, seen: Seen, left: list[float]) -> str | None:
+    def _chain_fault(self, seen: _Seen, left: list[float]) -> str | None:
         params = self._params
         for depth, words in seen.faults:
             who = subject(seen.chain[depth]) if depth < len(seen.chain) else f"member {depth}"
@@ -130,7 +186,7 @@ class Tls:
                 return f"certificate {place} of the chain ({who}) ends in {days:.1f} days; {wanted:g} are wanted."
         return None
 
-    def _ocsp_fault(self, seen: Seen, readings: list[Reading], wall: float) -> str | None:
+    def _ocsp_fault(self, seen: _Seen, readings: list[Reading], wall: float) -> str | None:
         if not seen.stapled:
             words = "the server staples no OCSP answer to its certificate."
             return words if self._params.stapled_ocsp else None
@@ -141,3 +197,49 @@ class Tls:
             return f"{bad} (certificate {subject(seen.chain[0])})."
         readings.append(Reading(metric="ocsp_expiry_days", value=(ends_at - wall) / 86_400))
         return None
+
+
+class _Look(Stream):
+    """One handshake, from the first packet until all that it shows was told."""
+
+    __slots__ = ("_connected_at", "_context", "_handshake", "_peer", "_server_name", "_told")
+
+    def __init__(
+        self,
+        target: Target,
+        waits: Waits,
+        context: SSL.Context,
+        name: bytes | None,
+        peer: str,
+        told: _Told,
+    ) -> None:
+        super().__init__(target, waits)
+        self._context, self._server_name, self._peer, self._told = context, name, peer, told
+        self._handshake: Handshake | None = None
+        self._connected_at = 0.0
+
+    def connected(self, door: socket.SocketType, events: int) -> None:
+        self._connected_at = monotonic()
+        self._handshake = Handshake(door, self._context, self._server_name, self._peer)
+        self._handshake.wants_staple()
+        self.go_on(door, events)
+
+    def go_on(self, door: socket.SocketType, events: int) -> None:
+        del door, events
+        handshake = self._handshake
+        if handshake is None or not handshake.advance():
+            return
+        connection, noted = handshake.connection, handshake.seen
+        seconds = (self._connected_at - self.began, monotonic() - self._connected_at)
+        version, cipher = connection.get_protocol_version_name(), connection.get_cipher_name() or ""
+        seen = _Seen(*seconds, version, cipher, handshake.chain(), noted.faults, noted.stapled)
+        self.give_up()
+        self._handshake = None
+        self._told(seen)
+
+    def failed(self, fault: Exception) -> None:
+        self._handshake = None
+        self._told(fault)
+
+    def awaited(self) -> str:
+        return f"TLS with {self._peer} was not finished in time." if self._connected_at else super().awaited()

@@ -17,6 +17,7 @@ from cemd.monitor.probes.engines.janitor import Janitor
 from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.trust import Trust
 from cemd.monitor.probes.engines.waits import Waits
+from cemd.monitor.probes.engines.web import WebEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Tools:
     """Shared by all kinds of one prober; closed by it."""
 
     names: Names
+    web: WebEngine
     curl: CurlEngine
     janitor: Janitor
     trust: Trust
@@ -52,15 +54,17 @@ def make_tools(
     times = clock or SystemClock()
     log = structlog.get_logger("cemd.monitor")
     names = Names(nameservers, targets)
-    curl = CurlEngine(names, times.now)
+    waits, handshakes, curl = Waits(), Handshakes(), CurlEngine(times.now)
+    web = WebEngine(names, curl, handshakes, waits)
     return Tools(
         names=names,
+        web=web,
         curl=curl,
-        janitor=Janitor(state, curl, clock=times, log=log),
+        janitor=Janitor(state, web, clock=times, log=log),
         trust=Trust(),
-        handshakes=Handshakes(),
+        handshakes=handshakes,
         datagrams=Datagrams(),
-        waits=Waits(),
+        waits=waits,
         clock=times,
         log=log,
     )

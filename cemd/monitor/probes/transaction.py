@@ -30,8 +30,8 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.engines.curl import Answer
 from cemd.monitor.probes.engines.janitor import Intent
+from cemd.monitor.probes.engines.requests import Answer
 from cemd.monitor.probes.engines.steps import Step, ValueName, Wait, judge, perform, taken
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.conditions import decode_json, parse_condition
@@ -116,7 +116,7 @@ class Transaction:
 
     def __init__(self, params: TransactionParams, tools: Tools) -> None:
         self._params = params
-        self._engine = tools.curl
+        self._engine = tools.web
         self._janitor = tools.janitor
         self._clock = tools.clock
 

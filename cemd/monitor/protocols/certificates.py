@@ -25,12 +25,24 @@ def bears(certificate: x509.Certificate, name: str) -> bool:
         return ipaddress.ip_address(name) in names.get_values_for_type(x509.IPAddress)
     except ValueError:
         pass
-    wanted = _labels(name)
-    for found in names.get_values_for_type(x509.DNSName):
-        labels = _labels(found)
-        if labels == wanted or (labels[0] == "*" and len(labels) > 2 and labels[1:] == wanted[1:]):
-            return True
-    return False
+    return any(_matches(found, name) for found in names.get_values_for_type(x509.DNSName))
+
+
+def bears_as_ever(certificate: x509.Certificate, name: str) -> bool:
+    """The same as libcurl sees it: of a certificate without any alternative name, the common name counts."""
+    try:
+        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return any(_matches(str(one.value), name) for one in names)
+    except ValueError:
+        return False
+    return bears(certificate, name)
+
+
+def _matches(found: str, name: str) -> bool:
+    labels, wanted = _labels(found), _labels(name)
+    return labels == wanted or (labels[0] == "*" and len(labels) > 2 and labels[1:] == wanted[1:])
 
 
 def _labels(name: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from cemd.monitor.probes.base import ProbeParams, Reason, Text
-from cemd.monitor.probes.engines.curl import Answer
+from cemd.monitor.probes.engines.requests import Answer
 from cemd.monitor.protocols.conditions import decode_json, parse_condition
 
 _HTTP2 = 3  # libcurl's number for it

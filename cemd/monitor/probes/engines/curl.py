@@ -1,4 +1,4 @@
-"""The engine of HTTP: libcurl driven by the prober's loop, phases in seconds, one multi handle a trust set.
+"""The whole of HTTP: libcurl driven by the prober's loop, phases in seconds, one multi handle a trust set.
 
 libcurl never looks a name up (its threads are shared by all names, and fifty hanging ones stop every other): the name
 becomes a number first and `CONNECT_TO` keeps SNI, Host and verification. The trust anchors are always named, because
@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import pycurl
 
-from cemd.monitor.probes.base import Blind, Cancel, IpVersion, Missed, Reason
+from cemd.monitor.probes.base import Blind, Cancel, Reason
 from cemd.monitor.probes.engines.curl_faults import expiry_at, fault_of
 from cemd.monitor.probes.engines.multis import Multis
-from cemd.monitor.probes.engines.names import Names
+from cemd.monitor.probes.engines.requests import USER_AGENT, Answer, Phases, Request, Told
 from cemd.monitor.probes.engines.sockets import SocketParams, open_socket
 from cemd.monitor.probes.engines.trust import trust_file
 
@@ -30,125 +29,14 @@ _MOST_IDLE = 512
 """Handles kept for the next request; 7 KiB each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCertificate:
-    """Files in PEM with which we show who we are."""
-
-    certificate: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
-    """A proxy that the request goes through; `login` is `user:password` and a secret."""
-
-    url: str
-    login: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request. `headers` may hold secrets; they are given to libcurl and to nobody else."""
-
-    url: str
-    method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    ca_file: str | None = None
-    ip_version: IpVersion = IpVersion.ANY
-    max_body_bytes: int = 1_048_576
-    http2: bool = False
-    client: ClientCertificate | None = None
-    proxy: Proxy | None = None
-    way: SocketParams | None = None
-    """How packets leave this host, where not as the route says."""
-    post_quantum: bool = False
-    """Offers a key exchange that withstands quantum computers as well, which costs a tenth of a handshake more."""
-    wants_headers: bool = True
-    """False: the answer's header fields are not looked at, which saves a call for each of them."""
-
-    special: bool = field(init=False)
-    """Whether it needs a handle of its own."""
-
-    def __post_init__(self) -> None:
-        plain = self.method == "GET" and not self.headers and self.body is None and not self.post_quantum
-        object.__setattr__(self, "special", not plain or any((self.client, self.proxy, self.way)))
-
-
-class Phases(NamedTuple):
-    """Seconds of each phase, each from the end of the one before; `first_byte` is the wait for the answer to begin."""
-
-    name: float
-    connect: float
-    tls: float
-    first_byte: float
-    total: float
-
-
-class Answer:
-    """What came back. Header names are in small letters; of repeated headers the last counts."""
-
-    __slots__ = ("_lines", "body", "certificate_ends_at", "http_version", "phases", "status")
-
-    def __init__(
-        self, status: int, lines: list[bytes], body: bytes, phases: Phases, ends_at: float | None, version: int
-    ) -> None:
-        self.status, self.body, self.phases, self._lines = status, body, phases, lines
-        self.certificate_ends_at = ends_at
-        self.http_version = version
-        """Of libcurl: 2 is HTTP/1.1, 3 is HTTP/2."""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        fields: dict[str, str] = {}
-        for line in self._lines:
-            if line.startswith(b"HTTP/"):
-                fields.clear()  # of an interim answer (1xx), or of the proxy
-                continue
-            name, colon, value = line.decode("latin-1").partition(":")
-            if colon:
-                fields[name.strip().lower()] = value.strip()
-        return fields
-
-
-Told: TypeAlias = Callable[[Answer | Missed | Blind], None]
-
-
 class CurlEngine:
     """Made in the prober; works on the loop that first uses it."""
 
-    def __init__(self, names: Names, wall_seconds: Callable[[], float]) -> None:
-        self._names = names
+    def __init__(self, wall_seconds: Callable[[], float]) -> None:
         self._wall_seconds = wall_seconds
         self._multis: Multis | None = None
         self._idle: dict[bool, list[_Handle]] = {True: [], False: []}
         self._bundle: str | None = None
-
-    async def fetch(self, request: Request, within_seconds: float, *, address: str | None = None) -> Answer:
-        """Sends one request on a new connection and reads the answer; at `address`, where that is known already.
-
-        Raises:
-            Missed: the target failed, timed out or answered more than `max_body_bytes`.
-            Blind: this host could not look.
-        """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        host = urlsplit(request.proxy.url if request.proxy else request.url).hostname
-        if not host:
-            raise Blind(Reason.INTERNAL, "the URL is neither http nor https; correct the probe's parameters.")
-        if address is None:
-            address = await self._names.address(host, within_seconds, request.ip_version)
-        named = loop.time() - began
-        told: asyncio.Future[Answer | Missed | Blind] = loop.create_future()
-        cancel = self.start(request, address, began + within_seconds, told.set_result, named=named)
-        try:
-            found = await told
-        except asyncio.CancelledError:
-            cancel()
-            raise
-        if isinstance(found, Answer):
-            return found
-        raise found
 
     def start(
         self,
@@ -347,7 +235,7 @@ def _version(request: Request) -> int:
 
 
 def _header_lines(headers: Mapping[str, str]) -> list[str]:
-    fields = {"User-Agent": "cemd", "Expect": "", **headers}
+    fields = {"User-Agent": USER_AGENT, "Expect": "", **headers}
     return [f"{name}: {value}" if value else f"{name}:" for name, value in fields.items()]
 
 

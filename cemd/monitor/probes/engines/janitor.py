@@ -26,8 +26,8 @@ from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.tasks import wait_or_stop
 from cemd.monitor.probes.base import Blind, IpVersion, Missed, Reason, read_secret
-from cemd.monitor.probes.engines.curl import CurlEngine
 from cemd.monitor.probes.engines.steps import Step, perform, right_status, taken
+from cemd.monitor.probes.engines.web import WebEngine
 
 GIVE_UP_SECONDS = 86_400.0
 """After a day without success a person must look: the intent is set aside as `.lost` and said as an error."""
@@ -70,7 +70,7 @@ class _Duty:
 class Janitor:
     """One a prober. Without a state folder (a single run by hand) it cleans up all the same, but survives no crash."""
 
-    def __init__(self, state: Path | None, engine: CurlEngine, *, clock: Clock, log: Any) -> None:
+    def __init__(self, state: Path | None, engine: WebEngine, *, clock: Clock, log: Any) -> None:
         self._folder = state / "cleanups" if state is not None else None
         self._engine = engine
         self._clock = clock

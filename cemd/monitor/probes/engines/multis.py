@@ -9,6 +9,7 @@ known to the loop. libcurl keeps one parsed set of trust anchors a multi handle,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -63,8 +64,9 @@ class Multis:
         touched = []
         for number, events in self._epoll.poll(0, _AT_ONCE):
             multi = self._of_socket.get(number)
-            if multi is None:  # closed by libcurl, and something else holds it open
-                self._epoll.unregister(number)
+            if multi is None:  # closed by libcurl just now, or something else holds it open
+                with contextlib.suppress(OSError):
+                    self._epoll.unregister(number)
                 continue
             multi.act(
                 number, (events & select.EPOLLIN and 1) | (events & select.EPOLLOUT and 2) | (events & 0x18 and 5)

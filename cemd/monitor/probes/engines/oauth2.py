@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 
 from cemd.kit.urls import checked_url
 from cemd.monitor.probes.base import Missed, ProbeParams, Reason, Secrets, Text, read_secret
-from cemd.monitor.probes.engines.curl import CurlEngine, Request
+from cemd.monitor.probes.engines.requests import Request
+from cemd.monitor.probes.engines.web import WebEngine
 from cemd.monitor.protocols.conditions import decode_json
 
 MARGIN_SECONDS = 30.0
@@ -50,7 +51,7 @@ class Oauth2(ProbeParams):
 class Tokens:
     """The token of one probe. `seconds` is what the last one cost, None where a kept one was used."""
 
-    def __init__(self, params: Oauth2, curl: CurlEngine, ca_file: str | None) -> None:
+    def __init__(self, params: Oauth2, curl: WebEngine, ca_file: str | None) -> None:
         self._params = params
         self._curl = curl
         self._ca_file = ca_file

@@ -17,7 +17,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from cemd.kit.urls import absolute_template
 from cemd.monitor.probes.base import IpVersion, Missed, ProbeParams, Reason, Text
-from cemd.monitor.probes.engines.curl import Answer, CurlEngine, Request
+from cemd.monitor.probes.engines.requests import Answer, Request
+from cemd.monitor.probes.engines.web import WebEngine
 from cemd.monitor.protocols.conditions import MISSING, decode_json, parse_condition, parse_path
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -211,7 +212,7 @@ def _one_line(text: str) -> str:
 
 
 async def perform(
-    engine: CurlEngine,
+    engine: WebEngine,
     step: Step,
     values: Mapping[str, Any],
     within_seconds: float,
@@ -222,7 +223,7 @@ async def perform(
     """Sends the request of a step once.
 
     Raises:
-        Missed, Blind: as `CurlEngine.fetch`.
+        Missed, Blind: as `WebEngine.fetch`.
         KeyError: a value is not known.
     """
     request = request_of(step.call, values, ca_file=ca_file, ip_version=ip_version)

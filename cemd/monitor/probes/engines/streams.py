@@ -1,0 +1,152 @@
+"""One TCP connection without a task: opened, timed, used, closed, at little more than the price of its system calls.
+
+A stream waits in the prober's epoll, where it is entered once, for edges: whoever reads goes on until nothing is left.
+What it is opened for stands in a class that goes on where the connection stands.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from time import monotonic
+
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import Blind, Cancel, Missed, Reason, Result
+from cemd.monitor.probes.engines.names import LOCAL_TROUBLE, trouble
+from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket, place_of
+from cemd.monitor.probes.engines.waits import Waits
+
+_BROKEN = select.EPOLLERR | select.EPOLLHUP
+_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+_UNDER_WAY = frozenset({0, errno.EINPROGRESS})
+
+
+class Target:
+    """Where connections go: a numeric address, and what of the way to it is the same each time."""
+
+    __slots__ = ("address", "family", "params", "place", "plain", "port")
+
+    def __init__(self, params: SocketParams, address: str, port: int) -> None:
+        self.params = params
+        self.address = address
+        self.port = port
+        self.family = family_of(address)
+        self.plain = params.vrf is None and params.source_address is None and not params.dscp
+        self.place: Place | None = None if "%" in address else place_of(address, port)
+        """With a zone it is looked up each time: interfaces come and go."""
+
+    def open(self) -> socket.SocketType:
+        """A socket for one connection.
+
+        Raises:
+            Blind: this host cannot open it.
+        """
+        try:
+            if self.plain:
+                return socket.SocketType(self.family, _STREAM, 0)
+            return open_socket(self.params, self.family, socket.SOCK_STREAM)
+        except OSError as exc:
+            reason = LOCAL_TROUBLE.get(exc.errno or 0, Reason.NO_RESOURCES)
+            raise Blind(reason, f"no socket can be opened: {exc.strerror}.") from exc
+
+    def trouble(self, number: int) -> Blind | Missed:
+        """What an error number of a connection means."""
+        return trouble(number, f"connection to {self.address} port {self.port}")
+
+
+class Stream:
+    """One connection, from `begin` until it has ended or is given up; each way it is closed first."""
+
+    __slots__ = ("_number", "_stands", "_tick", "_waits", "began", "door", "target")
+
+    def __init__(self, target: Target, waits: Waits) -> None:
+        self.target = target
+        self._waits = waits
+        self.door: socket.SocketType | None = None
+        self._number = self._tick = -1
+        self._stands = False
+        self.began = 0.0
+
+    def connected(self, door: socket.SocketType, events: int) -> None:
+        """The handshake of TCP is over, and these events came with that."""
+        raise NotImplementedError
+
+    def go_on(self, door: socket.SocketType, events: int) -> None:
+        """Something has arrived, there is room to send, or the peer has closed."""
+        raise NotImplementedError
+
+    def failed(self, fault: Exception) -> None:
+        """It cannot go on."""
+        raise NotImplementedError
+
+    def awaited(self) -> str:
+        """What has not come, when the deadline is near."""
+        return "no answer before the deadline."
+
+    def begin(self, deadline: float) -> Cancel:
+        """Starts to connect; answers what gives it up.
+
+        Raises:
+            Missed, Blind: it cannot be started.
+        """
+        target = self.target
+        place = target.place or place_of(target.address, target.port)
+        door = target.open()
+        self.began = monotonic()
+        number = door.connect_ex(place)
+        if number not in _UNDER_WAY:
+            door.close()
+            raise target.trouble(number)
+        self._number = door.fileno()
+        try:
+            self._tick = self._waits.add(self._number, self, _EDGES, deadline)
+        except OSError as exc:
+            door.close()
+            raise Blind(Reason.NO_RESOURCES, f"no more sockets can be watched: {exc.strerror}.") from exc
+        self.door = door
+        return self.give_up
+
+    def ready(self, events: int) -> None:
+        """Of `Waiting`."""
+        door = self.door
+        if door is None:
+            return
+        try:
+            if self._stands:
+                self.go_on(door, events)
+                return
+            if events & _BROKEN:
+                self._check(door)
+            self._stands = True
+            self.connected(door, events)
+        except Exception as exc:  # noqa: BLE001 -- whoever asked must hear of it, also where the fault is ours
+            self.give_up()
+            self.failed(exc)
+
+    def _check(self, door: socket.SocketType) -> None:
+        if number := door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise self.target.trouble(number)
+
+    def late(self) -> None:
+        """Of `Waiting`."""
+        words = self.awaited()
+        self.give_up()
+        self.failed(Missed(Reason.NO_ANSWER, words, outcome=Outcome.TIMED_OUT))
+
+    def give_up(self) -> None:
+        """Closes what is open."""
+        if self.door is not None:
+            self._waits.remove(self._number, self._tick)
+            self.door.close()
+            self.door = None
+
+
+def result_of_fault(fault: Exception) -> Result:
+    """As a result, what a stream failed with."""
+    if isinstance(fault, Missed):
+        return Result(outcome=fault.outcome, reason=fault.reason, detail=fault.detail, readings=fault.readings)
+    if isinstance(fault, Blind):
+        return Result(outcome=Outcome.BLIND, reason=fault.reason, detail=str(fault))
+    return Result(outcome=Outcome.BLIND, reason=Reason.INTERNAL, detail=f"{type(fault).__name__} in the kind.")
