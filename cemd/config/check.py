@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cemd.config.judged import never_known, unjudged
+from cemd.config.judged import misspelt, never_known, unjudged
 from cemd.config.maintenance import Maintenance
 from cemd.config.params import Kinds
 from cemd.config.rules import Indicator, Policy, Rater, RaterProfile, Summary
@@ -38,6 +38,7 @@ def contradictions(items: Items, kinds: Kinds) -> Iterator[Fault]:
             yield probe.fault(("timeout_seconds",), fact, "make the timeout longer, or send fewer packets or faster")
     yield from _targets(items, kinds)
     yield from _vantages(items)
+    yield from misspelt(items, kinds)
     for indicator in items.indicators:
         yield from _indicator(indicator)
     for rater in items.rater:

@@ -1,7 +1,7 @@
 """What probes measure, against what indicators look at: who is never judged, and what can never be known.
 
-Nothing here is refused, because pushed data and what a kind gives beside one value a run are not known beforehand; but
-an operator who reads `cemd check` should not learn it from an indicator that stays unknown.
+Only a metric that a kind never gives is refused: pushed data, and how many values a run gives, are not known
+beforehand. But an operator should learn the rest from `cemd check`, not from an indicator that stays unknown.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from cemd.config.params import Kinds
 from cemd.config.probes import Probe
 from cemd.config.rules import Indicator, Selector
-from cemd.config.source import Item, Items
+from cemd.config.source import Item, Items, did_you_mean
 from cemd.config.topology import Topology
+from cemd.errors import Fault
 
 MOST_NAMED = 5
 """Probes that are named one by one; of more, the number is enough."""
@@ -30,6 +32,18 @@ def unjudged(items: Items, topology: Topology) -> Iterator[str]:
         yield f"{probe.place}: {probe.label}: {fact}; write one under rules/analyze, or remove the probe"
     if len(alone) > MOST_NAMED:
         yield f"{len(alone) - MOST_NAMED} more probes have no indicator that looks at what they measure"
+
+
+def misspelt(items: Items, kinds: Kinds) -> Iterator[Fault]:
+    """Indicators of a metric that the kind of probe they look at never gives."""
+    kind_of = {probe.value.name: probe.value.kind for probe in items.probes}
+    for item in items.indicators:
+        of = item.value.of
+        kind = of.kind or kind_of.get(of.probe or "")
+        known = kinds.metrics.get(kind or "")
+        if known is not None and of.metric not in known:
+            fact = f'a probe of kind "{kind}" gives no metric "{of.metric}"{did_you_mean(of.metric, sorted(known))}'
+            yield item.fault(("of", "metric"), fact, f"`cemd explain {kind}` says what it gives")
 
 
 def never_known(items: Items, topology: Topology) -> Iterator[str]:

@@ -40,6 +40,8 @@ class Kinds:
     channel_params: Mapping[str, type[BaseModel]] = field(default_factory=lambda: MappingProxyType({}))
     figures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Kind of probe -> what it says about the figures that it gives; only for explanations."""
+    metrics: Mapping[str, frozenset[str] | None] = field(default_factory=lambda: MappingProxyType({}))
+    """Kind of probe -> every metric that it may give; None where only its parameters or its plugin know."""
     channels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Kind of channel -> what it says about itself; only for explanations."""
     text_fault: Callable[[str], str | None] = field(default=lambda _text: None)

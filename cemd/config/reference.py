@@ -83,7 +83,11 @@ def explained(word: str, kinds: Kinds) -> str | None:
 
 def _notes(word: str, of_probe: bool, kinds: Kinds) -> str:
     text = inspect.cleandoc((kinds.figures if of_probe else kinds.channels).get(word, ""))
-    return f"What it gives, besides `success` and `duration_seconds`:\n{text}" if of_probe and text else text
+    if not of_probe or not text:
+        return text
+    given = ", ".join(sorted(kinds.metrics.get(word) or ()))
+    names = f"\nMetrics for indicators: {given}." if given else ""
+    return f"What it gives, besides `success` and `duration_seconds`:\n{text}{names}"
 
 
 def _page(word: str, noun: str, place: str, model: type[BaseModel], notes: str = "") -> str:

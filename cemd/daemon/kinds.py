@@ -9,6 +9,7 @@ def kinds() -> Kinds:
     """Models of the parameters of every kind of probe and channel."""
     from cemd.monitor.probes import KINDS as PROBES
     from cemd.monitor.probes import hosts, least_seconds
+    from cemd.monitor.probes.base import COMMON_METRICS
     from cemd.report.channels import KINDS as CHANNELS
     from cemd.report.texts import check_template
 
@@ -18,6 +19,9 @@ def kinds() -> Kinds:
         text_fault=check_template,
         hosts=hosts,
         least_seconds=least_seconds,
+        metrics={
+            word: None if kind.metrics is None else kind.metrics | COMMON_METRICS for word, kind in PROBES.items()
+        },
         figures={word: kind.__doc__ or "" for word, kind in PROBES.items()},
         channels={word: kind.__doc__ or "" for word, kind in CHANNELS.items()},
     )

@@ -31,6 +31,7 @@ class Unrunnable:
     word: ClassVar[str] = "unrunnable"
 
     Params: ClassVar[type[ProbeParams]] = ProbeParams
+    metrics: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, why: str) -> None:
         self._why = why

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 -- a message stands on one line, as it is printed
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_window_that_cannot_hold_enough_runs_is_warned_of(
     files = {name: text.replace("window_seconds: 300", f"window_seconds: {window}") for name, text in files.items()}
     found = load(write(tmp_path, **files), KINDS).warnings
     assert [f"window_seconds ({window}) holds" in one and "min_samples (3)" in one for one in found] == [True] * warned
+
+
+def test_metric_that_a_kind_never_gives_is_refused(tmp_path: Path) -> None:
+    kinds = replace(KINDS, metrics={"ping": frozenset({"success", "loss_ratio"}), "walk": None})
+    files = edited("rules/analyze/core.yaml", "metric: loss_ratio", "metric: los_ratio")
+    (fault,) = messages(write(tmp_path, **files), kinds)
+    assert fault == (
+        'rules/analyze/core.yaml:3:30: indicator "loss": a probe of kind "ping" gives no metric "los_ratio"'
+        ' (did you mean "loss_ratio"?); `cemd explain ping` says what it gives'
+    )
 
 
 def test_values_are_put_into_params_and_become_numbers_where_numbers_are_meant(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from aiohttp import web
 from cemd.config.probes import Probe
 from cemd.config.settings import Settings
 from cemd.config.targets import Targets
-from cemd.monitor.probes import faults, make
-from cemd.monitor.probes.base import Attempt, Reason, Result, measure
+from cemd.monitor.probes import KINDS, faults, make
+from cemd.monitor.probes.base import COMMON_METRICS, Attempt, Reason, Result, measure
 from cemd.monitor.probes.engines.talk import Talk
 from cemd.monitor.probes.tools import Tools, make_tools
 
@@ -39,7 +39,12 @@ async def look(
     attempt = Attempt(
         probe="p", deadline=asyncio.get_running_loop().time() + seconds, run=run, log=structlog.get_logger("test")
     )
-    return await measure(make(probe, tools), attempt)
+    result = await measure(make(probe, tools), attempt)
+    known = KINDS[kind].metrics
+    if known is not None:
+        unsaid = {reading.metric for reading in result.readings} - known - COMMON_METRICS
+        assert not unsaid, f"{kind} gives {unsaid}, which `cemd explain {kind}` does not tell"
+    return result
 
 
 def complaints(kind: str, params: dict[str, Any]) -> str:

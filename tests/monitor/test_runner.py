@@ -24,6 +24,7 @@ class Kind:
 
     word: ClassVar[str] = "fake"
     Params: ClassVar[type[ProbeParams]] = ProbeParams
+    metrics: ClassVar[frozenset[str] | None] = None
     target = group = "fake"
 
     def __init__(self, answer: Callable[[], Result]) -> None:

@@ -25,6 +25,8 @@ from cemd.model.measurement import SUCCESS
 from cemd.model.quality import Outcome
 
 DURATION = "duration_seconds"
+COMMON_METRICS = frozenset({SUCCESS, DURATION})
+"""What `measure` adds to the figures of every kind."""
 DETAIL_CHARACTERS = 500
 MAX_READINGS = 200
 """Most readings of one attempt: a plugin that invents labels must not fill the catalogue of series."""
@@ -215,6 +217,8 @@ class Kind(Protocol):
 
     word: ClassVar[str]
     Params: ClassVar[type[ProbeParams]]
+    metrics: ClassVar[frozenset[str] | None]
+    """Every figure that it may give beside success and duration; None: not known beforehand."""
 
     @property
     def target(self) -> str:

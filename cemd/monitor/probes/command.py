@@ -54,6 +54,7 @@ class Command:
 
     word: ClassVar[str] = "command"
     Params: ClassVar[type[ProbeParams]] = CommandParams
+    metrics: ClassVar[frozenset[str] | None] = None  # the plugin names them
 
     def __init__(self, params: CommandParams, tools: Tools) -> None:
         del tools

@@ -75,6 +75,9 @@ class Diameter:
 
     word: ClassVar[str] = "diameter"
     Params: ClassVar[type[ProbeParams]] = DiameterParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset(
+        {"connect_seconds", "capabilities_seconds", "watchdog_seconds"}
+    )
 
     def __init__(self, params: DiameterParams, tools: Tools) -> None:
         self._params = params

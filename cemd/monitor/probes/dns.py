@@ -169,6 +169,9 @@ class Dns:
 
     word: ClassVar[str] = "dns"
     Params: ClassVar[type[ProbeParams]] = DnsParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset(
+        {"response_seconds", "answer_count", "signature_expiry_days", "disagreeing_count", "serial_behind_count"}
+    )
 
     def __init__(self, params: DnsParams, tools: Tools) -> None:
         self._params = params

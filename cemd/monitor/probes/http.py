@@ -145,6 +145,20 @@ class Http:
 
     word: ClassVar[str] = "http"
     Params: ClassVar[type[ProbeParams]] = HttpParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset(
+        {
+            "status_code",
+            "body_bytes",
+            "name_seconds",
+            "connect_seconds",
+            "first_byte_seconds",
+            "response_seconds",
+            "tls_seconds",
+            "certificate_expiry_days",
+            "token_seconds",
+            "answered_right_ratio",
+        }
+    )
 
     def __init__(self, params: HttpParams, tools: Tools) -> None:
         self._params = params

@@ -39,7 +39,7 @@ from cemd.monitor.probes.engines.names import is_address, trouble
 from cemd.monitor.probes.engines.sockets import SocketParams, family_of, open_socket, place_of
 from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.protocols.packets import Stream, figures
+from cemd.monitor.protocols.packets import Stream, figure_names, figures
 
 _HEADER = struct.Struct("!BBHHH")
 _ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}  # request, reply
@@ -83,6 +83,7 @@ class Icmp:
 
     word: ClassVar[str] = "icmp"
     Params: ClassVar[type[ProbeParams]] = IcmpParams
+    metrics: ClassVar[frozenset[str] | None] = figure_names("round_trip")
 
     def __init__(self, params: IcmpParams, tools: Tools) -> None:
         self.params = params

@@ -12,7 +12,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result, Text
 from cemd.monitor.probes.engines.starttls import Security, expect_line
 from cemd.monitor.probes.engines.talk import shown
-from cemd.monitor.probes.engines.visit import Encryption, LoginParams, Visit, visit
+from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
 
 _PORTS = {Encryption.NONE: 143, Encryption.STARTTLS: 143, Encryption.DIRECT: 993}
@@ -40,6 +40,9 @@ class Imap:
 
     word: ClassVar[str] = "imap"
     Params: ClassVar[type[ProbeParams]] = ImapParams
+    metrics: ClassVar[frozenset[str] | None] = (
+        VISIT_METRICS | SECURE_METRICS | {"greeting_seconds", "login_seconds", "mailbox_seconds", "message_count"}
+    )
 
     def __init__(self, params: ImapParams, tools: Tools) -> None:
         self._params = params

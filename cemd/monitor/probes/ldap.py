@@ -17,7 +17,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.talk import Talk
-from cemd.monitor.probes.engines.visit import Encryption, LoginParams, Visit, visit
+from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
 
 _PORTS = {Encryption.NONE: 389, Encryption.STARTTLS: 389, Encryption.DIRECT: 636}
@@ -62,6 +62,9 @@ class Ldap:
 
     word: ClassVar[str] = "ldap"
     Params: ClassVar[type[ProbeParams]] = LdapParams
+    metrics: ClassVar[frozenset[str] | None] = (
+        VISIT_METRICS | SECURE_METRICS | {"login_seconds", "search_seconds", "entry_count"}
+    )
 
     def __init__(self, params: LdapParams, tools: Tools) -> None:
         self._params = params

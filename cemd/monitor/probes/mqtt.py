@@ -17,7 +17,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.talk import Talk
-from cemd.monitor.probes.engines.visit import Encryption, LoginParams, Visit, visit
+from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
 
 _PORTS = {Encryption.NONE: 1883, Encryption.DIRECT: 8883}
@@ -65,6 +65,11 @@ class Mqtt:
 
     word: ClassVar[str] = "mqtt"
     Params: ClassVar[type[ProbeParams]] = MqttParams
+    metrics: ClassVar[frozenset[str] | None] = (
+        VISIT_METRICS
+        | SECURE_METRICS
+        | {"login_seconds", "subscribe_seconds", "acknowledge_seconds", "round_trip_seconds"}
+    )
 
     def __init__(self, params: MqttParams, tools: Tools) -> None:
         self._params = params

@@ -104,6 +104,18 @@ class Ntp:
 
     word: ClassVar[str] = "ntp"
     Params: ClassVar[type[ProbeParams]] = NtpParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset(
+        {
+            "offset_seconds",
+            "round_trip_seconds",
+            "stratum_code",
+            "leap_code",
+            "root_delay_seconds",
+            "root_dispersion_seconds",
+            "root_distance_seconds",
+            "reference_age_seconds",
+        }
+    )
 
     def __init__(self, params: NtpParams, tools: Tools) -> None:
         self._params = params

@@ -164,6 +164,7 @@ class Radius:
 
     word: ClassVar[str] = "radius"
     Params: ClassVar[type[ProbeParams]] = RadiusParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset({"response_seconds", "stop_seconds"})
 
     def __init__(self, params: RadiusParams, tools: Tools) -> None:
         self._params = params

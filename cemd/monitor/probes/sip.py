@@ -98,6 +98,9 @@ class Sip:
 
     word: ClassVar[str] = "sip"
     Params: ClassVar[type[ProbeParams]] = SipParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset(
+        {"response_seconds", "response_code", "post_dial_seconds", "answer_seconds", "disconnect_seconds"}
+    )
 
     def __init__(self, params: SipParams, tools: Tools) -> None:
         self._params = params

@@ -13,7 +13,7 @@ from pydantic import StringConstraints, model_validator
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
 from cemd.monitor.probes.engines.starttls import Security, reply
-from cemd.monitor.probes.engines.visit import Encryption, LoginParams, Visit, visit
+from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
 from cemd.monitor.probes.tools import Tools
 
 _PORTS = {Encryption.NONE: 25, Encryption.STARTTLS: 587, Encryption.DIRECT: 465}
@@ -41,6 +41,9 @@ class Smtp:
 
     word: ClassVar[str] = "smtp"
     Params: ClassVar[type[ProbeParams]] = SmtpParams
+    metrics: ClassVar[frozenset[str] | None] = (
+        VISIT_METRICS | SECURE_METRICS | {"greeting_seconds", "hello_seconds", "login_seconds", "recipient_seconds"}
+    )
 
     def __init__(self, params: SmtpParams, tools: Tools) -> None:
         self._params = params

@@ -177,6 +177,7 @@ class Snmp:
 
     word: ClassVar[str] = "snmp"
     Params: ClassVar[type[ProbeParams]] = SnmpParams
+    metrics: ClassVar[frozenset[str] | None] = None  # its parameters name them
 
     def __init__(self, params: SnmpParams, tools: Tools) -> None:
         self._params = params

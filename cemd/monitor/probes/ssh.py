@@ -16,7 +16,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, Port, ProbeParams, Reason, Result, Text
 from cemd.monitor.probes.engines.dialogue import Pattern
 from cemd.monitor.probes.engines.talk import Talk, shown
-from cemd.monitor.probes.engines.visit import TlsParams, visit
+from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, TlsParams, visit
 from cemd.monitor.probes.tools import Tools
 
 _GREETING = re.compile(rb"^SSH-[^\n]{0,253}\n", re.MULTILINE)
@@ -50,6 +50,7 @@ class Ssh:
 
     word: ClassVar[str] = "ssh"
     Params: ClassVar[type[ProbeParams]] = SshParams
+    metrics: ClassVar[frozenset[str] | None] = VISIT_METRICS | SECURE_METRICS | {"greeting_seconds", "offer_seconds"}
 
     def __init__(self, params: SshParams, tools: Tools) -> None:
         self._params = params

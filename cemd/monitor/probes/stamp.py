@@ -27,7 +27,7 @@ from cemd.monitor.probes.base import (
 from cemd.monitor.probes.engines.sender import Pace, Sender, Session
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.protocols.packets import Stream, figures, jitter_seconds, loss_ratio, quantile
+from cemd.monitor.protocols.packets import Stream, figure_names, figures, jitter_seconds, loss_ratio, quantile
 from cemd.monitor.protocols.stamp_packets import AUTHENTICATED_BYTES, PLAIN_BYTES
 
 
@@ -36,6 +36,11 @@ class Reflector(StrEnum):
 
     STATELESS = "stateless"
     STATEFUL = "stateful"
+
+
+DIRECTION_METRICS = frozenset(
+    f"{way}_{word}" for way in ("forward", "backward") for word in ("jitter_seconds", "delay_seconds", "loss_ratio")
+)
 
 
 class StampParams(SocketParams):
@@ -82,6 +87,7 @@ class Stamp:
 
     word: ClassVar[str] = "stamp"
     Params: ClassVar[type[ProbeParams]] = StampParams
+    metrics: ClassVar[frozenset[str] | None] = figure_names("round_trip") | DIRECTION_METRICS
 
     def __init__(self, params: StampParams, tools: Tools) -> None:
         self._params = params

@@ -29,7 +29,14 @@ from cemd.monitor.probes.engines.dialogue import Heard, Pattern, Turn, Turns, Va
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.streams import Stream, Target, result_of_fault
-from cemd.monitor.probes.engines.visit import TlsParams, Visit, round_trip_seconds, visit
+from cemd.monitor.probes.engines.visit import (
+    SECURE_METRICS,
+    VISIT_METRICS,
+    TlsParams,
+    Visit,
+    round_trip_seconds,
+    visit,
+)
 from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.probes.tools import Tools
 
@@ -80,6 +87,7 @@ class Tcp:
 
     word: ClassVar[str] = "tcp"
     Params: ClassVar[type[ProbeParams]] = TcpParams
+    metrics: ClassVar[frozenset[str] | None] = VISIT_METRICS | SECURE_METRICS | {"answer_seconds", "turn_seconds"}
 
     def __init__(self, params: TcpParams, tools: Tools) -> None:
         self._params = params

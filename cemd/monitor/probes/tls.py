@@ -94,6 +94,18 @@ class Tls:
 
     word: ClassVar[str] = "tls"
     Params: ClassVar[type[ProbeParams]] = TlsProbeParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset(
+        {
+            "name_seconds",
+            "connect_seconds",
+            "tls_seconds",
+            "certificate_expiry_days",
+            "chain_expiry_days",
+            "chain_count",
+            "member_expiry_days",
+            "ocsp_expiry_days",
+        }
+    )
 
     def __init__(self, params: TlsProbeParams, tools: Tools) -> None:
         self._params = params

@@ -113,6 +113,7 @@ class Transaction:
 
     word: ClassVar[str] = "transaction"
     Params: ClassVar[type[ProbeParams]] = TransactionParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset({"step_seconds"})
 
     def __init__(self, params: TransactionParams, tools: Tools) -> None:
         self._params = params

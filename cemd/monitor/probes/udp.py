@@ -101,6 +101,7 @@ class Udp:
 
     word: ClassVar[str] = "udp"
     Params: ClassVar[type[ProbeParams]] = UdpParams
+    metrics: ClassVar[frozenset[str] | None] = frozenset({"response_seconds", "resend_count", "turn_seconds"})
 
     def __init__(self, params: UdpParams, tools: Tools) -> None:
         self._params = params

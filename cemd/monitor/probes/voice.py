@@ -30,9 +30,9 @@ from cemd.monitor.probes.base import (
 )
 from cemd.monitor.probes.engines.sender import Pace, Sender, Session
 from cemd.monitor.probes.engines.sockets import SocketParams
-from cemd.monitor.probes.stamp import Reflector, by_direction
+from cemd.monitor.probes.stamp import DIRECTION_METRICS, Reflector, by_direction
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.protocols.packets import burst_ratio, figures, loss_runs, quantile
+from cemd.monitor.protocols.packets import burst_ratio, figure_names, figures, loss_runs, quantile
 from cemd.monitor.protocols.stamp_packets import PLAIN_BYTES
 
 _RTP_BYTES = 12
@@ -110,6 +110,20 @@ class Voice:
 
     word: ClassVar[str] = "voice"
     Params: ClassVar[type[ProbeParams]] = VoiceParams
+    metrics: ClassVar[frozenset[str] | None] = (
+        figure_names("round_trip")
+        | DIRECTION_METRICS
+        | {
+            "mos",
+            "r_factor",
+            "forward_mos",
+            "backward_mos",
+            "discarded_ratio",
+            "one_way_delay_seconds",
+            "g114_class",
+            "y1541_class",
+        }
+    )
 
     def __init__(self, params: VoiceParams, tools: Tools) -> None:
         self._params = params

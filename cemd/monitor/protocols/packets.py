@@ -150,6 +150,14 @@ def burst_ratio(runs: Sequence[int], sent: int) -> float:
     return max(1.0, lost / len(runs) / by_chance)
 
 
+def figure_names(delay: str) -> frozenset[str]:
+    """Everything that `figures` may say."""
+    ranked = (f"{delay}_{word}_seconds" for word in ("min", "median", "p95", "p99", "max"))
+    variation = ("jitter_seconds", "delay_variation_p95_seconds", "delay_variation_mean_seconds")
+    counts = ("loss_ratio", "sent_count", "duplicate_count", "reordered_ratio")
+    return frozenset((*counts, f"{delay}_seconds", *ranked, *variation))
+
+
 def figures(stream: Stream, delay: str) -> dict[str, float]:
     """What every packet kind says of a stream; `delay` begins the names of the delays (`round_trip`, `one_way`)."""
     values = {

@@ -98,6 +98,10 @@ class LoginParams(TlsParams):
         return secrets.texts[-1]
 
 
+VISIT_METRICS = frozenset({"name_seconds", "connect_seconds", "handshake_round_trip_seconds"})
+SECURE_METRICS = frozenset({"starttls_seconds", "tls_seconds", "certificate_expiry_days"})
+
+
 class Visit:
     """What is known of a visit so far. `began` is when the present phase did."""
 
