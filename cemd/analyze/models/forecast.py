@@ -46,6 +46,8 @@ FIELDS = {
     "agreed": Field("<i4", 0, (SPANS,)),  # looks in a row that see a breach
     "clear": Field("<i4", 0, (SPANS,)),  # and that do not
     "leads": Field("|b1", 0, (SPANS,)),  # the span warns
+    "alike": Field("<f8", 0, (SPANS,)),  # mean lag-1 correlation of full rings around their lines
+    "looks": Field("<f8", 0, (SPANS,)),  # at full rings, so far
     "breach_at": Field("<f8", np.nan, (SPANS,)),
     "slope": Field("<f8", np.nan, (SPANS,)),
     "confidence": Field("<f8", np.nan, (SPANS,)),
@@ -53,6 +55,14 @@ FIELDS = {
     "said": Field("|b1"),
 }
 MOST_PATIENCE = 1.5
+FEW_HOURS_SECONDS = 4 * 3600.0
+"""A rhythm of a day moves by less than its half range in as long: only what is foretold further may be one."""
+NEWEST_SECONDS = 5400.0
+"""What is called "now" where the lowest of a day is compared with it."""
+UNSURE_SPREADS = 2.0
+"""Spreads of a ring's value that "now" must lie below: the lowest of some hours is known no better."""
+MOST_RINGS = 16
+"""Rings whose correlation is remembered: a day and a half of the finest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +162,9 @@ class Forecasts:
         values = c["value"][rows[:, None], span, turn]
         pace = given["pace"][rows] * COARSER**span
         centre = now - 0.5 * pace * (span > 0)  # a mean speaks for the middle of its time
-        found = trends(times, values - profile.at(c, rows, times + np.reshape(centre, (-1, 1))))
+        usual = profile.at(c, rows, times + np.reshape(centre, (-1, 1)))
+        rings = np.minimum(c["looks"][rows, span] / POINTS, MOST_RINGS)
+        found = trends(times, values - usual, c["alike"][rows, span], rings)
         reach = -times[:, 0]
         steps = np.arange(GRID + 1) / GRID * reach[:, None]
         gap = found.level[:, None] + found.slope[:, None] * steps + profile.at(c, rows, now + steps)
@@ -160,12 +172,35 @@ class Forecasts:
         ahead = _first_below(gap, steps)
         limit = limit_of(pace, rules.false_alarms_per_indicator_week) * c["patience"][rows]
         dense = reach <= 2.0 * points * pace  # a ring with a great hole tells of another time
+        if points == POINTS:
+            self._learn_alike(rows, span, found.alike)
         sees = np.isfinite(ahead) & (found.slope < 0) & (-found.z >= limit) & found.goes_on & dense
+        sees &= self._is_no_rhythm(rows, reach, values, pace, now, found)
         c["breach_at"][rows, span] = np.where(sees, now + ahead, c["breach_at"][rows, span])
         c["slope"][rows, span] = np.where(sees, found.slope * given["sign"][rows], c["slope"][rows, span])
         sure = _confidence(found, steps, gap, points)
         c["confidence"][rows, span] = np.where(sees, sure, c["confidence"][rows, span])
         return np.asarray(sees)
+
+    def _is_no_rhythm(
+        self, rows: NDArray[np.intp], reach: Array, values: Array, pace: Array, now: float, found: Trend
+    ) -> Array:
+        """Whether the newest values lie lower than a daily rhythm would take them that nobody knows yet.
+
+        Over a few hours a rhythm goes not far, and one that is known was taken out.
+        """
+        newest = np.clip(np.round(NEWEST_SECONDS / pace), 1, values.shape[1] // 4).astype(np.intp)
+        kept = np.arange(values.shape[1]) >= values.shape[1] - newest[:, None]
+        now_at = (values * kept).sum(axis=1) / newest
+        lower = now_at + UNSURE_SPREADS * found.spread < profile.depth(self.columns, rows, now)
+        return np.asarray((reach <= FEW_HOURS_SECONDS) | profile.known(self.columns, rows) | lower)
+
+    def _learn_alike(self, rows: NDArray[np.intp], span: int, alike: Array) -> None:
+        c = self.columns
+        looks = c["looks"][rows, span]
+        rate = 1.0 / np.minimum(looks + 1.0, MOST_RINGS * POINTS)
+        c["alike"][rows, span] += (alike - c["alike"][rows, span]) * rate
+        c["looks"][rows, span] = looks + 1.0
 
     def _note(self, rows: NDArray[np.intp], span: int, sees: Array, rules: Forecast) -> None:
         c = self.columns

@@ -4,7 +4,8 @@ A load that falls every evening is no trend. An hour counts by how far it is fro
 level that moved is no profile), and is the median of its last five days (so an outage is not expected again
 tomorrow). Nothing is known before every hour was seen on three days, after the first. Between the middles of two
 hours it is a straight line, so that no step is made at the hour. A division by what was never seen, the trap at the
-end of a first season, cannot happen: hours are means, and unseen ones make the whole profile 0.
+end of a first season, cannot happen: hours are means, and unseen ones make the whole profile 0. Until a profile is
+known, `depth` says how low a day may go by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ HOURS = 24
 HOUR_SECONDS = 3600.0
 DAYS = 5
 ENOUGH_DAYS = 3
+OLD_HOURS = 6
+"""Hours that are older than this are the past; the newer ones are what a trend is made of."""
+HALF_DAY = 12
 PROFILE_FIELDS = {
     "hour": Field("<i8", -1),  # hours since 1970 of the hour under way
     "hour_sum": Field("<f8"),
@@ -50,11 +54,33 @@ def learn(c: Columns, rows: NDArray[np.intp], now: float, values: Array) -> None
     c["hour_count"][rows] += 1
 
 
+def known(c: Columns, rows: NDArray[np.intp]) -> Array:
+    """Whether the time of day is known; bool by row."""
+    enough: Array = c["seen"][rows].min(axis=1) >= ENOUGH_DAYS
+    return enough
+
+
+def depth(c: Columns, rows: NDArray[np.intp], now: float) -> Array:
+    """How low a day may take each row by itself, while its profile is not known; -inf before half a day was seen.
+
+    With a whole day remembered it is the lowest hour of the day before. With less, a rhythm may go as far below the
+    hours that were seen as these lie apart.
+    """
+    latest = c["latest"][rows]
+    age = (int(now // HOUR_SECONDS) - np.arange(HOURS)) % HOURS
+    seen = ~np.isnan(latest)
+    old = seen & ((age == 0) | (age > OLD_HOURS))
+    low = np.where(old, latest, np.inf).min(axis=1)
+    high = np.where(old, latest, -np.inf).max(axis=1)
+    hours, any_ = seen.sum(axis=1), old.any(axis=1)
+    apart = np.where(any_ & (hours < HOURS), high - low, 0.0)
+    return np.where(any_ & (hours >= HALF_DAY), low - apart, -np.inf)
+
+
 def at(c: Columns, rows: NDArray[np.intp], times: Array) -> Array:
     """What is usual at each time, as deviation from the day's mean: (rows, times); 0 while a day is not known."""
-    known = c["seen"][rows].min(axis=1) >= ENOUGH_DAYS
     usual = c["usual"][rows]
-    usual = np.where(known[:, None], usual - usual.mean(axis=1)[:, None], 0.0)
+    usual = np.where(known(c, rows)[:, None], usual - usual.mean(axis=1)[:, None], 0.0)
     place = times / HOUR_SECONDS - 0.5
     below = np.floor(place)
     share = place - below

@@ -1,11 +1,14 @@
 """Straight lines through rings of values: slope, how sure it is, and whether it still goes on.
 
 Everything is done for many rings at once: arrays are (rings, points), times ascend along a row. The samples of a
-rolling window overlap, so neighbours resemble each other: the variance of the slope is inflated by the residuals' own
-lag-1 correlation, and the degrees of freedom shrink to those of the variance of an AR(1). A step looks like
-a steep line for as long as it lies within the ring; it is told apart by its newer half.
+rolling window overlap, and some values wander by themselves, so neighbours resemble each other: the variance of the
+slope is inflated by the residuals' lag-1 correlation, and the degrees of freedom shrink to those of the variance of an
+AR(1). One ring tells that correlation badly: too low, and lowest where noise looks most like a line. So what earlier
+rings of the same series showed counts as well, by how many they were. A step looks like a steep line for as long as it
+lies within the ring; it is told apart by its newer half.
 
-Source: ordinary least squares; Bartlett 1935 for the effective sample size; Wallace 1959 for Student's t as a normal.
+Source: ordinary least squares; Bartlett 1935 for the effective sample size; Marriott and Pope 1954, Kendall 1954 for
+the bias of the correlation; Wallace 1959 for Student's t as a normal.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from cemd.analyze.columns import Array
 TINY = 1e-12
 FEWEST_FREE = 4.0
 """Degrees of freedom at least: with fewer, a line without noise would be no trend."""
-MOST_CORRELATED = 0.95
+MOST_CORRELATED = 0.97
+UNSURE = 1.5
+"""Standard errors that are added to the correlation: too little of it is the dangerous error."""
 GOES_ON = 0.5
 """Share of the whole slope that the newer half must show: after a step it shows none."""
 CLEARLY = 2.0
@@ -36,6 +41,7 @@ class Trend:
     slope: Array
     z: Array  # of the slope against none, as a normal deviate; sign of the slope
     spread: Array  # of the residuals
+    alike: Array  # lag-1 correlation of the residuals, its bias taken off; -1..1
     inflation: Array  # of the variance by correlation, at least 1
     middle: Array  # mean of the times
     squares: Array  # sum of squared distances of the times from it
@@ -48,12 +54,14 @@ class Trend:
         return wide
 
 
-def trends(times: Array, values: Array) -> Trend:
+def trends(times: Array, values: Array, before: Array | float = 0.0, rings: Array | float = 0.0) -> Trend:
     """Fits each row.
 
     Args:
         times: (rings, points), ascending; at least 8 points and not all equal.
         values: (rings, points), finite.
+        before: Lag-1 correlation that earlier rings of the same series showed, as `Trend.alike`.
+        rings: How many rings it stands on that do not overlap.
     """
     points = values.shape[1]
     middle, mean = times.mean(axis=1), values.mean(axis=1)
@@ -63,11 +71,11 @@ def trends(times: Array, values: Array) -> Trend:
     rest = y - slope[:, None] * t
     error = (rest * rest).sum(axis=1)
     floor = (TINY + 1e-9 * np.abs(values).max(axis=1)) ** 2 * points  # a line without noise, and a constant
-    alike = (rest[:, 1:] * rest[:, :-1]).sum(axis=1) / np.maximum(error, floor)
-    unsure = 1.5 * np.sqrt(
-        np.maximum(1.0 - alike * alike, 0.0) / points
-    )  # too little correlation is the dangerous error
-    alike = np.clip(alike + (1.0 + 4.0 * np.maximum(alike, 0.0)) / points + unsure, 0.0, MOST_CORRELATED)
+    raw = (rest[:, 1:] * rest[:, :-1]).sum(axis=1) / np.maximum(error, floor)
+    own = np.clip((raw + 2.0 / points) / (1.0 - 4.0 / points), -1.0, 1.0)
+    known = (own + rings * before) / (1.0 + rings)
+    unsure = UNSURE * np.sqrt(np.maximum(1.0 - known * known, 0.0) / (points * (1.0 + rings)))
+    alike = np.clip(known + unsure, 0.0, MOST_CORRELATED)
     inflation = (1.0 + alike) / (1.0 - alike)
     freedom = np.maximum(points * (1.0 - alike * alike) / (1.0 + alike * alike) - 2.0, FEWEST_FREE)
     variance = np.maximum(error, floor) / (points - 2)
@@ -77,6 +85,7 @@ def trends(times: Array, values: Array) -> Trend:
         slope=slope,
         z=_as_normal(t_value, freedom),
         spread=np.sqrt(variance),
+        alike=own,
         inflation=inflation,
         middle=middle,
         squares=squares,
