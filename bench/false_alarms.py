@@ -112,6 +112,7 @@ def alarms(make: Make, series: int, ticks: int, every: float, detector: Detector
         for value in chunk:
             at += every
             bank.observe(rows, np.full(series, at), value, outcome, detector)
+            bank.realised.judge(at)
             opened += [tick] * len(bank.turned()[0])
             tick += 1
     return np.array(opened, np.intp)

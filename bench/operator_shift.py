@@ -89,6 +89,7 @@ def main() -> None:
         at += EVERY
         began = time.process_time()
         bank.observe(rows, np.full(world.size, at), value, outcome, detector)
+        bank.realised.judge(at)
         turned, over = bank.turned()
         alarms += len(turned) * (tick >= QUIET_DAYS * 288)
         warnings.waiting |= dict.fromkeys(turned.tolist())

@@ -20,6 +20,7 @@ from cemd.analyze import episodes, flat, kernel
 from cemd.analyze import season as seasons
 from cemd.analyze.columns import Array, Columns, Field, aligned_zeros
 from cemd.analyze.kernel import BLOCK, Block, Scratch
+from cemd.analyze.realised import Realised
 from cemd.analyze.season import SEASON
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome
@@ -85,6 +86,7 @@ class Bank:
     def __init__(self) -> None:
         self.columns = Columns(FIELDS)
         self.season: dict[str, Array] = _no_season()
+        self.realised = Realised()
         self._scratch = Scratch()
         self._fixed: dict[str, Array] = {}
         self._fix()
@@ -168,7 +170,8 @@ class Bank:
         c = self._fixed
         held = {name: c[name][span] for name in kernel.DENSE}
         limit = WEEK_SECONDS / detector.false_alarms_per_series_week
-        block = Block(held, c, rows, self._scratch, learn_samples=float(detector.learn_samples), limit_seconds=limit)
+        learn_samples = float(detector.learn_samples)
+        block = Block(held, c, rows, self._scratch, self.realised, learn_samples=learn_samples, limit_seconds=limit)
         if block.youngest == 0:
             fresh = held["n"] == 0
             new = rows[fresh]
@@ -307,7 +310,7 @@ class Bank:
     def dump(self) -> dict[str, bytes]:
         size = len(self)
         season = {name: part[:, :size].tobytes() for name, part in self.season.items()}
-        return {"rows": size.to_bytes(8, "little"), **self.columns.dump(), **season}
+        return {"rows": size.to_bytes(8, "little"), **self.columns.dump(), **season, **self.realised.dump()}
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
         size = int.from_bytes(dumped["rows"], "little")
@@ -315,6 +318,7 @@ class Bank:
         self.season = _no_season()
         self.add(np.zeros(size, np.bool_))
         self.columns.load(size, dumped)
+        self.realised.load(dumped)
         self._fix()
         for name, (dtype, hours) in SEASON.items():
             self.season[name][:, :size] = np.frombuffer(dumped[name], dtype).reshape(hours, size)

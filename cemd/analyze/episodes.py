@@ -6,9 +6,11 @@ of known scale; where samples hang together, or something is usual that no seaso
 every hour), the peaks of the series' own past say how far evidence goes. So every series keeps the mean distance of
 clusters and the mean of what their peaks have beyond `OVER`, and the limit is where the stated rate
 is reached: `OVER + mean excess * ln(samples per alarm / samples per cluster)` (peaks over a threshold, declustered).
+The same is asked of the quarter of the peaks that lie beyond a higher mark, and the larger answer holds.
 Few clusters say little: the mean starts large and weighs `PRIOR` clusters, so that a young series alarms on what lasts
-only. What alarmed and was no new normal is remembered: it takes `AGAIN` times that peak to alarm once more, less with
-time. All arithmetic is of the kind that `kernel` names; `log2` reads exponent and mantissa.
+only. All of this errs, on most series to the quiet side: by how much is counted over all of them (`realised`), and
+corrected. What alarmed and was no new normal is remembered: it takes `AGAIN` times that peak to alarm once more, less
+with time. All arithmetic is of the kind that `kernel` names; `log2` reads exponent and mantissa.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cemd.analyze.columns import Array
+from cemd.analyze.realised import OFTEN, SETTLED, Realised
 
 if TYPE_CHECKING:
     from cemd.analyze.kernel import Block, Rows
@@ -44,7 +47,7 @@ LN2 = np.float32(0.6931472)
 HALF, ONE, TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
 EPISODE = (
     *("peak", "clusters", "cluster_at", "apart", "excess", "deep", "beyond"),
-    *("record", "limit", "alarm_from", "candidate", "restless"),
+    *("record", "limit", "alarm_from", "candidate", "restless", "often"),
 )
 SHORTEST = np.float32(1e-3)
 NOTHING = np.float32(0.0)
@@ -76,8 +79,10 @@ def gather(b: Block, local: Rows, before: Array, gain: Array, n: Array, alarm: A
     enters = (before[rich] <= OVER).nonzero()[0]
     if len(enters):
         entering = Memory(memory.held[enters])
+        interval = b.held["interval"].take(local[rich[enters]])
+        count_clusters(entering, clusters_per_alarm(entering, interval, b.limit_seconds), b.realised)
         close_clusters(entering, n[rich[enters]])
-        set_limit(entering, b.held["interval"].take(local[rich[enters]]), b.limit_seconds)
+        set_limit(entering, interval, b.limit_seconds, b.realised.of(entering.excess))
         memory.held[enters] = entering.held
     open_ = alarm[rich]
     np.maximum(memory.peak, np.where(open_, memory.peak + gain[rich], now), out=memory.peak)
@@ -99,7 +104,20 @@ class Memory:
         self.peak, self.clusters, self.cluster_at, self.apart = held[:, 0], held[:, 1], held[:, 2], held[:, 3]
         self.excess, self.deep, self.beyond = held[:, 4], held[:, 5], held[:, 6]
         self.record, self.limit, self.alarm_from = held[:, 7], held[:, 8], held[:, 9]
-        self.candidate, self.restless = held[:, 10], held[:, 11]
+        self.candidate, self.restless, self.often = held[:, 10], held[:, 11], held[:, 12]
+
+
+def clusters_per_alarm(m: Memory, interval: Array, limit_seconds: float) -> Array:
+    """Of how many clusters of these series one should alarm, at the stated rate."""
+    clusters: Array = np.float32(limit_seconds) / (np.maximum(interval, SHORTEST) * np.maximum(m.apart, ONE))
+    return clusters
+
+
+def count_clusters(m: Memory, clusters: Array, realised: Realised) -> None:
+    """Clusters that are over are counted, of series that know their own."""
+    counted = ((m.peak > OVER) & (m.clusters >= SETTLED)).nonzero()[0]
+    if len(counted):
+        realised.count(m.excess[counted], m.peak[counted] >= m.often[counted], clusters[counted])
 
 
 def close_clusters(m: Memory, n: Array) -> None:
@@ -126,10 +144,17 @@ def _close_deep(m: Memory, any_: Array) -> None:
     m.deep[:] = np.maximum(m.deep + step * (exceeds - DEEP), OVER)
 
 
-def set_limit(m: Memory, interval: Array, limit_seconds: float) -> None:
-    """Evidence at which these series alarm at the stated rate: what clusters as such say and what the deeper ones say,
-    whichever is more."""
-    clusters = np.float32(limit_seconds) / (np.maximum(interval, SHORTEST) * np.maximum(m.apart, ONE))
+def set_limit(m: Memory, interval: Array, limit_seconds: float, correction: Array | np.float32) -> None:
+    """Evidence at which these series alarm at the stated rate, made so many times as rare as `correction` says; and, as
+    stated, the level that they should exceed `OFTEN` times as often."""
+    clusters = clusters_per_alarm(m, interval, limit_seconds)
+    m.often[:] = _level(m, clusters / OFTEN)
+    limit = np.maximum(_level(m, clusters * correction), m.record)
+    m.limit[:] = np.minimum(np.maximum(limit, LEAST), MOST)
+
+
+def _level(m: Memory, clusters: Array) -> Array:
+    """What one in so many clusters exceeds: as clusters as such say, or as the deeper ones say, whichever is more."""
     limit = m.excess * log2(np.maximum(clusters, TWO))
     limit *= LN2
     limit += OVER
@@ -137,8 +162,7 @@ def set_limit(m: Memory, interval: Array, limit_seconds: float) -> None:
     deep = m.beyond * caution * (log2(np.maximum(clusters * DEEP, TWO)) * LN2)
     deep += m.deep
     np.maximum(limit, deep, out=limit)
-    np.maximum(limit, m.record, out=limit)
-    m.limit[:] = np.minimum(np.maximum(limit, LEAST), MOST)
+    return limit
 
 
 def fire(c: Mapping[str, Array], rows: Rows) -> None:

@@ -115,6 +115,7 @@ def series_findings(
 ) -> list[Finding]:
     """Anomalies that the bank began, grew and ended, of a large operator those only that there is room for;
     what the deep detector holds open stays, and is not said twice."""
+    bank.realised.judge(moment.at)
     opened, ended = labels.gate(bank, moment.at, detector)
     said: list[Finding] = []
     if warnings.needed(len(bank), detector) or warnings.open:

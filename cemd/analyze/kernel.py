@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cemd.analyze import episodes
 from cemd.analyze.columns import Array, aligned_zeros
+from cemd.analyze.realised import Realised
 
 BLOCK = 50_176  # series a call: whole pages of single precision, and 100,000 series make two calls
 Rows = NDArray[np.intp]
@@ -90,7 +91,7 @@ class Block:
 
     __slots__ = (
         *("columns", "flag", "gap", "held", "learn_samples", "limit_seconds"),
-        *("ones", "rows", "tmp", "x", "youngest", "zeros"),
+        *("ones", "realised", "rows", "tmp", "x", "youngest", "zeros"),
     )
 
     def __init__(
@@ -99,6 +100,7 @@ class Block:
         columns: Mapping[str, Array],
         rows: Rows,
         scratch: Scratch,
+        realised: Realised,
         *,
         learn_samples: float,
         limit_seconds: float,
@@ -107,6 +109,7 @@ class Block:
         self.held, self.columns, self.rows = held, columns, rows
         self.x, self.gap, *self.tmp = (one[:size] for one in scratch.floats)
         self.flag, self.ones, self.zeros = scratch.flag[:size], scratch.ones[:size], scratch.zeros[:size]
+        self.realised = realised
         self.learn_samples = learn_samples
         self.limit_seconds = limit_seconds  # a week / stated rate; by the interval: samples per alarm
         self.youngest = float(np.minimum.reduce(held["n"]))

@@ -212,5 +212,5 @@ def _tidy(b: Block, places: Where, rows: Where, level: Array) -> None:
     h["floor"][places] = np.absolute(level) * RELATIVE_FLOOR + ABSOLUTE_FLOOR
     memory = episodes.Memory(c["episode"][rows])
     memory.record *= FORGIVES
-    episodes.set_limit(memory, interval, b.limit_seconds)
+    episodes.set_limit(memory, interval, b.limit_seconds, b.realised.of(memory.excess))
     c["episode"][rows] = memory.held

@@ -113,9 +113,10 @@ class Groups:
         held = self.columns["memory"]
         entering = episodes.Memory(held[enters])
         np.minimum(entering.peak, entering.limit, out=entering.peak)  # a fault teaches no more than what warns
+        # Too few to count what comes true: their limits are not corrected.
         groups = max(int((self.size >= SMALLEST).sum()), 1)
         episodes.close_clusters(entering, np.full(len(enters), self.n, np.float32))
-        episodes.set_limit(entering, np.full(len(enters), interval), SHIFT_SECONDS * groups / FEW)
+        episodes.set_limit(entering, np.full(len(enters), interval), SHIFT_SECONDS * groups / FEW, episodes.ONE)
         held[enters] = entering.held
 
     def dump(self) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Forecasts, drift and touchpoints: what they find, how early, how often falsely, and what they cost."""
