@@ -13,8 +13,8 @@ import json
 import sys
 from typing import Any
 
-from bench.models import drift, forecast, touchpoint
-from bench.models.cost import costs
+from . import drift, forecast, touchpoint
+from .cost import costs
 
 
 def main() -> None:

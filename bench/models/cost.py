@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from bench.models.series import PACE
-from bench.models.touchpoint import looks
 from cemd.analyze.models.drift import Drifts
 from cemd.analyze.models.forecast import Forecasts
 from cemd.analyze.models.touchpoint import TouchpointModel
 from cemd.config.detection import Drift, Forecast, Multivariate
+
+from .series import PACE
+from .touchpoint import looks
 
 SERIES = 2000
 Work = Callable[[], int]

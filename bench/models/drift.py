@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from bench.models.series import FLAT, PACE
 from cemd.analyze.columns import Array
 from cemd.analyze.models.drift import Drifts
 from cemd.config.detection import Drift
+
+from .series import FLAT, PACE
 
 STEADY = tuple(FLAT)[:9]
 """Kinds whose mean does not wander."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from bench.models.series import FLAT, PACE, WEEK
 from cemd.analyze.columns import Array
 from cemd.analyze.models.forecast import Forecasts
 from cemd.config.detection import Forecast
+
+from .series import FLAT, PACE, WEEK
 
 LENGTHS = (48, 100, 200, 400, 1000, 3000)
 

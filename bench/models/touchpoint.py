@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bench.models.series import PACE
 from cemd.analyze.columns import Array
 from cemd.analyze.models.touchpoint import TouchpointModel
 from cemd.config.detection import Multivariate
+
+from .series import PACE
 
 
 def looks(rng: np.random.Generator, count: int, members: int) -> Array:
