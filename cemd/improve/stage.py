@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from itertools import islice
 
 from cemd.config.topology import Topology
+from cemd.improve.assessor import Assessor
 from cemd.improve.desk import Desk
+from cemd.improve.ledger import Ledger
 from cemd.improve.lifecycle import ENDED
+from cemd.improve.orders import Orders
 from cemd.improve.playbook import rechecks
 from cemd.improve.records import FindingLabel, ServiceChange, Upkeep
 from cemd.improve.state import ImproveState
@@ -52,10 +55,11 @@ def handle(  # noqa: PLR0913, RUF100 -- the door that all wings have
     payload = entry.payload
     if not findings and not isinstance(payload, Tick | Command | ConfigEpoch | Started):
         return ()
-    desk = Desk(state, entry, topology, customers)
+    ledger, assessor = Ledger(state, entry), Assessor(state, entry.at, topology, customers)
+    desk = Desk(ledger, assessor)
     match payload:
         case Command(kind=kind) if kind in _MINE:
-            desk.obey(payload)
+            Orders(ledger, assessor).obey(payload)
         case Command(kind=kind) if kind in _LABELS:
             _write_label(state, entry, payload, findings)
         case ConfigEpoch():
@@ -66,11 +70,11 @@ def handle(  # noqa: PLR0913, RUF100 -- the door that all wings have
             pass
     if findings:
         desk.take(findings)
-        effects.rechecks.extend(rechecks(desk.fresh, topology, desk.watch))
+        effects.rechecks.extend(rechecks(assessor.fresh, topology, assessor.watch))
     if isinstance(payload, Tick):
         desk.pass_time()
         _sweep(state, entry.at)
-    return desk.events
+    return ledger.events
 
 
 def _write_label(state: ImproveState, entry: Entry, command: Command, findings: Sequence[Finding]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cemd.config.configuration import Configuration
 from cemd.demo.world.scenario import TrapEntry, TrapKind, When
 from cemd.improve import lifecycle
-from cemd.improve.desk import Desk
+from cemd.improve.orders import Orders
 from cemd.loop import core as core_module
 from cemd.loop.core import Core
 from cemd.model.customers import Customers
@@ -301,14 +301,14 @@ def straight_to_closed(monkeypatch: Patch) -> None:
 
 def chance_in_the_core(monkeypatch: Patch) -> None:
     dice = np.random.default_rng()
-    monkeypatch.setattr("cemd.improve.desk.urgency", lambda *_: (float(dice.random()), 5))
+    monkeypatch.setattr("cemd.improve.assessor.urgency", lambda *_: (float(dice.random()), 5))
 
 
 def malformed_breaks_it(monkeypatch: Patch) -> None:
-    def refuse(self: Desk, *_: object) -> None:
+    def refuse(self: Orders, *_: object) -> None:
         raise ValueError("not prepared for this")
 
-    monkeypatch.setattr(Desk, "obey", refuse)
+    monkeypatch.setattr(Orders, "obey", refuse)
 
 
 def the_told_are_anybody(monkeypatch: Patch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cemd.cli import main
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
-from cemd.improve.desk import Desk
+from cemd.improve.orders import Orders
 from cemd.simulation.command import Wanted, run_simulation
 from cemd.simulation.outcome import Broken, SimulationReport
 from cemd.simulation.plan import HABITS, Plan, mishaps, names
@@ -28,7 +28,7 @@ def reported(plan: Plan, promise: str | None, after_seconds: float = 0.0) -> Sim
     return msgspec.structs.replace(BLANK, plan=plan, broken=broken or None)
 
 
-def refused(self: Desk, *_: object) -> None:
+def refused(self: Orders, *_: object) -> None:
     raise ValueError("not prepared for this")
 
 
@@ -85,7 +85,7 @@ def test_the_names_hold_every_mishap_habit_and_fault_once() -> None:
 def test_a_planted_defect_is_shrunk_and_the_printed_command_breaks_it_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Desk, "obey", refused)
+    monkeypatch.setattr(Orders, "obey", refused)
     wanted = Wanted(seeds="1", days=0.3, shrink_lives=40, as_json=True)
     assert run_simulation(wanted, kinds()) == 1
     first, shrunk, _ = map(json.loads, capsys.readouterr().out.splitlines())
@@ -104,7 +104,7 @@ def test_a_planted_defect_is_shrunk_and_the_printed_command_breaks_it_again(
 def test_words_for_people_name_the_promise_the_size_and_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Desk, "obey", refused)
+    monkeypatch.setattr(Orders, "obey", refused)
     assert run_simulation(Wanted(seeds="1", days=0.3, shrink_lives=1), kinds()) == 1
     out = capsys.readouterr().out
     assert "BROKEN the_core_never_fails" in out
