@@ -10,13 +10,14 @@ from aiohttp import web
 
 from cemd import __version__
 from cemd.model.finding import Finding
-from cemd.web import probes, shapes
+from cemd.web import documents, probes
+from cemd.web.asked import Asked, IncidentsAsked, Nothing, Page
 from cemd.web.desk import Desk
 from cemd.web.guard import Handler, Refused
 from cemd.web.memory import TREND_SECONDS
 from cemd.web.present import Presenter
 from cemd.web.routes import Route, get, query_of
-from cemd.web.shapes import Asked, IncidentsAsked, Nothing, Page, Shape
+from cemd.web.shapes import Shape
 
 I = TypeVar("I", bound=Shape)  # noqa: E741 -- an item
 
@@ -37,7 +38,7 @@ class Api:
         self._desk = desk
 
     def routes(self) -> tuple[Route, ...]:
-        v1, doc = "/api/v1/", shapes
+        v1, doc = "/api/v1/", documents
         table: tuple[tuple[str, str, str, Handler, type[Shape], type[Asked]], ...] = (
             ("overview", "quality", "Everything that the first page shows.", self.overview, doc.OverviewDoc, Nothing),
             ("cei", "quality", "Customer experience index and its parts.", self.cei, doc.CeiDoc, Nothing),
@@ -73,9 +74,9 @@ class Api:
         desk, house = self._desk, self._desk.house
         not_ready, token_needed = tuple(house.ready()), house.token() is not None
 
-        def make(present: Presenter) -> shapes.OverviewDoc:
+        def make(present: Presenter) -> documents.OverviewDoc:
             views = present.views
-            return shapes.OverviewDoc(
+            return documents.OverviewDoc(
                 **present.stamp(),
                 operator=house.operator,
                 zone=house.zone,
@@ -105,32 +106,32 @@ class Api:
         query_of(request, Nothing)
         memory = self._desk.memory
         return await self._desk.document(
-            request, lambda present: shapes.CeiDoc(**present.stamp(), cei=present.cei(), trend=memory.cei_trend())
+            request, lambda present: documents.CeiDoc(**present.stamp(), cei=present.cei(), trend=memory.cei_trend())
         )
 
     async def journeys(self, request: web.Request) -> web.StreamResponse:
         memory = self._desk.memory
         return await self._listed(
             request,
-            shapes.JourneysDoc,
+            documents.JourneysDoc,
             lambda present: present.journeys(memory.journey_trends()),
             lambda one: (one.name, one.title, one.macro_journey, one.stage, one.owner),
         )
 
     async def touchpoints(self, request: web.Request) -> web.StreamResponse:
         return await self._listed(
-            request, shapes.TouchpointsDoc, Presenter.touchpoints, lambda one: (one.name, one.title, one.channel)
+            request, documents.TouchpointsDoc, Presenter.touchpoints, lambda one: (one.name, one.title, one.channel)
         )
 
     async def services(self, request: web.Request) -> web.StreamResponse:
         return await self._listed(
-            request, shapes.ServicesDoc, Presenter.services, lambda one: (one.name, one.title, one.domain)
+            request, documents.ServicesDoc, Presenter.services, lambda one: (one.name, one.title, one.domain)
         )
 
     async def indicators(self, request: web.Request) -> web.StreamResponse:
         return await self._listed(
             request,
-            shapes.IndicatorsDoc,
+            documents.IndicatorsDoc,
             Presenter.indicators,
             lambda one: (one.name, one.service, one.site, one.touchpoint, one.dimension.value),
         )
@@ -138,7 +139,7 @@ class Api:
     async def findings(self, request: web.Request) -> web.StreamResponse:
         return await self._listed(
             request,
-            shapes.FindingsDoc,
+            documents.FindingsDoc,
             Presenter.findings,
             lambda one: (one.id, one.condition.value, one.subject.name, one.subject.site, one.indicator, one.probe),
         )
@@ -146,7 +147,7 @@ class Api:
     async def communications(self, request: web.Request) -> web.StreamResponse:
         return await self._listed(
             request,
-            shapes.CommunicationsDoc,
+            documents.CommunicationsDoc,
             Presenter.communications,
             lambda one: (one.id, one.policy, one.state.value, *one.services, *one.sites),
         )
@@ -174,7 +175,7 @@ class Api:
             total, shown = paged(
                 wanted, asked, lambda one: (one.id, one.subject.name, one.cause.service, *one.impact.services)
             )
-            return shapes.IncidentsDoc(**present.stamp(), total=total, items=shown)
+            return documents.IncidentsDoc(**present.stamp(), total=total, items=shown)
 
         return await self._desk.document(request, make)
 
@@ -186,7 +187,7 @@ class Api:
 
         def make(present: Presenter) -> Shape:
             found = next(one for one in present.incidents() if one.id == name)
-            return shapes.IncidentDoc(**present.stamp(), incident=found)
+            return documents.IncidentDoc(**present.stamp(), incident=found)
 
         return await self._desk.document(request, make)
 
@@ -199,7 +200,7 @@ class Api:
 
         def make(present: Presenter) -> Shape:
             items = tuple(present.finding(one) for one in kept)
-            return shapes.FindingsDoc(**present.stamp(), total=len(items), items=items)
+            return documents.FindingsDoc(**present.stamp(), total=len(items), items=items)
 
         return await self._desk.document(request, make)
 
@@ -208,7 +209,7 @@ class Api:
 
         def make(present: Presenter) -> Shape:
             total, shown = probes.probes_of(present, page)
-            return shapes.ProbesDoc(**present.stamp(), total=total, items=shown)
+            return documents.ProbesDoc(**present.stamp(), total=total, items=shown)
 
         return await self._desk.document(request, make)
 

@@ -11,11 +11,11 @@ from aiohttp import web
 
 from cemd.model.entry import Command, CommandKind
 from cemd.model.finding import LEARNT
-from cemd.web import shapes
+from cemd.web import documents
+from cemd.web.asked import CommandAsked, Nothing
 from cemd.web.desk import Desk
 from cemd.web.guard import COMMAND_BYTES, Refused, refusal
 from cemd.web.routes import Route, body_of, query_of
-from cemd.web.shapes import CommandAsked
 
 PUSH_BYTES = 8 * 1024 * 1024
 PUSHES_AT_ONCE = 8
@@ -62,7 +62,7 @@ class Commands:
                 tag=tag,
                 summary=summary,
                 handler=self._handler(kind, "{" in path),
-                answer=shapes.CommandDoc,
+                answer=documents.CommandDoc,
                 body=CommandAsked,
                 refusals=((404, 409) if kind in ON_FINDING else (404,)) if "{" in path else (),
             )
@@ -82,14 +82,14 @@ class Commands:
                 tag="series",
                 summary="Push measurements; answered when they are logged.",
                 handler=self.push,
-                answer=shapes.PushDoc,
+                answer=documents.PushDoc,
                 refusals=(404, 429),
             ),
         )
 
     def _handler(self, kind: CommandKind, with_subject: bool) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            query_of(request, shapes.Nothing)
+            query_of(request, Nothing)
             async with asyncio.timeout(READ_SECONDS):
                 asked = await body_of(request, CommandAsked, COMMAND_BYTES)
             subject = self._subject(kind, request) if with_subject else ""
@@ -98,7 +98,7 @@ class Commands:
             command = Command(kind=kind, actor=asked.actor, subject=subject, note=asked.note)
             async with asyncio.timeout(LOG_SECONDS):
                 seq = await self._desk.house.command(command)
-            answer = shapes.CommandDoc(seq=seq, kind=kind.value, subject=subject)
+            answer = documents.CommandDoc(seq=seq, kind=kind.value, subject=subject)
             return web.Response(body=answer.model_dump_json().encode(), content_type="application/json")
 
         return handle

@@ -12,12 +12,13 @@ from pydantic import Field
 from cemd.model.identity import SeriesId
 from cemd.model.measurement import SUCCESS, Samples
 from cemd.model.view import Views
-from cemd.web import chart, shapes
+from cemd.web import chart, documents
+from cemd.web.asked import Page, Span
 from cemd.web.desk import Desk
 from cemd.web.guard import Refused
 from cemd.web.present import Presenter, known, moment, outcome_word, series_now
 from cemd.web.routes import Route, get, query_of
-from cemd.web.shapes import Page, Shape, Span
+from cemd.web.shapes import SeriesNow, Shape
 
 HISTORY_SECONDS = 3600.0
 MOST_SECONDS = 400 * 86_400.0
@@ -45,7 +46,7 @@ class History:
         self._desk = desk
 
     def routes(self) -> tuple[Route, ...]:
-        every, one, doc = "/api/v1/series", "/api/v1/series/{series}", shapes
+        every, one, doc = "/api/v1/series", "/api/v1/series/{series}", documents
         gone = (404,)
         return (
             get(every, "series_list", "Series by name.", self.series_list, doc.SeriesListDoc, tag="series", query=Page),
@@ -69,7 +70,7 @@ class History:
         def make(present: Presenter) -> Shape:
             rows = memory.places(present.views).search(page.q)
             shown = present.series(rows[page.offset : page.offset + page.limit])
-            return shapes.SeriesListDoc(**present.stamp(), total=len(rows), items=shown)
+            return documents.SeriesListDoc(**present.stamp(), total=len(rows), items=shown)
 
         return await self._desk.document(request, make)
 
@@ -99,14 +100,14 @@ class History:
             kept = chart.thinned(samples.at, samples.value, span.points)
             columns = (samples.at[kept].tolist(), samples.value[kept].tolist(), samples.outcome[kept].tolist())
             points = tuple(
-                shapes.Point(at=at, value=known(value), outcome=outcome_word(outcome))
+                documents.Point(at=at, value=known(value), outcome=outcome_word(outcome))
                 for at, value, outcome in zip(*columns, strict=True)
             )
             band = tuple(
-                shapes.BandPoint(at=at, expected=known(usual), low=known(low), high=known(high))
+                documents.BandPoint(at=at, expected=known(usual), low=known(low), high=known(high))
                 for at, usual, low, high in self._band(views, one, since, until).tolist()
             )
-            document = shapes.SeriesDoc(
+            document = documents.SeriesDoc(
                 seq=views.seq,
                 at=moment(views.at, zone),
                 series=one,
@@ -120,7 +121,7 @@ class History:
 
         return web.Response(body=await desk.away(make), content_type="application/json")
 
-    def _band(self, views: Views, one: shapes.SeriesNow, since: float, until: float) -> NDArray[np.float64]:
+    def _band(self, views: Views, one: SeriesNow, since: float, until: float) -> NDArray[np.float64]:
         """Recorded rows of the span; the present band stands for itself when nothing was recorded in it."""
         rows = self._desk.memory.bands(views, one.id).between(since, until)
         if len(rows) or one.low is None or one.high is None:

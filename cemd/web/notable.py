@@ -12,11 +12,12 @@ from pydantic import Field
 from cemd.model.identity import Instant
 from cemd.model.measurement import Samples
 from cemd.model.view import SeriesColumns
-from cemd.web import shapes
+from cemd.web import documents, shapes
+from cemd.web.asked import Asked
 from cemd.web.desk import Desk
 from cemd.web.present import Presenter, known
 from cemd.web.routes import Route, get, query_of
-from cemd.web.shapes import Asked, Shape
+from cemd.web.shapes import Shape
 
 RECENT_SECONDS = 900.0
 TREND_POINTS = 60
@@ -54,7 +55,15 @@ class Notable:
     def routes(self) -> tuple[Route, ...]:
         words = "Series that deviate most now."
         return (
-            get("/api/v1/notable", "notable", words, self.notable, shapes.NotableDoc, tag="series", query=NotableAsked),
+            get(
+                "/api/v1/notable",
+                "notable",
+                words,
+                self.notable,
+                documents.NotableDoc,
+                tag="series",
+                query=NotableAsked,
+            ),
         )
 
     async def notable(self, request: web.Request) -> web.StreamResponse:
@@ -72,6 +81,6 @@ class Notable:
                 for row, samples in known_rows
                 if row is not None
             )
-            return shapes.NotableDoc(**present.stamp(), trend_seconds=RECENT_SECONDS / TREND_POINTS, items=items)
+            return documents.NotableDoc(**present.stamp(), trend_seconds=RECENT_SECONDS / TREND_POINTS, items=items)
 
         return await desk.document(request, make)

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from cemd.web.asked import Asked
+from cemd.web.documents import ErrorDoc
 from cemd.web.guard import FORGERY_HEADER
 from cemd.web.routes import Route
-from cemd.web.shapes import Asked, ErrorDoc
 
 REFERENCE = "#/components/schemas/{model}"
 ABOUT = (

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from cemd.model.measurement import SUCCESS, Attempt
-from cemd.web import shapes
+from cemd.web import documents, shapes
+from cemd.web.asked import Page
 from cemd.web.present import Presenter, known, moment, moment_or_none, outcome_word
-from cemd.web.shapes import Page
 
 
 def probes_of(present: Presenter, page: Page) -> tuple[int, tuple[shapes.Probe, ...]]:
@@ -24,7 +24,7 @@ def probes_of(present: Presenter, page: Page) -> tuple[int, tuple[shapes.Probe, 
     return len(fitting), tuple(_probe(present, name, rows_of[name]) for name in shown)
 
 
-def probe_of(present: Presenter, name: str, failures: Sequence[Attempt]) -> shapes.ProbeDoc:
+def probe_of(present: Presenter, name: str, failures: Sequence[Attempt]) -> documents.ProbeDoc:
     """One probe and how its attempts failed."""
     rows = [row for row, one in enumerate(present.views.series.series) if one.key.probe == name]
     told = tuple(
@@ -38,7 +38,7 @@ def probe_of(present: Presenter, name: str, failures: Sequence[Attempt]) -> shap
         )
         for one in failures
     )
-    return shapes.ProbeDoc(**present.stamp(), probe=_probe(present, name, rows), failures=told)
+    return documents.ProbeDoc(**present.stamp(), probe=_probe(present, name, rows), failures=told)
 
 
 def _probe(present: Presenter, name: str, rows: list[int]) -> shapes.Probe:

@@ -9,8 +9,9 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from cemd.web.asked import Asked, Nothing
 from cemd.web.guard import Handler, Refused
-from cemd.web.shapes import Asked, Nothing, Shape
+from cemd.web.shapes import Shape
 
 A = TypeVar("A", bound=Asked)
 

@@ -1,12 +1,11 @@
-"""The documents of the JSON API, as models that also publish their JSON Schema.
+"""What stands in the documents of the JSON API, as models that also publish their JSON Schema.
 
-Stable: fields are added, never renamed. Every instant is a `Moment`. A number that is null is unknown, never 0. What
-comes in is read leniently (`23.0` is a whole number) but refuses unknown keys.
+Stable: fields are added, never renamed. Every instant is a `Moment`. A number that is null is unknown, never 0.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,12 +20,6 @@ class Shape(BaseModel):
     """What is sent out."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class Asked(BaseModel):
-    """What comes in: a query or a body."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 Score = Annotated[float | None, Field(description="0 (worst) to 100 (best); null: unknown.")]
@@ -366,184 +359,3 @@ class Attempt(Shape):
     reason: str
     detail: str
     values: dict[str, float | None]
-
-
-class OverviewDoc(Document):
-    """Everything that the first page shows."""
-
-    operator: str
-    zone: str
-    version: str
-    epoch: str
-    stale_after_seconds: float
-    """Without a new view for so long, the page says that it is stale."""
-    trend_seconds: float
-    token_needed: bool
-    """Commands must carry a bearer token."""
-    killed: bool
-    sending_held: bool
-    customers: int
-    series: int
-    channels_due: tuple[str, ...]
-    not_ready: tuple[str, ...]
-    cei: Cei
-    cei_trend: tuple[float | None, ...]
-    journeys: tuple[Journey, ...]
-    touchpoints: tuple[Touchpoint, ...]
-    services: tuple[Service, ...]
-    incidents: tuple[Incident, ...]
-    communications: tuple[Communication, ...]
-
-
-class CeiDoc(Document):
-    cei: Cei
-    trend: tuple[float | None, ...]
-
-
-class JourneysDoc(Document):
-    total: int
-    items: tuple[Journey, ...]
-
-
-class TouchpointsDoc(Document):
-    total: int
-    items: tuple[Touchpoint, ...]
-
-
-class ServicesDoc(Document):
-    total: int
-    items: tuple[Service, ...]
-
-
-class IndicatorsDoc(Document):
-    total: int
-    items: tuple[Indicator, ...]
-
-
-class FindingsDoc(Document):
-    total: int
-    items: tuple[Finding, ...]
-
-
-class IncidentsDoc(Document):
-    total: int
-    items: tuple[Incident, ...]
-
-
-class IncidentDoc(Document):
-    incident: Incident
-
-
-class CommunicationsDoc(Document):
-    total: int
-    items: tuple[Communication, ...]
-
-
-class SeriesListDoc(Document):
-    total: int
-    items: tuple[SeriesNow, ...]
-
-
-class NotableDoc(Document):
-    trend_seconds: float
-    items: tuple[SeriesTrend, ...]
-    """The rarest first."""
-
-
-class ProbesDoc(Document):
-    total: int
-    items: tuple[Probe, ...]
-
-
-class ProbeDoc(Document):
-    probe: Probe
-    failures: tuple[Attempt, ...]
-    """Attempts that failed, the newest first, as far as this process remembers them."""
-
-
-class Point(Shape):
-    """`low` and `high`: the expected band, where this daemon has recorded one for the instant."""
-
-    at: float
-    """Seconds since 1970."""
-    value: float | None
-    outcome: str
-
-
-class BandPoint(Shape):
-    at: float
-    expected: float | None
-    low: float | None
-    high: float | None
-
-
-class SeriesDoc(Document):
-    series: SeriesNow
-    since: Moment
-    until: Moment
-    samples: int
-    """Samples in the span; `points` holds fewer when it was thinned."""
-    points: tuple[Point, ...]
-    band: tuple[BandPoint, ...]
-    """Recorded while somebody looked or a finding stood on the series, oldest first; the last is the present one."""
-
-
-class ExplainDoc(Shape):
-    id: str
-    chain: dict[str, Any]
-    """From sample to message; every element carries its own ids."""
-
-
-class CommandDoc(Shape):
-    seq: int
-    """The command is logged under this number; views from here on show its effect."""
-    kind: str
-    subject: str
-
-
-class PushDoc(Shape):
-    accepted: int
-    refused: int
-    message: str
-
-
-class ErrorBody(Shape):
-    status: int
-    place: str
-    fact: str
-    remedy: str
-
-
-class ErrorDoc(Shape):
-    error: ErrorBody
-
-
-class Nothing(Asked):
-    """No parameters."""
-
-
-class Page(Asked):
-    q: str = Field("", max_length=200)
-    """Words that must all occur in the names; upper and lower case are alike."""
-    limit: int = Field(200, ge=1, le=5000)
-    offset: int = Field(0, ge=0, le=100_000_000)
-
-
-class IncidentsAsked(Page):
-    open: bool | None = None
-    """true: only open ones; false: only those that are over."""
-
-
-class Span(Asked):
-    since: float | None = Field(None, ge=0, le=1e11, allow_inf_nan=False)
-    """Seconds since 1970; without it, an hour before `until`."""
-    until: float | None = Field(None, ge=0, le=1e11, allow_inf_nan=False)
-    """Seconds since 1970; without it, the instant of the view."""
-    points: int = Field(1000, ge=10, le=10_000)
-    """Most points in the answer; the lowest and the highest of each stretch are kept."""
-
-
-class CommandAsked(Asked):
-    actor: str = Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")
-    """Who asks: a name of staff, never of a customer."""
-    note: str = Field("", max_length=500)
