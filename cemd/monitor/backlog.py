@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import nan
 from pathlib import Path
 
@@ -26,6 +27,8 @@ MOST_BYTES = 16 * 1024 * 1024
 WINDOW = 16
 """Batches sent and not yet acknowledged: enough to fill the way, few enough that shedding finds unsent ones."""
 _RESERVED = 10_000
+_ROWS = 100
+"""Rows taken at once: of two hundred samples each, they and what is pending still fit in a batch."""
 
 
 class Numbers:
@@ -87,6 +90,15 @@ class _Columns:
         self.value.extend(values)
         self.outcome.extend(bytes((outcome,)) * count)
 
+    def add_rows(
+        self, series: Sequence[bytes], at: Sequence[float], values: Sequence[Sequence[float]], outcome: int
+    ) -> None:
+        counts = [len(its) for its in values]
+        self.series.frombytes(b"".join(series))
+        self.at.frombytes(np.repeat(np.array(at), counts).tobytes())
+        self.value.extend(chain.from_iterable(values))
+        self.outcome.frombytes(bytes((outcome,)) * sum(counts))
+
     def rows(self) -> Iterator[tuple[int, float, float, int]]:
         return zip(self.series, self.at, self.value, self.outcome, strict=True)
 
@@ -134,6 +146,16 @@ class Backlog:
         self._pending.add_row(locals_, at, values, outcome)
         if len(self._pending) >= MAX_SAMPLES - 1000:
             self.cut()
+
+    def add_rows(
+        self, locals_: Sequence[bytes], at: Sequence[float], values: Sequence[Sequence[float]], outcome: Outcome
+    ) -> None:
+        """Takes many attempts of one outcome; `locals_` are their series' numbers, as arrays of `i` hold them."""
+        for first in range(0, len(locals_), _ROWS):
+            piece = slice(first, first + _ROWS)
+            self._pending.add_rows(locals_[piece], at[piece], values[piece], outcome)
+            if len(self._pending) >= MAX_SAMPLES // 2:
+                self.cut()
 
     def cut(self) -> None:
         """Makes a numbered batch of what is pending, and tells what was shed where there is room again."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 GROUP_AT_ONCE = 20
 KIND_AT_ONCE = 200
 MOST_AT_ONCE = 4_000
+LIGHT_TIMES = 10
+"""So many times as many light runs find a place in a group: each is a datagram on its way and holds nothing here."""
 _LEAST_WALLS = 64
 _ONE = np.int32(1)
 """Of the column's own type, and places as numpy counts them: otherwise counting many takes ten times as long."""
@@ -31,26 +33,27 @@ class Bulkheads:
         self._group_at_once = group_at_once
         self._most = most_at_once
         self._kinds: dict[str, int] = {}
-        self._groups: dict[int, dict[str, int]] = {}
+        self._groups: dict[tuple[int, bool], dict[str, int]] = {}
         self._walls = 2
-        self._running, self._kind_of = array("i"), array("i")
+        self._running, self._kind_of, self._limit = array("i"), array("i"), array("i")
         self._grow(_LEAST_WALLS)
 
-    def group(self, kind: str, group: str) -> int:
-        """The number of the wall around a group of a kind."""
+    def group(self, kind: str, group: str, *, light: bool = False) -> int:
+        """The number of the wall around a group of a kind; light runs have one of their own."""
         if (outer := self._kinds.get(kind)) is None:
             outer = self._kinds[kind] = self._new_wall()
             self._new_wall()  # the one around those of the kind that hung
-        known = self._groups.setdefault(outer, {})
+        known = self._groups.setdefault((outer, light), {})
         if (number := known.get(group)) is None:
             number = known[group] = self._new_wall()
             self._kind_of[number] = outer
+            self._limit[number] = self._group_at_once * (LIGHT_TIMES if light else 1)
         return number
 
     def enter(self, group: int, *, hung: bool) -> int | None:
         """Begins a run, or answers the wall that it would have to wait for."""
         running, kind = self._running, self._kind_of[group]
-        if running[group] >= self._group_at_once:
+        if running[group] >= self._limit[group]:
             return group
         if running[kind] >= self.kind_at_once:
             return kind
@@ -72,7 +75,7 @@ class Bulkheads:
         np.add.at(running, groups, _ONE)
         np.add.at(running, kinds, _ONE)
         running[self.ALL] += len(groups)
-        if np.count_nonzero(running[groups] > self._group_at_once) + np.count_nonzero(
+        if np.count_nonzero(running[groups] > self._limit_column[groups]) + np.count_nonzero(
             running[kinds] > self.kind_at_once
         ):
             self.leave_all(groups)
@@ -120,8 +123,10 @@ class Bulkheads:
 
     def _grow(self, walls: int) -> None:
         """Each column twice: as an array for single places, and as numpy sees the same memory, for many."""
-        running, kind_of = array("i", [0]) * walls, array("i", [0]) * walls
-        running[: len(self._running)], kind_of[: len(self._kind_of)] = self._running, self._kind_of
-        self._running, self._kind_of = running, kind_of
-        self._running_column: NDArray[np.int32] = np.frombuffer(running, dtype=np.int32)
-        self._kind_column: NDArray[np.int32] = np.frombuffer(kind_of, dtype=np.int32)
+        for name in ("_running", "_kind_of", "_limit"):
+            grown, held = array("i", [0]) * walls, getattr(self, name)
+            grown[: len(held)] = held
+            setattr(self, name, grown)
+        self._running_column: NDArray[np.int32] = np.frombuffer(self._running, dtype=np.int32)
+        self._kind_column: NDArray[np.int32] = np.frombuffer(self._kind_of, dtype=np.int32)
+        self._limit_column: NDArray[np.int32] = np.frombuffer(self._limit, dtype=np.int32)

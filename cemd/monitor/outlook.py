@@ -23,10 +23,11 @@ from cemd.kit.logs import SaidOnce
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import hosts
 from cemd.monitor.probes.base import Attempt, Blind, Missed, Reason, Result, measure
+from cemd.monitor.probes.engines.datagrams import Landed
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.icmp import Icmp, IcmpParams
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.roster import Post
+from cemd.monitor.roster import Deliver, DeliverGood, Post, one_by_one
 
 ANSWERED_ALL_THE_SAME = frozenset(
     {
@@ -45,7 +46,6 @@ NOT_THE_WAY = frozenset({Reason.NO_RESOURCES, Reason.NOT_PERMITTED, Reason.TARGE
 MOST_HELD = 100_000
 """Results that may wait; beyond it they are recorded as they are, and counted."""
 
-Deliver = Callable[[Post, float, Result], None]
 Look = Callable[[], Awaitable[Mapping[str, bool | None]]]
 """One look: name of each part to whether it was seen; None where this host may not look."""
 
@@ -61,9 +61,10 @@ class _Held:
 class Outlook:
     """Made inside the running loop; `run` looks, `take` takes results on their way to the record."""
 
-    def __init__(self, tools: Tools, deliver: Deliver, log: Any) -> None:
+    def __init__(self, tools: Tools, deliver: Deliver, log: Any, deliver_good: DeliverGood | None = None) -> None:
         self._tools = tools
         self._deliver = deliver
+        self._deliver_good = deliver_good or one_by_one(deliver)
         self._log = log
         self._said = SaidOnce(log)
         self._loop = asyncio.get_running_loop()
@@ -98,6 +99,14 @@ class Outlook:
         self._held.append(_Held(post, at, self._loop.time() - result.seconds, result))
         self._waiting[uid] = self._waiting.get(uid, 0) + 1
         self._wanted.set()
+
+    def take_good(self, landed: Landed) -> None:
+        """Runs that went well, as columns; those of a probe that waits wait too."""
+        if not self._waiting:
+            self._deliver_good(landed)
+            return
+        for post, at, result in landed.results():
+            self.take(post, at, result)
 
     def counters(self) -> dict[str, float]:
         """Totals since the prober began, and what is seen now: 1, or 0 where it is out of reach."""

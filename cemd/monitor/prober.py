@@ -61,8 +61,16 @@ class Prober:
         self._said = SaidOnce(log)
         self._backlog = Backlog(Numbers(state / "batch-number", self._clock.now()))
         self._record = Record(self._backlog, vantage)
-        self._outlook = Outlook(self._tools, self._record.take, log)
-        self._runner = Runner(self._outlook.take, self._record.not_run, self._clock, log, alive=self._notifier.watchdog)
+        self._outlook = Outlook(self._tools, self._record.take, log, self._record.take_good)
+        self._runner = Runner(
+            self._outlook.take,
+            self._record.not_run,
+            self._clock,
+            log,
+            alive=self._notifier.watchdog,
+            deliver_good=self._outlook.take_good,
+            datagrams=self._tools.datagrams,
+        )
         self._posts: dict[str, Post] = {}
         self._replies: deque[wire.Taken] = deque()
         self._outgoing = asyncio.Event()

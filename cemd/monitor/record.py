@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, deque
 from math import nan
 
@@ -9,7 +10,8 @@ from cemd.model.measurement import SUCCESS, SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog
-from cemd.monitor.probes.base import Reason, Result, Values
+from cemd.monitor.probes.base import Reason, Result, Values, with_common
+from cemd.monitor.probes.engines.datagrams import Errand, Landed
 from cemd.monitor.roster import Post
 
 MOST_ATTEMPTS = 500
@@ -46,7 +48,27 @@ class Record:
             self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
         if result.outcome is not Outcome.OK or post.failing:
             self._attempts.append(_note(post, at, result))
-        post.failing = result.outcome is not Outcome.OK
+        self._mark(post, failing=result.outcome is not Outcome.OK)
+
+    def take_good(self, landed: Landed) -> None:
+        """Attempts that went well, as columns."""
+        rows = [errand.row or self._row_of(errand) for errand in landed.errands]
+        self._backlog.add_rows(rows, landed.at, landed.values, Outcome.OK)
+        self._runs[Outcome.OK] += len(rows)
+        if any(errand.watched for errand in landed.errands):
+            for post, at, result in landed.results():
+                if post.failing:
+                    self._attempts.append(_note(post, at, result))
+                    self._mark(post, failing=False)
+
+    def _mark(self, post: Post, *, failing: bool) -> None:
+        post.failing = failing
+        if post.errand is not None:
+            post.errand.watched = failing
+
+    def _row_of(self, errand: Errand) -> bytes:
+        row = errand.row = array("i", self._row(errand.owner, with_common(errand.metrics))).tobytes()
+        return row
 
     def _take_readings(self, post: Post, at: float, result: Result) -> None:
         for reading in result.readings:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import msgspec
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from cemd.errors import ProbeUnavailable
 from cemd.monitor import wire
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Kind, Launching, ProbeParams, Result
+from cemd.monitor.probes.engines.datagrams import Batching, Errand, Landed
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.schedule import Plan
 
@@ -63,6 +64,8 @@ class Post:
     """Hash of the text that it was made from: what did not change is known by it."""
     launch: Callable[[float, Done], Cancel | None] | None = field(init=False)
     """The quick way to measure, where the kind has one."""
+    errand: Errand | None = field(init=False)
+    """The quickest: begun together with others, where the kind can."""
     timeout: float = field(init=False)
     always: bool = field(init=False)
     """Whether it has no times at which it does not run."""
@@ -70,7 +73,26 @@ class Post:
     def __post_init__(self) -> None:
         self.launch = self.kind.launch if isinstance(self.kind, Launching) else None
         self.timeout = self.probe.timeout_seconds
+        self.errand = self.kind.errand() if isinstance(self.kind, Batching) else None
+        if self.errand is not None:
+            self.errand.owner, self.errand.timeout, self.errand.watched = self, self.timeout, self.failing
         self.always = self.probe.active is None
+
+
+Deliver: TypeAlias = Callable[[Post, float, Result], None]
+"""Takes the complete result of a run that began at a wall-clock time."""
+DeliverGood: TypeAlias = Callable[[Landed], None]
+"""Takes runs that went well, as columns; the owners of their errands are posts."""
+
+
+def one_by_one(deliver: Deliver) -> DeliverGood:
+    """For whoever takes no columns."""
+
+    def deliver_good(landed: Landed) -> None:
+        for post, at, result in landed.results():
+            deliver(post, at, result)
+
+    return deliver_good
 
 
 async def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools) -> tuple[dict[str, Post], list[str]]:
@@ -162,4 +184,5 @@ def plan_of(post: Post) -> Plan:
         every_seconds=post.probe.every_seconds,
         kind=post.probe.kind,
         group=post.kind.group,
+        light=post.errand is not None,
     )

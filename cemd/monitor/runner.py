@@ -17,15 +17,16 @@ from functools import partial
 from math import inf
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from cemd.kit.clock import Clock
 from cemd.model.quality import Outcome
 from cemd.monitor.pressure import Pressure
 from cemd.monitor.probes.base import Attempt, Cancel, Reason, Result, completed, measure, result_of
-from cemd.monitor.roster import Post, plan_of
+from cemd.monitor.probes.engines.datagrams import Datagrams, Errand, Landed
+from cemd.monitor.roster import Deliver, DeliverGood, Post, one_by_one, plan_of
 from cemd.monitor.schedule import Schedule, Skip
 
-Deliver: TypeAlias = Callable[[Post, float, Result], None]
-"""Takes the result of a run that began at a wall-clock time."""
 NotRun: TypeAlias = Callable[[Post, float, Reason], None]
 LONGEST_REST_SECONDS = 1.0
 """The schedule is looked at so often even where nothing is due: for waiting runs, the watchdog, and the pressure."""
@@ -52,9 +53,16 @@ class Runner:
         *,
         alive: Callable[[], None],
         busy_seconds: Callable[[], float] = time.thread_time,
+        deliver_good: DeliverGood | None = None,
+        datagrams: Datagrams | None = None,
     ) -> None:
         self._deliver = deliver
+        self._deliver_good = deliver_good or one_by_one(deliver)
         self._not_run = not_run
+        self._datagrams = datagrams
+        """Where errands go; without it every kind is launched or run."""
+        if datagrams is not None:
+            datagrams.landing = self
         self._busy_seconds = busy_seconds
         self.clock = clock
         self._log = log
@@ -62,6 +70,8 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._schedule = Schedule(wall_offset=clock.now() - clock.monotonic(), most_at_once=affordable_runs())
         self._posts: list[Post | None] = []
+        self._errands: list[Errand | None] = []
+        """Those that may always be sent; beside the posts, which the quickest way need not touch."""
         self._live: dict[int, _Run] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -84,6 +94,7 @@ class Runner:
                 await asyncio.wait({stop, self._broken}, return_when=asyncio.FIRST_COMPLETED)
                 for run in list(self._live.values()):
                     run.cancel()
+                self._give_up_errands()
                 if self._broken.done():
                     self._broken.result()
         finally:
@@ -99,8 +110,11 @@ class Runner:
             map(plan_of, posts), self.clock.monotonic(), kind_at_once=kind_at_once, expected=len(posts)
         )
         self._posts = [None] * (max(slots, default=-1) + 1)
+        self._errands = [None] * len(self._posts)
         for slot, post in zip(slots, posts, strict=True):
             self._posts[slot] = post
+            if post.always and self._datagrams is not None:
+                self._errands[slot] = post.errand
         gc.unfreeze()  # what left the set may go
         gc.freeze()  # a look through fifty thousand posts would hold the loop for a tenth of a second, again and again
         self._observed_at, self._observed_cpu = self.clock.monotonic(), self._busy_seconds()
@@ -136,12 +150,14 @@ class Runner:
             now = self.clock.monotonic()
             if now - self._observed_at >= LONGEST_REST_SECONDS:
                 self._observe(now)
+            if self._datagrams is not None:
+                self._datagrams.collect()
             turn = self._schedule.turn(now + ROUNDING_SECONDS)
             self._wall_offset = self.clock.now() - self.clock.monotonic()
             if not self._shedding:
                 self._pressure.begun(len(turn.slots))
-            for slot, planned in zip(turn.slots.tolist(), turn.planned.tolist(), strict=True):
-                self._begin(slot, planned)
+            if len(turn.slots):
+                self._begin_all(turn.slots.tolist(), turn.planned.tolist())
             for slot, why in turn.skipped:
                 if why is not Skip.STILL_RUNNING and (post := self._posts[slot]) is not None:
                     self._not_run(post, self.clock.now(), Reason.PROBER_BUSY)
@@ -175,6 +191,23 @@ class Runner:
 
     # Runs.
 
+    def _begin_all(self, slots: Sequence[int], planned: Sequence[float]) -> None:
+        """Begins what is due; errands leave together, in their order."""
+        now = self.clock.monotonic()
+        wall = now + self._wall_offset
+        at_once, errands = self._errands, list[Errand]()
+        together = []
+        for slot, due in zip(slots, planned, strict=True):
+            errand = at_once[slot]
+            if errand is None:
+                self._begin(slot, due)
+            elif not self._shedding or not self._leaves_out(slot, errand.owner, wall):
+                together.append(slot)
+                errands.append(errand)
+        if errands and self._datagrams is not None:
+            self._latest_start = max(self._latest_start, now - planned[0], now - planned[-1])
+            self._datagrams.begin(errands, together, now, wall)
+
     def _begin(self, slot: int, planned: float) -> None:
         post = self._posts[slot]
         if post is None:
@@ -183,12 +216,18 @@ class Runner:
         wall = now + self._wall_offset
         if now - planned > self._latest_start:
             self._latest_start = now - planned
-        if (self._shedding or not post.always) and (why := self._not_now(post, wall)):
-            self._schedule.finished(slot, now, failed=False)
-            self._not_run(post, wall, why)
+        if (self._shedding or not post.always) and self._leaves_out(slot, post, wall):
             return
         run = self._live[slot] = _Run(self, slot, post, wall, now)
         run.begin()
+
+    def _leaves_out(self, slot: int, post: Post, wall: float) -> bool:
+        """Whether a run that is due is not begun; then that is told."""
+        why = self._not_now(post, wall)
+        if why is not None:
+            self._schedule.finished(slot, self.clock.monotonic(), failed=False)
+            self._not_run(post, wall, why)
+        return why is not None
 
     def _not_now(self, post: Post, wall: float) -> Reason | None:
         if post.probe.active is not None and not post.probe.active.holds(wall):
@@ -203,29 +242,45 @@ class Runner:
         assert self._tasks is not None  # noqa: S101 -- runs begin only while `run` is at work
         return self._tasks.create_task(run.measured(), name=f"probe:{run.post.probe.name}")
 
+    def landed(self, landed: Landed) -> None:
+        """Takes errands that ended well."""
+        self._deliver_good(landed)
+        if self._schedule.finished_well(np.array(landed.slots, dtype=np.intp), self.clock.monotonic()):
+            self._poke()
+
+    def ended(self, slot: int, errand: Errand, at: float, seconds: float, result: Result) -> None:
+        """Takes the result of an errand that ended otherwise, or alone."""
+        whole = completed(result, result.seconds or seconds)
+        self._deliver(errand.owner, at, whole)
+        self._free(slot, errand.timeout, whole)
+
     def over(self, run: _Run, result: Result) -> None:
         """Takes the complete result of a run."""
         slot = run.slot
         if self._live.pop(slot, None) is not run:
             return
         self._deliver(run.post, run.at, result)
-        if result.outcome is not Outcome.OK:
-            self._failed(run, result)
-            return
-        if self._schedule.finished(slot, run.began, failed=False):
-            self._poke()
+        self._free(slot, run.post.timeout, result)
 
-    def _failed(self, run: _Run, result: Result) -> None:
-        """The place of a run that did not end well is free, and it is looked at again soon."""
+    def _free(self, slot: int, timeout: float, result: Result) -> None:
+        """The place of a run that is over is free; one that did not end well is looked at again soon."""
+        now = self.clock.monotonic()
+        if result.outcome is Outcome.OK:
+            if self._schedule.finished(slot, now, failed=False):
+                self._poke()
+            return
         failed = result.outcome is not Outcome.BLIND
-        hung = result.seconds > HUNG_SHARE * run.post.timeout
-        self._schedule.finished(run.slot, self.clock.monotonic(), failed=failed, hung=hung)
+        self._schedule.finished(slot, now, failed=failed, hung=result.seconds > HUNG_SHARE * timeout)
         self._poke()
 
     def given_up(self, run: _Run) -> None:
         """A run was cancelled: at the end of the prober only."""
         if self._live.pop(run.slot, None) is run:
             self._schedule.finished(run.slot, self.clock.monotonic(), failed=False)
+
+    def _give_up_errands(self) -> None:
+        for slot in self._datagrams.give_up() if self._datagrams is not None else ():
+            self._schedule.finished(slot, self.clock.monotonic(), failed=False)
 
     def attempt(self, run: _Run) -> Attempt:
         """What a kind is told that measures in a task."""

@@ -54,6 +54,8 @@ class Plan:
     every_seconds: float
     kind: str
     group: str
+    light: bool = False
+    """Whether a run is a datagram on its way and no more."""
 
     def phase(self) -> float:
         """Seconds into the interval at which it runs."""
@@ -226,7 +228,7 @@ class Schedule:
         slots = self._slots
         slot = slots.take(plan.uid)
         slots.every[slot] = plan.every_seconds
-        slots.group[slot] = self._walls.group(plan.kind, plan.group)
+        slots.group[slot] = self._walls.group(plan.kind, plan.group, light=plan.light)
         slots.flags[slot] = _IDLE
         self._shortest = min(self._shortest, plan.every_seconds)
         self._agenda.plan(slot, self._next(slot, now))
@@ -234,7 +236,7 @@ class Schedule:
 
     def _keep(self, slot: int, plan: Plan, now: float) -> int:
         slots = self._slots
-        group = self._walls.group(plan.kind, plan.group)
+        group = self._walls.group(plan.kind, plan.group, light=plan.light)
         if group != slots.group[slot]:
             if slots.state(slot) >= _RUNNING:
                 self._walls.move(slots.group[slot], group, hung=bool(slots.flags[slot] & LANE))

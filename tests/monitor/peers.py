@@ -317,10 +317,14 @@ class NameServer(asyncio.DatagramProtocol):
 @contextlib.asynccontextmanager
 async def name_server(records: dict[tuple[str, str], list[str]]) -> AsyncIterator[tuple[NameServer, int]]:
     server = NameServer(records)
-    async with tcp_server(server.over_tcp) as port:
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: server, local_addr=("127.0.0.1", port)
-        )
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            port = await stack.enter_async_context(tcp_server(server.over_tcp))
+            with contextlib.suppress(OSError):  # somebody has this port for datagrams: the next one
+                transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                    lambda: server, local_addr=("127.0.0.1", port)
+                )
+                break
         try:
             yield server, port
         finally:

@@ -342,7 +342,7 @@ def completed(result: Result, seconds: float) -> Result:
     if outcome is Outcome.BLIND:
         readings = ()
     elif type(readings) is Values:
-        readings = Values(_with_common(readings.metrics), (succeeded, seconds, *readings.values))
+        readings = Values(with_common(readings.metrics), (succeeded, seconds, *readings.values))
     else:
         common = (Reading(metric=SUCCESS, value=succeeded), Reading(metric=DURATION, value=seconds))
         readings = (*common, *readings[: MAX_READINGS - 2])
@@ -351,5 +351,6 @@ def completed(result: Result, seconds: float) -> Result:
 
 
 @cache
-def _with_common(metrics: tuple[str, ...]) -> tuple[str, ...]:
+def with_common(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics of a whole row: `success` and `duration_seconds` before a kind's own."""
     return (SUCCESS, DURATION, *metrics)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from enum import StrEnum
-from functools import partial
 from typing import Annotated, ClassVar
 
 import dns.exception
@@ -38,7 +37,8 @@ from cemd.monitor.probes.base import (
     Values,
     Way,
 )
-from cemd.monitor.probes.engines.dns_engine import Asked, Asker
+from cemd.monitor.probes.engines.datagrams import Found, GoesOn
+from cemd.monitor.probes.engines.dns_engine import Question, line_to
 from cemd.monitor.probes.engines.dns_exchange import Exchange, Transport
 from cemd.monitor.probes.engines.dnssec import Chain, checked_anchor
 from cemd.monitor.probes.engines.names import is_address
@@ -46,7 +46,6 @@ from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols import dns_answer
 
-_METRICS = ("response_seconds", "answer_count")
 _SERIAL_HALF = 1 << 31
 
 
@@ -183,7 +182,7 @@ class Dns:
         self._most = 100_000 if params.max_answers is None else params.max_answers
         self._flags = sum(_FLAGS[flag] for flag in params.flags)
         self._exchange = Exchange(
-            tools, params, self._port, params.transport, params.tls_name or params.server, params.ca_file
+            self, tools, params, self._port, params.transport, params.tls_name or params.server, params.ca_file
         )
         self._exchange.recursion, self._exchange.signatures = params.recursion, params.dnssec
         self._exchange.resend_seconds = params.resend_seconds
@@ -191,7 +190,6 @@ class Dns:
         self._raw = _raw(params.type, params.answers, params.answers_absent)
         plain = not params.dnssec and not params.compare_with and self._raw is not None and self._rcode < 16
         self._simple = plain and params.transport is Transport.UDP and is_address(params.server)
-        self._asker: Asker | None = None
 
     @property
     def target(self) -> str:
@@ -203,46 +201,38 @@ class Dns:
 
     # The quick way.
 
-    def launch(self, deadline: float, done: Done) -> Cancel | None:
+    def errand(self) -> Question | None:
         """A plain question by datagram to a numeric address."""
         if not self._simple:
             return None
         server = self._params.server
-        self._tools.names.check(server, server)
-        if self._asker is None:
-            self._asker = self._tools.datagrams.asker(self._params, server, self._port)
-        asked = self._asker.ask(
-            self._query, partial(self._told, done), deadline=deadline, resend=self._params.resend_seconds
-        )
-        return asked.cancel
+        line = line_to(self._tools.datagrams, self._params, server, self._port)
+        return Question(self, line, server, self._params.resend_seconds, self._query, self._answered)
 
-    def _told(self, done: Done, asked: Asked, found: bytes | Missed | Blind | None, seconds: float) -> None:
-        if isinstance(found, bytes):
-            seen = dns_answer.read(found, self._query.end, self._type)
-            if seen is None:
-                broken = "the answer is malformed."
-                done(Result(outcome=Outcome.FAILED, reason=Reason.PROTOCOL_BROKEN, detail=broken, seconds=seconds))
-            elif seen.flags & dns_answer.TRUNCATED:
-                task = asyncio.ensure_future(self._over_tcp_instead(done, asked))
-                asked.after = task.cancel
-            else:
-                done(self._judged(seen, seconds))
-        elif found is None:
-            late = "no answer before the deadline."
-            done(Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=late, seconds=seconds))
-        elif isinstance(found, Missed):
-            done(Result(outcome=found.outcome, reason=found.reason, detail=found.detail))
-        else:
-            done(Result(outcome=Outcome.BLIND, reason=found.reason, detail=str(found)))
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        question = self.errand()
+        return None if question is None else self._tools.datagrams.single(question, deadline, done)
 
-    async def _over_tcp_instead(self, done: Done, asked: Asked) -> None:
+    def _answered(self, question: Question, data: bytes, seconds: float, began: float) -> Found:
+        seen = dns_answer.read(data, self._query.end, self._type)
+        if seen is None:
+            return self._broken(seconds)
+        if seen.flags & dns_answer.TRUNCATED:
+            question.after = asyncio.ensure_future(self._over_tcp_instead(question, began)).cancel
+            return GoesOn.ELSEWHERE
+        if self._fault(seen) is None:
+            return question.good(data, len(seen.records))
+        return self._judged(seen, seconds)
+
+    async def _over_tcp_instead(self, question: Question, began: float) -> None:
         """The second half of a quick attempt whose datagram was cut short."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(asked.deadline):
+            async with asyncio.timeout_at(began + question.timeout):
                 data = await self._exchange.by_stream(self._params.server, self._query)
             seen = dns_answer.read(data, self._query.end, self._type)
-            result = self._broken() if seen is None else self._judged(seen, loop.time() - asked.asked_at)
+            seconds = loop.time() - began
+            result = self._broken(seconds) if seen is None else self._judged(seen, seconds)
         except TimeoutError:
             late = "the datagram was cut short, and TCP did not answer before the deadline."
             result = Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=late)
@@ -250,14 +240,15 @@ class Dns:
             result = Result(outcome=missed.outcome, reason=missed.reason, detail=missed.detail)
         except Blind as blind:
             result = Result(outcome=Outcome.BLIND, reason=blind.reason, detail=str(blind))
-        done(result)
+        self._tools.datagrams.conclude(question, result)
 
     @staticmethod
-    def _broken() -> Result:
-        return Result(outcome=Outcome.FAILED, reason=Reason.PROTOCOL_BROKEN, detail="the answer is malformed.")
+    def _broken(seconds: float) -> Result:
+        words = "the answer is malformed."
+        return Result(outcome=Outcome.FAILED, reason=Reason.PROTOCOL_BROKEN, detail=words, seconds=seconds)
 
     def _judged(self, seen: dns_answer.Seen, seconds: float) -> Result:
-        readings = Values(_METRICS, (seconds, float(len(seen.records))))
+        readings = Values(Question.metrics, (seconds, float(len(seen.records))))
         fault = self._fault(seen)
         if fault is None:
             return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds)
@@ -315,7 +306,7 @@ class Dns:
         if seen is None:
             raise Missed(Reason.PROTOCOL_BROKEN, "the answer is malformed.")
         records = _texts(answer, self._type)
-        readings = Values(_METRICS, (seconds, float(len(records))))
+        readings = Values(Question.metrics, (seconds, float(len(records))))
         fault = self._fault(seen._replace(rcode=int(answer.rcode())))
         if fault is None and self._raw is None:
             missing = [text for text in self._params.answers if text not in records]

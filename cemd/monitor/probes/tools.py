@@ -11,7 +11,7 @@ import structlog
 from cemd.config.targets import Targets
 from cemd.kit.clock import Clock, SystemClock
 from cemd.monitor.probes.engines.curl import CurlEngine
-from cemd.monitor.probes.engines.dns_engine import Datagrams
+from cemd.monitor.probes.engines.datagrams import Datagrams
 from cemd.monitor.probes.engines.handshake import Handshakes
 from cemd.monitor.probes.engines.janitor import Janitor
 from cemd.monitor.probes.engines.names import Names
@@ -63,7 +63,7 @@ def make_tools(
         janitor=Janitor(state, web, clock=times, log=log),
         trust=Trust(),
         handshakes=handshakes,
-        datagrams=Datagrams(),
+        datagrams=Datagrams(names, log),
         waits=waits,
         clock=times,
         log=log,

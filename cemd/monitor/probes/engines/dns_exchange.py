@@ -11,8 +11,11 @@ import dns.flags
 import dns.message
 import dns.rdatatype
 
-from cemd.monitor.probes.base import Blind, Missed, Reason
-from cemd.monitor.probes.engines.dns_engine import Query, answers
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import Blind, Kind, Missed, Reason, Result
+from cemd.monitor.probes.engines.datagrams import Errand, Found
+from cemd.monitor.probes.engines.dns_engine import Query, answers, line_to
+from cemd.monitor.probes.engines.lines import Line
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.engines.trust import tls_trouble
 from cemd.monitor.protocols import dns_answer
@@ -29,12 +32,41 @@ class Transport(StrEnum):
     TLS = "tls"
 
 
+class _Whole(Errand):
+    """A question whose answer is wanted as it came."""
+
+    __slots__ = ("_query", "data")
+
+    def __init__(self, kind: Kind, line: Line, server: str, resend: float, query: Query) -> None:
+        super().__init__(kind, line, server, resend)
+        self._query = query
+        self.data = b""
+
+    def message(self, number: int) -> bytes:
+        return number.to_bytes(2, "big") + self._query.tail
+
+    def take(self, data: bytes, seconds: float, began: float) -> Found:
+        del seconds, began
+        if len(data) < 12 or not answers(data, self._query):
+            return None
+        self.data = data
+        return ()
+
+
 class Exchange:
     """How one probe asks. `signatures` asks for them, and for answers that a validating server would hold back."""
 
     def __init__(
-        self, tools: Tools, way: SocketParams, port: int, transport: Transport, tls_name: str, ca_file: str | None
+        self,
+        kind: Kind,
+        tools: Tools,
+        way: SocketParams,
+        port: int,
+        transport: Transport,
+        tls_name: str,
+        ca_file: str | None,
     ) -> None:
+        self._kind = kind
         self._tools, self._way, self._port, self._transport = tools, way, port, transport
         self._tls_name, self._ca_file = tls_name, ca_file
         self.recursion = True
@@ -71,7 +103,7 @@ class Exchange:
 
     async def by_stream(self, server: str, query: Query) -> bytes:
         """The answer over TCP, or TLS where that is the transport; raises as `ask`."""
-        number = self._tools.datagrams.number().to_bytes(2, "big")
+        number = self._tools.datagrams.numbers.short().to_bytes(2, "big")
         wire = number + query.tail
         reader, writer = await self._connected(server)
         try:
@@ -89,21 +121,21 @@ class Exchange:
         return data
 
     async def _by_datagram(self, server: str, query: Query, deadline: float) -> bytes:
-        told: asyncio.Future[bytes | Missed | Blind | None] = asyncio.get_running_loop().create_future()
-        asker = self._tools.datagrams.asker(self._way, server, self._port)
-        asked = asker.ask(
-            query, lambda _, found, __: told.set_result(found), deadline=deadline, resend=self.resend_seconds
-        )
+        told: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        line = line_to(self._tools.datagrams, self._way, server, self._port)
+        whole = _Whole(self._kind, line, server, self.resend_seconds, query)
+        forget = self._tools.datagrams.single(whole, deadline, told.set_result)
         try:
-            found = await told
-        except asyncio.CancelledError:
-            asked.cancel()
-            raise
-        if found is None:
+            result = await told
+        finally:
+            forget()
+        if result.outcome is Outcome.OK:
+            return whole.data
+        if result.outcome is Outcome.TIMED_OUT:
             raise TimeoutError
-        if isinstance(found, bytes):
-            return found
-        raise found
+        if result.outcome is Outcome.BLIND:
+            raise Blind(result.reason, result.detail)
+        raise Missed(result.reason, result.detail)
 
     async def _connected(self, server: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         secure = self._tools.trust.context(self._ca_file) if self._transport is Transport.TLS else None

@@ -69,6 +69,11 @@ class Names:
         self._targets = targets or Targets()
         self._verdicts: dict[tuple[str, str], str | None] = {}
 
+    @property
+    def targets(self) -> Targets:
+        """Where probes may go: another object whenever it changes."""
+        return self._targets
+
     def allow(self, targets: Targets) -> None:
         """Where probes may go from now on."""
         self._targets = targets

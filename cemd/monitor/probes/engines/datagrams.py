@@ -1,0 +1,394 @@
+"""Datagrams by the batch: what probes ask at one moment leaves together, what came meanwhile is read together.
+
+A wake-up of the loop costs more than a datagram. So the engine sleeps until the first answer comes, takes all that is
+there, and then looks again after a rest as long as something comes; when an answer came says the kernel's stamp, not
+the moment at which it was read. Answers that are as good as they should be are handed on as columns; whatever else
+befalls a question is told one by one. A loss is mended by asking again.
+
+What a probe keeps here is made once and only read afterwards: fifty thousand of them are cold when their turn comes,
+and each piece of them that is touched costs as much as ten that were just made. What a run needs is a fresh tuple.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from collections.abc import Callable, Hashable, Sequence
+from enum import Enum
+from math import inf
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import Blind, Done, Kind, Missed, Reason, Result, Values, result_of, with_common
+from cemd.monitor.probes.engines.lines import Door, Line, Numbers, Run
+from cemd.monitor.probes.engines.names import Names, trouble
+from cemd.monitor.probes.engines.sockets import Place
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, STEP_SECONDS, kernel_stamp
+
+REST_SECONDS = 0.002
+"""So long the engine looks away after it took answers: where there are many, a dozen comes meanwhile."""
+TICK_SECONDS = 0.02
+"""Lost questions and deadlines are looked at so often, and kept early rather than late."""
+SWEEP_SECONDS = 1.0
+_AT_ONCE = 512
+"""Answers of one socket that are taken before others have their turn."""
+_MOST_BYTES = 65_535
+_ONCE = select.EPOLLIN | select.EPOLLONESHOT
+
+
+class GoesOn(Enum):
+    """What an errand says that sees to the rest by itself; it calls `Datagrams.conclude` in the end."""
+
+    ELSEWHERE = "elsewhere"
+
+
+Found: TypeAlias = tuple[float, ...] | Result | GoesOn | None
+
+
+class Errand:
+    """What one probe asks, again and again, never twice at once."""
+
+    __slots__ = ("allowed_by", "done", "host", "kind", "line", "owner", "place", "resend", "row", "timeout", "watched")
+
+    metrics: tuple[str, ...] = ("response_seconds",)
+    """Of a good answer: the time that it took, then what `take` answers."""
+
+    def __init__(self, kind: Kind, line: Line, host: str, resend: float, place: Place | None = None) -> None:
+        self.kind, self.line, self.host, self.resend = kind, line, host, resend
+        self.place = place
+        """Where it goes by a line that others share; only from there an answer comes."""
+        self.allowed_by: object = None
+        self.done: Done | None = None
+        """Whom a single attempt tells; None: whoever serves the batches."""
+        self.timeout = 0.0
+        """Seconds; given by whoever sends it."""
+        self.owner: Any = None
+        self.row: bytes | None = None
+        self.watched = False
+        """These three are kept here for whoever serves the batches."""
+
+    def message(self, number: int) -> bytes:
+        """The datagram that asks, with this number in it."""
+        raise NotImplementedError
+
+    def take(self, data: bytes, seconds: float, began: float) -> Found:
+        """What a datagram with its number says, that came so long after the first sending: values of a good answer,
+        the result of another, None where it is no answer to this question. `began` is the loop's time at its start."""
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        """Ends what goes on elsewhere."""
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A kind whose runs can begin together with others of the same moment. Optional beside `run` and `launch`."""
+
+    def errand(self) -> Errand | None:
+        """The errand of this probe; None where each attempt needs `run` (a name must be looked up first, say)."""
+
+
+class Landed:
+    """Good answers as columns: whose run, of which errand, begun when by the wall clock, and `success`,
+    `duration_seconds` and the values of the errand's metrics."""
+
+    __slots__ = ("at", "errands", "slots", "values")
+
+    def __init__(self) -> None:
+        self.slots: list[int] = []
+        self.errands: list[Errand] = []
+        self.at: list[float] = []
+        self.values: list[tuple[float, ...]] = []
+
+    def results(self) -> list[tuple[Any, float, Result]]:
+        """The same as complete results: (owner, at, result)."""
+        return [
+            (
+                errand.owner,
+                at,
+                Result(
+                    outcome=Outcome.OK,
+                    reason=Reason.ANSWERED,
+                    readings=Values(with_common(errand.metrics), its),
+                    seconds=its[1],
+                ),
+            )
+            for errand, at, its in zip(self.errands, self.at, self.values, strict=True)
+        ]
+
+
+class Landing(Protocol):
+    """Takes what became of errands that were sent as batches."""
+
+    def landed(self, landed: Landed) -> None:
+        """Runs that ended well."""
+
+    def ended(self, slot: int, errand: Errand, at: float, seconds: float, result: Result) -> None:
+        """One that ended otherwise, or by itself, after so many seconds; the result is not complete yet."""
+
+
+class Datagrams:
+    """Made and used inside one running loop."""
+
+    def __init__(self, names: Names, log: Any) -> None:
+        self.landing: Landing | None = None
+        """Set by whoever sends batches."""
+        self.loop = asyncio.get_running_loop()
+        self.numbers = Numbers()
+        self._names = names
+        self._log = log
+        self._lines: dict[Hashable, Line] = {}
+        self._doors: dict[int, Door] = {}
+        self._elsewhere: dict[Errand, Run] = {}
+        self._epoll = select.epoll()
+        """All sockets. `_bell` rings once when one of them is ready, and is silent until it is set again."""
+        self._bell = select.epoll()
+        self._bell.register(self._epoll.fileno(), _ONCE)
+        self.loop.add_reader(self._bell.fileno(), self._ring)
+        self._rest: asyncio.TimerHandle | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._offset = time.time_ns() - time.monotonic_ns()
+        self._stepped_at = -inf
+
+    def line(self, key: Hashable, make: Callable[[], Line]) -> Line:
+        """The one line of this key."""
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = make()
+        return line
+
+    # Sending.
+
+    def begin(self, errands: Sequence[Errand], slots: Sequence[int], now: float, at: float) -> None:
+        """Sends all of them, in their order, each with its `timeout`; `landing` is told of a slot what became of it.
+        `now` is the loop's time, `at` the wall clock's."""
+        targets, clock = self._names.targets, time.time_ns
+        for errand, slot in zip(errands, slots, strict=True):
+            line = errand.line
+            try:
+                if errand.allowed_by is not targets:
+                    self._names.check(errand.host, errand.host)
+                    errand.allowed_by = targets
+                door = line.door
+                if door is None or door.left <= 0 or now > door.until:
+                    door = self._open(line, now)
+            except (Blind, Missed) as exc:
+                self._tell((errand, slot, 0, 0, now, at, now), self._result_of(exc, errand))
+                continue
+            door.left -= 1
+            number, waiting = line.number(), door.waiting
+            while number in waiting:
+                number = line.number()
+            message = errand.message(number)
+            waiting[number] = (errand, slot, number, clock(), now, at, now)
+            self._send(door, errand, message)
+            if errand.resend < door.shortest or errand.timeout < door.shortest:
+                door.shortest = min(errand.resend, errand.timeout)
+        if self._ticking is None:
+            self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
+
+    def single(self, errand: Errand, deadline: float, done: Done) -> Callable[[], None]:
+        """Sends one whose result, not complete yet, goes to `done`; answers what gives it up."""
+        now = self.loop.time()
+        errand.done, errand.timeout = done, deadline - now
+        self.begin((errand,), (-1,), now, 0.0)
+        return lambda: self._forget(errand)
+
+    def conclude(self, errand: Errand, result: Result) -> None:
+        """Tells what became of one that went on elsewhere."""
+        run = self._elsewhere.pop(errand, None)
+        if run is not None:
+            self._tell(run, result)
+
+    def give_up(self) -> list[int]:
+        """Gives up all that were sent as batches and answers their slots; nobody is told."""
+        out = [run for door in self._doors.values() for run in door.waiting.values()]
+        given_up = [run for run in (*out, *self._elsewhere.values()) if run[0].done is None]
+        for run in given_up:
+            self._forget(run[0])
+        return [run[1] for run in given_up]
+
+    def close(self) -> None:
+        """Closes all; nobody is told."""
+        for timer in (self._rest, self._ticking, self._sweeping):
+            if timer is not None:
+                timer.cancel()
+        self.loop.remove_reader(self._bell.fileno())
+        for door in self._doors.values():
+            door.close()
+        self._doors.clear()
+        self._bell.close()
+        self._epoll.close()
+
+    def _forget(self, errand: Errand) -> None:
+        for door in self._doors.values():
+            if door.line is errand.line:
+                for number in [number for number, run in door.waiting.items() if run[0] is errand]:
+                    del door.waiting[number]
+        if self._elsewhere.pop(errand, None) is not None:
+            errand.give_up()
+
+    def _open(self, line: Line, now: float) -> Door:
+        door = line.open(now)
+        try:
+            self._epoll.register(door.fileno, select.EPOLLIN)
+        except OSError as exc:
+            line.door = None
+            door.close()
+            raise Blind(Reason.NO_RESOURCES, f"{door.what}: no more sockets can be watched ({exc.strerror}).") from exc
+        self._doors[door.fileno] = door
+        if self._sweeping is None:
+            self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        return door
+
+    def _sweep(self) -> None:
+        """Closes sockets whose time is over and that nobody waits for."""
+        now = self.loop.time()
+        for door in [door for door in self._doors.values() if not door.waiting]:
+            if now > door.until or door.left <= 0:
+                if door.line.door is door:
+                    door.line.door = None
+                del self._doors[door.fileno]
+                door.close()
+        self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep) if self._doors else None
+
+    # Reading.
+
+    def _ring(self) -> None:
+        self._bell.poll(0, 1)  # takes the ring: it is silent from now on
+        self.collect()
+        self._rest = self.loop.call_later(REST_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        if self.collect():
+            self._rest = self.loop.call_later(REST_SECONDS, self._look_again)
+        else:
+            self._rest = None
+            self._bell.modify(self._epoll.fileno(), _ONCE)
+
+    def collect(self) -> bool:
+        """Takes what has come; whether anything had. Worth calling before more is sent: places become free."""
+        ready = self._epoll.poll(0)
+        if not ready:
+            return False
+        offset = time.time_ns() - time.monotonic_ns()
+        if abs(offset - self._offset) > STEP_SECONDS * 1e9:
+            self._stepped_at = self.loop.time()
+        self._offset = offset
+        landed = Landed()
+        for number, _ in ready:
+            door = self._doors.get(number)
+            if door is not None:
+                self._read(door, landed)
+        if landed.slots and self.landing is not None:
+            self.landing.landed(landed)
+        return True
+
+    def _read(self, door: Door, landed: Landed) -> None:
+        receive, waiting, number_of = door.receive, door.waiting, door.number_of
+        slots, errands, ats, values = landed.slots, landed.errands, landed.at, landed.values
+        for _ in range(_AT_ONCE):
+            try:
+                data, ancillary, _, sender = receive(_MOST_BYTES, ANCILLARY_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                self._fail(door, exc)
+                return
+            run = waiting.get(number_of(data))
+            if run is None:
+                continue
+            errand, slot, number, sent_ns, began, at, _ = run
+            if errand.place is not None and errand.place != sender:
+                continue
+            seconds = ((kernel_stamp(ancillary) or time.time_ns()) - sent_ns) / 1e9
+            if began <= self._stepped_at or seconds < 0.0:
+                seconds = self.loop.time() - began
+            try:
+                found = errand.take(data, seconds, began)
+            except Exception as exc:  # noqa: BLE001 -- the guard of every kind: our own fault must not read as theirs
+                found = self._result_of(exc, errand)
+            if found is None:
+                continue
+            del waiting[number]
+            if type(found) is tuple and errand.done is None:
+                slots.append(slot)
+                errands.append(errand)
+                ats.append(at)
+                values.append((1.0, seconds, seconds, *found))
+            elif found is GoesOn.ELSEWHERE:
+                self._elsewhere[errand] = run
+            else:
+                self._tell(run, found if isinstance(found, Result) else _good(errand, seconds, found))
+
+    def _fail(self, door: Door, exc: OSError) -> None:
+        """The port over there is closed, or the way to it: so for all who wait."""
+        waiting = list(door.waiting.values())
+        door.waiting.clear()
+        for run in waiting:
+            self._tell(run, self._result_of(trouble(exc.errno or 0, door.what), run[0]))
+
+    def _tell(self, run: Run, result: Result) -> None:
+        errand, slot, _, _, began, at, _ = run
+        if errand.done is not None:
+            errand.done(result)
+        elif self.landing is not None:
+            self.landing.ended(slot, errand, at, self.loop.time() - began, result)
+
+    def _result_of(self, exc: Exception, errand: Errand) -> Result:
+        return result_of(exc, errand.kind, errand.kind.target, self._log)
+
+    # Deadlines.
+
+    def _tick(self) -> None:
+        """Asks again, or gives up, whoever waits too long without an answer; what has come in time is taken before."""
+        self.collect()
+        now = self.loop.time() + TICK_SECONDS
+        waits = False
+        for door in [door for door in self._doors.values() if door.waiting]:
+            self._look_at(door, now)
+            waits = waits or bool(door.waiting)
+        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick) if waits else None
+
+    def _look_at(self, door: Door, now: float) -> None:
+        """Runs wait in the order in which they were sent last, so the first that is too young ends the look."""
+        due = []
+        for run in door.waiting.values():
+            errand, _, _, _, began, _, asked = run
+            if asked + door.shortest > now:
+                break
+            if asked + errand.resend <= now or began + errand.timeout <= now:
+                due.append(run)
+        for run in due:
+            errand, slot, number, sent_ns, began, at, _ = run
+            if door.waiting.pop(number, None) is None:
+                continue  # the socket failed meanwhile
+            if began + errand.timeout <= now:
+                self._tell(run, _late(self.loop.time() - began))
+            else:
+                door.waiting[number] = (errand, slot, number, sent_ns, began, at, self.loop.time())
+                self._send(door, errand, errand.message(number))
+
+    def _send(self, door: Door, errand: Errand, message: bytes) -> None:
+        try:
+            if errand.place is None:
+                door.send(message)
+            else:
+                door.send_to(message, errand.place)
+        except BlockingIOError:
+            pass  # the system's buffer is full: as good as lost, and asked again
+        except OSError as exc:
+            self._fail(door, exc)
+
+
+def _good(errand: Errand, seconds: float, values: tuple[float, ...]) -> Result:
+    """A good answer, told by itself."""
+    readings = Values(errand.metrics, (seconds, *values))
+    return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds)
+
+
+def _late(seconds: float) -> Result:
+    words = "no answer before the deadline."
+    return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=words, seconds=seconds)

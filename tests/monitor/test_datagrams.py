@@ -1,0 +1,186 @@
+"""Datagrams by the batch: what leaves together, what comes back as columns, and what is told one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from cemd.config.probes import Probe
+from cemd.model.quality import Outcome
+from cemd.monitor.probes import make
+from cemd.monitor.probes.base import Reason, Result
+from cemd.monitor.probes.engines import lines
+from cemd.monitor.probes.engines.datagrams import Batching, Errand, Landed
+from cemd.monitor.probes.tools import Tools
+
+from tests.monitor import peers
+from tests.monitor.peers import name_server, tools
+
+RECORDS = {("shop.example.", "A"): ["192.0.2.7", "192.0.2.8"], ("app.example.", "A"): ["192.0.2.9"]}
+
+
+class Book:
+    """Sends batches and writes down what became of them, by slot."""
+
+    def __init__(self, made: Tools, timeout: float = 2.0) -> None:
+        self.made, self.timeout = made, timeout
+        made.datagrams.landing = self
+        self.rows: dict[int, list[tuple[float, ...]]] = {}
+        self.results: dict[int, Result] = {}
+        self.batches: list[int] = []
+        self.said = asyncio.Event()
+
+    def landed(self, landed: Landed) -> None:
+        self.batches.append(len(landed.slots))
+        for slot, its, (_, at, result) in zip(landed.slots, landed.values, landed.results(), strict=True):
+            assert at == 1_000.0
+            assert [reading.value for reading in result.readings] == list(its)
+            self.rows.setdefault(slot, []).append(its)
+        self.said.set()
+
+    def ended(self, slot: int, errand: Errand, at: float, seconds: float, result: Result) -> None:
+        assert (errand.timeout, at) == (self.timeout, 1_000.0)
+        assert seconds >= 0.0
+        self.results[slot] = result
+        self.said.set()
+
+    def errand(self, kind: str = "dns", **params: Any) -> Errand:
+        """An errand of a probe with these parameters."""
+        probe = Probe(name="p", kind=kind, service="s", every_seconds=60.0, timeout_seconds=self.timeout, params=params)
+        found = make(probe, self.made)
+        assert isinstance(found, Batching)
+        errand = found.errand()
+        assert errand is not None
+        errand.timeout = self.timeout
+        return errand
+
+    def send(self, *errands: Errand) -> None:
+        self.made.datagrams.begin(errands, range(len(errands)), asyncio.get_running_loop().time(), 1_000.0)
+
+    async def heard(self, count: int) -> None:
+        """Returns when so many runs are over."""
+        async with asyncio.timeout(10.0):
+            while sum(map(len, self.rows.values())) + len(self.results) < count:
+                self.said.clear()
+                await self.said.wait()
+
+
+@contextlib.asynccontextmanager
+async def book(seconds: float = 2.0) -> AsyncIterator[Book]:
+    async with tools() as made:
+        yield Book(made, seconds)
+
+
+async def test_many_questions_leave_together_and_their_answers_are_rows_of_columns() -> None:
+    async with name_server(RECORDS) as (server, port), book() as one:
+        questions = [one.errand(server="127.0.0.1", port=port, name="shop.example") for _ in range(100)]
+        one.send(*questions)
+        await one.heard(100)
+    assert server.asked == 100
+    assert one.results == {}
+    for rows in one.rows.values():
+        [(success, duration, response, count)] = rows
+        assert (success, count) == (1.0, 2.0)
+        assert 0.0 < response == duration < 2.0
+    assert len(one.batches) < 50, "answers that came together were handed on one by one"
+
+
+async def test_answer_that_changed_is_read_again_and_held_against_what_it_must_be() -> None:
+    records = {("shop.example.", "A"): ["192.0.2.7"]}
+    async with name_server(records) as (_, port), book() as one:
+        question = one.errand(server="127.0.0.1", port=port, name="shop.example", answers=["192.0.2.7"])
+        for turn in range(3):
+            one.send(question)
+            await one.heard(turn + 1)
+        records["shop.example.", "A"] = ["192.0.2.66"]
+        one.send(question)
+        await one.heard(4)
+        records["shop.example.", "A"] = ["192.0.2.7"]
+        assert one.results.pop(0).reason is Reason.ANSWER_UNEXPECTED
+        one.send(question)
+        await one.heard(4)
+    assert [row[3] for row in one.rows[0]] == [1.0] * 4
+    assert one.results == {}
+
+
+async def test_each_of_a_batch_is_told_its_own_end() -> None:
+    async with (
+        name_server(RECORDS) as (_, port),
+        name_server(RECORDS) as (mute, mute_port),
+        book(seconds=0.3) as one,
+    ):
+        mute.mode = "mute"
+        here: dict[str, Any] = {"server": "127.0.0.1", "port": port}
+        one.send(
+            one.errand(**here, name="shop.example"),
+            one.errand(**here, name="nobody.example"),
+            one.errand(server="127.0.0.1", port=mute_port, name="shop.example"),
+            one.errand(server="127.0.0.1", port=peers.free_port(), name="shop.example"),
+            one.errand(server="192.0.2.1", name="shop.example", source_address="192.0.2.77"),
+            one.errand(server="169.254.1.1", name="shop.example"),
+        )
+        await one.heard(6)
+    assert list(one.rows) == [0]
+    assert {slot: (result.outcome, result.reason) for slot, result in one.results.items()} == {
+        1: (Outcome.FAILED, Reason.STATUS_UNEXPECTED),
+        2: (Outcome.TIMED_OUT, Reason.NO_ANSWER),
+        3: (Outcome.FAILED, Reason.REFUSED),
+        4: (Outcome.BLIND, Reason.SOURCE_MISSING),
+        5: (Outcome.BLIND, Reason.TARGET_NOT_ALLOWED),
+    }
+
+
+async def test_cut_answers_of_a_batch_go_over_tcp_and_lost_ones_are_asked_for_again() -> None:
+    async with name_server(RECORDS) as (server, port), book() as one:
+        question = one.errand(server="127.0.0.1", port=port, name="shop.example", resend_seconds=0.1)
+        server.mode = "lose first"
+        one.send(question)
+        await one.heard(1)
+        server.mode = "truncate"
+        one.send(question)
+        await one.heard(2)
+    assert server.asked >= 3
+    assert one.rows[0][0][1] >= 0.08, "the time of an answer counts from the first question"
+    assert one.results[0].outcome is Outcome.OK
+    assert [reading.value for reading in one.results[0].readings][1] == 2.0
+
+
+async def test_what_was_given_up_is_told_nobody() -> None:
+    async with name_server(RECORDS) as (server, port), book(seconds=0.2) as one:
+        server.mode = "mute"
+        one.send(*(one.errand(server="127.0.0.1", port=port, name="shop.example") for _ in range(3)))
+        assert sorted(one.made.datagrams.give_up()) == [0, 1, 2]
+        assert one.made.datagrams.give_up() == []
+        await asyncio.sleep(0.4)
+    assert one.rows == {}
+    assert one.results == {}
+
+
+async def test_source_port_changes_after_so_many_questions_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "ROTATE_QUESTIONS", 5)
+    ports = set()
+    received = peers.NameServer.datagram_received
+
+    def noted(server: peers.NameServer, data: bytes, addr: Any) -> None:
+        ports.add(addr[1])
+        received(server, data, addr)
+
+    monkeypatch.setattr(peers.NameServer, "datagram_received", noted)
+    async with name_server(RECORDS) as (_, port), book() as one:
+        one.send(*(one.errand(server="127.0.0.1", port=port, name="app.example") for _ in range(20)))
+        await one.heard(20)
+    assert len(ports) == 4
+
+
+async def test_numbers_of_questions_are_not_guessed_from_the_ones_before() -> None:
+    numbers = lines.Numbers()
+    short, long = [numbers.short() for _ in range(10_000)], [numbers.long() for _ in range(10_000)]
+    assert len(set(short)) > 9_000
+    assert len(set(long)) > 9_990
+    assert 0 <= min(short) < max(short) < 1 << 16
+    assert 0 < min(long) < max(long) < 1 << 31
+    assert len({(after - before) % (1 << 16) for before, after in pairwise(short)}) > 8_000
