@@ -189,7 +189,9 @@ class Indicators:
         if len(due):
             c["value"][due], c["samples"][due] = self.windows.evaluate(due, now)
             means = due[c["means"][due]]
-            c["spared"][means] = self.windows.without_worst(means, now, c["sign"][means])
+            means = means[c["sign"][means] * c["value"][means] < c["target"][means]]  # elsewhere nobody asks
+            if len(means):
+                c["spared"][means] = self.windows.without_worst(means, now, c["sign"][means])
         known = (c["samples"] >= c["min_samples"]) & ~np.isnan(c["value"])
         seen = (c["samples"] >= 1) & ~np.isnan(c["value"])
         if blind.any():

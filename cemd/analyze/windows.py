@@ -53,6 +53,8 @@ class Windows:
     def __init__(self) -> None:
         self.columns = Columns(WINDOW_FIELDS)
         self.rings = Columns(RING_FIELDS)
+        self._oldest = np.zeros(0, np.int64)
+        """By ring: no sample kept before this one can be live again. Derived, so never stored: 0 is always right."""
 
     def open(self, windows: Sequence[tuple[Summary, float]]) -> range:
         """Appends empty windows of (summary, seconds)."""
@@ -128,30 +130,13 @@ class Windows:
         c["seen_number"][due] = number[due]
         return due
 
-    def without_worst(self, windows: NDArray[np.intp], now: float, sign: Array) -> Array:
-        """Mean of each window without its one worst sample, per window: the lowest where `sign` is above 0, else the
-        highest. NaN where no other sample is left."""
-        c = self.columns
-        number = c["number"][windows]
-        newest = np.floor(now / c["width"][windows]).astype(np.int64)[:, None]
-        live = (number >= newest - BUCKETS) & (number <= newest)
-        counts = np.where(live, c["count"][windows], 0.0).sum(axis=1)
-        total = np.where(live, c["sum"][windows], 0.0).sum(axis=1)
-        low = np.where(live, c["low"][windows], np.inf).min(axis=1)
-        high = np.where(live, c["high"][windows], -np.inf).max(axis=1)
-        left = np.maximum(counts - 1.0, 1.0)
-        return np.where(counts > 1, (total - np.where(sign > 0, low, high)) / left, np.nan)
-
     def evaluate(self, windows: NDArray[np.intp], now: float) -> tuple[Array, Array]:
         """Value (NaN: no sample) and number of samples of each window at `now`."""
         c = self.columns
-        number = c["number"][windows]
-        newest = np.floor(now / c["width"][windows]).astype(np.int64)[:, None]
-        live = (number >= newest - BUCKETS) & (number <= newest)
-        counts = np.where(live, c["count"][windows], 0.0).sum(axis=1)
+        live = self._live(windows, now)
+        counts, total = self._sums(windows, live)
         summary = c["summary"][windows]
         some = counts > 0
-        total = np.where(live, c["sum"][windows], 0.0).sum(axis=1)
         value = np.full(len(windows), np.nan)
         for code, name in enumerate(SUMMARIES):
             mine = some & (summary == code)
@@ -172,13 +157,35 @@ class Windows:
                     value[mine] = self._quantile(windows[mine], now, QUANTILES[name])
         return value, counts
 
+    def without_worst(self, windows: NDArray[np.intp], now: float, sign: Array) -> Array:
+        """Mean of each window without its one worst sample, per window: the lowest where `sign` is above 0, else the
+        highest. NaN where no other sample is left."""
+        c = self.columns
+        live = self._live(windows, now)
+        counts, total = self._sums(windows, live)
+        low = np.where(live, c["low"][windows], np.inf).min(axis=1)
+        high = np.where(live, c["high"][windows], -np.inf).max(axis=1)
+        left = np.maximum(counts - 1.0, 1.0)
+        return np.where(counts > 1, (total - np.where(sign > 0, low, high)) / left, np.nan)
+
+    def _live(self, windows: NDArray[np.intp], now: float) -> NDArray[np.bool_]:
+        """Which buckets of each window reach into it at `now`."""
+        number = self.columns["number"][windows]
+        newest = np.floor(now / self.columns["width"][windows]).astype(np.int64)[:, None]
+        live: NDArray[np.bool_] = (number >= newest - BUCKETS) & (number <= newest)
+        return live
+
+    def _sums(self, windows: NDArray[np.intp], live: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Samples and their sum in the live buckets."""
+        c = self.columns
+        counts = np.where(live, c["count"][windows], 0.0).sum(axis=1)
+        return counts, np.where(live, c["sum"][windows], 0.0).sum(axis=1)
+
     def _quantile(self, windows: NDArray[np.intp], now: float, share: float) -> Array:
         """Linear between order statistics, as `numpy.percentile` does."""
         ring = self.columns["ring"][windows]
         since = now - self.columns["width"][windows] * SLOTS
-        live = self.rings["at"][ring] > since[:, None]
-        count = live.sum(axis=1)
-        held = self._live_values(ring, live, int(count.max()))
+        held, count = self._live_values(ring, since)
         self._adapt(ring, count)
         place = np.maximum(count - 1, 0) * share
         below = np.floor(place).astype(np.intp)
@@ -188,15 +195,22 @@ class Windows:
         value = low + (held[rows, above] - low) * (place - below)
         return np.where(count > 0, value, np.nan)
 
-    def _live_values(self, ring: Array, live: Array, most: int) -> Array:
-        """Sorted live values of each ring, padded with infinity. Most rings hold far more than their window: the live
-        values are brought together first, so that a sort is as wide as the fullest window and no wider."""
-        row, slot = np.nonzero(live)
-        starts = np.append(0, np.cumsum(live.sum(axis=1)))[row]
-        held = np.full((len(ring), max(most, 1)), np.inf)
-        held[row, np.arange(len(row)) - starts] = self.rings["value"][ring[row], slot]
+    def _live_values(self, ring: Array, since: Array) -> tuple[Array, Array]:
+        """Sorted live values of each ring, padded with infinity, and how many. Most rings hold far more than their
+        window, and what has left it stays out: only what was kept since the oldest live sample is looked at."""
+        r = self.rings
+        if len(self._oldest) != len(r):
+            self._oldest = np.zeros(len(r), np.int64)
+        head = r["head"][ring]
+        first = np.maximum(self._oldest[ring], head - KEEP)
+        place = first[:, None] + np.arange(max(int((head - first).max()), 1))
+        flat = ring[:, None].astype(np.intp) * KEEP + place % KEEP
+        live = (place < head[:, None]) & (r["at"].reshape(-1)[flat] > since[:, None])
+        count = live.sum(axis=1)
+        self._oldest[ring] = np.where(count > 0, first + live.argmax(axis=1), head)
+        held = np.where(live, r["value"].reshape(-1)[flat], np.inf)
         held.sort(axis=1, kind="stable")
-        return held
+        return held, count
 
     def _adapt(self, rings: Array, live: Array) -> None:
         """Thins a ring whose samples no longer reach back over the window; thickens one that has become sparse."""
@@ -212,6 +226,7 @@ class Windows:
             r["at"][ring, : len(kept)] = at
             r["value"][ring, : len(kept)] = value
             r["head"][ring] = len(kept)
+            self._oldest[ring] = 0
             r["stride"][ring] = 2 * stride
         sparse = rings[(live < KEEP // 8) & (r["stride"][rings] > 1)]
         r["stride"][sparse] //= 2
@@ -226,6 +241,7 @@ class Windows:
         mine, theirs = self.columns["ring"][here], other.columns["ring"][there]
         for name in RING_FIELDS:
             self.rings[name][mine[mine >= 0]] = other.rings[name][theirs[theirs >= 0]]
+        self._oldest = np.zeros(0, np.int64)
 
     def dump(self) -> dict[str, bytes]:
         sizes = np.array([len(self.columns), len(self.rings)], "<i8").tobytes()
@@ -237,6 +253,7 @@ class Windows:
         for prefix, columns, size in (("window.", self.columns, windows), ("ring.", self.rings, rings)):
             held = {name.removeprefix(prefix): data for name, data in dumped.items() if name.startswith(prefix)}
             columns.load(size, held)
+        self._oldest = np.zeros(0, np.int64)
 
 
 def _rank(groups: Array) -> Array:

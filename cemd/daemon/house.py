@@ -20,7 +20,6 @@ import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from cemd import __version__
-from cemd.analyze.models.drift import preload as preload_models
 from cemd.config.load import load
 from cemd.config.settings import Settings
 from cemd.daemon import reload
@@ -194,7 +193,6 @@ class _House:
                 vantage = self.configuration.settings.vantage
                 prober = ProberProcess(self.where.socket, self.where.prober, vantage=vantage)
                 running.append(tasks.create_task(keep_running(prober.run, name="prober", log=log), name="prober"))
-            tasks.create_task(asyncio.to_thread(preload_models), name="models")
             self._write_pid()
             gc.freeze()  # what stands now stays: full collections would only hold the loop for it
             self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")

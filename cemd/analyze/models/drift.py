@@ -5,9 +5,9 @@ chance allows. Its state cannot be read, only pickled, so a model here is *made 
 since its last cut, at most `MOST`, in columns; beyond that it begins anew from the newest `KEPT`, in every process at
 the same value. So a snapshot holds numbers, and a restored model has the same bits as one that lived.
 
-Traps of the library: one NaN spoils ADWIN for ever (unknown values are never given), its own count of detections
-stays 0 (`drift_detected` is true for one update only), and it assumes values of about one unit: they are placed
-between `worst` (0) and `best` (1) of the indicator, and cut off one such range beyond either.
+Traps of the library: one NaN spoils ADWIN for ever (unknown values are never given), a detection is told by one update
+only (its count of them is worth nothing), it begins empty after one, and it assumes values of about one unit: they are
+placed between `worst` (0) and `best` (1) of the indicator, and cut off one such range beyond either.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ class Drifts:
             c["count"][row] = KEPT
             self._models.pop(row, None)
         model = self._model(row, rules)
-        model.update(value)
+        moved = bool(model.update(value))
         count = int(c["count"][row])
         c["at"][row, count], c["value"][row, count] = now, value
         c["count"][row] = count + 1
-        if model.drift_detected:
+        if moved:
             self._cut(row, now, rules)
         elif c["said"][row]:
             self._settle(row, now, rules)
@@ -107,11 +107,12 @@ class Drifts:
         """ADWIN that was given the row's values."""
         model = self._models.get(row)
         if model is None:
-            from river.drift import ADWIN
+            from river._river_rust.drift import AdaptiveWindowing  # `river.drift` imports all of scipy: five seconds
 
             delta = rules.confidence / 2.0 ** int(self.columns["doubts"][row])
-            made: Any = ADWIN  # it has no types
-            model = self._models[row] = made(delta=delta, clock=CLOCK, grace_period=GRACE, min_window_length=8)
+            model = self._models[row] = AdaptiveWindowing(
+                delta=delta, clock=CLOCK, grace_period=GRACE, min_window_length=8
+            )
             for value in self.columns["value"][row, : self.columns["count"][row]].tolist():
                 model.update(value)
         return model
@@ -177,11 +178,6 @@ class Drifts:
     def load(self, dumped: Mapping[str, bytes]) -> None:
         self.columns.load(int.from_bytes(dumped["rows"], "little"), dumped)
         self._models.clear()
-
-
-def preload() -> None:
-    """Imports the library, which takes a second: the first value that is due should not wait for it."""
-    import river.drift  # noqa: F401
 
 
 def best_step(values: Array) -> int:

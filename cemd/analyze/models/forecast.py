@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.models import profile
 from cemd.analyze.models.profile import PROFILE_FIELDS
-from cemd.analyze.models.trend import Trend, trends
+from cemd.analyze.models.trend import Trend, goes_on, trends
 from cemd.config.detection import Forecast
 
 POINTS = 48
@@ -166,21 +166,35 @@ class Forecasts:
         rings = np.minimum(c["looks"][rows, span] / POINTS, MOST_RINGS)
         found = trends(times, values - usual, c["alike"][rows, span], rings)
         reach = -times[:, 0]
-        steps = np.arange(GRID + 1) / GRID * reach[:, None]
-        gap = found.level[:, None] + found.slope[:, None] * steps + profile.at(c, rows, now + steps)
-        gap -= given["target"][rows][:, None]
-        ahead = _first_below(gap, steps)
         limit = limit_of(pace, rules.false_alarms_per_indicator_week) * c["patience"][rows]
         dense = reach <= 2.0 * points * pace  # a ring with a great hole tells of another time
         if points == POINTS:
             self._learn_alike(rows, span, found.alike)
-        sees = np.isfinite(ahead) & (found.slope < 0) & (-found.z >= limit) & found.goes_on & dense
-        sees &= self._is_no_rhythm(rows, reach, values, pace, now, found)
-        c["breach_at"][rows, span] = np.where(sees, now + ahead, c["breach_at"][rows, span])
-        c["slope"][rows, span] = np.where(sees, found.slope * given["sign"][rows], c["slope"][rows, span])
-        sure = _confidence(found, steps, gap, points)
-        c["confidence"][rows, span] = np.where(sees, sure, c["confidence"][rows, span])
+        sees = (found.slope < 0) & (-found.z >= limit) & dense
+        if len(few := np.flatnonzero(sees)):  # only for them the rest is worked out
+            sees[few] = goes_on(times[few], values[few] - usual[few], found.slope[few])
+        if len(few := np.flatnonzero(sees)):
+            sees[few] = self._is_no_rhythm(rows[few], reach[few], values[few], pace[few], now, found.of(few))
+        if len(few := np.flatnonzero(sees)):
+            sees[few] = self._meets(rows[few], span, found.of(few), reach[few], now, given)
         return np.asarray(sees)
+
+    def _meets(  # noqa: PLR0913, RUF100 -- a look has so many sides
+        self, rows: NDArray[np.intp], span: int, found: Trend, reach: Array, now: float, given: Mapping[str, Array]
+    ) -> Array:
+        """Whether trend and day together meet the target within as much time as the ring reaches back; what is seen is
+        kept."""
+        c = self.columns
+        steps = np.arange(GRID + 1) / GRID * reach[:, None]
+        gap = found.level[:, None] + found.slope[:, None] * steps + profile.at(c, rows, now + steps)
+        gap -= given["target"][rows][:, None]
+        ahead = _first_below(gap, steps)
+        meets = np.isfinite(ahead)
+        rows, found = rows[meets], found.of(meets)
+        c["breach_at"][rows, span] = now + ahead[meets]
+        c["slope"][rows, span] = found.slope * given["sign"][rows]
+        c["confidence"][rows, span] = _confidence(found, steps[meets], gap[meets])
+        return np.asarray(meets)
 
     def _is_no_rhythm(
         self, rows: NDArray[np.intp], reach: Array, values: Array, pace: Array, now: float, found: Trend
@@ -287,9 +301,9 @@ def _first_below(gap: Array, steps: Array) -> Array:
     return np.where(below.any(axis=1) & (first > 0), at, np.inf)
 
 
-def _confidence(found: Trend, steps: Array, gap: Array, points: int) -> Array:
+def _confidence(found: Trend, steps: Array, gap: Array) -> Array:
     """Chance that the value is beyond the target at the worst instant looked ahead to."""
     rows, worst = np.arange(len(gap)), gap.argmin(axis=1)
-    wide = found.spread_at(steps[rows, worst], np.zeros(len(gap)), points)
+    wide = found.spread_at(steps[rows, worst], np.zeros(len(gap)))
     z = -gap[rows, worst] / np.maximum(wide, 1e-300)
     return np.array([0.5 * math.erfc(-one / math.sqrt(2.0)) for one in z.tolist()])

@@ -59,6 +59,8 @@ class Lookout:
         ended: list[Place] = []
         if configuration.multivariate.enabled:
             for place, model in self.touchpoints.items():
+                if now < model.next_at:
+                    continue
                 before = model.said
                 self._look(model, now, given, indicators, configuration)
                 if model.said != before:
@@ -101,8 +103,6 @@ class Lookout:
         indicators: Indicators,
         configuration: Configuration,
     ) -> None:
-        if now < model.next_at:
-            return
         numbers = [indicators.number[key] for key in model.members]
         x = given["placed"][numbers]
         pace = float(given["pace"][numbers].max())

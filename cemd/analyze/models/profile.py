@@ -79,8 +79,11 @@ def depth(c: Columns, rows: NDArray[np.intp], now: float) -> Array:
 
 def at(c: Columns, rows: NDArray[np.intp], times: Array) -> Array:
     """What is usual at each time, as deviation from the day's mean: (rows, times); 0 while a day is not known."""
+    is_known = known(c, rows)
+    if not is_known.any():
+        return np.zeros(times.shape)
     usual = c["usual"][rows]
-    usual = np.where(known(c, rows)[:, None], usual - usual.mean(axis=1)[:, None], 0.0)
+    usual = np.where(is_known[:, None], usual - usual.mean(axis=1)[:, None], 0.0)
     place = times / HOUR_SECONDS - 0.5
     below = np.floor(place)
     share = place - below

@@ -13,7 +13,7 @@ the bias of the correlation; Wallace 1959 for Student's t as a normal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -45,12 +45,17 @@ class Trend:
     inflation: Array  # of the variance by correlation, at least 1
     middle: Array  # mean of the times
     squares: Array  # sum of squared distances of the times from it
-    goes_on: Array  # bool: the newer half shows the slope too, and as a line rather than a step
+    points: int
 
-    def spread_at(self, ahead: Array, last: Array, points: int) -> Array:
+    def of(self, rings: Array) -> Trend:
+        """Those of some rings only."""
+        held = {one.name: getattr(self, one.name)[rings] for one in fields(self) if one.name != "points"}
+        return Trend(**held, points=self.points)
+
+    def spread_at(self, ahead: Array, last: Array) -> Array:
         """Standard deviation of where a new value lies `ahead` of the last time."""
         far = (last + ahead - self.middle) ** 2 / self.squares
-        wide: Array = self.spread * np.sqrt(1.0 + self.inflation * (1.0 / points + far))
+        wide: Array = self.spread * np.sqrt(1.0 + self.inflation * (1.0 / self.points + far))
         return wide
 
 
@@ -89,7 +94,7 @@ def trends(times: Array, values: Array, before: Array | float = 0.0, rings: Arra
         inflation=inflation,
         middle=middle,
         squares=squares,
-        goes_on=_goes_on(times, values, slope),
+        points=points,
     )
 
 
@@ -100,7 +105,7 @@ def _as_normal(t: Array, freedom: Array) -> Array:
     return z
 
 
-def _goes_on(times: Array, values: Array, slope: Array) -> Array:
+def goes_on(times: Array, values: Array, slope: Array) -> Array:
     """Whether the newer half shows the slope too: clearly of that sign, and no step explains it much better.
 
     A step has no slope once it is in the older half, and while it is in the newer one, a step fits it best.
