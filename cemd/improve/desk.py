@@ -18,7 +18,7 @@ from cemd.improve.grouping import WORDS, Relation, best_incident, deepest_first,
 from cemd.improve.ledger import Ledger, named
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, Grounds, hurts
-from cemd.model.finding import Finding, FindingPhase
+from cemd.model.finding import Condition, Finding, FindingPhase
 from cemd.model.identity import record_id
 from cemd.model.incident import Cause, Impact, Incident, IncidentChange, IncidentState
 
@@ -267,14 +267,15 @@ class Desk:
     # confirmation
 
     def _confirm_by_quorum(self, key: str) -> None:
-        """Independent sources with open broken objectives confirm a service problem; blind ones abstain."""
+        """Independent sources with open broken objectives confirm a service problem; blind ones abstain. What is pushed
+        and only warns (customers' own steps, counters) opens nothing, but is a voice beside a probe."""
         incident = self.state.incidents[key]
         if incident.confirmed_at is not None:
             return
         sources = dict.fromkeys(
             source
             for one in self.state.attached(key)
-            if one.open and hurts(one.finding, anomaly_opens=False)
+            if one.open and (hurts(one.finding, anomaly_opens=False) or self._is_pushed_warning(one.finding))
             for source in _sources(one.finding)
         )
         if len(sources) < self.grouping.confirm_sources:
@@ -282,6 +283,12 @@ class Desk:
         by = f"{len(sources)} independent sources"
         words = f"confirmed by {by}: {', '.join(list(sources)[:5])}."
         self.ledger.put(self.assessor.as_confirmed(incident, by), IncidentChange.CONFIRMED, words)
+
+    def _is_pushed_warning(self, finding: Finding) -> bool:
+        probes = self.topology.configuration.probes
+        return finding.condition is Condition.OBJECTIVE_WARNING and all(
+            one.identity() != finding.probe for one in probes
+        )
 
     # endings
 

@@ -116,6 +116,8 @@ def _fault(one: Verdict) -> dict[str, Any]:
         "customers_hurt": one.hurt,
         "told": one.told,
         "told_before_first_contact": one.told_before,
+        "reachable": one.reachable,
+        "reachable_told_before_first_contact": one.reachable_before,
         "told_wrongly": one.told_wrongly,
         "lead_time_seconds": _median(one.leads),
     }
