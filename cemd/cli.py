@@ -539,7 +539,11 @@ def bench() -> None:
 @click.option(
     "--scenario", type=click.Path(dir_okay=False, path_type=Path), help="Scenario file; default: DemoTelco's own days."
 )
-@click.option("--seed", type=click.IntRange(0), help="Decides everything: the same seed gives the same file.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Decides everything: the same seed gives the same file. Required, but for --compare.",
+)
 @click.option("--days", type=click.FloatRange(0.01, 3660), help="Instead of the scenario's length.")
 @click.option("--customers", type=click.IntRange(1, 1_000_000), help="Instead of the scenario's number.")
 @click.option(

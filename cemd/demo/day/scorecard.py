@@ -29,6 +29,7 @@ def document(
         "days": world.days,
         "customers": world.people.count,
         "probes": len(world.configuration.probes),
+        "rules_left_out": list(world.left_out),
         "begins_at": world.start,
         "ends_at": witness.until,
         "faults": [_fault(one) for one in judged],

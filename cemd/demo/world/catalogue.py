@@ -1,8 +1,9 @@
 """From a scenario to what the daemon reads: the catalogue, probes and channels as files, beside the real rules.
 
 The daemon's own loader then checks the whole, so that a rule about something that the scenario does not have is said
-in the loader's words. Two things are changed of the rules, and nothing else: policies are live, and no audience is
-too large (nobody is there to release it).
+in the loader's words. Two things are changed of the rules: policies are live, and no audience is too large (nobody is
+there to release it). Of the shipped rules, which speak of DemoTelco by name, indicators that nothing in this world can
+ever feed are left out, and said.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import msgspec
 
 from cemd.config.configuration import Configuration
 from cemd.config.load import Kinds, load
+from cemd.config.source import did_you_mean
+from cemd.config.yaml import Tree, parse
+from cemd.demo.files import shipped_root
 from cemd.demo.world.reading import site_names
 from cemd.demo.world.scenario import FeedRow, ProbeRow, Scenario
 from cemd.errors import ConfigError, Fault
@@ -27,13 +31,17 @@ PARAMS: dict[str, dict[str, Any]] = {
     "dns": {"server": "192.0.2.1", "name": "www.demotelco.invalid"},
     "icmp": {"target": "192.0.2.1"},
     "command": {"command": ["/bin/true"]},
+    "udp": {"host": "192.0.2.1", "port": 7},
+    "radius": {"host": "192.0.2.1", "user": "nobody", "secret_file": "/dev/null", "password_file": "/dev/null"},
+    "diameter": {"host": "192.0.2.1", "origin_host": "nobody.invalid", "origin_realm": "invalid"},
     "transaction": {"steps": [{"name": "work", "http": {"get": "http://192.0.2.1/"}}]},
 }
-"""Valid parameters of kinds that ask for some; nothing is ever sent."""
+"""Valid parameters of kinds that ask for more than a host; nothing is ever sent."""
+HOST = {"host": "192.0.2.1"}
 
 
-def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> Configuration:
-    """What the daemon would read in this world.
+def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> tuple[Configuration, tuple[str, ...]]:
+    """What the daemon would read in this world, and the names of indicators that were left out.
 
     Args:
         scenario: The world.
@@ -45,10 +53,14 @@ def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> Configura
     """
     if not rules.is_dir():
         raise ConfigError([Fault(str(rules), 0, 0, "there is no such folder of rules", "name one with --rules")])
+    _check_kinds(scenario, kinds)
+    left_out: list[str] = []
     with tempfile.TemporaryDirectory(prefix="cemd-day-") as name:
         root = Path(name)
         shutil.copytree(rules, root / "rules")
-        for path, content in _files(scenario).items():
+        if rules.resolve() == (shipped_root() / "rules").resolve():
+            left_out = _leave_out(root / "rules", scenario)
+        for path, content in _files(scenario, kinds).items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(msgspec.json.encode(content))  # JSON is YAML
         configuration = load(root, kinds).configuration
@@ -56,10 +68,56 @@ def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> Configura
         policy.model_copy(update={"mode": Mode.LIVE, "ceiling": max(policy.ceiling or 0, scenario.people.count)})
         for policy in configuration.policies
     ]
-    return configuration.model_copy(update={"policies": policies})
+    return configuration.model_copy(update={"policies": policies}), tuple(left_out)
 
 
-def _files(scenario: Scenario) -> dict[str, Any]:
+def _check_kinds(scenario: Scenario, kinds: Kinds) -> None:
+    known = sorted(kinds.probe_params)
+    faults = [
+        Fault(
+            scenario.name,
+            0,
+            0,
+            f'probes[{place}] "{row.name}": unknown kind of probe "{row.kind}"{did_you_mean(row.kind, known)}',
+            f"use one of {', '.join(known)}",
+        )
+        for place, row in enumerate(scenario.probes)
+        if row.kind not in kinds.probe_params
+    ]
+    if faults:
+        raise ConfigError(faults)
+
+
+def _leave_out(rules: Path, scenario: Scenario) -> list[str]:
+    """Takes the indicators out of the files that nothing here can feed; returns their names."""
+    left_out: list[str] = []
+    for path in sorted(rules.glob("**/*.yaml")):
+        tree = parse(path.read_bytes(), path.name).tree
+        if not isinstance(tree, dict) or not isinstance(found := tree.get("indicators"), list):
+            continue
+        kept = [one for one in found if not isinstance(one, dict) or _can_be_fed(one.get("of"), scenario)]
+        if len(kept) < len(found):
+            left_out += [str(one["name"]) for one in found if one not in kept and isinstance(one, dict)]
+            path.write_bytes(msgspec.json.encode({**tree, "indicators": kept}))
+    return left_out
+
+
+def _can_be_fed(of: Tree, scenario: Scenario) -> bool:
+    """Whether some row of the world gives a series that the selector looks at; also of a malformed one, which the
+    loader refuses."""
+    if not isinstance(of, dict):
+        return True
+    if "source" in of:
+        return of["source"] in ("http:journeys", *(one.source for one in scenario.feeds))
+    if not {"probe", "kind"} & set(of):
+        return True
+    words = {"probe": "name", "kind": "kind", "service": "service", "touchpoint": "touchpoint"}
+    return any(
+        all(of[word] == getattr(row, key) for word, key in words.items() if word in of) for row in scenario.probes
+    )
+
+
+def _files(scenario: Scenario, kinds: Kinds) -> dict[str, Any]:
     sources = dict.fromkeys(["http:journeys", *(feed.source for feed in scenario.feeds)])
     names = {
         kind: [one.partition(":")[2] for one in sources if one.startswith(f"{kind}:")] for kind in ("mqtt", "http")
@@ -83,7 +141,7 @@ def _files(scenario: Scenario) -> dict[str, Any]:
         section: [one.model_dump(mode="json", exclude_none=True) for one in getattr(scenario, section)]
         for section in ("services", "touchpoints", "processes", "journeys")
     }
-    probes = [_probe(row, site) for row in scenario.probes for site in places(row, scenario)]
+    probes = [_probe(row, site, kinds) for row in scenario.probes for site in places(row, scenario)]
     return {
         "config/cemd.yaml": settings,
         "config/channels.yaml": {"channels": [one.model_dump(mode="json") for one in scenario.channels]},
@@ -103,7 +161,8 @@ def probe_name(row: ProbeRow, site: str) -> str:
     return f"{row.name}-{site}" if row.site_kind is not None else row.name
 
 
-def _probe(row: ProbeRow, site: str) -> dict[str, Any]:
+def _probe(row: ProbeRow, site: str, kinds: Kinds) -> dict[str, Any]:
+    asks_host = "host" in kinds.probe_params[row.kind].model_fields
     made: dict[str, Any] = {
         "name": probe_name(row, site),
         "kind": row.kind,
@@ -112,7 +171,7 @@ def _probe(row: ProbeRow, site: str) -> dict[str, Any]:
         "every_seconds": row.every_seconds,
         "timeout_seconds": row.timeout_seconds,
         "moment_of_truth": row.moment_of_truth,
-        "params": PARAMS.get(row.kind, {}) if row.params is None else row.params,
+        "params": PARAMS.get(row.kind, HOST if asks_host else {}) if row.params is None else row.params,
     }
     if site:
         made["site"] = site

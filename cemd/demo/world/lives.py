@@ -2,23 +2,24 @@
 
 What a fault does to them is the truth that everything is judged by: who failed, when first, because of which fault. A
 step fails by chance, by a fault that reaches what it needs at the customer's place, or because it took too long. What
-planned work does within its announced window is suffered too, but no fault is blamed for it.
+planned work does within its announced window is suffered too, but no fault is blamed for it. Who gives up at one
+touchpoint may go on at another where the same can be done: each way through a journey is a chain of steps of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.config.catalogue import TouchpointChannel
+from cemd.config.catalogue import Journey, TouchpointChannel
 from cemd.demo.world.chance import chance
 from cemd.demo.world.events import Event
 from cemd.demo.world.ground import Flags, Ground
 from cemd.demo.world.people import People
-from cemd.demo.world.scenario import Scenario, TrapKind
+from cemd.demo.world.scenario import Habit, Scenario, TrapKind
 from cemd.model.identity import Instant
 
 Floats = NDArray[np.float64]
@@ -48,6 +49,13 @@ class _Step:
     retry: float
     think: float
     last: bool
+    switches: float  # share of those who give up here who go on elsewhere
+    elsewhere: tuple[int, ...] = ()  # the same step at the other touchpoints
+
+    @property
+    def shown_as(self) -> tuple[str, str, str]:
+        """Under which journey, step and touchpoint it is reported."""
+        return self.journey, self.name, self.touchpoint
 
 
 class Lives:
@@ -61,7 +69,7 @@ class Lives:
         self._rates: list[tuple[float, Numbers, int, str]] = []  # a second, who, first step, touchpoint
         for habit in scenario.habits:
             first = len(self.steps)
-            self._add_steps(habit.journey, scenario)
+            self._add_steps(habit)
             who = np.arange(people.count)
             if habit.service is not None and habit.service in people.services:
                 who = np.flatnonzero(people.has[people.services.index(habit.service)])
@@ -75,24 +83,43 @@ class Lives:
         self._retry = np.array([one.retry for one in of])
         self._think = np.array([one.think for one in of])
         self._last = np.array([one.last for one in of])
+        self._switches = np.array([one.switches if one.elsewhere else 0.0 for one in of])
+        self.shown = list(dict.fromkeys(one.shown_as for one in of))
+        """Journey, step and touchpoint of what is reported together."""
+        self._shown = np.array([self.shown.index(one.shown_as) for one in of], np.int64)
         self._shop = self._nearest_shops(scenario)
         self._customer = np.zeros(0, np.int64)
         self._step = np.zeros(0, np.int64)
         self._tried = np.zeros(0, np.int64)
         self._next = np.zeros(0)
         self._reach: dict[int, Flags] = {}
-        self.attempts = np.zeros(len(of), np.int64)  # since they were last reported, by step
-        self.failures = np.zeros(len(of), np.int64)
-        self.started = self.completed = self.abandoned = self.retried = 0
+        self.attempts = np.zeros(len(self.shown), np.int64)  # since they were last reported
+        self.failures = np.zeros(len(self.shown), np.int64)
+        self.started = self.completed = self.abandoned = self.retried = self.switched = 0
 
-    def _add_steps(self, name: str, scenario: Scenario) -> None:
-        habit = next(one for one in scenario.habits if one.journey == name)
-        journey = self.ground.topology.journeys[name]
+    def _add_steps(self, habit: Habit) -> None:
+        """The journey as it is usually taken, then once for each touchpoint that may stand in for one of its own."""
+        journey = self.ground.topology.journeys[habit.journey]
+        first, length = len(self.steps), len(journey.steps)
+        self._add_chain(habit, journey, {})
+        if not habit.switches:
+            return
+        for point, others in journey.alternatives.items():
+            for other in others:
+                chain = len(self.steps)
+                self._add_chain(habit, journey, {point: other})
+                for place in range(length):
+                    if self.steps[first + place].touchpoint == point:
+                        usual = self.steps[first + place]
+                        self.steps[first + place] = replace(usual, elsewhere=(*usual.elsewhere, chain + place))
+
+    def _add_chain(self, habit: Habit, journey: Journey, instead: Mapping[str, str]) -> None:
         for place, step in enumerate(journey.steps):
+            step = step.model_copy(update={"touchpoint": instead.get(step.touchpoint, step.touchpoint)})
             point = self.ground.topology.touchpoints[step.touchpoint]
             self.steps.append(
                 _Step(
-                    journey=name,
+                    journey=journey.name,
                     name=step.name,
                     services=self.ground.topology.step_needs(step),
                     touchpoint=step.touchpoint,
@@ -102,6 +129,7 @@ class Lives:
                     retry=habit.retry_seconds,
                     think=habit.think_seconds,
                     last=place == len(journey.steps) - 1,
+                    switches=habit.switches,
                 )
             )
 
@@ -171,13 +199,16 @@ class Lives:
         self._odd(at, events)
 
     def _count(self, step: Numbers, failed: Flags) -> None:
-        self.attempts += np.bincount(step, minlength=len(self.steps))
-        self.failures += np.bincount(step[failed], minlength=len(self.steps))
+        self.attempts += np.bincount(self._shown[step], minlength=len(self.shown))
+        self.failures += np.bincount(self._shown[step[failed]], minlength=len(self.shown))
 
     def _go_on(self, due: Numbers, step: Numbers, failed: Flags, at: Instant) -> None:
         wait = self._draw.exponential(1.0, len(due))
         tried = np.where(failed, self._tried[due] + 1, 0)
         gives_up = failed & (tried >= self._tries[step])
+        changes = np.flatnonzero(gives_up & (self._switches[step] > 0))
+        changes = changes[self._draw.random(len(changes)) < self._switches[step[changes]]]
+        gives_up[changes] = False
         done = ~failed & self._last[step]
         self.completed += int(done.sum())
         self.abandoned += int(gives_up.sum())
@@ -186,11 +217,21 @@ class Lives:
         self._tried[due] = tried
         self._next[due] = np.where(ends, np.inf, at + np.where(failed, self._retry[step], self._think[step]) * wait)
         self._step[due] = np.where(ends, FREE, np.where(failed, step, step + 1))
+        self._change(due[changes], step[changes])
+
+    def _change(self, due: Numbers, step: Numbers) -> None:
+        """They go on at another touchpoint, where they are new."""
+        self.switched += len(due)
+        self._tried[due] = 0
+        luck = self._draw.random(len(due))
+        for place, (one, usual) in enumerate(zip(due.tolist(), step.tolist(), strict=True)):
+            elsewhere = self.steps[usual].elsewhere
+            self._step[one] = elsewhere[int(luck[place] * len(elsewhere))]
 
     def _odd(self, at: Instant, events: Sequence[Event]) -> None:
         for event in events:
             if event.kind is TrapKind.ODD_CUSTOMER and event.level(at):
-                step = event.chosen % len(self.steps)
+                step = event.chosen % len(self.shown)
                 self.attempts[step] += ODD_TRIES
                 self.failures[step] += ODD_TRIES
 
@@ -219,7 +260,7 @@ class Lives:
         return concerned
 
     def reported(self) -> tuple[Numbers, Floats, Numbers]:
-        """(steps with attempts, their success ratio, attempts) since the last call."""
+        """(places in `shown` with attempts, their success ratio, attempts) since the last call."""
         some = np.flatnonzero(self.attempts)
         ratio = 1.0 - self.failures[some] / self.attempts[some]
         counts = self.attempts[some].copy()

@@ -175,10 +175,15 @@ class _Check:
                 way = ("journeys", place, "steps", at)
                 yield from self._must_know((*way, "touchpoint"), "touchpoints", step.touchpoint)
                 yield from self._must_know_all((*way, "needs"), "services", step.needs)
+            for usual, others in journey.alternatives.items():
+                for name in (usual, *others):
+                    yield from self._must_know(("journeys", place, "alternatives", usual), "touchpoints", name)
         for place, channel in enumerate(self.world.channels):
             yield from self._must_know_all(("channels", place, "depends_on"), "services", channel.depends_on)
 
     def _watching(self) -> Iterator[Fault]:
+        if not self.world.probes and not self.world.feeds:
+            yield Fault(self.source.name, 0, 0, "nothing is watched", "give `probes`, `feeds`, or both")
         for place, vantage in enumerate(self.world.vantages):
             yield from self._must_know(("vantages", place, "site"), "sites", vantage.site)
         for place, probe in enumerate(self.world.probes):

@@ -197,6 +197,8 @@ class Habit(FileModel):
     retry_seconds: Seconds = 45.0
     patience_seconds: Seconds = 8.0
     """A step that takes longer counts as failed."""
+    switches: Share = 0.0
+    """Share of those who give up at a touchpoint who go on at another one, where the journey names `alternatives`."""
 
 
 class Care(FileModel):
@@ -358,8 +360,8 @@ class Scenario(FileModel):
     processes: list[Process] = []
     journeys: list[Journey] = Field(min_length=1)
     channels: list[Channel] = Field(min_length=1)
-    vantages: list[Vantage] = Field(min_length=1)
-    probes: list[ProbeRow] = Field(min_length=1)
+    vantages: list[Vantage] = Field(default=[Vantage(name="home")], min_length=1)
+    probes: list[ProbeRow] = []
     feeds: list[FeedRow] = []
     people: People
     traffic: Traffic

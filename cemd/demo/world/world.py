@@ -59,7 +59,8 @@ class World:
         for event in self.events:
             if event.kind is TrapKind.HOLIDAY:
                 self.almanac.extra_holidays.add(self.almanac.local(event.begin).date())
-        self.configuration = self._announced(configuration_of(scenario, rules, kinds))
+        configuration, self.left_out = configuration_of(scenario, rules, kinds)
+        self.configuration = self._announced(configuration)
         self.topology = Topology(self.configuration)
         self.ground = Ground(self.topology)
         self.people = People(scenario, self.topology, seed)
@@ -67,7 +68,7 @@ class World:
         self.care = Care(scenario, self.ground, self.people, self.lives, seed)
         self.measuring = Measuring(scenario, self.ground, seed)
         self.feeds = Feeds(scenario, self.ground, seed)
-        self._journeys = np.zeros(len(self.lives.steps), np.int64)
+        self._journeys = np.zeros(len(self.lives.shown), np.int64)
         self._effects = [(event.effect_begin, event.end, event) for event in self.events]
 
     def _announced(self, configuration: Configuration) -> Configuration:
@@ -105,7 +106,8 @@ class World:
 
     def _journey_keys(self) -> list[SeriesKey]:
         keys = []
-        for step in self.lives.steps:
+        every = {step.shown_as: step for step in self.lives.steps}
+        for step in (every[shown] for shown in self.lives.shown):
             labels = {"journey": step.journey, "step": step.name, "touchpoint": step.touchpoint}
             if step.services:
                 labels["service"] = step.services[0]
