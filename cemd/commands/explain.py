@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,12 @@ from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
 from cemd.kit.words import counted
 from cemd.model.identity import SeriesId
-from cemd.store.sqlite import find_series
+from cemd.model.measurement import SeriesKey
+from cemd.store.sqlite import find_attempts, find_series
+
+MOST_PROBES = 5
+ATTEMPTS_SHOWN = 3
+"""Failed attempts shown of each of the first few probes behind a finding."""
 
 
 def print_explanation(what: str, *, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
@@ -53,8 +60,24 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
 def _with_series(chain: dict[str, Any], root: Path, state: Path | None) -> dict[str, Any]:
     """The chain with what the series of its findings measure, by number."""
     numbers = dict.fromkeys(number for one in chain["findings"] for number in one["evidence"]["series"])
-    known = find_series(found_places(root, state).state, map(SeriesId, numbers))
-    return {**chain, "series": {str(number): msgspec.to_builtins(key) for number, key in known.items()}}
+    folder = found_places(root, state).state
+    known = find_series(folder, map(SeriesId, numbers))
+    findings = [{**one, "attempts": _attempts(one, known, folder)} for one in chain["findings"]]
+    series = {str(number): msgspec.to_builtins(key) for number, key in known.items()}
+    return {**chain, "findings": findings, "series": series}
+
+
+def _attempts(finding: dict[str, Any], known: dict[SeriesId, SeriesKey], folder: Path) -> list[dict[str, Any]]:
+    """The last failed attempts that a finding could have seen, of its first few probes; the newest first."""
+    numbers = map(SeriesId, finding["evidence"]["series"])
+    probes = dict.fromkeys(known[number].probe for number in numbers if number in known)
+    until = finding["evidence"]["until"] or inf
+    found = [
+        one
+        for probe in list(probes)[:MOST_PROBES]
+        for one in find_attempts(folder, probe, most=ATTEMPTS_SHOWN, before=until + 1.0)
+    ]
+    return [asdict(one) for one in found]
 
 
 def _for_customer(chain: dict[str, Any], customer: str, root: Path, state: Path | None) -> dict[str, Any]:
@@ -97,6 +120,9 @@ def _finding(finding: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     if evidence["breach_at"]:
         ahead = f"breach at {_at(evidence['breach_at'])}, {_value(evidence['slope_per_hour'])} an hour"
         yield f"  forecast: {ahead}, chance {evidence['confidence']:.0%}"
+    for one in finding["attempts"]:
+        found = f"{one['probe']}: {one['outcome'].replace('_', ' ')}, {one['reason']} after {one['seconds']:.3f} s"
+        yield f"  {_at(one['at'])} {found}" + (f" ({one['detail']})" if one["detail"] else "")
     if finding["label"]:
         yield f"  labelled {finding['label']}"
 

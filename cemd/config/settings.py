@@ -86,6 +86,10 @@ class Retention(FileModel):
     """Age beyond which samples are dropped; a month lets one season be compared with the one before."""
     samples_megabytes: Annotated[int, Field(ge=16, le=10_000_000)] = 4096
     """Size of samples.db beyond which the oldest samples give way."""
+    evidence_days: Annotated[float, Field(gt=0, le=3660)] = 180.0
+    """Age beyond which the evidence of failed attempts is dropped: longer than the samples, for questions come late."""
+    evidence_megabytes: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Size of that evidence beyond which the oldest gives way; it lies in samples.db and counts there too."""
     state_megabytes: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
     """Size of state.db beyond which cemd warns; its rows never give way by themselves."""
     ballast_megabytes: Annotated[int, Field(ge=0, le=10_000)] = 16

@@ -76,8 +76,8 @@ class Doors:
     def token(self) -> bytes | None:
         return self._token
 
-    def failures(self, probe: str) -> tuple[Attempt, ...]:
-        return self._evidence.of(probe)
+    async def failures(self, probe: str) -> tuple[Attempt, ...]:
+        return await self._evidence.of(probe)
 
     async def command(self, command: Command) -> int:
         return await self._sequencer.submit(command)

@@ -32,7 +32,7 @@ from cemd.monitor.metrics import monitor_metrics
 from cemd.report.customers import load_customers
 from cemd.report.edge import Edge
 from cemd.report.metrics import ReportMetrics
-from cemd.store.base import Store
+from cemd.store.sqlite import SqliteStore
 
 log = structlog.get_logger("cemd")
 
@@ -44,14 +44,14 @@ class Edges:
         self,
         configuration: Configuration,
         where: Places,
-        store: Store,
+        store: SqliteStore,
         sequencer: Sequencer,
         registry: CollectorRegistry,
         *,
         root: Path,
     ) -> None:
         settings = configuration.settings
-        self.evidence = Evidence(structlog.get_logger("cemd.monitor"))
+        self.evidence = Evidence(structlog.get_logger("cemd.monitor"), store.evidence)
         self.registry = registry
         self._configuration = configuration
         self._root = root

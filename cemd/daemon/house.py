@@ -187,6 +187,7 @@ class _House:
                     ("news", lambda: News(log).run(self.published)),
                     ("customers", self.edges.load_customers),
                     ("reload", self._reload_when_asked),
+                    ("evidence", self.edges.evidence.keep_storing),
                 )
             ]
             if with_prober:
@@ -203,6 +204,7 @@ class _House:
             log.info("stopping")
             for task in running:
                 task.cancel()
+        await self.edges.evidence.store()
         self.where.pid.unlink(missing_ok=True)
 
     def _read_files(self, author: str) -> reload.Accepted:
@@ -329,6 +331,8 @@ class _House:
             samples_days=retention.samples_days,
             samples_megabytes=retention.samples_megabytes,
             state_megabytes=retention.state_megabytes,
+            evidence_days=retention.evidence_days,
+            evidence_megabytes=retention.evidence_megabytes,
         )
         said: set[str] = set()
         while True:

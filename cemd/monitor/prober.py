@@ -113,7 +113,8 @@ class Prober:
         while True:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
-                    reader, writer = await asyncio.open_unix_connection(str(self._socket))
+                    reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=wire.BUFFERED_BYTES)
+                    writer.transport.set_write_buffer_limits(high=wire.BUFFERED_BYTES)
             except (OSError, TimeoutError) as exc:
                 self._said.gone("daemon", "prober.daemon_gone", socket=str(self._socket), error=str(exc))
                 await asyncio.sleep(waits.next_delay())

@@ -24,6 +24,8 @@ from cemd.monitor.schedule import Plan
 
 SLICE_SECONDS = 0.004
 """So long probes are read before others of the loop have their turn."""
+SHARE = 0.1
+"""In a busy loop longer, by this share of what the others took: a reload there would last for minutes otherwise."""
 
 
 class Unrunnable:
@@ -111,7 +113,7 @@ async def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools)
     known = {post.source: (uid, post) for uid, post in before.items()}
     posts: dict[str, Post] = {}
     refused: list[str] = []
-    slice_began = time.monotonic()
+    slice_ends = time.monotonic() + SLICE_SECONDS
     for place, part in enumerate(parts):
         text = bytes(part)
         source = hash(text)  # of 64 bits and with a secret of this process: no two texts of a set share it
@@ -119,9 +121,10 @@ async def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools)
         if post is not None:
             post.source = source
             posts[uid] = post
-        if time.monotonic() - slice_began > SLICE_SECONDS:
+        if (now := time.monotonic()) > slice_ends:
             await asyncio.sleep(0)
-            slice_began = time.monotonic()
+            after = time.monotonic()
+            slice_ends = after + max(SLICE_SECONDS, SHARE * (after - now))
     return posts, refused
 
 

@@ -22,6 +22,8 @@ MAX_FRAME = 4 * 1024 * 1024
 """What the daemon takes from a prober, bytes."""
 MAX_PROBES_FRAME = 128 * 1024 * 1024
 """What a prober takes from its daemon, bytes: a probe set is one frame."""
+BUFFERED_BYTES = 4 * 1024 * 1024
+"""What either side reads ahead: with less, two busy processes wake each other in turn for every piece of a frame."""
 MAX_DECLARED = 500
 """Series in one `Declare`; with the longest names it still fits in a frame."""
 MAX_SAMPLES = 50_000

@@ -119,6 +119,17 @@ SELECT min(key) FROM rollup WHERE key >= ?
 -- name: rollup_drop_range
 DELETE FROM rollup WHERE key BETWEEN ? AND ?
 
+-- name: evidence_put
+INSERT INTO evidence (probe, until, blob) VALUES (?, ?, ?)
+-- name: evidence_of
+SELECT blob FROM evidence WHERE probe = ? AND until < ? ORDER BY until DESC LIMIT ?
+-- name: evidence_bytes
+SELECT coalesce(sum(length(blob) + length(probe) + 40), 0) FROM evidence
+-- name: evidence_oldest
+SELECT row, until, length(blob) + length(probe) + 40 FROM evidence ORDER BY row LIMIT ?
+-- name: evidence_drop
+DELETE FROM evidence WHERE row <= ?
+
 -- name: person_by_digest
 SELECT number FROM person WHERE reference_digest = ?
 -- name: person_next

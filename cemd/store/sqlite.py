@@ -18,12 +18,13 @@ from pathlib import Path
 import msgspec
 
 from cemd.errors import StoreError, StoreUnavailable
-from cemd.model.identity import SERIAL_MASK, SeriesId
-from cemd.model.measurement import SeriesKey
+from cemd.model.identity import SERIAL_MASK, Instant, SeriesId
+from cemd.model.measurement import Attempt, SeriesKey
 from cemd.store import schema
 from cemd.store.ballast import Ballast
 from cemd.store.base import Faults, StateStore, Store, no_faults
 from cemd.store.digest import reference_digest
+from cemd.store.evidence import SqliteEvidence
 from cemd.store.failure import kind_of
 from cemd.store.journal import SqliteLog, SqliteSnapshots
 from cemd.store.keys import LEDGER, SqliteKeys, derived, master_key
@@ -47,6 +48,7 @@ class SqliteStore(Store):
     readers: dict[str, Readers]
     ballast: Ballast
     history: SqliteSamples
+    evidence: SqliteEvidence
 
 
 def lock_directory(directory: Path) -> int:
@@ -110,6 +112,7 @@ def open_store(directory: Path, *, ballast_megabytes: int = 16, faults: Faults =
             readers=readers,
             ballast=ballast,
             history=samples,
+            evidence=SqliteEvidence(writers["samples"], readers["samples"]),
             close=opened.pop_all().close,
         )
 
@@ -199,6 +202,19 @@ def find_series(directory: Path, numbers: Iterable[SeriesId]) -> dict[SeriesId, 
     finally:
         readers.close()
     return {one: msgspec.json.decode(row[0], type=SeriesKey) for one, row in rows.items() if row is not None}
+
+
+def find_attempts(directory: Path, probe: str, *, most: int, before: Instant) -> list[Attempt]:
+    """How attempts of a probe failed before a time, the newest first, at most so many.
+
+    Raises:
+        StoreError: no samples.db, or it cannot be read.
+    """
+    readers = open_readers(directory, "samples")
+    try:
+        return SqliteEvidence(NoWriter(directory / "samples.db"), readers).of(probe, most=most, before=before)
+    finally:
+        readers.close()
 
 
 def _writer(path: Path, kind: str, faults: Faults, ballast: Ballast) -> Writer:

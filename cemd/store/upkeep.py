@@ -33,9 +33,17 @@ class Upkeep:
     """Quotas as in `retention` of config/cemd.yaml."""
 
     def __init__(
-        self, store: SqliteStore, *, samples_days: float, samples_megabytes: int, state_megabytes: int
+        self,
+        store: SqliteStore,
+        *,
+        samples_days: float,
+        samples_megabytes: int,
+        state_megabytes: int,
+        evidence_days: float,
+        evidence_megabytes: int,
     ) -> None:
         self._store = store
+        self._evidence_seconds, self._evidence_bytes = evidence_days * 86_400, evidence_megabytes * 2**20
         self._state_bytes = state_megabytes * 2**20
         self._compactor = Compactor(
             store.writers["samples"], store.readers["samples"], days=samples_days, megabytes=samples_megabytes
@@ -49,6 +57,7 @@ class Upkeep:
         standing = ballast.make_again()
         try:
             running = self._compactor.step(now, seconds=seconds, pressed=ballast.bytes > 0 and not standing)
+            running |= self._store.evidence.trim(now - self._evidence_seconds, self._evidence_bytes)
         except StoreError as exc:
             faults.append(str(exc))
         faults.extend(self._over_quota())

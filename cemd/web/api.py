@@ -218,7 +218,7 @@ class Api:
         query_of(request, Nothing)
         if all(one.key.probe != name for one in self._desk.views().series.series):
             raise Refused(404, "probe", f"nothing was measured by {name[:80]!r} yet", "see /api/v1/probes")
-        failures = self._desk.house.failures(name)
+        failures = await self._desk.house.failures(name)
         newest = str(failures[0].at) if failures else ""
         return await self._desk.document(request, lambda present: probes.probe_of(present, name, failures), newest)
 

@@ -51,7 +51,7 @@ class House(Protocol):
     def token(self) -> bytes | None:
         """What pushed data and commands must carry as a bearer token; None: loopback only, no token needed."""
 
-    def failures(self, probe: str) -> tuple[Attempt, ...]:
+    async def failures(self, probe: str) -> tuple[Attempt, ...]:
         """Attempts of a probe that failed, as far as they are remembered; the newest first."""
 
     async def command(self, command: Command) -> int:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
-from cemd.daemon.evidence import ATTEMPTS_KEPT, Evidence
+import pytest
+from cemd.daemon.evidence import ALIKE_STORED, ATTEMPTS_KEPT, Evidence
 from cemd.daemon.news import News
+from cemd.errors import StoreError
 from cemd.model.incident import IncidentState
 from cemd.model.measurement import Attempt
+from cemd.store.sqlite import SqliteStore, open_store
 from structlog.testing import CapturingLogger
 
 from tests.web.scene import rich_views
@@ -22,9 +27,16 @@ def events(log: CapturingLogger) -> list[str]:
     return [call.args[0] for call in log.calls]
 
 
-def test_a_failing_probe_is_said_once_and_said_again_when_it_works() -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    made = open_store(tmp_path / "state", ballast_megabytes=0)
+    yield made
+    made.close()
+
+
+def test_a_failing_probe_is_said_once_and_said_again_when_it_works(store: SqliteStore) -> None:
     log = CapturingLogger()
-    evidence = Evidence(log)
+    evidence = Evidence(log, store.evidence)
     evidence.take([attempt(1), attempt(2)])
     evidence.take([attempt(3), attempt(4, "ok")])
     evidence.take([attempt(5)])
@@ -32,12 +44,58 @@ def test_a_failing_probe_is_said_once_and_said_again_when_it_works() -> None:
     assert log.calls[0].kwargs["reason"] == "connection_refused"
 
 
-def test_the_newest_failures_of_a_probe_are_kept_and_successes_are_not_among_them() -> None:
-    evidence = Evidence(CapturingLogger())
+async def test_the_newest_failures_of_a_probe_are_kept_and_successes_are_not_among_them(store: SqliteStore) -> None:
+    evidence = Evidence(CapturingLogger(), store.evidence)
     evidence.take([attempt(at) for at in range(30)])
     evidence.take([attempt(30, "ok")])
-    assert [one.at for one in evidence.of("web")] == list(range(29, 29 - ATTEMPTS_KEPT, -1))
-    assert evidence.of("other") == ()
+    assert [one.at for one in await evidence.of("web")] == list(range(29, 29 - ATTEMPTS_KEPT, -1))
+    assert await evidence.of("other") == ()
+
+
+async def test_failures_are_there_after_a_restart(tmp_path: Path) -> None:
+    told = [replace(attempt(at), values={"response_seconds": 0.5}) for at in range(5)]
+    store = open_store(tmp_path / "state", ballast_megabytes=0)
+    before = Evidence(CapturingLogger(), store.evidence)
+    before.take(told)
+    await before.store()
+    before.take([attempt(5)])  # told to nobody's disk when the process is killed
+    store.close()
+    store = open_store(tmp_path / "state", ballast_megabytes=0)
+    after = Evidence(CapturingLogger(), store.evidence)
+    after.take([attempt(6)])
+    assert list(await after.of("web")) == [attempt(6), *reversed(told)]
+    store.close()
+
+
+async def test_a_probe_that_fails_on_in_one_manner_is_stored_hourly(store: SqliteStore) -> None:
+    evidence = Evidence(CapturingLogger(), store.evidence)
+    evidence.take([attempt(at * 60.0) for at in range(24 * 60)])
+    evidence.take([replace(attempt(24 * 3600.0), reason="no_answer_in_time")])
+    await evidence.store()
+    kept = store.evidence.of("web", most=1000)
+    assert len(kept) == ALIKE_STORED + 23 + 1
+    assert kept[0].reason == "no_answer_in_time"
+    evidence.take([attempt(24 * 3600.0 + 60, "ok"), attempt(24 * 3600.0 + 120)])
+    await evidence.store()
+    assert store.evidence.of("web", most=1)[0].at == 24 * 3600.0 + 120
+
+
+async def test_what_the_store_refuses_is_stored_later(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_attempts: Sequence[Attempt]) -> None:
+        raise StoreError("the disk is full.")
+
+    log = CapturingLogger()
+    evidence = Evidence(log, store.evidence)
+    evidence.take([attempt(1)])
+    with monkeypatch.context() as patched:
+        patched.setattr(store.evidence, "add", full)
+        await evidence.store()
+        evidence.take([attempt(2)])
+        await evidence.store()
+    assert store.evidence.of("web", most=10) == []
+    await evidence.store()
+    assert [one.at for one in store.evidence.of("web", most=10)] == [2, 1]
+    assert events(log) == ["probe.failed", "evidence.not_stored", "evidence.stored_again"]
 
 
 def test_the_log_tells_each_change_of_an_incident_once() -> None:

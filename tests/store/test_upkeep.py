@@ -125,7 +125,9 @@ def test_on_a_full_disk_samples_give_way_down_to_a_day(store: SqliteStore) -> No
 
 def test_upkeep_tells_sizes_and_a_broken_quota(store: SqliteStore) -> None:
     fill(store, 2)
-    upkeep = Upkeep(store, samples_days=30, samples_megabytes=100, state_megabytes=1)
+    upkeep = Upkeep(
+        store, samples_days=30, samples_megabytes=100, state_megabytes=1, evidence_days=90, evidence_megabytes=1
+    )
     assert upkeep.run(START).faults == ()
     store.state.commit(StateChange(applied_seq=1, at=1.0, rows=[row("incident", "x", b'"' + b"x" * 2**21 + b'"')]))
     report = upkeep.run(START)

@@ -331,7 +331,7 @@ class SceneHouse:
     def token(self) -> bytes | None:
         return self.secret
 
-    def failures(self, probe: str) -> tuple[Attempt, ...]:
+    async def failures(self, probe: str) -> tuple[Attempt, ...]:
         return self.failed.get(probe, ())
 
     def tick(self, seconds: float = 2.0) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ class ProberServer:
         self._epoch = ""
         self._probes: tuple[Probe, ...] = ()
         self._settings = Settings()
+        self._encoded: dict[bytes, bytes] = {}
+        """Parts of the set as they go out, by which of its probes they hold: vantage points often have the same."""
         self._server: asyncio.Server | None = None
         self._ending = False
         self.progressed_at = clock.monotonic()
@@ -98,7 +101,7 @@ class ProberServer:
             OSError: the socket cannot be made.
         """
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, path=str(self._path))
+        self._server = await asyncio.start_unix_server(self._serve, path=str(self._path), limit=wire.BUFFERED_BYTES)
         self._path.chmod(self._mode)
 
     async def stop(self) -> None:
@@ -117,16 +120,20 @@ class ProberServer:
     def set_probes(self, epoch: str, probes: Sequence[Probe], settings: Settings) -> None:
         """Hands each prober its part of a whole probe set, and where it may go, now and at each connection."""
         self._epoch, self._probes, self._settings = epoch, tuple(probes), settings
+        self._encoded.clear()
         for peer in self._peers.values():
             self._send(peer, self._part(peer.source))
 
     def _part(self, source: str) -> wire.Probes:
         """What the vantage point of a prober runs."""
         settings, vantage = self._settings, source.removeprefix(PROBER)
-        mine = [probe for probe in self._probes if vantage in settings.runs_at(probe.vantages)]
+        mine = bytes(vantage in settings.runs_at(probe.vantages) for probe in self._probes)
+        if mine not in self._encoded:
+            part = [probe.model_dump(mode="json") for probe in compress(self._probes, mine)]
+            self._encoded[mine] = msgspec.json.encode(part)
         return wire.Probes(
             epoch=self._epoch,
-            probes=msgspec.json.encode([probe.model_dump(mode="json") for probe in mine]),
+            probes=self._encoded[mine],
             at_once=settings.probes_at_once,
             targets=settings.targets.model_dump_json().encode(),
             way_out=settings.way_out(vantage).model_dump_json().encode(),
