@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -21,6 +22,22 @@ PACE = 1 / 500
 """Slowest rate of a kind's own spread: some two days of five minutes."""
 FEWEST_DAYS = 2
 """Earlier days that must have a value at this time before a kind speaks of "this time of day"."""
+
+
+class Family(IntEnum):
+    """What a kind looks at. Kinds of one family see the same thing and count once; families are asked one by one."""
+
+    STEP = 0
+    """From one sample to the next."""
+    SIZE = 1
+    LEVEL = 2
+    TIME_OF_DAY = 3
+    COURSE = 4
+    """The last samples, against the same time on earlier days."""
+
+
+BY_DAYS = (Family.TIME_OF_DAY, Family.COURSE)
+"""Families that compare with earlier days."""
 
 
 class Held:
@@ -84,6 +101,7 @@ class Evidence(Protocol):
     word: ClassVar[str]
     says: ClassVar[str]
     """For people: what is unusual, to stand after "unusual: "."""
+    family: ClassVar[Family]
     ordinary: ClassVar[float]
     """What one sample in a hundred exceeds on a usual series: the unit of severity until the series has its own."""
     fields: ClassVar[Mapping[str, Field]]

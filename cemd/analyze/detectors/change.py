@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight, follow, rate
+from cemd.analyze.detectors.base import Family, Sight, follow, rate
 
 
 class Change:
@@ -26,6 +26,7 @@ class Change:
 
     word: ClassVar[str] = "change"
     says: ClassVar[str] = "a sudden step"
+    family: ClassVar[Family] = Family.STEP
     ordinary: ClassVar[float] = 3.1
     fields: ClassVar[Mapping[str, Field]] = {"change_square": Field("<f8")}
 

@@ -1,6 +1,6 @@
 """The deep detector: every kind of evidence on every sample, each worth what the series' own past says.
 
-Two tracks (`combination`). The *score* is rarity over what is an alarm (`threshold`): 1 is one, and the gate makes
+Two tracks (`combination`). The *score* is strength over what is an alarm (`threshold`): 1 is one, and the gate makes
 episodes of alarms. The *severity* is about size. Both answer "not yet" (NaN) before LEARN_SAMPLES.
 
 Arrays by series throughout: a round is one sample of each of some series; a series with more has them in later rounds.
@@ -16,6 +16,7 @@ import numpy as np
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.detectors import KINDS, combination, gate, history, tails, threshold
 from cemd.analyze.detectors.base import PACE, SLOW, Evidence, Held, Sight, follow, rate
+from cemd.analyze.detectors.combination import Combination
 from cemd.analyze.detectors.gate import Gate
 from cemd.analyze.detectors.history import REACH, History
 from cemd.analyze.detectors.tails import Tails
@@ -73,7 +74,7 @@ class Deep:
         self.gate = Gate(self.columns)
         self._history = History(self.columns)
         self._tails = Tails(self.columns, size)
-        self._ordinary = np.array([kind.ordinary for kind in self.kinds])
+        self._combination = Combination(self.kinds)
         self.measured: Array = np.zeros((0, size))  # of the last round; no state
 
     def __len__(self) -> int:
@@ -115,6 +116,7 @@ class Deep:
         measured = self.measured = np.stack([kind.measure(sight) for kind in self.kinds], axis=1)
         measured[count < GUESSES] = np.nan
         surprise, place = self._tails.judge(rows, measured)
+        surprise = self._combination.trust(surprise, sight.known)
         opened = self._tell(held, rows, sight, measured, surprise, at, gap)
         for kind in self.kinds:
             kind.learn(sight)
@@ -155,9 +157,8 @@ class Deep:
     ) -> Array:
         """Both tracks, and what the gate makes of the score."""
         ready = sight.count >= LEARN_SAMPLES
-        rarity = combination.rarity_of(held, surprise)
-        score = held["score"] = np.where(ready, rarity / threshold.alarming(held, sight.count), np.nan)
-        severe = combination.severity_of(held, measured, self._ordinary, gap, sight.count)
+        strength, severe = self._combination.strength_and_severity(held, surprise, measured, gap, sight.count)
+        score = held["score"] = np.where(ready, strength / threshold.alarming(held, sight.count), np.nan)
         severity = held["severity"] = np.where(ready, severe, np.nan)
         held["surprise"] = np.copysign(surprise, measured)
         held["now"] = sight.raw

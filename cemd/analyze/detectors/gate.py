@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.detectors.base import Held
 
-LARGE = 0.75
+LARGE = 0.6
 """Severity that an alarm must have: what is rare, yet of the size of every week, is nothing to look at."""
 CALM = 0.7
 """Score below which an episode calms down: well below 1, so that it does not flap."""
@@ -25,8 +25,8 @@ MARGIN = 1.1
 """An alarm must be so much higher than the one that was false."""
 CALM_SAMPLES = 6
 """Calm samples that end an episode."""
-QUIET_SAMPLES = 80
-"""Samples without an alarm before the next one fires by itself: seven hours of five minutes."""
+QUIET_SAMPLES = 96
+"""Samples without an alarm before the next one fires by itself: eight hours of five minutes, a shift."""
 ESCALATES = 1.6
 """An alarm this many times as strong as the last episode fires in any case."""
 PAST = 12

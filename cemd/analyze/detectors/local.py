@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight, follow, rate
+from cemd.analyze.detectors.base import Family, Sight, follow, rate
 
 LEVEL = 1 / 24
 """Rate of the level: two hours of five minutes."""
@@ -33,6 +33,7 @@ class Local:
 
     word: ClassVar[str] = "local"
     says: ClassVar[str] = "its distance from the last hours"
+    family: ClassVar[Family] = Family.STEP
     ordinary: ClassVar[float] = 2.9
     fields: ClassVar[Mapping[str, Field]] = {
         "local_level": Field("<f8"),

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight
+from cemd.analyze.detectors.base import Family, Sight
 
 
 class Magnitude:
@@ -26,6 +26,7 @@ class Magnitude:
 
     word: ClassVar[str] = "magnitude"
     says: ClassVar[str] = "its size"
+    family: ClassVar[Family] = Family.SIZE
     ordinary: ClassVar[float] = 3.5
     fields: ClassVar[Mapping[str, Field]] = {}
 

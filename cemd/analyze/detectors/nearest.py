@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight
+from cemd.analyze.detectors.base import Family, Sight
 
 
 class Nearest:
@@ -28,6 +28,7 @@ class Nearest:
 
     word: ClassVar[str] = "nearest"
     says: ClassVar[str] = "that no earlier day had such a value at this time"
+    family: ClassVar[Family] = Family.TIME_OF_DAY
     ordinary: ClassVar[float] = 7.9
     fields: ClassVar[Mapping[str, Field]] = {}
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight
+from cemd.analyze.detectors.base import Family, Sight
 from cemd.analyze.detectors.history import DAYS, REACH
 
 RATE = np.float32(1 / 8)
@@ -34,6 +34,7 @@ class Novelty:
 
     word: ClassVar[str] = "novelty"
     says: ClassVar[str] = "a course that no earlier day had"
+    family: ClassVar[Family] = Family.COURSE
     ordinary: ClassVar[float] = 3.4
     fields: ClassVar[Mapping[str, Field]] = {"novelty_distance": Field("<f4", 0, (DAYS,))}
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight
+from cemd.analyze.detectors.base import Family, Sight
 
 
 class Profile:
@@ -30,6 +30,7 @@ class Profile:
 
     word: ClassVar[str] = "profile"
     says: ClassVar[str] = "its distance from the usual at this time of day"
+    family: ClassVar[Family] = Family.TIME_OF_DAY
     ordinary: ClassVar[float] = 13.0
     fields: ClassVar[Mapping[str, Field]] = {}
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight
+from cemd.analyze.detectors.base import Family, Sight
 
 
 class Ratio:
@@ -27,6 +27,7 @@ class Ratio:
 
     word: ClassVar[str] = "ratio"
     says: ClassVar[str] = "its ratio to the usual at this time of day"
+    family: ClassVar[Family] = Family.TIME_OF_DAY
     ordinary: ClassVar[float] = 1.3
     fields: ClassVar[Mapping[str, Field]] = {}
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Sight, follow, rate
+from cemd.analyze.detectors.base import Family, Sight, follow, rate
 
 FAST, SLOW = 1 / 8, 1 / 150
 """Rates of the two means: forty minutes and half a day of five minutes."""
@@ -29,6 +29,7 @@ class Shift:
 
     word: ClassVar[str] = "shift"
     says: ClassVar[str] = "a moved level"
+    family: ClassVar[Family] = Family.LEVEL
     ordinary: ClassVar[float] = 3.9
     fields: ClassVar[Mapping[str, Field]] = {
         "shift_fast": Field("<f8"),

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import PACE, Sight, follow, rate
+from cemd.analyze.detectors.base import PACE, Family, Sight, follow, rate
 
 FAST = 1 / 8
 EARLY = 10
@@ -33,6 +33,7 @@ class Spread:
 
     word: ClassVar[str] = "spread"
     says: ClassVar[str] = "its restlessness"
+    family: ClassVar[Family] = Family.STEP
     ordinary: ClassVar[float] = 1.7
     fields: ClassVar[Mapping[str, Field]] = {"spread_fast": Field("<f8"), "spread_usual": Field("<f8")}
 

@@ -1,4 +1,4 @@
-"""How much rarity is an alarm: a threshold that grows with the logarithm of what was seen.
+"""How much strength is an alarm: a threshold that grows with the logarithm of what was seen.
 
 What kinds of evidence are worth together is the business of `combination`; here is only how much of it calls for
 attention, so that the rate of alarms is set in one place.
@@ -13,7 +13,7 @@ from cemd.analyze.detectors.base import Held
 from cemd.analyze.detectors.tails import MOST
 
 OFFSET = 3.0
-LIMIT = 0.58
+LIMIT = 0.51
 """Threshold: LIMIT x (OFFSET + log10 of samples seen). The rarest of n samples is about log10(n) by chance alone."""
 USUAL_SECONDS = 300.0
 BUSY = 0.5
@@ -23,7 +23,7 @@ FIELDS: dict[str, Field] = {}
 
 
 def alarming(held: Held, count: Array) -> Array:
-    """float64[R]: rarity that is an alarm, of series that have seen `count` samples."""
+    """float64[R]: strength that is an alarm, of series that have seen `count` samples."""
     seen = np.log10(np.clip(count, 1.0, MOST))
     seen += BUSY * np.log10(np.clip(USUAL_SECONDS / np.maximum(held["interval"], 0.1), 1.0, None))
     needed: Array = LIMIT * (OFFSET + seen)
