@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cemd.analyze.columns import Array
 from cemd.analyze.detectors.deep import Deep
 from cemd.analyze.detectors.explain import Why, explain
+from cemd.analyze.detectors.gate import Called, Episode
 
 NOT_SERVED = -1
 
@@ -80,17 +81,31 @@ class Attention:
             raise KeyError(row)
         return explain(self.deep, number)
 
-    def doubt(self, row: int) -> None:
-        """A person called the row's last anomaly false."""
-        if (number := self._number_of(row)) >= 0:
-            self.settle()
-            self.deep.gate.doubt(number)
+    def called_true(self, row: int, since: float, until: float) -> None:
+        """A person called the row's anomaly of that time a fault: what is as strong is said again."""
+        if (found := self._episode(row, since, until)) is not None:
+            self.deep.gate.confirm(*found)
 
-    def accept(self, row: int) -> None:
-        """A person called it the new normal: the row begins anew."""
-        if (number := self._number_of(row)) >= 0:
+    def called_false(self, row: int, since: float, until: float) -> None:
+        """A person called it no fault, while it is open or after its end: what is no stronger is not said."""
+        if (found := self._episode(row, since, until)) is not None:
+            self.deep.gate.doubt(*found, Called.FALSE)
+
+    def called_benign(self, row: int, since: float, until: float, *, is_open: bool) -> None:
+        """A person called it the new normal: the row begins anew. What is over already may come again, and is not said
+        then; the row keeps what it knows."""
+        if (found := self._episode(row, since, until)) is not None and not is_open:
+            self.deep.gate.doubt(*found, Called.BENIGN)
+        elif is_open and (number := self._number_of(row)) >= 0:
             self.settle()
             self.deep.begin_anew(number)
+
+    def _episode(self, row: int, since: float, until: float) -> tuple[int, Episode] | None:
+        if (number := self._number_of(row)) < 0:
+            return None
+        self.settle()
+        episode = self.deep.gate.during(number, since, until)
+        return None if episode is None else (number, episode)
 
     def _number_of(self, row: int) -> int:
         return int(self._number[row]) if row < len(self._number) else NOT_SERVED

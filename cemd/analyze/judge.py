@@ -15,6 +15,7 @@ from cemd.analyze.budgets import DEGRADED as BURNS_FAST
 from cemd.analyze.budgets import Budgets, threshold
 from cemd.analyze.columns import Array
 from cemd.analyze.detectors.explain import Why
+from cemd.analyze.detectors.gate import Called
 from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
 from cemd.analyze.labels import Labels
@@ -361,13 +362,20 @@ def _of_series(bank: Bank, table: SeriesTable, row: int, at: Instant, detector: 
     )
 
 
+def _called(why: Why) -> str:
+    """What people said of similar episodes."""
+    found = [(word, why.alike_called.count(word)) for word in (Called.TRUE, Called.FALSE, Called.BENIGN)]
+    words = ", ".join(f"{count} called {word.name.lower()}" for word, count in found if count)
+    return f" ({words})" if words else ""
+
+
 def of_deep(why: Why, table: SeriesTable, row: int, last_at: Instant) -> Evidence:
     """The deep detector's reasons, in numbers and in words."""
     reasons = tuple(
         Reason(kind=kind, says=says, tail_probability=rare, higher=higher) for kind, says, rare, higher in why.reasons
     )
     words = ", ".join(f"{one.says} (1 in {1 / one.tail_probability:,.0f})" for one in reasons)
-    again = f"; like {len(why.alike)} of its last episodes" if why.alike else ""
+    again = f"; like {len(why.alike)} of its last episodes{_called(why)}" if why.alike else ""
     return Evidence(
         series=(table.series[row].id,),
         value=why.value,

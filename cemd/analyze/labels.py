@@ -280,6 +280,7 @@ class Clerk(msgspec.Struct, frozen=True):
         return True
 
     def _teach_bank(self, label: Label, row: int, finding: Finding, moment: Moment, *, is_open: bool) -> None:
+        end = moment.at if is_open else finding.at
         match label:
             case Label.FALSE:
                 e = finding.evidence
@@ -288,14 +289,13 @@ class Clerk(msgspec.Struct, frozen=True):
                 if is_open:
                     far = max(far, deviation(self.bank, row, moment.at, self.detector))
                     self.bank.forget_alarm(np.array([row], np.intp))
-                end = moment.at if is_open else finding.at
                 self.labels.tolerate(row, far, end - finding.began_at)
-                self.attention.doubt(row)
+                self.attention.called_false(row, finding.began_at, end)
             case Label.BENIGN:
                 relearn(self.bank, row)
-                self.attention.accept(row)
+                self.attention.called_benign(row, finding.began_at, end, is_open=is_open)
                 self.labels.forget(row)
-            case Label.TRUE if is_open and row in self.labels.baselines:
-                self.labels.true[row] = None
             case Label.TRUE:
-                pass  # after its end it is only written down
+                self.attention.called_true(row, finding.began_at, end)
+                if is_open and row in self.labels.baselines:
+                    self.labels.true[row] = None

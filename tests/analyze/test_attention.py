@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cemd.analyze import stage
+from cemd.analyze.detectors.gate import Called
 from cemd.config.rules import Detector
 from cemd.model.entry import Command, CommandKind
 from cemd.model.finding import Condition, Finding, FindingPhase
@@ -130,6 +131,53 @@ def test_what_was_called_false_is_no_anomaly_again_and_what_is_far_worse_is() ->
     before = len([one for one in anomalies(made) if one.phase is FindingPhase.BEGAN])
     run(made, 10, 0.6, seed=4)
     assert len([one for one in anomalies(made) if one.phase is FindingPhase.BEGAN]) == before
+
+
+def once(made: World, seed: int) -> Finding:
+    """An anomaly that begins and ends."""
+    run(made, 10, 0.6, seed=seed)
+    (found,) = made.open(Condition.ANOMALY)
+    run(made, 400, 0.3, seed=seed + 1)
+    assert not made.open(Condition.ANOMALY)
+    return found
+
+
+@pytest.mark.parametrize("kind", [CommandKind.LABEL_FALSE, CommandKind.LABEL_BENIGN])
+def test_what_was_labelled_after_its_end_is_not_said_again_and_nothing_is_forgotten(kind: CommandKind) -> None:
+    made = world()
+    run(made, 300, 0.3)
+    found = once(made, 2)
+    seen = made.state.attention.deep.columns["count"].tolist()
+    said = made.give(Command(kind=kind, subject=found.id, actor="lead"))
+    assert [one.phase for one in said] == [FindingPhase.ENDED]
+    assert made.state.attention.deep.columns["count"].tolist() == seen
+    assert made.state.attention.deep.columns["tolerated"][0] > 1.0
+    run(made, 10, 0.6, seed=4)
+    assert not made.state.attention.is_open(made.state.table.row(DELAY.id))
+
+
+def test_what_is_called_true_after_its_end_is_said_again_whatever_was_tolerated() -> None:
+    made = world()
+    run(made, 300, 0.3)
+    found = once(made, 2)
+    made.give(Command(kind=CommandKind.LABEL_FALSE, subject=found.id, actor="lead"))
+    tolerated = float(made.state.attention.deep.columns["tolerated"][0])
+    made.give(Command(kind=CommandKind.LABEL_TRUE, subject=found.id, actor="lead"))
+    assert 1.0 <= float(made.state.attention.deep.columns["tolerated"][0]) < tolerated
+
+
+def test_a_label_teaches_by_the_episode_that_it_is_about_and_later_ones_say_what_it_was_called() -> None:
+    made = world()
+    run(made, 300, 0.3)
+    gate, row = made.state.attention.deep.gate, made.state.table.row(DELAY.id)
+    first = once(made, 2)
+    run(made, 10, 1.5, seed=4)
+    run(made, 400, 0.3, seed=5)
+    made.give(Command(kind=CommandKind.LABEL_FALSE, subject=first.id, actor="lead"))
+    older, newer = gate.past(0)[0], gate.past(0)[-1]
+    assert (older.called, newer.called) == (Called.FALSE, Called.NOTHING)
+    assert float(made.state.attention.deep.columns["tolerated"][0]) == pytest.approx(older.peak * 1.1, rel=1e-6)
+    assert row >= 0
 
 
 def test_what_was_called_the_new_normal_is_learnt_anew() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cemd.analyze.detectors.deep import Deep
-from cemd.analyze.detectors.gate import Episode
+from cemd.analyze.detectors.gate import Called, Episode
 
 TELLING = 1.0
 """Evidence that is rarer than one in ten is named."""
@@ -31,6 +31,8 @@ class Why:
     """(kind, what is unusual, tail probability, it is higher than expected), the strongest first."""
     alike: tuple[float, ...]
     """When earlier episodes of the same kind began, the newest first."""
+    alike_called: tuple[Called, ...]
+    """What a person called each of them."""
 
 
 def explain(deep: Deep, row: int) -> Why:
@@ -47,6 +49,7 @@ def explain(deep: Deep, row: int) -> Why:
         for kind in order.tolist()
         if abs(surprise[kind]) >= TELLING
     )
+    alike = _alike(deep.gate.past(row))
     expected, reach = float(c["worst_expected"][row]), float(c["worst_reach"][row])
     return Why(
         value=float(c["worst_now"][row]),
@@ -56,16 +59,18 @@ def explain(deep: Deep, row: int) -> Why:
         severity=float(c["severity"][row]),
         samples=int(c["count"][row]),
         reasons=reasons,
-        alike=_alike(deep.gate.past(row)),
+        alike=tuple(one.at for one in alike),
+        alike_called=tuple(one.called for one in alike),
     )
 
 
-def _alike(past: list[Episode]) -> tuple[float, ...]:
+def _alike(past: list[Episode]) -> list[Episode]:
+    """Earlier episodes like the last one, the newest first."""
     if not past:
-        return ()
+        return []
     now = past[-1]
-    return tuple(
-        one.at
+    return [
+        one
         for one in reversed(past[:-1])
         if (one.kind, one.rises) == (now.kind, now.rises) and 1 / ALIKE <= one.peak / now.peak <= ALIKE
-    )
+    ]

@@ -7,6 +7,7 @@ looks twice for the same thing.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ MOST_TOLERATED = 3.0
 """However often a person says "false": three times the threshold is always an alarm."""
 MARGIN = 1.1
 """An alarm must be so much higher than the one that was false."""
+LATE_SECONDS, LATE_SAMPLES = 3600.0, 12.0
+"""A finding may begin so long after the last alarm of its episode: samples of some feeds come late."""
 CALM_SAMPLES = 6
 """Calm samples that end an episode."""
 QUIET_SAMPLES = 96
@@ -44,11 +47,23 @@ FIELDS = {
     "past_until": Field("<f8", np.nan, (PAST,)),
     "past_peak": Field("<f4", 0, (PAST,)),
     "past_kind": Field("|i1", 0, (PAST,)),  # number of the strongest kind + 1; its sign: which way
+    "past_said": Field("|i1", 0, (PAST,)),  # what a person called it, as `Called`
 }
+
+
+class Called(IntEnum):
+    """What a person called an episode."""
+
+    NOTHING = 0
+    TRUE = 1
+    FALSE = 2
+    BENIGN = 3
 
 
 class Episode(NamedTuple):
     """One time when a series was unusual."""
+
+    number: int
 
     at: float
     until: float
@@ -56,6 +71,7 @@ class Episode(NamedTuple):
     kind: int
     """Number of the strongest kind."""
     rises: bool
+    called: Called
 
 
 class Gate:
@@ -90,6 +106,7 @@ class Gate:
                 strongest = int(np.argmax(np.abs(surprise)))
                 c["past_at"][row, number] = at[place]
                 c["past_peak"][row, number] = 0.0
+                c["past_said"][row, number] = Called.NOTHING
                 c["past_kind"][row, number] = -(strongest + 1) if np.signbit(surprise[strongest]) else strongest + 1
             number = int(c["episodes"][row]) % PAST
             c["past_until"][row, number] = at[place]
@@ -106,12 +123,26 @@ class Gate:
         now = grave[turned]
         return turned[now], turned[~now]
 
-    def doubt(self, row: int) -> None:
-        """A person called the last episode false: what is no higher is no alarm."""
+    def during(self, row: int, since: float, until: float) -> Episode | None:
+        """The newest remembered episode that began before `until` and was not over long before `since`."""
+        late = max(LATE_SECONDS, LATE_SAMPLES * float(self._columns["interval"][row]))
+        found = [one for one in self.past(row) if one.at <= until and one.until >= since - late]
+        return found[-1] if found else None
+
+    def doubt(self, row: int, episode: Episode, called: Called) -> None:
+        """A person called the episode false, or benign after its end: what is no higher is no alarm; nor is what is
+        open by now, if it is no higher either."""
         c = self._columns
-        last = float(c["past_peak"][row, int(c["episodes"][row]) % PAST])
-        c["tolerated"][row] = min(max(float(c["tolerated"][row]), last * MARGIN), MOST_TOLERATED)
-        self.forget(np.array([row], np.intp))
+        c["past_said"][row, episode.number % PAST] = called
+        c["tolerated"][row] = min(max(float(c["tolerated"][row]), episode.peak * MARGIN), MOST_TOLERATED)
+        if c["past_peak"][row, int(c["episodes"][row]) % PAST] <= c["tolerated"][row]:
+            self.forget(np.array([row], np.intp))
+
+    def confirm(self, row: int, episode: Episode) -> None:
+        """A person called the episode true: what is as high is an alarm, whatever was tolerated before."""
+        c = self._columns
+        c["past_said"][row, episode.number % PAST] = Called.TRUE
+        c["tolerated"][row] = max(min(float(c["tolerated"][row]), episode.peak), 1.0)
 
     def forget(self, rows: Array) -> None:
         """The series are watched no more: nothing is open on them; `turned` still tells what ended by it."""
@@ -124,8 +155,11 @@ class Gate:
         last = int(c["episodes"][row])
         found = []
         for number in range(max(last - PAST, 0) + 1, last + 1):
-            at, until, peak, kind = (
-                c[name][row, number % PAST] for name in ("past_at", "past_until", "past_peak", "past_kind")
+            at, until, peak, kind, called = (
+                c[name][row, number % PAST] for name in ("past_at", "past_until", "past_peak", "past_kind", "past_said")
             )
-            found.append(Episode(float(at), float(until), float(peak), abs(int(kind)) - 1, int(kind) > 0))
+            which = abs(int(kind)) - 1
+            found.append(
+                Episode(number, float(at), float(until), float(peak), which, int(kind) > 0, Called(int(called)))
+            )
         return found
