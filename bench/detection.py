@@ -5,7 +5,7 @@
 Scorers and labelled series are not part of this project: where they are absent, it says so and ends. Every series of a
 data set belongs to a part by a hash of its name, `tuned` (three fifths) or `held out`; both are printed. Thresholds of
 the deep detector and the bank are fixed (1). River's models have no scale: they get the best threshold of each data
-set, afterwards, which is a favour, and the same gate of 80 samples.
+set, afterwards, which is a favour, and the same pause between alarms.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ import numpy as np
 from cemd.analyze.columns import Array
 from cemd.analyze.detectors import KINDS
 from cemd.analyze.detectors.deep import Deep
+from cemd.analyze.detectors.gate import QUIET_SAMPLES
 from cemd.analyze.tiers import BankTier, DeepTier, Tier
 from cemd.commands.series_files import read_blocks
 
 NAB, KPI = "nab-dev", ("telkpi-dev", "mscm-dev")
-QUIET = 80
 PARTS = ("all", "tuned", "held out")
 
 
@@ -193,10 +193,10 @@ class Judge:
 
 
 def quietly(score: Array, cut: float) -> Array:
-    """1 where the score exceeds the cut for the first time in QUIET samples."""
+    """1 where the score exceeds the cut for the first time in QUIET_SAMPLES."""
     gated, last = np.zeros(len(score)), -QUIET - 1
     for row in np.flatnonzero(score >= max(cut, 1e-12)).tolist():
-        if row - last > QUIET:
+        if row - last > QUIET_SAMPLES:
             gated[row] = 1.0
         last = row
     return gated

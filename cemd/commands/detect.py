@@ -1,7 +1,8 @@
 """`cemd detect`: replays folders of series through a tier of detection, one score a row, each from what came before it.
 
 Files are replayed side by side, AT_ONCE at a time, row by row: the detector works on arrays across series. What a file
-gets does not depend on its neighbours. A faulty file gets no scores, and is told; the others get theirs.
+gets does not depend on its neighbours. A faulty file gets no scores, and is told; the others get theirs. Times that go
+back and values that are no number are told as well, and cost nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import numpy as np
 
 from cemd.analyze.columns import Array
 from cemd.analyze.tiers import BankTier, DeepTier, Tier
-from cemd.commands.series_files import FileFault, Rows, ScoreFile, read_blocks
+from cemd.commands.series_files import FileFault, Oddities, Rows, ScoreFile, read_blocks
 from cemd.errors import CemdError
 
 AT_ONCE = 400
 """Files that are open at a time: two descriptors each, below the usual limit of 1,024."""
 TOLD_EVERY_SECONDS = 2.0
+MOST_NOTICES = 20
+"""Odd files that are told one by one at a terminal; `--json` lists all."""
 TIERS: dict[str, type[DeepTier] | type[BankTier]] = {"deep": DeepTier, "bank": BankTier}
 
 
@@ -38,6 +41,8 @@ class Summary:
     alarms: int = 0
     cpu_seconds: float = 0.0
     faults: list[FileFault] = field(default_factory=list)
+    notices: list[FileFault] = field(default_factory=list)
+    """What is odd in files that were scored."""
 
     def document(self) -> dict[str, object]:
         return {
@@ -48,9 +53,13 @@ class Summary:
             "missing_values": self.missing,
             "alarms": self.alarms,
             "rows_per_cpu_second": round(self.rows / self.cpu_seconds) if self.cpu_seconds else None,
-            "faults": [{"file": str(one.path), "line": one.line, "fact": one.fact, "remedy": one.remedy}
-                       for one in self.faults],
-        }  # fmt: skip
+            "faults": [_document(one) for one in self.faults],
+            "notices": [_document(one) for one in self.notices],
+        }
+
+
+def _document(one: FileFault) -> dict[str, object]:
+    return {"file": str(one.path), "line": one.line, "fact": one.fact, "remedy": one.remedy}
 
 
 class _Series:
@@ -58,7 +67,8 @@ class _Series:
 
     def __init__(self, source: Path, target: Path) -> None:
         self.source = source
-        self._blocks = read_blocks(source)
+        self.odd = Oddities(source)
+        self._blocks = read_blocks(source, self.odd)
         self.scores = ScoreFile(target)
         self.rows = 0
 
@@ -126,6 +136,7 @@ def _next(one: _Series, summary: Summary) -> Rows | None:
         one.scores.keep()
         summary.files += 1
         summary.rows += one.rows
+        summary.notices.extend(one.odd.told())
     return block
 
 
@@ -167,6 +178,10 @@ def _print(summary: Summary, target: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary.document(), indent=2))
         return
+    for notice in summary.notices[:MOST_NOTICES]:
+        click.echo(str(notice), err=True)
+    if len(summary.notices) > MOST_NOTICES:
+        click.echo(f"{len(summary.notices) - MOST_NOTICES} more such notices; --json lists them all.", err=True)
     for fault in summary.faults:
         click.echo(str(fault), err=True)
     click.echo(

@@ -1,7 +1,8 @@
 """CSV files of one series each: read in blocks, so that a file may be larger than memory; scores written beside them.
 
 A file begins with a heading that names `timestamp` and `value` (others are passed over); one row is one sample, in the
-order in which it came: duplicate and backward times are fine. An empty value, or NaN, is a sample that is missing.
+order in which it came. An empty value is a sample that is missing; `nan` and `inf` are as well, and are told, as are
+times that go back: every row is still read, and gets its score.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -30,6 +32,45 @@ class FileFault(CemdError):  # noqa: N818 -- the word of the house for what is w
         super().__init__(f"{path}:{line}: {fact}; {remedy}")
 
 
+@dataclass(slots=True)
+class Oddities:
+    """What is read and scored, yet hardly meant so: how many rows, and the line of the first."""
+
+    path: Path
+    back: int = 0
+    back_line: int = 0
+    no_number: int = 0
+    no_number_line: int = 0
+    newest: float = -math.inf
+
+    def note_time(self, at: float, line: int) -> None:
+        if at < self.newest:
+            self.back += 1
+            self.back_line = self.back_line or line
+        self.newest = max(self.newest, at)
+
+    def note_value(self, line: int) -> None:
+        self.no_number += 1
+        self.no_number_line = self.no_number_line or line
+
+    def told(self) -> list[FileFault]:
+        """Place, fact and remedy of each, in the words of a fault."""
+        said = []
+        if self.back:
+            fact = f"{_rows(self.back)} before the newest time so far; scored in the order of the file"
+            remedy = "sort the file by time, or write times in UTC where a clock was set back"
+            said.append(FileFault(self.path, self.back_line, fact, remedy))
+        if self.no_number:
+            fact = f"{_rows(self.no_number)} nan or inf; counted as missing: they score 0 and teach nothing"
+            remedy = "write a number, or nothing where it is missing"
+            said.append(FileFault(self.path, self.no_number_line, fact, remedy))
+        return said
+
+
+def _rows(count: int) -> str:
+    return "one row is" if count == 1 else f"{count:,} rows are"
+
+
 class Rows(NamedTuple):
     """Some rows of a file: times as they were written, in seconds, and values (NaN: missing)."""
 
@@ -38,15 +79,15 @@ class Rows(NamedTuple):
     value: Array
 
 
-def read_blocks(path: Path) -> Iterator[Rows]:
-    """All rows of a file, BLOCK at a time.
+def read_blocks(path: Path, odd: Oddities | None = None) -> Iterator[Rows]:
+    """All rows of a file, BLOCK at a time; what is odd about them is noted in `odd`.
 
     Raises:
         FileFault: the file cannot be read, lacks a column, or holds what is no time or number.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _blocks(path, file)
+            yield from _blocks(path, file, Oddities(path) if odd is None else odd)
     except OSError as exc:
         raise FileFault(path, 1, f"cannot be read ({exc.strerror})", "give it to the user that runs this") from exc
     except UnicodeDecodeError as exc:
@@ -55,7 +96,7 @@ def read_blocks(path: Path) -> Iterator[Rows]:
         raise FileFault(path, 1, f"is no CSV ({exc})", "write one row a line, with commas") from exc
 
 
-def _blocks(path: Path, file: TextIO) -> Iterator[Rows]:
+def _blocks(path: Path, file: TextIO, odd: Oddities) -> Iterator[Rows]:
     rows = csv.reader(file)
     head = [name.strip() for name in next(rows, [])]
     for name in ("timestamp", "value"):
@@ -75,7 +116,8 @@ def _blocks(path: Path, file: TextIO) -> Iterator[Rows]:
             )
         stamps.append(row[stamp_column])
         at.append(_seconds(path, rows.line_num, row[stamp_column]))
-        value.append(_number(path, rows.line_num, row[value_column]))
+        odd.note_time(at[-1], rows.line_num)
+        value.append(_number(path, rows.line_num, row[value_column], odd))
         if len(stamps) == BLOCK:
             yield Rows(stamps, np.array(at), np.array(value))
             stamps, at, value = [], [], []
@@ -100,16 +142,19 @@ def _seconds(path: Path, line: int, text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def _number(path: Path, line: int, text: str) -> float:
+def _number(path: Path, line: int, text: str, odd: Oddities) -> float:
+    """NaN where there is none to learn from: nothing stands there, or nan, or inf."""
     if not text.strip():
         return math.nan
     try:
         number = float(text)
     except ValueError:
-        number = math.inf
-    if math.isinf(number):
-        raise FileFault(path, line, f'"{text}" is no finite number', "write a number, or nothing where it is missing")
-    return number
+        remedy = "write a number, or nothing where it is missing"
+        raise FileFault(path, line, f'"{text}" is no number', remedy) from None
+    if math.isfinite(number):
+        return number
+    odd.note_value(line)
+    return math.nan
 
 
 class ScoreFile:

@@ -82,17 +82,53 @@ def test_missing_values_score_nothing_and_times_may_have_zones(tmp_path: Path) -
     assert [at for at, _ in scores(tmp_path / "out" / "b.csv")][2] == "1772323200"
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-inf", "Infinity", "1e999"])
+def test_what_is_no_number_counts_as_missing_and_is_told(tmp_path: Path, text: str) -> None:
+    values = usual()
+    values[50], values[51], values[52] = text, "", text
+    write(tmp_path / "in" / "a.csv", values)
+    values[50] = values[52] = ""
+    write(tmp_path / "empty" / "a.csv", values)
+    result = detect(tmp_path / "in", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "a.csv:52: 2 rows are nan or inf; counted as missing: they score 0 and teach nothing;" in result.output
+    assert "nan or inf" not in detect(tmp_path / "empty", tmp_path / "out2").output
+    assert (tmp_path / "out" / "a.csv").read_bytes() == (tmp_path / "out2" / "a.csv").read_bytes()
+
+
+def test_times_that_go_back_are_told_and_every_row_has_its_score_in_the_order_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.csv", usual())
+    lines = (tmp_path / "in" / "a.csv").read_text().splitlines()
+    lines[60:63] = lines[62], lines[60], lines[61]
+    (tmp_path / "in" / "a.csv").write_text("\n".join([*lines, ""]))
+    result = detect(tmp_path / "in", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "a.csv:62: 2 rows are before the newest time so far; scored in the order of the file; sort" in result.output
+    found = scores(tmp_path / "out" / "a.csv")
+    assert [at for at, _ in found] == [line.split(",")[0] for line in lines[1:]]
+    (notice,) = json.loads(detect(tmp_path / "in", tmp_path / "out", "--json").output)["notices"]
+    assert notice["line"] == 62
+    assert notice["remedy"].startswith("sort the file by time")
+
+
+def test_many_odd_files_are_not_told_one_by_one(tmp_path: Path) -> None:
+    for number in range(23):
+        write(tmp_path / "in" / f"{number}.csv", ["1", "nan"])
+    result = detect(tmp_path / "in", tmp_path / "out")
+    assert result.output.count("one row is nan or inf") == 20
+    assert "3 more such notices; --json lists them all." in result.output
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("time,value\n1,2\n", 'bad.csv:1: no column "timestamp"; begin the file with a line "timestamp,value"'),
         ("", 'bad.csv:1: no column "timestamp"; begin the file with a line "timestamp,value"'),
-        ("timestamp,value\n2026-03-01 00:00:00,ten\n", 'bad.csv:2: "ten" is no finite number; write a number'),
-        ("timestamp,value\n2026-03-01 00:00:00,inf\n", 'bad.csv:2: "inf" is no finite number; write a number'),
+        ("timestamp,value\n2026-03-01 00:00:00,ten\n", 'bad.csv:2: "ten" is no number; write a number'),
         ("timestamp,value\n\nyesterday,1\n", 'bad.csv:3: "yesterday" is no time; write 2026-03-01 12:00:00'),
         ("timestamp,value\n2026-03-01 00:00:00\n", "bad.csv:2: 1 columns; give at least 2, as the heading says"),
     ],
-    ids=["no timestamp", "empty", "no number", "infinite", "no time", "too short"],
+    ids=["no timestamp", "empty", "no number", "no time", "too short"],
 )
 def test_a_faulty_file_is_told_by_line_and_the_others_are_scored(tmp_path: Path, text: str, told: str) -> None:
     write(tmp_path / "in" / "good.csv", usual(40))
