@@ -193,8 +193,8 @@ class Judge:
 
 
 def quietly(score: Array, cut: float) -> Array:
-    """1 where the score exceeds the cut for the first time in QUIET_SAMPLES."""
-    gated, last = np.zeros(len(score)), -QUIET - 1
+    """1 where the score exceeds the cut for the first time in QUIET_SAMPLES samples."""
+    gated, last = np.zeros(len(score)), -QUIET_SAMPLES - 1
     for row in np.flatnonzero(score >= max(cut, 1e-12)).tolist():
         if row - last > QUIET_SAMPLES:
             gated[row] = 1.0
