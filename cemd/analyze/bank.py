@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cemd.analyze import episodes, flat, kernel
 from cemd.analyze import season as seasons
 from cemd.analyze.columns import Array, Columns, Field, aligned_zeros
-from cemd.analyze.kernel import BLOCK, Block, Scratch
+from cemd.analyze.kernel import BLOCK, Beyond, Block, Rows, Scratch, span_of
 from cemd.analyze.realised import Realised
 from cemd.analyze.season import SEASON
 from cemd.config.rules import Detector
@@ -31,12 +31,13 @@ NOT_SEEN = 255
 FIRST = float(np.log10(kernel.SHARE))
 NEVER = -(2**30)
 FIRST_LIMIT = 120.0  # bits; until the interval is known
+MOST_VIEWS = 256  # blocks whose views are kept
 FIELDS = {
     "base": Field("<f8"),  # first value: what is kept in single precision is relative to it
     "last_at": Field("<f8", -np.inf),
     "n": Field("<f4"),
     "level": Field("<f4"),  # what is expected
-    "spread": Field("<f4", 1e-9),  # mean distance from it, in units of this hour's spread
+    "spread": Field("<f4", 1e-9),  # mean distance from it, for this hour
     "floor": Field("<f4", 1e-9),
     "evenness": Field("<f4", 1.0),  # one over this hour's spread, as a ratio of the usual one
     "slope": Field("<f4"),  # of the season, a second
@@ -87,8 +88,12 @@ class Bank:
         self.columns = Columns(FIELDS)
         self.season: dict[str, Array] = _no_season()
         self.realised = Realised()
-        self._scratch = Scratch()
+        self._scratch, self._beyond = Scratch(), Beyond()
         self._fixed: dict[str, Array] = {}
+        self._blocks: dict[tuple[int, int], Block] = {}
+        self._version = 0
+        self._terms = (0.0, 0.0)  # samples to learn from; a week / stated rate
+        self._binary_before: NDArray[np.intp] = np.zeros(1, np.intp)
         self._fix()
 
     def __len__(self) -> int:
@@ -115,6 +120,12 @@ class Bank:
         """Views of all columns, so that no call has to cut them anew; of the memory of episodes by name."""
         self._fixed = {name: self.columns[name] for name in FIELDS}
         self._fixed |= {name: self._fixed["episode"][:, place] for place, name in enumerate(episodes.EPISODE)}
+        self._blocks = {}
+        self._binary_before = np.append(0, np.cumsum(self._fixed["binary"], dtype=np.intp))
+
+    def altered(self) -> None:
+        """To be called by whoever writes to columns: what was known of blocks as a whole may be so no more."""
+        self._version += 1
 
     def bytes_per_series(self) -> int:
         """Memory of one series, season included."""
@@ -141,14 +152,28 @@ class Bank:
 
     def _round(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array, detector: Detector) -> None:
         """Rows ascend and differ."""
+        self._terms = float(detector.learn_samples), WEEK_SECONDS / detector.false_alarms_per_series_week
+        taught: list[Rows] = []
         for start in range(0, len(rows), BLOCK):
             part = slice(start, start + BLOCK)
-            self._look(rows[part], at[part], value[part], outcome[part], detector)
+            taught += self._look(rows[part], at[part], value[part], outcome[part])
+            if self._beyond.size > kernel.JUDGED or start + BLOCK >= len(rows):
+                self._judge(taught)
+                taught = []
 
-    def _look(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array, detector: Detector) -> None:
-        """At most BLOCK rows: those that were blind or have no value teach nothing."""
-        span = _span(rows)
-        c = self.columns
+    def _judge(self, taught: list[Rows]) -> None:
+        if self._beyond.size:
+            kernel.judge(self._fixed, self._beyond, episodes.Terms(self._beyond.youngest, *self._terms, self.realised))
+        for rows in taught:
+            episodes.follow(self._fixed, rows)
+
+    def _look(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array) -> list[Rows]:
+        """At most BLOCK rows: those that were blind or have no value teach nothing.
+
+        Returns:
+            Those that wait to be judged.
+        """
+        c, span = self._fixed, span_of(rows)
         c["outcome"][span] = outcome
         if (
             not math.isfinite(np.add.reduce(value)) or np.maximum.reduce(outcome) >= Outcome.BLIND
@@ -157,65 +182,91 @@ class Bank:
             looked = rows[~teaches]
             c["last_at"][looked] = np.maximum(c["last_at"][looked], at[~teaches])
             rows, at, value = rows[teaches], at[teaches], value[teaches]
-            span = _span(rows)
-        binary = c["binary"][span]
-        if np.logical_or.reduce(binary):
-            self._teach(rows[binary], at[binary], value[binary], detector, binary=True)
-            rows, at, value = rows[~binary], at[~binary], value[~binary]
-        if len(rows):
-            self._teach(rows, at, value, detector, binary=False)
+            if not len(rows):
+                return []
+        if self._any_binary(rows):
+            binary = c["binary"][rows]
+            if np.logical_or.reduce(binary):
+                self._teach(rows[binary], at[binary], value[binary], binary=True)
+                rows, at, value = rows[~binary], at[~binary], value[~binary]
+            if not len(rows):
+                return []
+        self._teach(rows, at, value, binary=False)
+        return [rows]
 
-    def _teach(self, rows: Array, at: Array, value: Array, detector: Detector, *, binary: bool) -> None:
-        span = _span(rows)
-        c = self._fixed
-        held = {name: c[name][span] for name in kernel.DENSE}
-        limit = WEEK_SECONDS / detector.false_alarms_per_series_week
-        learn_samples = float(detector.learn_samples)
-        block = Block(held, c, rows, self._scratch, self.realised, learn_samples=learn_samples, limit_seconds=limit)
+    def _any_binary(self, rows: NDArray[np.intp]) -> bool:
+        """Whether there may be a series of 0 and 1 among the rows, which ascend."""
+        before = self._binary_before
+        return bool(before[rows[-1] + 1] > before[rows[0]])
+
+    def _block(self, rows: NDArray[np.intp], span: Array | slice) -> Block:
+        """Views of series that follow each other are kept: mostly the same ones come together again."""
+        if not isinstance(span, slice):
+            return Block(self._fixed, rows, self._scratch, self.realised)
+        known = self._blocks.get((span.start, span.stop))
+        if known is None:
+            if len(self._blocks) >= MOST_VIEWS:
+                self._blocks.clear()
+            known = self._blocks[span.start, span.stop] = Block(self._fixed, rows, self._scratch, self.realised)
+        return known
+
+    def _teach(self, rows: NDArray[np.intp], at: Array, value: Array, *, binary: bool) -> None:
+        c, span, zeros = self._fixed, span_of(rows), None
+        block = self._block(rows, span)
+        held = block.held
+        block.begin(rows, *self._terms, self._version)
         if block.youngest == 0:
             fresh = held["n"] == 0
             new = rows[fresh]
             c["base"][new] = 0.0 if binary else value[fresh]
             c["last_at"][new] = at[fresh]
-        at = self._pass_time(block, span, at)
+        at = self._pass_time(block, at)
         exact = self._scratch.doubles[: len(rows)]
         np.subtract(value, c["base"][span], out=exact)
         np.copyto(block.x, exact, casting="same_kind")
         if binary:
-            kernel.run_binary(block)
+            np.copyto(held["x"], block.x)
+            zeros = kernel.run_binary(block)
         else:
-            self._turn_hour(block, span, at)
-            flat.notice(block, span)
-            kernel.run(block)
-        np.copyto(held["x"], block.x)
+            self._turn_hour(block, at)
+            flat.notice(block)
+            np.copyto(held["x"], block.x)
+            kernel.run(block, self._beyond)
         if not isinstance(span, slice):
             for name in kernel.DENSE:
                 c[name][span] = held[name]
+        if zeros is not None:
+            kernel.judge_binary(c, zeros, episodes.Terms(block.youngest, *self._terms, self.realised))
+        if binary:
+            episodes.end(c, rows)
 
-    def _pass_time(self, block: Block, span: Array | slice, at: Array) -> Array:
+    def _pass_time(self, block: Block, at: Array) -> Array:
         """Leaves in `block.gap` the seconds since the sample before, learns the interval, and keeps the newest time."""
-        last_at, gap, exact = self._fixed["last_at"][span], block.gap, self._scratch.doubles[: len(at)]
+        span, gap, exact = block.span, block.gap, self._scratch.doubles[: len(at)]
+        last_at = self._fixed["last_at"][span]
         np.subtract(at, last_at, out=exact)  # and then to single precision: in one go it would be slower
         np.copyto(gap, exact, casting="same_kind")
-        if np.minimum.reduce(gap) < 0.0:
+        least = float(np.minimum.reduce(gap))
+        if least < 0.0:
             np.maximum(gap, np.float32(0.0), out=gap)
-            at = np.maximum(last_at, at)
+            at, least = np.maximum(last_at, at), 0.0
         self._fixed["last_at"][span] = at
-        kernel.pace(block)
+        if kernel.pace(block, least):
+            self.altered()
         return at
 
-    def _turn_hour(self, block: Block, span: Array | slice, at: Array) -> None:
+    def _turn_hour(self, block: Block, at: Array) -> None:
         """Where a series enters another hour of the week: the season."""
-        known = self._fixed["hour"][span]
-        earliest = int(np.minimum.reduce(known))  # time never goes back here, so that nobody is in an earlier one
-        if np.maximum.reduce(at) < (earliest + 1) * HOUR_SECONDS:
+        if np.maximum.reduce(at) < block.hour_ends:  # time never goes back here, so that nobody is in an earlier one
             return
+        known = self._fixed["hour"][block.span]
+        self.altered()
         hour = (at // HOUR_SECONDS).astype(np.int32)
         turns: NDArray[np.intp] = (hour != known).nonzero()[0]
         for start in range(0, len(turns), seasons.BLOCK):
             places = turns[start : start + seasons.BLOCK]
             since = (at[places] - hour[places] * HOUR_SECONDS).astype(np.float32)
-            seasons.roll(self.season, block, _span(places), _span(block.rows[places]), hour[places], since)
+            seasons.roll(self.season, block, span_of(places), span_of(block.rows[places]), hour[places], since)
 
     def turned(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows whose alarm opened and rows whose alarm ended since the last call."""
@@ -252,7 +303,7 @@ class Bank:
         n, level, spread, third = (c[name][rows].astype(np.float64) for name in ("n", "level", "spread", "third"))
         binary = c["binary"][rows]
         expected = level + np.where(binary, 0.0, seasons.ahead(self.season, c, rows, at)) + c["base"][rows]
-        scale = np.maximum(spread / c["evenness"][rows], c["floor"][rows])
+        scale = np.maximum(spread, c["floor"][rows])
         reach = np.where(binary, 1.0, third * scale)
         low, high = expected - reach, expected + reach
         low, high = np.where(binary, np.clip(low, 0, 1), low), np.where(binary, np.clip(high, 0, 1), high)
@@ -264,6 +315,7 @@ class Bank:
         c = self.columns
         z = np.maximum(c["z"][rows].astype(np.float64), 1e-12)
         t1, t2, t3 = (c[name][rows].astype(np.float64) for name in ("first", "second", "third"))
+        t1 = np.maximum(t1, 1.0)
         t2 = np.maximum(t2, t1 * 1.001)
         t3 = np.maximum(t3, t2 * 1.001)
         power = np.clip(1.0 / np.log2(t3 / t2), float(kernel.TAIL_LEAST), float(kernel.TAIL_MOST))
@@ -326,10 +378,3 @@ class Bank:
 
 def _no_season() -> dict[str, Array]:
     return {name: np.zeros((hours, 0), dtype) for name, (dtype, hours) in SEASON.items()}
-
-
-def _span(rows: Array) -> Array | slice:
-    """A slice where the rows follow each other, so that views will do; else the rows."""
-    if len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows):
-        return slice(int(rows[0]), int(rows[-1]) + 1)
-    return rows

@@ -36,6 +36,18 @@ class Field(NamedTuple):
     shape: tuple[int, ...] = ()
 
 
+def _together(fields: Mapping[str, Field], room: int) -> dict[str, Array]:
+    """Columns side by side in one piece of memory: that is large enough for large pages, of which few are walked
+    through instead of many small ones."""
+    sizes = [int(np.dtype(one.dtype).itemsize * np.prod(one.shape, dtype=np.int64)) * room for one in fields.values()]
+    starts = np.cumsum([0, *(-(-size // PAGE) * PAGE for size in sizes)]).tolist()
+    whole = aligned_zeros((starts[-1],), "|u1")
+    return {
+        name: whole[start : start + size].view(one.dtype).reshape((room, *one.shape))
+        for (name, one), size, start in zip(fields.items(), sizes, starts, strict=False)
+    }
+
+
 class Columns:
     """Named arrays of one length. `columns[name]` is a view of the rows in use; it is stale after `add`."""
 
@@ -58,8 +70,7 @@ class Columns:
         room = len(next(iter(self.arrays.values())))
         if new > room:
             room = -(-max(2 * room, new) // STEP) * STEP
-            for name, field in self.fields.items():
-                grown = aligned_zeros((room, *field.shape), field.dtype)
+            for name, grown in _together(self.fields, room).items():
                 grown[:old] = self.arrays[name][:old]
                 self.arrays[name] = grown
         for name, field in self.fields.items():

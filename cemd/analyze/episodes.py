@@ -16,7 +16,7 @@ with time. All arithmetic is of the kind that `kernel` names; `log2` reads expon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from cemd.analyze.columns import Array
 from cemd.analyze.realised import OFTEN, SETTLED, Realised
 
 if TYPE_CHECKING:
-    from cemd.analyze.kernel import Block, Rows
+    from cemd.analyze.kernel import Rows
 
 OVER = np.float32(3.0)
 PRIOR, PRIOR_EXCESS, BINARY_EXCESS = np.float32(8.0), np.float32(16.0), np.float32(1.5)
@@ -61,33 +61,44 @@ def log2(x: Array) -> Array:
     return logarithm
 
 
-def gather(b: Block, local: Rows, before: Array, gain: Array, n: Array, alarm: Array) -> Array:
-    """Adds to the evidence of these series (places in the block); closes clusters, opens alarms.
+class Terms(NamedTuple):
+    """What holds for all series of a call; `youngest` is the least count of samples among them."""
+
+    youngest: float
+    learn_samples: float
+    limit_seconds: float
+    realised: Realised
+
+
+def gather(c: Mapping[str, Array], rows: Rows, before: Array, gain: Array, alarm: Array, terms: Terms) -> Array:
+    """Adds to the evidence of these series, whose sample is counted already; closes clusters, opens alarms.
 
     Returns:
         Their evidence now.
     """
     evidence = before + gain
-    if b.youngest < b.learn_samples:
-        evidence = np.where(n >= np.float32(b.learn_samples), evidence, np.minimum(evidence, gain))
+    if terms.youngest < terms.learn_samples:
+        n = c["n"].take(rows) - ONE
+        evidence = np.where(n >= np.float32(terms.learn_samples), evidence, np.minimum(evidence, gain))
         evidence[n < GUESSES] = NOTHING
     rich = (evidence > OVER).nonzero()[0]
     if not len(rich):
         return evidence
-    c, rows, now = b.columns, b.rows.take(local[rich]), evidence[rich]
+    rows, now = rows.take(rich), evidence[rich]
+    n = c["n"].take(rows) - ONE
     memory = Memory(c["episode"].take(rows, axis=0))
     enters = (before[rich] <= OVER).nonzero()[0]
     if len(enters):
         entering = Memory(memory.held[enters])
-        interval = b.held["interval"].take(local[rich[enters]])
-        count_clusters(entering, clusters_per_alarm(entering, interval, b.limit_seconds), b.realised)
-        close_clusters(entering, n[rich[enters]])
-        set_limit(entering, interval, b.limit_seconds, b.realised.of(entering.excess))
+        interval, realised = c["interval"].take(rows[enters]), terms.realised
+        count_clusters(entering, clusters_per_alarm(entering, interval, terms.limit_seconds), realised)
+        close_clusters(entering, n[enters])
+        set_limit(entering, interval, terms.limit_seconds, realised.of(entering.excess))
         memory.held[enters] = entering.held
     open_ = alarm[rich]
     np.maximum(memory.peak, np.where(open_, memory.peak + gain[rich], now), out=memory.peak)
-    fires = ((now >= memory.limit) & ~open_ & (n[rich] >= np.float32(b.learn_samples))).nonzero()[0]
-    memory.alarm_from[fires] = n[rich[fires]]
+    fires = ((now >= memory.limit) & ~open_ & (n >= np.float32(terms.learn_samples))).nonzero()[0]
+    memory.alarm_from[fires] = n[fires]
     c["episode"][rows] = memory.held
     fire(c, rows[fires])
     evidence[rich] = np.minimum(now, memory.limit + HOLD)
@@ -170,49 +181,49 @@ def fire(c: Mapping[str, Array], rows: Rows) -> None:
     c["candidate"][rows] = np.nan
 
 
-def end(c: Mapping[str, Array], rows: Rows, evidence: Array) -> Rows:
+def end(c: Mapping[str, Array], rows: Rows) -> Rows:
     """Ends alarms whose evidence fell well below the limit.
 
     Returns:
-        Places, among `rows`, of those that still hold.
+        Those of the rows that still hold.
     """
     alarm = c["alarm"][_span(rows)]
     if not np.logical_or.reduce(alarm):
         return rows[:0]
-    places: Rows = alarm.nonzero()[0]
-    limit = c["limit"][rows[places]]
-    over = evidence.take(places) < np.maximum(limit * HALF, limit - ENDS_BELOW)
-    c["alarm"][rows[places[over]]] = False
-    evidence[places[over]] = NOTHING  # a relapse has to gather its own
-    return places[~over]
+    rows = rows[alarm]
+    limit = c["limit"][rows]
+    over = c["evidence"].take(rows) < np.maximum(limit * HALF, limit - ENDS_BELOW)
+    c["alarm"][rows[over]] = False
+    c["evidence"][rows[over]] = NOTHING  # a relapse has to gather its own
+    return rows[~over]
 
 
-def follow(c: Mapping[str, Array], rows: Rows, evidence: Array, x: Array, held: Mapping[str, Array]) -> None:
+def follow(c: Mapping[str, Array], rows: Rows) -> None:
     """Ends alarms; where the samples of one have kept to a level of their own long enough, that is the new normal."""
-    holds = end(c, rows, evidence)
-    if not len(holds):
+    mine = end(c, rows)
+    if not len(mine):
         return
-    mine, now = rows[holds], x.take(holds)
+    now, n = c["x"].take(mine), c["n"].take(mine) - ONE
     candidate, restless = c["candidate"][mine], c["restless"][mine]
     unset = np.isnan(candidate)
-    since = held["n"].take(holds) - c["alarm_from"][mine]
+    since = n - c["alarm_from"][mine]
     rate = np.maximum(np.float32(1.0) / (since + np.float32(2.0)), np.float32(0.05))
     off = np.where(unset, NOTHING, now - candidate)
     candidate = np.where(unset, now, candidate + off * rate)
     restless = np.where(unset, NOTHING, restless + (np.absolute(off) - restless) * rate)
     c["candidate"][mine], c["restless"][mine] = candidate, restless
-    interval = np.maximum(held["interval"].take(holds), np.float32(1e-3))
+    interval = np.maximum(c["interval"].take(mine), np.float32(1e-3))
     long = since >= np.maximum(NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS / interval)
-    usual = np.maximum(held["spread"].take(holds) / held["evenness"].take(holds), held["floor"].take(holds))
+    usual = np.maximum(c["spread"].take(mine), c["floor"].take(mine))
     settled = (long & (restless <= usual * STEADY)).nonzero()[0]
     if not len(settled):
         return
-    local = holds[settled]
-    held["level"][local] = candidate[settled]
-    evidence[local] = NOTHING
-    c["alarm"][rows[local]] = False
-    c["longest"][rows[local]] = np.maximum(c["longest"].take(rows[local]), c["run"].take(rows[local]))
-    c["peak"][rows[local]] = NOTHING  # it was a change, not a peak that may come again
+    mine = mine[settled]
+    c["level"][mine] = candidate[settled]
+    c["evidence"][mine] = NOTHING
+    c["alarm"][mine] = False
+    c["longest"][mine] = np.maximum(c["longest"].take(mine), c["run"].take(mine))
+    c["peak"][mine] = NOTHING  # it was a change, not a peak that may come again
 
 
 def _span(rows: Rows) -> Rows | slice:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cemd.analyze.columns import Array
 from cemd.analyze.episodes import HOLD, fire
-from cemd.analyze.kernel import Block, Rows
+from cemd.analyze.kernel import Block
 
 STUCK_AFTER, TIMES_LONGEST = np.float32(40.0), np.float32(4.0)
 MOVED_FOR = np.float32(4.0)  # times the run, of samples before it
@@ -23,20 +23,20 @@ def limit(longest: Array) -> Array:
     return STUCK_AFTER + TIMES_LONGEST * longest.astype(np.float32)
 
 
-def notice(b: Block, span: Rows | slice) -> None:
+def notice(b: Block) -> None:
     """Counts equal values; gives those that are stuck the evidence of an alarm."""
     c, flag = b.columns, b.flag
-    run = c["run"][span]
+    run = c["run"][b.span]
     np.equal(b.x, b.held["x"], out=flag)
     same = np.logical_or.reduce(flag)
     if not same and not np.maximum.reduce(run):
         return
-    ended = ((run > c["longest"][span]) & ~flag).nonzero()[0]
+    ended = ((run > c["longest"][b.span]) & ~flag).nonzero()[0]
     if len(ended):
         rows = b.rows[ended]
         c["longest"][rows] = run[ended]
     run = np.minimum(run + ONE, MOST) * flag
-    c["run"][span] = run
+    c["run"][b.span] = run
     if np.maximum.reduce(run) >= STUCK_AFTER:
         _hold_stuck(b, run)
 

@@ -187,6 +187,7 @@ def baseline(bank: Bank, row: int) -> dict[str, bytes]:
 
 def put_back(bank: Bank, row: int, parts: dict[str, bytes]) -> None:
     """The row expects again what it did when `parts` were taken."""
+    bank.altered()
     for name, body in parts.items():
         column = bank.columns[name] if name in bank.columns.fields else None
         if column is not None:
@@ -201,6 +202,7 @@ def put_back(bank: Bank, row: int, parts: dict[str, bytes]) -> None:
 
 def relearn(bank: Bank, row: int) -> None:
     """The row begins anew, as a series that was never seen; what was measured last stays."""
+    bank.altered()
     fresh = Bank()
     fresh.add(bank.columns["binary"][[row]])
     for name in bank.columns.fields:

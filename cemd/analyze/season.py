@@ -79,7 +79,9 @@ def roll(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour
     c["hour"][rows], c["hour_from"][rows] = hour, n
     h["hour_sum"][places] = ZERO
     h["hour_dev"][places] = ZERO
-    h["evenness"][places] = ONE / _ratio(season, rows, hour)
+    evenness = ONE / _ratio(season, rows, hour)
+    h["spread"][places] *= c["evenness"][rows] / evenness
+    c["evenness"][rows] = evenness
     _tidy(b, places, rows, level)
 
 
@@ -106,7 +108,7 @@ def _learn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, ho
         return
     samples = b.held["n"][local] - c["hour_from"][rows]
     mean = b.held["hour_sum"][local] / samples
-    away = b.held["hour_dev"][local] / samples / b.held["evenness"][local]
+    away = b.held["hour_dev"][local] / samples
     _learn_trust(c, rows, mean)
     hours = np.minimum(c["hours"][rows] + ONE, np.float32(1e6))
     usual = c["usual_dev"][rows]
@@ -209,7 +211,8 @@ def _tidy(b: Block, places: Where, rows: Where, level: Array) -> None:
     c, h = b.columns, b.held
     interval = h["interval"][places]
     h["long_gap"][places] = np.maximum(h["long_gap"][places] * SHORTER, interval)
-    h["floor"][places] = np.absolute(level) * RELATIVE_FLOOR + ABSOLUTE_FLOOR
+    h["first"][places] = np.maximum(h["first"][places], ONE)
+    h["floor"][places] = (np.absolute(level) * RELATIVE_FLOOR + ABSOLUTE_FLOOR) / c["evenness"][rows]
     memory = episodes.Memory(c["episode"][rows])
     memory.record *= FORGIVES
     episodes.set_limit(memory, interval, b.limit_seconds, b.realised.of(memory.excess))
