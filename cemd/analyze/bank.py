@@ -31,6 +31,7 @@ NOT_SEEN = 255
 FIRST = float(np.log10(kernel.SHARE))
 NEVER = -(2**30)
 FIRST_LIMIT = 120.0  # bits; until the interval is known
+SPARSE = 16  # up to one row in so many is sought, not sorted
 MOST_VIEWS = 256  # blocks whose views are kept
 FIELDS = {
     "base": Field("<f8"),  # first value: what is kept in single precision is relative to it
@@ -136,10 +137,8 @@ class Bank:
         if not len(rows):
             return
         if len(rows) > 1 and not np.logical_and.reduce(rows[1:] > rows[:-1]):
-            bits = len(rows).bit_length()  # row and place in one number: quicker to sort than any argsort
-            both = np.sort((rows.astype(np.int64) << bits) | np.arange(len(rows)), kind="stable")
-            order, rows = both & ((1 << bits) - 1), (both >> bits).astype(np.intp, copy=False)
-            at, value, outcome = at[order], value[order], outcome[order]
+            rows, order = _in_order(rows, len(self))
+            at, value, outcome = at.take(order), value.take(order), outcome.take(order)
             if (rows[1:] == rows[:-1]).any():
                 place = np.arange(len(rows))
                 first = np.append(True, rows[1:] != rows[:-1])
@@ -374,6 +373,19 @@ class Bank:
         self._fix()
         for name, (dtype, hours) in SEASON.items():
             self.season[name][:, :size] = np.frombuffer(dumped[name], dtype).reshape(hours, size)
+
+
+def _in_order(rows: NDArray[np.intp], size: int) -> tuple[Rows, Array]:
+    """(the rows ascending, where each was), repeats in the order in which they came; at most `size` are possible."""
+    if len(rows) * SPARSE >= size:
+        seen, place = np.zeros(size, np.bool_), np.zeros(size, np.int32)
+        seen[rows], place[rows] = True, np.arange(len(rows), dtype=np.int32)
+        ascending = seen.nonzero()[0]
+        if len(ascending) == len(rows):
+            return ascending, place.take(ascending)
+    bits = len(rows).bit_length()  # row and place in one number: quicker to sort than any argsort
+    both = np.sort((rows.astype(np.int64) << bits) | np.arange(len(rows)), kind="stable")
+    return (both >> bits).astype(np.intp, copy=False), both & ((1 << bits) - 1)
 
 
 def _no_season() -> dict[str, Array]:
