@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cemd.analyze.bank import WEEK_SECONDS, Bank
 from cemd.analyze.columns import Array
+from cemd.analyze.kernel import places_of
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome
 
@@ -246,6 +247,47 @@ def test_it_makes_no_difference_where_series_lie_and_what_hour_the_others_are_in
         assert near.columns[name].tobytes() == far.columns[name][::2].tobytes(), name
     for name, part in near.season.items():
         assert part[:, :6].tobytes() == far.season[name][:, :12:2].tobytes(), name
+
+
+def test_it_makes_no_difference_in_how_many_pieces_a_tick_comes() -> None:
+    """More than a block at once, or cut: what is beyond the first threshold is judged for all blocks together."""
+    rng = np.random.default_rng(21)
+    series = 60_000
+    whole, cut = Bank(), Bank()
+    rows, outcome = np.arange(series), np.zeros(series, np.uint8)
+    for bank in (whole, cut):
+        bank.add(rows % 50 == 0)
+    for tick in range(90):
+        at = T0 + tick * EVERY * 9 + rng.uniform(0, 1, series)
+        broken = 500.0 * ((tick > 75) & (rows % 7 == 0))
+        value = np.where(rows % 50 == 0, 1.0 * (rng.random(series) > 0.01), rng.normal(10, 1, series) + broken)
+        whole.observe(rows, at, value, outcome, DETECTOR)
+        for part in (slice(0, 21_000), slice(21_000, 21_003), slice(21_003, None)):
+            cut.observe(rows[part], at[part], value[part], outcome[part], DETECTOR)
+    assert whole.columns["alarm"].any()
+    assert whole.dump() == cut.dump()
+
+
+@pytest.mark.parametrize("given", [5, 60, 180], ids=["few", "most", "some twice"])
+def test_samples_in_any_order_are_taken_in_the_order_of_each_series(given: int) -> None:
+    rng = np.random.default_rng(22)
+    together, one_by_one = Bank(), Bank()
+    for bank in (together, one_by_one):
+        bank.add(np.zeros(100, np.bool_))
+    for tick in range(40):
+        rows = rng.permutation(100)[:given] if given < 100 else rng.integers(0, 100, given)
+        at, value = T0 + tick * EVERY + np.arange(len(rows)) / 1000.0, rng.normal(10, 1, len(rows))
+        together.observe(rows, at, value, np.zeros(len(rows), np.uint8), DETECTOR)
+        for place in range(len(rows)):
+            one = slice(place, place + 1)
+            one_by_one.observe(rows[one], at[one], value[one], np.zeros(1, np.uint8), DETECTOR)
+    assert together.dump() == one_by_one.dump()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.03, 0.6, 1.0])
+def test_places_of_a_sparse_row_are_those_that_are_set(share: float) -> None:
+    flag = np.random.default_rng(23).random(8 * 321) < share
+    assert (places_of(flag) == flag.nonzero()[0]).all()
 
 
 def test_level_and_spread_agree_with_river() -> None:
