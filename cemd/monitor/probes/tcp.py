@@ -28,13 +28,12 @@ from cemd.monitor.probes.base import (
 from cemd.monitor.probes.engines.dialogue import Heard, Pattern, Turn, Turns, ValueName, check_values, read_values
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.starttls import Security
-from cemd.monitor.probes.engines.streams import Stream, Target, result_of_fault
+from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds, result_of_fault
 from cemd.monitor.probes.engines.visit import (
     SECURE_METRICS,
     VISIT_METRICS,
     TlsParams,
     Visit,
-    round_trip_seconds,
     visit,
 )
 from cemd.monitor.probes.engines.waits import Waits
@@ -109,7 +108,7 @@ class Tcp:
         if self._bare is None:
             return None
         self._tools.names.check(self._bare.address, self._bare.address)
-        return _Knock(self._bare, self._tools.waits, done).begin(deadline)
+        return _Knock(self._bare, self._tools.resting, done).begin(deadline)
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params
@@ -143,8 +142,8 @@ class _Knock(Stream):
 
     def connected(self, door: socket.SocketType, events: int) -> None:
         del events
-        seconds = monotonic() - self.began
-        readings = Values(_METRICS, (seconds, round_trip_seconds(door)))
+        seconds, round_trip = handshake_seconds(door, monotonic() - self.began)
+        readings = Values(_METRICS, (seconds, round_trip))
         self.give_up()
         self._done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds))
 

@@ -16,7 +16,7 @@ from cemd.monitor.probes.engines.handshake import Handshakes
 from cemd.monitor.probes.engines.janitor import Janitor
 from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.trust import Trust
-from cemd.monitor.probes.engines.waits import Waits
+from cemd.monitor.probes.engines.waits import RestingWaits, Waits
 from cemd.monitor.probes.engines.web import WebEngine
 
 
@@ -32,6 +32,7 @@ class Tools:
     handshakes: Handshakes
     datagrams: Datagrams
     waits: Waits
+    resting: RestingWaits
     clock: Clock
     log: Any
 
@@ -41,6 +42,7 @@ class Tools:
         self.datagrams.close()
         await self.names.aclose()
         self.waits.close()
+        self.resting.close()
 
 
 def make_tools(
@@ -54,8 +56,9 @@ def make_tools(
     times = clock or SystemClock()
     log = structlog.get_logger("cemd.monitor")
     names = Names(nameservers, targets)
-    waits, handshakes, curl = Waits(), Handshakes(), CurlEngine(times.now)
-    web = WebEngine(names, curl, handshakes, waits)
+    waits, resting = Waits(), RestingWaits()
+    handshakes, curl = Handshakes(), CurlEngine(times.now)
+    web = WebEngine(names, curl, handshakes, waits, resting)
     return Tools(
         names=names,
         web=web,
@@ -65,6 +68,7 @@ def make_tools(
         handshakes=handshakes,
         datagrams=Datagrams(names, log),
         waits=waits,
+        resting=resting,
         clock=times,
         log=log,
     )

@@ -7,7 +7,9 @@ messages are read by llhttp (httptools), TLS is that of the kind `tls`. What is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic, time
+from select import EPOLLIN, EPOLLOUT
+from socket import SOL_SOCKET
+from time import monotonic, monotonic_ns, time, time_ns
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +21,8 @@ from cemd.monitor.probes.base import Blind, Missed, Reason
 from cemd.monitor.probes.engines.handshake import Handshake, server_name
 from cemd.monitor.probes.engines.requests import Answer, Phases, Request, Told, header_lines
 from cemd.monitor.probes.engines.sockets import SocketParams
-from cemd.monitor.probes.engines.streams import Stream, Target
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, STEP_SECONDS, kernel_stamp
+from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds
 from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.protocols.certificates import bears_as_ever, days_left, subject
 
@@ -75,6 +78,8 @@ def _message(request: Request) -> bytes:
 class _Taken:
     """What llhttp reads out of the answer; its parser calls these methods."""
 
+    __slots__ = ("chunks", "in_body", "left", "lines", "over", "parser", "status")
+
     def __init__(self, most_bytes: int) -> None:
         self.parser: Any = httptools.HttpResponseParser(self)
         self.parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # old devices end lines so
@@ -107,17 +112,24 @@ class _Taken:
 class _TakenWithHeaders(_Taken):
     """The same where header fields are looked at."""
 
+    __slots__ = ()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.over:
             self.lines.append(name + b": " + value)
 
 
 class Exchange(Stream):
-    """One request and its answer. `told` is called once, unless it is given up before."""
+    """One request and its answer. `told` is called once, unless it is given up before.
+
+    In clear its times are the kernel's: the round trip of the handshake, and when the answer came in. What we took in
+    between to notice and to send is not the target's and counts nowhere, so such an exchange can wait where several are
+    served at once. Under TLS it is us who answer within the handshake, so all of it counts and must be prompt.
+    """
 
     __slots__ = (
-        "_call", "_connected_at", "_context", "_first_at", "_handshake", "_head", "_left", "_named", "_secured_at",
-        "_sent_at", "_taken", "_told",
+        "_call", "_connect", "_connected_at", "_context", "_first_ns", "_handshake", "_head", "_last_ns", "_left",
+        "_named", "_offset_ns", "_secured_at", "_sent_ns", "_taken", "_told",
     )  # fmt: skip
 
     def __init__(self, call: Call, context: SSL.Context | None, waits: Waits, told: Told, named: float) -> None:
@@ -129,34 +141,37 @@ class Exchange(Stream):
         self._head = b""
         """The answer until its header is whole."""
         self._taken: _Taken | None = None
-        self._connected_at = self._secured_at = self._sent_at = self._first_at = 0.0
+        self._connect = self._connected_at = self._secured_at = 0.0
+        self._sent_ns = self._first_ns = self._last_ns = self._offset_ns = 0
+        """Of the wall clock, as kernel stamps are; `_offset_ns` tells whether it was set meanwhile."""
 
     # The stream.
 
     def connected(self, door: Any, events: int) -> None:
-        self._connected_at = monotonic()
+        self._connected_at = now = monotonic()
+        self._connect, _ = handshake_seconds(door, now - self.began)
         if self._context is None:
+            door.setsockopt(SOL_SOCKET, SO_TIMESTAMPNS, 1)
             self._say(door.send)
-            if events & 1:  # EPOLLIN: it spoke first
-                self._hear(door.recv)
+            if events & EPOLLIN:  # it spoke first
+                self._hear(door)
             return
         self._handshake = Handshake(door, self._context, self._call.server_name, self._call.peer)
         self._shake(self._handshake)
 
     def go_on(self, door: Any, events: int) -> None:
         handshake = self._handshake
-        if handshake is not None:
-            if not self._secured_at:
-                self._shake(handshake)
-            else:
-                if self._left:
-                    self._say(handshake.connection.send)
-                self._hear(handshake.connection.recv)
-            return
-        if self._left:
-            self._say(door.send)
-        if events & ~4:  # more than EPOLLOUT
-            self._hear(door.recv)
+        if handshake is None:
+            if self._left:
+                self._say(door.send)
+            if events != EPOLLOUT:
+                self._hear(door)
+        elif not self._secured_at:
+            self._shake(handshake)
+        else:
+            if self._left:
+                self._say(handshake.connection.send)
+            self._hear_secured(handshake.connection)
 
     def failed(self, fault: Exception) -> None:
         self._handshake = self._taken = None
@@ -171,7 +186,7 @@ class Exchange(Stream):
             return f"no connection to {self._call.peer} in time."
         if self._context is not None and not self._secured_at:
             return f"TLS with {self._call.peer} was not finished in time."
-        return f"no {'whole ' if self._first_at else ''}answer from {self._call.peer} in time."
+        return f"no {'whole ' if self._taken else ''}answer from {self._call.peer} in time."
 
     # The exchange.
 
@@ -180,11 +195,13 @@ class Exchange(Stream):
             self._secured_at = monotonic()
             _believe(self._call, handshake)
             self._say(handshake.connection.send)
-            self._hear(handshake.connection.recv)
+            self._hear_secured(handshake.connection)
 
     def _say(self, send: Callable[[bytes], int]) -> None:
         """Sends what is left of the request, as far as there is room."""
-        self._sent_at = self._sent_at or monotonic()
+        if not self._sent_ns:
+            self._sent_ns = time_ns()
+            self._offset_ns = self._sent_ns - monotonic_ns()
         try:
             while self._left:
                 sent = send(self._left)
@@ -194,30 +211,45 @@ class Exchange(Stream):
         except (ConnectionError, SSL.Error):
             self._left = b""  # the peer has closed; what it said before tells more
 
-    def _hear(self, receive: Callable[[int], bytes]) -> None:
+    def _hear(self, door: Any) -> None:
         """Takes what has arrived, until nothing is left or the answer is whole."""
-        taken = self._taken
         while True:
             try:
-                data = receive(_CHUNK)
-            except (BlockingIOError, SSL.WantReadError):
+                data, ancillary, _, _ = door.recvmsg(_CHUNK, ANCILLARY_BYTES)
+            except BlockingIOError:
+                return
+            if self._take(data, kernel_stamp(ancillary) if ancillary else None):
+                return
+
+    def _hear_secured(self, connection: SSL.Connection) -> None:
+        while True:
+            try:
+                data = connection.recv(_CHUNK)
+            except SSL.WantReadError:
                 return
             except SSL.ZeroReturnError:
                 data = b""
             except SSL.Error as exc:
                 raise Missed(Reason.CLOSED_EARLY, f"{self._call.peer} broke the connection off.") from exc
-            if taken is None:
-                self._first_at = monotonic()
-                kind = _TakenWithHeaders if self._call.wants_headers else _Taken
-                taken = self._taken = kind(self._call.max_body_bytes)
-            if self._is_whole(taken, data):
-                self._conclude(taken)
+            if self._take(data, None):
                 return
 
-    def _is_whole(self, taken: _Taken, data: bytes) -> bool:
+    def _take(self, data: bytes, stamp: int | None) -> bool:
+        """Reads on in the answer; True when it is whole, and was told."""
+        taken = self._taken
+        self._last_ns = stamp or time_ns()
+        if taken is None:
+            self._first_ns = self._last_ns
+            kind = _TakenWithHeaders if self._call.wants_headers else _Taken
+            taken = self._taken = kind(self._call.max_body_bytes)
         if not data:
             self._check_end(taken)
-            return True
+        elif not self._is_whole(taken, data):
+            return False
+        self._conclude(taken)
+        return True
+
+    def _is_whole(self, taken: _Taken, data: bytes) -> bool:
         if not taken.in_body:
             self._head += data
             if len(self._head) > _MOST_HEAD_BYTES:
@@ -249,21 +281,23 @@ class Exchange(Stream):
             raise Missed(Reason.CLOSED_EARLY, f"{self._call.peer} closed before its answer was whole.")
 
     def _conclude(self, taken: _Taken) -> None:
-        now, call = monotonic(), self._call
+        phases, call = self._phases(), self._call
         self.give_up()
         self._handshake = self._taken = None
         status = taken.status or taken.parser.get_status_code()
         taken.parser = None  # a circle of the two would wait for the collector
-        stood = self._secured_at or self._connected_at
-        phases = Phases(
-            self._named,
-            self._connected_at - self.began,
-            stood - self._connected_at,
-            self._first_at - self._sent_at,
-            self._named + now - self.began,
-        )
         body = taken.chunks[0] if len(taken.chunks) == 1 else b"".join(taken.chunks)
         self._told(Answer(status, taken.lines, body, phases, call.ends_at if call.secure else None, 2))
+
+    def _phases(self) -> Phases:
+        first_byte = max(0, self._first_ns - self._sent_ns) / 1e9
+        rest = max(0, self._last_ns - self._first_ns) / 1e9
+        if abs(time_ns() - monotonic_ns() - self._offset_ns) > STEP_SECONDS * 1e9:  # the wall clock was set meanwhile
+            first_byte, rest = monotonic() - (self._secured_at or self._connected_at), 0.0
+        if self._context is None:
+            return Phases(self._named, self._connect, 0.0, first_byte, self._named + self._connect + first_byte + rest)
+        tls = self._secured_at - self._connected_at
+        return Phases(self._named, self._connect, tls, first_byte, self._named + monotonic() - self.began)
 
 
 def _believe(call: Call, handshake: Handshake) -> None:

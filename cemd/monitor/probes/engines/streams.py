@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import sys
 from time import monotonic
 
 from cemd.model.quality import Outcome
@@ -21,6 +22,8 @@ _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _UNDER_WAY = frozenset({0, errno.EINPROGRESS})
+_TCP_INFO_BYTES, _ROUND_TRIP_AT, _RETRANSMITS_AT = 104, 68, 100
+"""Of `struct tcp_info` (linux/tcp.h), whose fields keep their places."""
 
 
 class Target:
@@ -150,3 +153,15 @@ def result_of_fault(fault: Exception) -> Result:
     if isinstance(fault, Blind):
         return Result(outcome=Outcome.BLIND, reason=fault.reason, detail=str(fault))
     return Result(outcome=Outcome.BLIND, reason=Reason.INTERNAL, detail=f"{type(fault).__name__} in the kind.")
+
+
+def handshake_seconds(door: socket.SocketType, waited: float) -> tuple[float, float]:
+    """(how long the handshake of a connection that has just been made took, its round trip), seen by the kernel.
+
+    So it is free of the time that we took to notice (TCP_INFO). Where a packet was sent again, the round trip is only
+    that of the last one, and the handshake took as long as we `waited`.
+    """
+    info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    round_trip = int.from_bytes(info[_ROUND_TRIP_AT : _ROUND_TRIP_AT + 4], sys.byteorder) / 1e6
+    again = any(info[_RETRANSMITS_AT : _RETRANSMITS_AT + 4])
+    return (waited if again or not 0.0 < round_trip < waited else round_trip), round_trip

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import sys
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Annotated
@@ -31,12 +29,10 @@ from cemd.monitor.probes.base import (
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.engines.starttls import PRELUDES, Security
+from cemd.monitor.probes.engines.streams import handshake_seconds
 from cemd.monitor.probes.engines.talk import Talk
 from cemd.monitor.probes.engines.trust import expiry_days
 from cemd.monitor.probes.tools import Tools
-
-_TCP_INFO_BYTES = 72
-_ROUND_TRIP_AT = 68
 
 
 class TlsParams(SocketParams):
@@ -165,16 +161,10 @@ async def visit(
         if not is_address(params.host):
             made.note("name_seconds", named - began)
         made.timed("connect_seconds")
-        made.note("handshake_round_trip_seconds", round_trip_seconds(door))
+        made.note("handshake_round_trip_seconds", handshake_seconds(door, 0.0)[1])
         try:
             yield made
         except Missed as missed:
             missed.detail = made.secrets.hide(missed.detail)
             missed.readings = (*made.readings, *missed.readings)
             raise
-
-
-def round_trip_seconds(door: socket.SocketType) -> float:
-    """The round trip of the handshake as the kernel measured it (TCP_INFO), free of our own queue."""
-    info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    return int.from_bytes(info[_ROUND_TRIP_AT:], sys.byteorder) / 1e6

@@ -4,19 +4,30 @@ A task, a future and a reader of the loop cost more than the connection that the
 of an epoll of ours, whose descriptor is the one reader that the loop knows; a socket that is closed leaves it by
 itself. Deadlines are kept to a fiftieth of a second, early rather than late. Events are taken out in small portions, so
 that handshakes of TLS, which cost half a millisecond each, do not hold up the rest of the loop.
+
+A wake-up of the loop costs more than what most events ask for. `RestingWaits` therefore looks away for a moment after
+each look, once events come thick and fast, and finds several at the next: for those who read from the kernel when
+something happened, not from the moment at which they were told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+import socket
 from time import monotonic
 from typing import Final, Protocol
+
+from cemd.monitor.probes.engines.stamps import SO_TIMESTAMPNS
 
 TICKS_PER_SECOND = 50
 _PORTION: Final = 16
 _TURN_SECONDS: Final = 0.004
 """So long sockets are served, in whole portions, before others of the loop have their turn."""
+REST_SECONDS: Final = 0.001
+_BUSY_SECONDS: Final = 0.001
+"""Rings that come closer than this to each other, in the mean of the last few, are answered by rests."""
+_MEMORY: Final = 1 / 16
 
 
 class Waiting(Protocol):
@@ -35,10 +46,10 @@ class Waits:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
-        self._loop.add_reader(self._epoll.fileno(), self._ready)
         self._of: dict[int, Waiting] = {}
         self._wheel: dict[int, dict[int, Waiting]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._listen()
 
     def add(self, number: int, waiting: Waiting, events: int, deadline: float) -> int:
         """Waits for a descriptor until a time of the loop; answers the tick, which `remove` wants back.
@@ -70,16 +81,24 @@ class Waits:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def _ready(self) -> None:
-        began = monotonic()
+    def _listen(self) -> None:
+        self._loop.add_reader(self._epoll.fileno(), self._serve)
+
+    def _serve(self) -> int:
+        """Tells whose sockets are ready, as many as time allows; how many there were."""
+        began, served = 0.0, 0
         while True:
             portion = self._epoll.poll(0, _PORTION)
             for number, events in portion:
                 waiting = self._of.get(number)
                 if waiting is not None:
                     waiting.ready(events)
-            if len(portion) < _PORTION or monotonic() - began > _TURN_SECONDS:
-                return
+            served += len(portion)
+            if len(portion) < _PORTION:
+                return served
+            began = began or monotonic()
+            if monotonic() - began > _TURN_SECONDS:
+                return served
 
     def _arm(self, tick: int) -> None:
         at = tick / TICKS_PER_SECOND
@@ -99,3 +118,48 @@ class Waits:
                     waiting.late()
         if self._wheel:
             self._arm(min(self._wheel))
+
+
+class RestingWaits(Waits):
+    """The same for those whose times the kernel tells."""
+
+    def __init__(self) -> None:
+        self._bell = select.epoll()
+        """Rings while a socket is ready; silent during a rest."""
+        self._rest: asyncio.TimerHandle | None = None
+        self._rang_at = 0.0
+        self._gap = 1.0
+        """Seconds between the last rings, smoothed."""
+        self._stamper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        """Keeps the kernel stamping: it would begin and end with each short-lived socket that asks for it."""
+        self._stamper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        super().__init__()
+
+    def close(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+        self._loop.remove_reader(self._bell.fileno())
+        self._bell.close()
+        self._stamper.close()
+        super().close()
+
+    def _listen(self) -> None:
+        self._bell.register(self._epoll.fileno(), select.EPOLLIN)
+        self._loop.add_reader(self._bell.fileno(), self._ring)
+
+    def _ring(self) -> None:
+        self._serve()
+        now = monotonic()
+        self._gap += (min(now - self._rang_at, 0.1) - self._gap) * _MEMORY
+        self._rang_at = now
+        if self._gap < _BUSY_SECONDS:
+            self._bell.modify(self._epoll.fileno(), 0)
+            self._rest = self._loop.call_later(REST_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        if self._serve():
+            self._rest = self._loop.call_later(REST_SECONDS, self._look_again)
+        else:
+            self._rest = None
+            self._rang_at = monotonic()
+            self._bell.modify(self._epoll.fileno(), select.EPOLLIN)

@@ -11,17 +11,20 @@ from cemd.monitor.probes.engines.exchange import Call, Exchange
 from cemd.monitor.probes.engines.handshake import Handshakes
 from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.requests import Answer, Request, Told
-from cemd.monitor.probes.engines.waits import Waits
+from cemd.monitor.probes.engines.waits import RestingWaits, Waits
 
 
 class WebEngine:
-    """Made in the prober; closing `curl` and `waits` is their owner's business."""
+    """Made in the prober; closing what it is lent is their owner's business."""
 
-    def __init__(self, names: Names, curl: CurlEngine, handshakes: Handshakes, waits: Waits) -> None:
+    def __init__(
+        self, names: Names, curl: CurlEngine, handshakes: Handshakes, prompt: Waits, resting: RestingWaits
+    ) -> None:
         self._names = names
         self._curl = curl
         self._handshakes = handshakes
-        self._waits = waits
+        self._prompt = prompt
+        self._resting = resting
 
     async def fetch(self, request: Request, within_seconds: float, *, address: str | None = None) -> Answer:
         """Sends one request on a new connection and reads the answer; at `address`, where that is known already.
@@ -73,5 +76,7 @@ class WebEngine:
 
     def begin(self, call: Call, deadline: float, told: Told, *, named: float = 0.0) -> Cancel:
         """The same for a plain request that is made ready already."""
-        context = self._handshakes.context(call.ca_file, old_protocols=False) if call.secure else None
-        return Exchange(call, context, self._waits, told, named).begin(deadline)
+        if not call.secure:
+            return Exchange(call, None, self._resting, told, named).begin(deadline)
+        context = self._handshakes.context(call.ca_file, old_protocols=False)
+        return Exchange(call, context, self._prompt, told, named).begin(deadline)
