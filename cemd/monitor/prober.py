@@ -69,7 +69,7 @@ class Prober:
             log,
             alive=self._notifier.watchdog,
             deliver_good=self._outlook.take_good,
-            datagrams=self._tools.datagrams,
+            engines=self._tools.engines(),
         )
         self._posts: dict[str, Post] = {}
         self._replies: deque[wire.Taken] = deque()

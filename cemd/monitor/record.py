@@ -11,7 +11,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog
 from cemd.monitor.probes.base import Reason, Result, Values, with_common
-from cemd.monitor.probes.engines.datagrams import Errand, Landed
+from cemd.monitor.probes.engines.errands import AnyErrand, Landed
 from cemd.monitor.roster import Post
 
 MOST_ATTEMPTS = 500
@@ -66,7 +66,7 @@ class Record:
         if post.errand is not None:
             post.errand.watched = failing
 
-    def _row_of(self, errand: Errand) -> bytes:
+    def _row_of(self, errand: AnyErrand) -> bytes:
         row = errand.row = array("i", self._row(errand.owner, with_common(errand.metrics))).tobytes()
         return row
 

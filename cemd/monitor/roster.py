@@ -18,7 +18,7 @@ from cemd.errors import ProbeUnavailable
 from cemd.monitor import wire
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Kind, Launching, ProbeParams, Result
-from cemd.monitor.probes.engines.datagrams import Batching, Errand, Landed
+from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.schedule import Plan
 
@@ -66,7 +66,7 @@ class Post:
     """Hash of the text that it was made from: what did not change is known by it."""
     launch: Callable[[float, Done], Cancel | None] | None = field(init=False)
     """The quick way to measure, where the kind has one."""
-    errand: Errand | None = field(init=False)
+    errand: AnyErrand | None = field(init=False)
     """The quickest: begun together with others, where the kind can."""
     timeout: float = field(init=False)
     always: bool = field(init=False)

@@ -12,7 +12,7 @@ import gc
 import resource
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any, TypeAlias
@@ -23,7 +23,7 @@ from cemd.kit.clock import Clock
 from cemd.model.quality import Outcome
 from cemd.monitor.pressure import Pressure
 from cemd.monitor.probes.base import Attempt, Cancel, Reason, Result, completed, measure, result_of
-from cemd.monitor.probes.engines.datagrams import Datagrams, Errand, Landed
+from cemd.monitor.probes.engines.errands import AnyErrand, Engine, Landed
 from cemd.monitor.roster import Deliver, DeliverGood, Post, one_by_one, plan_of
 from cemd.monitor.schedule import Schedule, Skip
 
@@ -54,15 +54,15 @@ class Runner:
         alive: Callable[[], None],
         busy_seconds: Callable[[], float] = time.thread_time,
         deliver_good: DeliverGood | None = None,
-        datagrams: Datagrams | None = None,
+        engines: Mapping[str, Engine] | None = None,
     ) -> None:
         self._deliver = deliver
         self._deliver_good = deliver_good or one_by_one(deliver)
         self._not_run = not_run
-        self._datagrams = datagrams
-        """Where errands go; without it every kind is launched or run."""
-        if datagrams is not None:
-            datagrams.landing = self
+        self._engines = engines or {}
+        """Where errands go, by name; a kind whose engine is not among them is launched or run."""
+        for engine in self._engines.values():
+            engine.landing = self
         self._busy_seconds = busy_seconds
         self.clock = clock
         self._log = log
@@ -70,7 +70,7 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._schedule = Schedule(wall_offset=clock.now() - clock.monotonic(), most_at_once=affordable_runs())
         self._posts: list[Post | None] = []
-        self._errands: list[Errand | None] = []
+        self._errands: list[AnyErrand | None] = []
         """Those that may always be sent; beside the posts, which the quickest way need not touch."""
         self._live: dict[int, _Run] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -113,7 +113,7 @@ class Runner:
         self._errands = [None] * len(self._posts)
         for slot, post in zip(slots, posts, strict=True):
             self._posts[slot] = post
-            if post.always and self._datagrams is not None:
+            if post.always and post.errand is not None and post.errand.by in self._engines:
                 self._errands[slot] = post.errand
         gc.unfreeze()  # what left the set may go
         gc.freeze()  # a look through fifty thousand posts would hold the loop for a tenth of a second, again and again
@@ -150,8 +150,8 @@ class Runner:
             now = self.clock.monotonic()
             if now - self._observed_at >= LONGEST_REST_SECONDS:
                 self._observe(now)
-            if self._datagrams is not None:
-                self._datagrams.collect()
+            for engine in self._engines.values():
+                engine.collect()
             turn = self._schedule.turn(now + ROUNDING_SECONDS)
             self._wall_offset = self.clock.now() - self.clock.monotonic()
             if not self._shedding:
@@ -195,18 +195,21 @@ class Runner:
         """Begins what is due; errands leave together, in their order."""
         now = self.clock.monotonic()
         wall = now + self._wall_offset
-        at_once, errands = self._errands, list[Errand]()
-        together = []
+        at_once = self._errands
+        batches: dict[str, tuple[list[AnyErrand], list[int]]] = {}
         for slot, due in zip(slots, planned, strict=True):
             errand = at_once[slot]
             if errand is None:
                 self._begin(slot, due)
             elif not self._shedding or not self._leaves_out(slot, errand.owner, wall):
-                together.append(slot)
-                errands.append(errand)
-        if errands and self._datagrams is not None:
+                batch = batches.get(errand.by)
+                if batch is None:
+                    batch = batches[errand.by] = ([], [])
+                batch[0].append(errand)
+                batch[1].append(slot)
+        for by, (errands, together) in batches.items():
             self._latest_start = max(self._latest_start, now - planned[0], now - planned[-1])
-            self._datagrams.begin(errands, together, now, wall)
+            self._engines[by].begin(errands, together, now, wall)
 
     def _begin(self, slot: int, planned: float) -> None:
         post = self._posts[slot]
@@ -248,7 +251,7 @@ class Runner:
         if self._schedule.finished_well(np.array(landed.slots, dtype=np.intp), self.clock.monotonic()):
             self._poke()
 
-    def ended(self, slot: int, errand: Errand, at: float, seconds: float, result: Result) -> None:
+    def ended(self, slot: int, errand: AnyErrand, at: float, seconds: float, result: Result) -> None:
         """Takes the result of an errand that ended otherwise, or alone."""
         whole = completed(result, result.seconds or seconds)
         self._deliver(errand.owner, at, whole)
@@ -279,8 +282,9 @@ class Runner:
             self._schedule.finished(run.slot, self.clock.monotonic(), failed=False)
 
     def _give_up_errands(self) -> None:
-        for slot in self._datagrams.give_up() if self._datagrams is not None else ():
-            self._schedule.finished(slot, self.clock.monotonic(), failed=False)
+        for engine in self._engines.values():
+            for slot in engine.give_up():
+                self._schedule.finished(slot, self.clock.monotonic(), failed=False)
 
     def attempt(self, run: _Run) -> Attempt:
         """What a kind is told that measures in a task."""

@@ -14,7 +14,8 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Reason, Result
 from cemd.monitor.probes.engines import lines
-from cemd.monitor.probes.engines.datagrams import Batching, Errand, Landed
+from cemd.monitor.probes.engines.datagrams import Errand
+from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.tools import Tools
 
 from tests.monitor import peers
@@ -42,7 +43,7 @@ class Book:
             self.rows.setdefault(slot, []).append(its)
         self.said.set()
 
-    def ended(self, slot: int, errand: Errand, at: float, seconds: float, result: Result) -> None:
+    def ended(self, slot: int, errand: AnyErrand, at: float, seconds: float, result: Result) -> None:
         assert (errand.timeout, at) == (self.timeout, 1_000.0)
         assert seconds >= 0.0
         self.results[slot] = result
@@ -54,7 +55,7 @@ class Book:
         found = make(probe, self.made)
         assert isinstance(found, Batching)
         errand = found.errand()
-        assert errand is not None
+        assert isinstance(errand, Errand)
         errand.timeout = self.timeout
         return errand
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
-from cemd.monitor.probes.engines.waits import TICKS_PER_SECOND, Waits
+from cemd.monitor.probes.engines.waits import TICKS_PER_SECOND, RestingWaits, Waits
 
 from tests.monitor.peers import look, tools
 
@@ -79,6 +79,33 @@ async def test_deadlines_come_in_time_and_never_after_the_end(waits: Waits) -> N
                 assert one.late_at is not None
                 assert deadlines[place] - 1.5 / TICKS_PER_SECOND <= one.late_at
         assert not waits._wheel
+    waits.close()
+
+
+async def test_rests_begin_where_events_are_many_and_end_with_them(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    waits, told = RestingWaits(busy_seconds=0.05), Told()
+
+    def rests() -> bool:
+        return waits.rests
+
+    waits.add(ours.fileno(), told, select.EPOLLIN | select.EPOLLET, asyncio.get_running_loop().time() + 60)
+    for _ in range(300):
+        theirs.send(b"x")
+        await asyncio.sleep(0.001)
+        if rests():
+            break
+    assert rests()
+    for sent in (True, False):
+        count = len(told.events)
+        if sent:
+            theirs.send(b"x")
+        for _ in range(400):
+            await asyncio.sleep(0.005)
+            if len(told.events) > count or not (sent or rests()):
+                break
+        assert (len(told.events) > count) is sent  # at a rest too, what comes is found, and what does not come is not
+    assert not rests()
     waits.close()
 
 

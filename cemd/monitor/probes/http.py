@@ -37,6 +37,8 @@ from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.oauth2 import Oauth2, Tokens
 from cemd.monitor.probes.engines.requests import Answer, ClientCertificate, Proxy, Request
 from cemd.monitor.probes.engines.sockets import SocketParams
+from cemd.monitor.probes.engines.stream_batches import Run, StreamErrand
+from cemd.monitor.probes.engines.streams import result_of_fault
 from cemd.monitor.probes.tools import Tools
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -163,6 +165,7 @@ class Http:
     def __init__(self, params: HttpParams, tools: Tools) -> None:
         self._params = params
         self._web = tools.web
+        self._streams = tools.streams
         self._names = tools.names
         self._wall = tools.clock.now
         self._judge = Judge(params)
@@ -175,7 +178,8 @@ class Http:
         simple = not params.redirects and not params.oauth2 and not params.proxy and is_address(self._host)
         self._simple = simple and not self._secrets_in_files()
         self._bare_request = self._bare()
-        self._call = Call(self._bare_request, self._host) if simple and self._bare_request.plain else None
+        call = Call(self._bare_request, self._host) if self._simple and self._bare_request.plain else None
+        self._errand = _Errand(self, self._host, _SECURE if self._secure else _PLAIN, call) if self._simple else None
 
     @property
     def target(self) -> str:
@@ -185,28 +189,39 @@ class Http:
     def group(self) -> str:
         return urlsplit(self._params.url).netloc
 
-    def launch(self, deadline: float, done: Done) -> Cancel | None:
-        """The quick way: a numeric host, nothing to read or to ask for before."""
-        if not self._simple:
-            return None
-        address = self._names.check(self._host, self._host)
-        told = partial(self._told, done)
-        if self._call is not None:
-            return self._web.begin(self._call, deadline, told)
-        return self._web.start(self._bare_request, address, deadline, told, certificate=self._stale())
+    def errand(self) -> StreamErrand | None:
+        """Where the host is an address, and there is nothing to read or to ask for before."""
+        return self._errand
 
-    def _told(self, done: Done, found: Answer | Missed | Blind) -> None:
-        if isinstance(found, Answer):
-            readings = self._readings(found)
-            fault = self._judge.fault(found, self._days_left())
-            if fault is None:
-                done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=found.phases.total))
-            else:
-                done(Result(outcome=Outcome.FAILED, reason=fault[0], detail=fault[1], readings=readings))
-        elif isinstance(found, Missed):
-            done(Result(outcome=found.outcome, reason=found.reason, detail=found.detail, readings=found.readings))
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """The same by itself."""
+        return None if self._errand is None else self._streams.single(self._errand, deadline, done)
+
+    def start(self, run: Run, call: Call | None, deadline: float) -> Cancel:
+        """Begins one exchange: as a call that is ready, else by libcurl."""
+        if call is not None:
+            return self._web.begin(call, deadline, partial(self._told, run))
+        told = partial(self._told_by_itself, run)
+        return self._web.start(self._bare_request, self._host, deadline, told, certificate=self._stale())
+
+    def _told_by_itself(self, run: Run, found: Answer | Missed | Blind) -> None:
+        self._told(run, found)
+        self._streams.hand_over()
+
+    def _told(self, run: Run, found: Answer | Missed | Blind) -> None:
+        if not isinstance(found, Answer):
+            run.ended(result_of_fault(found))
+            return
+        values = self._values(found)
+        fault = self._judge.fault(found, self._days_left())
+        if fault is None and len(values) == len(run.errand.metrics):
+            run.good(found.phases.total, values)
+        elif fault is None:  # the end of the certificate could not be read
+            readings = Values(_PLAIN, values)
+            run.ended(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=found.phases.total))
         else:
-            done(Result(outcome=Outcome.BLIND, reason=found.reason, detail=str(found)))
+            readings = Values(run.errand.metrics[: len(values)], values)
+            run.ended(Result(outcome=Outcome.FAILED, reason=fault[0], detail=fault[1], readings=readings))
 
     async def run(self, attempt: Attempt) -> Result:
         secrets = Secrets()
@@ -370,14 +385,31 @@ class Http:
         return None if self._ends_at is None else (self._ends_at - self._wall()) / 86_400
 
     def _readings(self, answer: Answer) -> Values:
+        values = self._values(answer)
+        return Values(_PLAIN if len(values) == len(_PLAIN) else _SECURE, values)
+
+    def _values(self, answer: Answer) -> tuple[float, ...]:
+        """Of `_PLAIN`, or of `_SECURE` where it is known when the certificate ends."""
         if answer.certificate_ends_at is not None:
             self._ends_at, self._ends_read_at = answer.certificate_ends_at, self._wall()
         phases = answer.phases
         plain = (
             float(answer.status), float(len(answer.body)), phases.name, phases.connect, phases.first_byte, phases.total
         )  # fmt: skip
-        days = self._days_left()
-        return Values(_PLAIN, plain) if days is None else Values(_SECURE, (*plain, phases.tls, days))
+        return plain if self._ends_at is None else (*plain, phases.tls, self._days_left() or 0.0)
+
+
+class _Errand(StreamErrand):
+    """One exchange; `call` where it goes the quick way."""
+
+    __slots__ = ("_call", "_http", "metrics")
+
+    def __init__(self, kind: Http, host: str, metrics: tuple[str, ...], call: Call | None) -> None:
+        super().__init__(kind, host)
+        self._http, self.metrics, self._call = kind, metrics, call
+
+    def start(self, run: Run, deadline: float) -> Cancel:
+        return self._http.start(run, self._call, deadline)
 
 
 def _redirected(request: Request, answer: Answer) -> Request:

@@ -23,11 +23,11 @@ from cemd.monitor.probes.base import (
     Reason,
     Result,
     Text,
-    Values,
 )
 from cemd.monitor.probes.engines.dialogue import Heard, Pattern, Turn, Turns, ValueName, check_values, read_values
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.starttls import Security
+from cemd.monitor.probes.engines.stream_batches import Run, StreamErrand
 from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds, result_of_fault
 from cemd.monitor.probes.engines.visit import (
     SECURE_METRICS,
@@ -93,7 +93,8 @@ class Tcp:
         self._tools = tools
         self._turns = [Heard(turn, number) for number, turn in enumerate(params.turns(), 1)]
         bare = not self._turns and params.tls is Security.NONE and is_address(params.host)
-        self._bare = Target(params, params.host, params.port) if bare else None
+        target = Target(params, params.host, params.port) if bare else None
+        self._errand = _Errand(self, target, tools.resting) if target is not None else None
 
     @property
     def target(self) -> str:
@@ -103,12 +104,13 @@ class Tcp:
     def group(self) -> str:
         return self.target
 
-    def launch(self, deadline: float, done: Done) -> Cancel | None:
+    def errand(self) -> StreamErrand | None:
         """Only where the connection alone is measured, to an address that needs no look-up."""
-        if self._bare is None:
-            return None
-        self._tools.names.check(self._bare.address, self._bare.address)
-        return _Knock(self._bare, self._tools.resting, done).begin(deadline)
+        return self._errand
+
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """The same by itself."""
+        return None if self._errand is None else self._tools.streams.single(self._errand, deadline, done)
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params
@@ -131,21 +133,35 @@ class Tcp:
         made.note("answer_seconds", asyncio.get_running_loop().time() - began)
 
 
-class _Knock(Stream):
+class _Errand(StreamErrand):
     """The connection alone."""
 
-    __slots__ = ("_done",)
+    __slots__ = ("_target", "_waits")
 
-    def __init__(self, target: Target, waits: Waits, done: Done) -> None:
+    metrics = _METRICS
+
+    def __init__(self, kind: Tcp, target: Target, waits: Waits) -> None:
+        super().__init__(kind, target.address)
+        self._target, self._waits = target, waits
+
+    def start(self, run: Run, deadline: float) -> Cancel:
+        return _Knock(self._target, self._waits, run).begin(deadline)
+
+
+class _Knock(Stream):
+    """One such connection."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, target: Target, waits: Waits, run: Run) -> None:
         super().__init__(target, waits)
-        self._done = done
+        self._run = run
 
     def connected(self, door: socket.SocketType, events: int) -> None:
         del events
         seconds, round_trip = handshake_seconds(door, monotonic() - self.began)
-        readings = Values(_METRICS, (seconds, round_trip))
         self.give_up()
-        self._done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds))
+        self._run.good(seconds, (seconds, round_trip))
 
     def failed(self, fault: Exception) -> None:
-        self._done(result_of_fault(fault))
+        self._run.ended(result_of_fault(fault))

@@ -12,9 +12,11 @@ from cemd.config.targets import Targets
 from cemd.kit.clock import Clock, SystemClock
 from cemd.monitor.probes.engines.curl import CurlEngine
 from cemd.monitor.probes.engines.datagrams import Datagrams
+from cemd.monitor.probes.engines.errands import Engine
 from cemd.monitor.probes.engines.handshake import Handshakes
 from cemd.monitor.probes.engines.janitor import Janitor
 from cemd.monitor.probes.engines.names import Names
+from cemd.monitor.probes.engines.stream_batches import Streams
 from cemd.monitor.probes.engines.trust import Trust
 from cemd.monitor.probes.engines.waits import RestingWaits, Waits
 from cemd.monitor.probes.engines.web import WebEngine
@@ -33,8 +35,13 @@ class Tools:
     datagrams: Datagrams
     waits: Waits
     resting: RestingWaits
+    streams: Streams
     clock: Clock
     log: Any
+
+    def engines(self) -> dict[str, Engine]:
+        """Those that run errands, by the names that errands call them by."""
+        return {"datagrams": self.datagrams, "streams": self.streams}
 
     async def aclose(self) -> None:
         await self.janitor.aclose()
@@ -69,6 +76,7 @@ def make_tools(
         datagrams=Datagrams(names, log),
         waits=waits,
         resting=resting,
+        streams=Streams(names, (waits, resting), log),
         clock=times,
         log=log,
     )

@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 from math import inf
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Blind, Done, Kind, Missed, Reason, Result, Values, result_of, with_common
+from cemd.monitor.probes.base import Blind, Done, Kind, Missed, Reason, Result, Values, result_of
+from cemd.monitor.probes.engines.errands import AnyErrand, Landed, Landing
 from cemd.monitor.probes.engines.lines import Door, Line, Numbers, Run
 from cemd.monitor.probes.engines.names import Names, trouble
 from cemd.monitor.probes.engines.sockets import Place
@@ -46,27 +47,21 @@ class GoesOn(Enum):
 Found: TypeAlias = tuple[float, ...] | Result | GoesOn | None
 
 
-class Errand:
+class Errand(AnyErrand):
     """What one probe asks, again and again, never twice at once."""
 
-    __slots__ = ("allowed_by", "done", "host", "kind", "line", "owner", "place", "resend", "row", "timeout", "watched")
+    __slots__ = ("done", "line", "place", "resend")
 
     metrics: tuple[str, ...] = ("response_seconds",)
     """Of a good answer: the time that it took, then what `take` answers."""
 
     def __init__(self, kind: Kind, line: Line, host: str, resend: float, place: Place | None = None) -> None:
-        self.kind, self.line, self.host, self.resend = kind, line, host, resend
+        super().__init__(kind, host)
+        self.line, self.resend = line, resend
         self.place = place
         """Where it goes by a line that others share; only from there an answer comes."""
-        self.allowed_by: object = None
         self.done: Done | None = None
         """Whom a single attempt tells; None: whoever serves the batches."""
-        self.timeout = 0.0
-        """Seconds; given by whoever sends it."""
-        self.owner: Any = None
-        self.row: bytes | None = None
-        self.watched = False
-        """These three are kept here for whoever serves the batches."""
 
     def message(self, number: int) -> bytes:
         """The datagram that asks, with this number in it."""
@@ -79,53 +74,6 @@ class Errand:
 
     def give_up(self) -> None:
         """Ends what goes on elsewhere."""
-
-
-@runtime_checkable
-class Batching(Protocol):
-    """A kind whose runs can begin together with others of the same moment. Optional beside `run` and `launch`."""
-
-    def errand(self) -> Errand | None:
-        """The errand of this probe; None where each attempt needs `run` (a name must be looked up first, say)."""
-
-
-class Landed:
-    """Good answers as columns: whose run, of which errand, begun when by the wall clock, and `success`,
-    `duration_seconds` and the values of the errand's metrics."""
-
-    __slots__ = ("at", "errands", "slots", "values")
-
-    def __init__(self) -> None:
-        self.slots: list[int] = []
-        self.errands: list[Errand] = []
-        self.at: list[float] = []
-        self.values: list[tuple[float, ...]] = []
-
-    def results(self) -> list[tuple[Any, float, Result]]:
-        """The same as complete results: (owner, at, result)."""
-        return [
-            (
-                errand.owner,
-                at,
-                Result(
-                    outcome=Outcome.OK,
-                    reason=Reason.ANSWERED,
-                    readings=Values(with_common(errand.metrics), its),
-                    seconds=its[1],
-                ),
-            )
-            for errand, at, its in zip(self.errands, self.at, self.values, strict=True)
-        ]
-
-
-class Landing(Protocol):
-    """Takes what became of errands that were sent as batches."""
-
-    def landed(self, landed: Landed) -> None:
-        """Runs that ended well."""
-
-    def ended(self, slot: int, errand: Errand, at: float, seconds: float, result: Result) -> None:
-        """One that ended otherwise, or by itself, after so many seconds; the result is not complete yet."""
 
 
 class Datagrams:

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
-from cryptography import x509
 from OpenSSL import SSL
 
 from cemd.monitor.probes.base import Blind, Missed, Reason
@@ -52,7 +51,8 @@ class Call:
         self.ca_file = request.ca_file
         self.max_body_bytes = request.max_body_bytes
         self.wants_headers = request.wants_headers
-        self.leaf: x509.Certificate | None = None
+        self.leaf = b""
+        """Digest of the certificate that was believed last, for this host."""
         self.ends_at = 0.0
 
 
@@ -312,10 +312,12 @@ def _believe(call: Call, handshake: Handshake) -> None:
         who = subject(chain[depth]) if depth < len(chain) else f"member {depth}"
         end = f" The certificate ends in {days_left(chain[0], time()):.1f} days." if chain else ""
         raise Missed(Reason.CERTIFICATE_INVALID, f"certificate {depth} of the chain ({who}): {words}.{end}")
-    leaf = handshake.connection.get_peer_certificate(as_cryptography=True)
-    if leaf is None:
+    shown = handshake.connection.get_peer_certificate()
+    if shown is None:
         raise Missed(Reason.TLS_FAILED, f"{call.peer} showed no certificate.")
-    if leaf != call.leaf:
+    digest = shown.digest("sha256")
+    if digest != call.leaf:  # reading it again costs a twentieth of the handshake
+        leaf = shown.to_cryptography()
         if not bears_as_ever(leaf, call.host):
             raise Missed(Reason.CERTIFICATE_INVALID, f"the certificate ({subject(leaf)}) is not for {call.host}.")
-        call.leaf, call.ends_at = leaf, leaf.not_valid_after_utc.timestamp()
+        call.leaf, call.ends_at = digest, leaf.not_valid_after_utc.timestamp()

@@ -5,9 +5,9 @@ of an epoll of ours, whose descriptor is the one reader that the loop knows; a s
 itself. Deadlines are kept to a fiftieth of a second, early rather than late. Events are taken out in small portions, so
 that handshakes of TLS, which cost half a millisecond each, do not hold up the rest of the loop.
 
-A wake-up of the loop costs more than what most events ask for. `RestingWaits` therefore looks away for a moment after
-each look, once events come thick and fast, and finds several at the next: for those who read from the kernel when
-something happened, not from the moment at which they were told.
+A wake-up of the loop costs more than what most events ask for. Once events come thick and fast, `RestingWaits` looks
+only now and then, and whenever somebody who is awake anyway asks it to, and finds several at each look: for those who
+read from the kernel when something happened, not from the moment at which they were told.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol
 
@@ -24,8 +25,9 @@ TICKS_PER_SECOND = 50
 _PORTION: Final = 16
 _TURN_SECONDS: Final = 0.004
 """So long sockets are served, in whole portions, before others of the loop have their turn."""
-REST_SECONDS: Final = 0.001
-_BUSY_SECONDS: Final = 0.001
+REST_SECONDS: Final = 0.003
+"""So long nobody looks at most."""
+BUSY_SECONDS: Final = 0.001
 """Rings that come closer than this to each other, in the mean of the last few, are answered by rests."""
 _MEMORY: Final = 1 / 16
 
@@ -44,6 +46,8 @@ class Waits:
     """Made and used inside one running loop."""
 
     def __init__(self) -> None:
+        self.served: Callable[[], None] | None = None
+        """Called after each look that found something."""
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._of: dict[int, Waiting] = {}
@@ -81,11 +85,18 @@ class Waits:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
+    def look(self) -> bool:
+        """Tells whose sockets are ready; whether there were any. The loop does so by itself."""
+        found = bool(self._serve())
+        if found and self.served is not None:
+            self.served()
+        return found
+
     def _listen(self) -> None:
-        self._loop.add_reader(self._epoll.fileno(), self._serve)
+        self._loop.add_reader(self._epoll.fileno(), self.look)
 
     def _serve(self) -> int:
-        """Tells whose sockets are ready, as many as time allows; how many there were."""
+        """As many as time allows."""
         began, served = 0.0, 0
         while True:
             portion = self._epoll.poll(0, _PORTION)
@@ -123,13 +134,16 @@ class Waits:
 class RestingWaits(Waits):
     """The same for those whose times the kernel tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._busy_seconds = busy_seconds
         self._bell = select.epoll()
         """Rings while a socket is ready; silent during a rest."""
         self._rest: asyncio.TimerHandle | None = None
         self._rang_at = 0.0
         self._gap = 1.0
         """Seconds between the last rings, smoothed."""
+        self._found = False
+        """Whether a look of this rest found something."""
         self._stamper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         """Keeps the kernel stamping: it would begin and end with each short-lived socket that asks for it."""
         self._stamper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -147,17 +161,30 @@ class RestingWaits(Waits):
         self._bell.register(self._epoll.fileno(), select.EPOLLIN)
         self._loop.add_reader(self._bell.fileno(), self._ring)
 
+    @property
+    def rests(self) -> bool:
+        """Whether nobody is woken at the moment when a socket becomes ready."""
+        return self._rest is not None
+
+    def look(self) -> bool:
+        found = super().look()
+        self._found = self._found or found
+        return found
+
     def _ring(self) -> None:
-        self._serve()
+        self.look()
         now = monotonic()
         self._gap += (min(now - self._rang_at, 0.1) - self._gap) * _MEMORY
         self._rang_at = now
-        if self._gap < _BUSY_SECONDS:
+        if self._gap < self._busy_seconds:
             self._bell.modify(self._epoll.fileno(), 0)
+            self._found = False
             self._rest = self._loop.call_later(REST_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
-        if self._serve():
+        self.look()
+        if self._found:
+            self._found = False
             self._rest = self._loop.call_later(REST_SECONDS, self._look_again)
         else:
             self._rest = None
