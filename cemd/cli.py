@@ -506,7 +506,12 @@ def restore(source: Path, root: Path, state: Path | None, as_json: bool) -> None
     show_default=True,
     help="Lives spent on making a failing one smaller; 0: none.",
 )
-@click.option("--processes", type=click.IntRange(1, 64), default=None, help="Default: one per processor.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Seeds lived at once; default: one per processor.")
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to which each life is added as it ends; a run that was cut short goes on where it was.",
+)
 @JSON
 def simulate(scenario: Path | None, rules: Path | None, *, bare: bool, as_json: bool, **plan: Any) -> None:
     """Lives whole scenarios with kills, full disks, clock steps, reloads, bad input and lying transports.

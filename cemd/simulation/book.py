@@ -82,6 +82,7 @@ class Book:
     alerted: dict[str, list[tuple[Alert, Instant]]] = field(default_factory=dict)
     born_at_seq: int = 0  # what was applied when the present process began
     flying: int = 0  # in flight or unknown, before the last change that orphaned any
+    told_at: Instant = 0.0  # of the last change of a communication or a notice
     told_wrongly: int = 0
     trace: deque[str] = field(default_factory=lambda: deque(maxlen=60))
     _unread: deque[Entry] = field(default_factory=deque)
@@ -106,6 +107,8 @@ class Book:
         self.applied_seq = change.applied_seq
         self.stepped_at = change.at
         self.moved = []
+        if change.notices or change.outcomes or any(one.table == "communication" for one in change.rows):
+            self.told_at = change.at
         if change.orphaned:
             self.flying = self.in_state(NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
         for communication in change.orphaned:

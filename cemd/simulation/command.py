@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 from cemd.config.params import Kinds
 from cemd.demo.world.reading import read_scenario
 from cemd.errors import CemdError
+from cemd.simulation.journal import Journal
 from cemd.simulation.lives import Scene
 from cemd.simulation.outcome import SimulationReport
 from cemd.simulation.plan import Plan, names
@@ -37,8 +38,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What the command was asked for.
 
     `seeds`: "A-B", both included, or one number. `scenario` None: the small bare operator. `only`, `until` and
-    `customers` as in a plan. `processes`: how many seeds at once; None: one per processor. `shrink_lives`: how many
-    lives may be spent on making one failing life smaller.
+    `customers` as in a plan. `jobs`: how many seeds at once; None: one per processor. `journal`: file to which each
+    life is added as it ends; what is in it is not lived again. `shrink_lives`: how many lives may be spent on making
+    one failing life smaller.
     """
 
     seeds: str
@@ -48,7 +50,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
     customers: int | None = None
     only: str | None = None
-    processes: int | None = None
+    jobs: int | None = None
+    journal: Path | None = None
     shrink_lives: int = 60
     as_json: bool = False
 
@@ -65,9 +68,14 @@ def run_simulation(wanted: Wanted, kinds: Kinds) -> int:
         build = Scene(read_scenario(wanted.scenario), wanted.rules, kinds)
     plans = _plans(wanted)
     build(plans[0], START_MONOTONIC)  # an impossible world is said before any process is started
-    reports = []
-    for report in _reports(plans, build, wanted.processes or os.cpu_count() or 1):
+    journal = Journal(wanted.journal)
+    reports = journal.lived(plans)
+    known = {report.plan for report in reports}
+    if known:
+        print(f"{len(known)} of {len(plans)} lives are in {wanted.journal} already.", file=sys.stderr, flush=True)
+    for report in _reports([plan for plan in plans if plan not in known], build, wanted.jobs or os.cpu_count() or 1):
         reports.append(report)
+        journal.add(report)
         _print(_json(report) if wanted.as_json else _words(report, wanted))
         if report.broken is not None and wanted.only is None and wanted.shrink_lives:
             _shrink(report, build, wanted)
@@ -115,14 +123,15 @@ def live(plan: Plan, build: Build) -> SimulationReport:
     return Simulation(plan, build=build, watch=watch).run()
 
 
-def _reports(plans: Sequence[Plan], build: Build, processes: int) -> Iterator[SimulationReport]:
-    """Reports in the order of the seeds."""
-    if processes == 1 or len(plans) == 1:
+def _reports(plans: Sequence[Plan], build: Build, jobs: int) -> Iterator[SimulationReport]:
+    """Reports as the lives end; one job: in the order of the seeds."""
+    if jobs == 1 or len(plans) < 2:
         yield from (live(plan, build) for plan in plans)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(plans)), mp_context=context) as pool:
-        yield from pool.map(partial(live, build=build), plans)
+    with ProcessPoolExecutor(min(jobs, len(plans)), mp_context=context) as pool:
+        for done in as_completed([pool.submit(live, plan, build) for plan in plans]):
+            yield done.result()
 
 
 def _shrink(report: SimulationReport, build: Build, wanted: Wanted) -> None:
@@ -154,7 +163,7 @@ def _summary(reports: list[SimulationReport]) -> dict[str, object]:
     return {
         "seeds": len(reports),
         "days": sum(report.plan.length_seconds for report in reports) / 86_400.0,
-        "broken": [report.seed for report in reports if report.broken is not None],
+        "broken": sorted(report.seed for report in reports if report.broken is not None),
         "kills": sum(sum(report.kills.values()) for report in reports),
         "cpu_seconds": round(sum(report.cpu_seconds for report in reports), 1),
         **{name: sum(getattr(report, name) for report in reports) for name in SUMMED},

@@ -16,7 +16,7 @@ import numpy as np
 from cemd.config.channels import Route
 from cemd.config.configuration import Configuration
 from cemd.config.params import Kinds
-from cemd.config.rules import Cap, Policy, QuietHours
+from cemd.config.rules import Cap, Indicator, Policy, QuietHours
 from cemd.demo.world.events import Event
 from cemd.demo.world.scenario import Scenario
 from cemd.demo.world.world import World
@@ -30,22 +30,28 @@ from cemd.store.base import SeriesCatalogue
 
 LATELY_SECONDS = 1800.0
 """A notice so long after a fault's end can still be right: its end had to be measured first."""
+TICKS_A_ROUND = 3
+"""Of the world: what arrives within them arrives together, which is most of what a day costs."""
+COLUMNS = ("series", "at", "value", "outcome")
 
 
 class Lives:
     """One scenario under one plan."""
 
-    ticks = (120.0, 60.0, 30.0)
+    ticks = (180.0, 60.0, 30.0)
 
     def __init__(self, scenario: Scenario, rules: Path, kinds: Kinds, plan: Plan, start: float) -> None:
         self.plan, self.start = plan, start
-        self.round_seconds = scenario.calendar.tick_seconds
+        self._tick_seconds = scenario.calendar.tick_seconds
+        self.round_seconds = TICKS_A_ROUND * self._tick_seconds
         self._begins: list[FaultBegin] = []
         self.world = World(_sized(scenario, plan), rules, kinds, seed=plan.seed, happens=self._happens)
         self.begins_at = self.world.start
         self.customer_count = self.world.people.count
         self.calls_about = ("", *self.world.people.services)
-        self.configuration = _as_the_seed_has_it(self.world.configuration, entropy(plan.seed, "house"))
+        self.configuration = _as_the_seed_has_it(
+            self.world.configuration, max(one.every_seconds for one in scenario.probes), entropy(plan.seed, "house")
+        )
 
     def _happens(self, event: Event, after_seconds: float) -> bool:
         self._begins.append((f"event.{event.number}", after_seconds))
@@ -61,7 +67,9 @@ class Lives:
     def pass_round(self, chance: random.Random, monotonic: float, wall: Instant) -> list[Payload]:
         del chance
         at = self._true(monotonic)
-        return [_by_clock(payload, wall - at) for payload in self.world.pass_tick(at)]
+        behind = (self._tick_seconds * ago for ago in reversed(range(TICKS_A_ROUND)))
+        came = _joined([payload for seconds in behind for payload in self.world.pass_tick(at - seconds)])
+        return [_by_clock(payload, wall - at) for payload in came]
 
     def recheck(self, chance: random.Random, probe: str, monotonic: float, wall: Instant) -> list[Payload]:
         del chance
@@ -118,6 +126,22 @@ def _sized(scenario: Scenario, plan: Plan) -> Scenario:
     return scenario.model_copy(update={"calendar": calendar, "people": people})
 
 
+def _joined(payloads: list[Payload]) -> list[Payload]:
+    """What one sender pushes in a round comes as one batch, in the place of the last."""
+    pushed: dict[str, list[Batch]] = {}
+    for each in payloads:
+        if isinstance(each, Batch) and not each.number:  # a prober numbers its own batches: those stay as they are
+            pushed.setdefault(each.source, []).append(each)
+    joined = {id(parts[-1]): _one_of(parts) for parts in pushed.values()}
+    gone = {id(part) for parts in pushed.values() for part in parts[:-1]}
+    return [joined.get(id(each), each) for each in payloads if id(each) not in gone]
+
+
+def _one_of(parts: Sequence[Batch]) -> Batch:
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+    return msgspec.structs.replace(parts[-1], **columns)
+
+
 def _by_clock(payload: Payload, ahead_seconds: float) -> Payload:
     """What the prober wrote by its own clock."""
     if isinstance(payload, Batch) and ahead_seconds:
@@ -125,7 +149,7 @@ def _by_clock(payload: Payload, ahead_seconds: float) -> Payload:
     return payload
 
 
-def _as_the_seed_has_it(configuration: Configuration, chance: random.Random) -> Configuration:
+def _as_the_seed_has_it(configuration: Configuration, probe_seconds: float, chance: random.Random) -> Configuration:
     """Rules of a house, within what the files permit: quiet hours, caps and a ceiling that differ by seed."""
     quiet = QuietHours(start="22:00", end="07:00") if chance.random() < 0.6 else None
     caps = [Cap(most=chance.choice((2, 4, 6)), window_seconds=86_400.0)]
@@ -133,15 +157,19 @@ def _as_the_seed_has_it(configuration: Configuration, chance: random.Random) -> 
     hold = chance.choice((60.0, 300.0))
     changed = {"quiet_hours": quiet, "caps": caps, "ceiling": ceiling, "hold_seconds": hold}
     staff = [Route(name="noc", channel=one.name) for one in configuration.channels if one.to == "staff"]
-    # Runs come once a minute here, and late: a window of three minutes holds two of them at times.
-    thin = [one.model_copy(update={"min_samples": min(one.min_samples, 2)}) for one in configuration.indicators]
     return configuration.model_copy(
         update={
-            "indicators": thin,
+            "indicators": [_in_time_with(probe_seconds, one) for one in configuration.indicators],
             "policies": [_with(one, changed) for one in configuration.policies],
             "routes": [*configuration.routes, *staff],
         }
     )
+
+
+def _in_time_with(probe_seconds: float, indicator: Indicator) -> Indicator:
+    """Runs come seldom here, and late: a window is as long as it takes to hold two of them."""
+    window = max(indicator.window_seconds, 2.5 * probe_seconds)
+    return indicator.model_copy(update={"window_seconds": window, "min_samples": min(indicator.min_samples, 2)})
 
 
 def _with(policy: Policy, changed: Mapping[str, object]) -> Policy:

@@ -14,7 +14,7 @@ from cemd.simulation.book import Book
 from cemd.simulation.fakes import FakeClock, Trouble, entropy
 from cemd.simulation.nonsense import nonsense
 from cemd.simulation.plan import Mishap, Plan
-from cemd.simulation.promises import Reloaded
+from cemd.simulation.promises.moments import Promise, Reloaded
 from cemd.simulation.surroundings import Surroundings
 
 COMMANDS = (
@@ -63,7 +63,7 @@ class Victim(ABC):
         """kill -9 between two entries."""
 
     @abstractmethod
-    def hold(self, kept: tuple[promises.Promise, ...], now: object) -> None:
+    def hold(self, kept: tuple[Promise, ...], now: object) -> None:
         """Asks promises."""
 
     @abstractmethod

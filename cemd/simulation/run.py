@@ -16,21 +16,22 @@ from cemd.errors import StoreError
 from cemd.improve.lifecycle import OVER
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import Batch, CommandKind, Contact, Entry, Payload, Started, Tick
-from cemd.model.notice import Alert, CommunicationState, NoticeRows, Phase
+from cemd.model.entry import CommandKind, Entry, Payload, Started, Tick
+from cemd.model.notice import CommunicationState, Phase
 from cemd.simulation import promises
 from cemd.simulation.agenda import Agenda
-from cemd.simulation.book import Book
+from cemd.simulation.arrivals import Arrivals
 from cemd.simulation.edges import Doors, LyingEdges
 from cemd.simulation.fakes import FakeClock, Killed, Trouble, WatchedStore, entropy
 from cemd.simulation.mishaps import Victim, befall, epoch_of
 from cemd.simulation.outcome import Broken, SimulationReport
 from cemd.simulation.plan import Plan, mishaps
-from cemd.simulation.promises import Failed, Finished, Promise, Restarted, Sent, Stepped, Written
+from cemd.simulation.promises.moments import Failed, Finished, Promise, Restarted, Stepped
 from cemd.simulation.remembered import remembered, state_of
 from cemd.simulation.surroundings import Build
+from cemd.simulation.witness import PromiseBroken, Witness
 from cemd.simulation.world import World
-from cemd.store.base import LogGroup, Store
+from cemd.store.base import Store
 from cemd.store.memory import MemoryStore
 
 START_MONOTONIC = 1000.0
@@ -39,8 +40,8 @@ DRAIN_SECONDS = 16 * 3600.0
 """After the last day: past the longest quiet hours, so that everything can end."""
 REST_SECONDS = 7200.0
 """At least so long, even when everything has ended: what was sent late may still come back."""
-PROBER_PAYLOADS = 500
-"""The prober's own buffer."""
+RESTLESS_SECONDS = 600.0
+"""Ticks are fine for so long after anything about telling changed; whoever waits for the morning waits coarsely."""
 
 Make = Callable[[Store, Callable[[Entry, Effects], None]], Core]
 Watch = Callable[[float, int], None]
@@ -49,12 +50,6 @@ Watch = Callable[[float, int], None]
 
 def _unwatched(days: float, entries: int) -> None:
     """Nobody waits."""
-
-
-class _PromiseBroken(BaseException):
-    def __init__(self, broken: Broken) -> None:
-        self.broken = broken
-        super().__init__(broken.detail)
 
 
 def simulate(seed: int, days: float = 2.0, *, make: Make = Core, build: Build = World.of) -> SimulationReport:
@@ -78,13 +73,13 @@ class Simulation(Victim):
         self.world = build(plan, self.begin)
         self.clock = FakeClock(self.world.begins_at, self.begin)
         self.end = self.begin + plan.length_seconds
-        self.book = Book()
-        self.trouble = Trouble(kept=self._kept)
+        self.witness = Witness(plan.seed, self.world, self.clock, lambda: self._alive()[0])
+        self.book = self.witness.book
+        self.trouble = Trouble(kept=lambda operation: self.witness.durable(operation, self.memory))
         self.memory = WatchedStore(self.trouble)
         self.chance = entropy(plan.seed, "run")
         self.panic = entropy(plan.seed, "panic")
-        self.disorder = entropy(plan.seed, "disorder")
-        self.around = entropy(plan.seed, "around")
+        self.arrivals = Arrivals(plan, self.world, self.clock, self.end, at=self.at, submit=self.submit)
         self.core: Core | None = None
         self.edges: LyingEdges | None = None
         self.life = 0
@@ -94,7 +89,6 @@ class Simulation(Victim):
         self.configuration: Configuration = self.world.configuration
         self._agenda = Agenda()
         self._inbox: list[Payload] = []
-        self._unsent: list[Payload] = []  # of the prober, kept until acknowledged
         self._lived: dict[str, object] | None = None
 
     def run(self) -> SimulationReport:
@@ -107,12 +101,12 @@ class Simulation(Victim):
             self._rest()
             self._drain()
             self._finish()
-        except _PromiseBroken as exc:
+        except PromiseBroken as exc:
             broken = exc.broken
         except Exception as exc:  # noqa: BLE001 -- an error of the core is a find, not the end of the other seeds
-            trace = (*self.book.trace, *traceback.format_exc().splitlines()[-12:])
-            found = next(iter(promises.the_core_never_fails(self.book, Failed(error=repr(exc)))))
-            broken = self._broken(promises.the_core_never_fails.__name__, found, trace)
+            (promise,) = promises.AT_FAILURE
+            sentence = next(iter(promise(self.book, Failed(error=repr(exc)))))
+            broken = self.witness.broken(promise, sentence, tuple(traceback.format_exc().splitlines()[-12:]))
         return self._report(broken, time.process_time() - began)
 
     def _drain(self) -> None:
@@ -167,8 +161,7 @@ class Simulation(Victim):
             logged.extend(entries)
             self.trouble.seam("acknowledge")
             self.book.acknowledged_seq = max(self.book.acknowledged_seq, entries[-1].seq)
-            gone = {id(payload) for payload in group}
-            self._unsent = [payload for payload in self._unsent if id(payload) not in gone]
+            self.arrivals.acknowledge(group)
 
         try:
             core.process(group, wall=self.clock.wall, monotonic=self.clock.monotonic, logged=acknowledge)
@@ -201,7 +194,13 @@ class Simulation(Victim):
         self.starts += 1
         core = self.make(self.memory.store(), self._outlet)
         self.edges = LyingEdges(
-            Doors(later=self._later, submit=self.submit, sent=self._sent, alerted=self._alerted, recheck=self._recheck),
+            Doors(
+                later=self._later,
+                submit=self.submit,
+                sent=self.witness.sent,
+                alerted=self.witness.alerted,
+                recheck=self._recheck,
+            ),
             self.trouble,
             self.clock,
             entropy(self.plan.seed, f"edges {self.life}"),
@@ -224,7 +223,7 @@ class Simulation(Victim):
             self._perish("the disk is full at the start")
             return
         self.note(f"life {self.life} begins, {core.replayed} entries replayed")
-        self._inbox = [*self._unsent]
+        self._inbox = self.arrivals.unacknowledged()
         self._later(0.5, self._tick)
         self._later(SNAPSHOT_SECONDS, self._snapshot)
 
@@ -284,69 +283,11 @@ class Simulation(Victim):
             self.at(self.clock.monotonic + 0.3, partial(self.say, CommandKind.KILL))
             self.at(self.clock.monotonic + self.panic.uniform(5.0, 900.0), partial(self.say, CommandKind.UNKILL))
 
-    # the witness
-
-    def _kept(self, operation: str) -> None:
-        """A transaction is durable: the book learns of it before the process may die of it."""
-        if operation == "log.append":
-            self.book.log(self._last_group())
-        elif operation == "state.commit" and (change := self.memory.state.under_way) is not None:
-            self.book.commit(change)
-            for rows in change.notices:
-                self._written(rows)
-
-    def _last_group(self) -> LogGroup:
-        return next(iter(self.memory.log.read(self.book.logged_seq)))
-
-    def _written(self, rows: NoticeRows) -> None:
-        core, _ = self._alive()
-        self.note(f"{rows.communication} {rows.phase.name.lower()}.{rows.revision}: {rows.customer.tolist()}")
-        self.hold(promises.AT_WRITE, Written(rows=rows, core=core))
-        if rows.phase is Phase.FIRST:
-            self._judge(rows)
-
-    def _judge(self, rows: NoticeRows) -> None:
-        """Truth: was the customer hurt at all, lately? Not a promise, but the goal is zero."""
-        core, _ = self._alive()
-        customers = core.state.customers
-        services = self.book.communications[rows.communication].services
-        for customer in rows.customer.tolist():
-            bits, site = int(customers["services"][customer]), customers.sites[int(customers["site"][customer])]
-            mine = [name for place, name in enumerate(customers.services) if bits >> place & 1 and name in services]
-            self.book.told_wrongly += not self.world.was_hurt(customer, mine, site, self.clock.monotonic)
-
-    def _sent(self, rows: NoticeRows, index: int) -> None:
-        key = (int(rows.customer[index]), rows.phase, rows.revision)
-        self.book.submitted[rows.communication, key] += 1
-        self.book.submitted_to[rows.communication, rows.phase, rows.revision, int(rows.digest[index])] += 1
-        self.hold(promises.AT_SEND, Sent(rows=rows, index=index))
-        self.world.told(key[0], rows.phase, self.clock.monotonic)
-
-    def _alerted(self, alert: Alert) -> None:
-        self.book.alerted.setdefault(alert.id, []).append((alert, self.clock.wall))
-
     def hold(self, kept: Iterable[Promise], now: object) -> None:
-        for promise in kept:
-            for sentence in promise(self.book, now):
-                raise _PromiseBroken(self._broken(promise.__name__, sentence, tuple(self.book.trace)))
-
-    def _broken(self, promise: str, detail: str, trace: tuple[str, ...]) -> Broken:
-        return Broken(
-            seed=self.plan.seed,
-            promise=promise,
-            seq=self.book.logged_seq,
-            at=self.clock.wall,
-            detail=detail,
-            trace=trace,
-            after_seconds=self.clock.monotonic - self.begin,
-        )
+        self.witness.hold(kept, now)
 
     def note(self, what: str) -> None:
-        self.book.note(f"{self._when()} {what}")
-
-    def _when(self) -> str:
-        passed = self.clock.monotonic - self.begin
-        return f"{passed // 86_400:.0f}d{passed % 86_400 / 3600:05.2f}h #{self.book.logged_seq}"
+        self.witness.note(what)
 
     # what goes on
 
@@ -361,7 +302,8 @@ class Simulation(Victim):
         """Coarse in quiet times, finer while something lasts or is told."""
         quiet, hurt, telling = self.world.ticks
         busy = (CommunicationState.HOLDING, CommunicationState.TELLING, CommunicationState.ENDING)
-        if any(one.state in busy for one in self.book.communications.values()):
+        lately = self.clock.wall - self.book.told_at < RESTLESS_SECONDS
+        if lately and any(one.state in busy for one in self.book.communications.values()):
             return telling
         if any(one.state not in OVER for one in self.book.incidents.values()):
             return hurt
@@ -378,43 +320,12 @@ class Simulation(Victim):
             pass
         self._later(SNAPSHOT_SECONDS, self._snapshot)
 
-    def _round(self) -> None:
-        """Probers and feeds are other processes: they go on while the core is dead, and send until acknowledged."""
-        for payload in self.world.pass_round(self.around, self.clock.monotonic, self.clock.wall):
-            self.contacts += isinstance(payload, Contact)
-            self._on_the_way(payload)
-        self.at(self.clock.monotonic + self.world.round_seconds, self._round)
-
-    def _on_the_way(self, payload: Payload) -> None:
-        """Measurements may be late, overtaken or doubled; whatever else comes, comes at once."""
-        luck = self.disorder.random() if isinstance(payload, Batch) else 1.0
-        if self.clock.monotonic >= self.end or not self.plan.has("disorder"):
-            luck = 1.0
-        now = self.clock.monotonic
-        if luck < 0.01:  # held up somewhere, long
-            self.at(now + self.disorder.uniform(400.0, 2000.0), partial(self._deliver, payload))
-        elif luck < 0.03:  # held up a little: overtaken by the next
-            self.at(now + self.world.round_seconds + 5.0, partial(self._deliver, payload))
-        else:
-            self._deliver(payload)
-            if luck < 0.05:  # sent twice
-                self.at(now + 20.0, partial(self._deliver, payload))
-
-    def _deliver(self, payload: Payload) -> None:
-        if len(self._unsent) < PROBER_PAYLOADS:
-            self._unsent.append(payload)
-        self.submit(payload)
-
     def _recheck(self, probe: str) -> None:
-        def again() -> None:
-            for payload in self.world.recheck(self.around, probe, self.clock.monotonic, self.clock.wall):
-                self._deliver(payload)
-
-        self._later(2.0, again)
+        self._later(2.0, partial(self.arrivals.recheck, probe))
 
     def _plan(self) -> None:
         """Puts the mishaps of the plan on the agenda."""
-        self.at(self.begin + 5.0, self._round)
+        self.at(self.begin + 5.0, self.arrivals.pass_round)
         for mishap in mishaps(self.plan, [begin for _, begin in self.world.faults()]):
             self.at(self.begin + mishap.at, partial(befall, self, mishap))
 
@@ -466,7 +377,7 @@ class Simulation(Victim):
             refusals=self.trouble.refusals,
             reloads=self.reloads,
             faults=sum(self.plan.has(name) for name, _ in self.world.faults()),
-            contacts=self.contacts,
+            contacts=self.contacts + self.arrivals.contacts,
             incidents=len(book.incidents),
             communications=len(book.communications),
             told=sum(phase is Phase.FIRST for phase, _ in rows),

@@ -36,14 +36,14 @@ def test_a_prober_writes_the_time_of_its_own_clock() -> None:
     from cemd.store.memory import MemoryStore
 
     world.begin(MemoryStore().series, entropy(1, "begin"))
-    now = START_MONOTONIC + 60.0
-    wall = world.begins_at + 60.0 + 3600.0  # an hour ahead
+    now = START_MONOTONIC + world.round_seconds
+    wall = world.begins_at + world.round_seconds + 3600.0  # an hour ahead
     came = world.pass_round(entropy(1, "round"), now, wall)
     times = [payload.at for payload in came if hasattr(payload, "at")]
     assert times
-    assert all(((at > wall - 61.0) & (at <= wall)).all() for at in times)
+    assert all(((at > wall - world.round_seconds - 1.0) & (at <= wall)).all() for at in times)
 
 
 def test_a_scenario_lives_the_same_life_twice() -> None:
-    first, second = (simulate(5, 0.15, build=scene()) for _ in range(2))
+    first, second = (simulate(5, 0.08, build=scene()) for _ in range(2))
     assert msgspec.structs.replace(first, cpu_seconds=0.0) == msgspec.structs.replace(second, cpu_seconds=0.0)

@@ -86,7 +86,7 @@ def test_a_planted_defect_is_shrunk_and_the_printed_command_breaks_it_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Orders, "obey", refused)
-    wanted = Wanted(seeds="1", days=0.3, shrink_lives=40, as_json=True)
+    wanted = Wanted(seeds="1", days=0.1, shrink_lives=40, as_json=True)
     assert run_simulation(wanted, kinds()) == 1
     first, shrunk, _ = map(json.loads, capsys.readouterr().out.splitlines())
     plan: dict[str, Any] = shrunk["shrunk"]["plan"]
@@ -105,11 +105,11 @@ def test_words_for_people_name_the_promise_the_size_and_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Orders, "obey", refused)
-    assert run_simulation(Wanted(seeds="1", days=0.3, shrink_lives=1), kinds()) == 1
+    assert run_simulation(Wanted(seeds="1", days=0.1, shrink_lives=1), kinds()) == 1
     out = capsys.readouterr().out
     assert "BROKEN the_core_never_fails" in out
     assert "shrunk in 1 lives to " in out
-    assert "again: cemd simulate --bare --seeds 1 --days 0.3" in out
+    assert "again: cemd simulate --bare --seeds 1 --days 0.1" in out
     assert "1 of them broke a promise" in out
 
 

@@ -26,7 +26,8 @@ from cemd.model.incident import Incident
 from cemd.model.notice import TOLD_STATES, Alert, CommunicationState, NoticeRows, Phase
 from cemd.simulation import promises
 from cemd.simulation.book import Book
-from cemd.simulation.promises import Finished, Promise, Sent, Stepped, Written
+from cemd.simulation.promises.ends import reasons_for_no_end
+from cemd.simulation.promises.moments import Finished, Promise, Sent, Stepped, Written
 from cemd.store.base import StateChange
 
 Flags = NDArray[np.bool_]
@@ -166,7 +167,7 @@ class Witness:
             return 0
         box = self.book.outbox[name]
         ended = {key[0] for key, row in box.items() if key[1] is Phase.OVER and row.state in TOLD_STATES}
-        reasons = promises.reasons_for_no_end(self.book, name)
+        reasons = reasons_for_no_end(self.book, name)
         return sum(customer not in ended and customer not in reasons for customer in told)
 
     def _saw(self, incident: Incident, at: Instant) -> None:

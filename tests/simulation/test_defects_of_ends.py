@@ -1,0 +1,111 @@
+"""Defects of deadlines, ends and honest delivery (design 9.2, 9.6, 9.7, 9.10), planted; each must be caught."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from cemd.loop.core import Core
+from cemd.model.effect import Effects
+from cemd.model.entry import Entry
+from cemd.model.notice import NoticeState
+from cemd.report import choosing, communications
+from cemd.report import state as report_state
+from cemd.report.state import ReportState
+from cemd.store import memory_state
+from pyroaring import BitMap
+
+from tests.simulation.planting import Patch, Planted, caught, in_core, says_stale_hints
+
+
+class KeepsTheKillSwitchToItself(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        effects.stopped = None
+        super()._finish(entry, effects, behind)
+
+
+class HandsNoticesOverTwice(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        outlet = self._outlet
+
+        def twice(entry: Entry, effects: Effects) -> None:
+            effects.notices = [*effects.notices, *effects.notices]
+            outlet(entry, effects)
+
+        self._outlet = twice
+        try:
+            super()._finish(entry, effects, behind)
+        finally:
+            self._outlet = outlet
+
+
+def no_end(monkeypatch: Patch) -> None:
+    def ended(_state: object, communication: object, moment: object) -> object:
+        return msgspec.structs.replace(
+            communication, state=communications.State.ENDED, ended_at=moment.at  # type: ignore[attr-defined, type-var]
+        )  # fmt: skip
+
+    monkeypatch.setattr(communications, "_ending", ended)
+
+
+def end_at_once(monkeypatch: Patch) -> None:
+    real = communications._stabilising
+
+    def hasty(state: object, communication: object, moment: object, *, hurting: bool) -> object:
+        early = msgspec.structs.replace(communication, clear_since=1.0)  # type: ignore[type-var]
+        return real(state, early if not hurting else communication, moment, hurting=hurting)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(communications, "_stabilising", hasty)
+
+
+def undecided(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(communications, "_holding", lambda _state, communication, _moment, **_: communication)
+
+
+def sent_again_after_a_start(monkeypatch: Patch) -> None:
+    real = ReportState.restore
+
+    def restore(self: ReportState, store: object) -> None:
+        real(self, store)  # type: ignore[arg-type]
+        self.unfinished = [
+            flight
+            for one in self.communications
+            for flight in report_state._unfinished(one.id, store.outbox(one.id))  # type: ignore[attr-defined]
+        ]
+
+    monkeypatch.setattr(ReportState, "restore", restore)
+
+
+def the_told_are_anybody(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "_required", lambda *_: None)
+    monkeypatch.setattr(choosing, "owed", lambda *_: BitMap(range(20)))
+
+
+def told_firsts_are_forgotten(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "_already", lambda *_: BitMap())
+
+
+def what_was_accepted_becomes_unknown(monkeypatch: Patch) -> None:
+    def orphan(self: memory_state._Outbox) -> None:
+        lost = (NoticeState.IN_FLIGHT, NoticeState.ACCEPTED, NoticeState.DELIVERED)
+        self.state = [int(NoticeState.UNKNOWN) if each in lost else each for each in self.state]
+
+    monkeypatch.setattr(memory_state._Outbox, "orphan", orphan)
+
+
+PLANTED = (
+    Planted(no_end, "everyone_told_hears_one_end"),
+    Planted(end_at_once, "over_only_after_it_was_stable"),
+    Planted(undecided, "decided_by_the_deadline"),
+    Planted(the_told_are_anybody, "over_only_to_the_told"),
+    Planted(told_firsts_are_forgotten, "no_second_first"),
+    Planted(sent_again_after_a_start, "nothing_leaves_before_its_row"),
+    Planted(what_was_accepted_becomes_unknown, "unknown_is_bounded_by_what_was_in_flight"),
+    Planted(in_core(HandsNoticesOverTwice), "informational_is_submitted_at_most_once"),
+    Planted(in_core(KeepsTheKillSwitchToItself), "nothing_leaves_after_the_kill_switch"),
+)
+
+
+@says_stale_hints
+@pytest.mark.parametrize("planted", PLANTED, ids=str)
+def test_a_planted_defect_is_caught(planted: Planted, monkeypatch: Patch) -> None:
+    caught(planted, monkeypatch)

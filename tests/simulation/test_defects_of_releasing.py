@@ -1,0 +1,129 @@
+"""Defects of what may be released to whom (design 9.1 to 9.5 and 9.10), planted; each must be caught."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+from cemd.model.customers import Customers
+from cemd.model.incident import Incident
+from cemd.model.notice import Mode, Reason
+from cemd.report import audience, choosing, communications, dispatch, matching
+from cemd.report.contacts import ContactBook
+from cemd.report.decide import GRANTED, Answer, Question, answer
+from cemd.report.state import ReportState, Switches
+from cemd.store import memory_state
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from tests.simulation.planting import Patch, Planted, caught, says_stale_hints
+
+
+def no_cap(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "_capped", lambda *_: None)
+
+
+def no_quiet_hours(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "quiet_table", lambda *_: None)
+
+
+def any_basis(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "basis_bits", lambda _: 15)
+
+
+def machines_too(monkeypatch: Patch) -> None:
+    def blind(customers: Customers, numbers: NDArray[np.uint32], question: Question) -> Answer:
+        given = answer(customers, numbers, question)
+        given.reasons[given.reasons == Reason.MACHINE] = GRANTED[question.phase]
+        return given
+
+    monkeypatch.setattr(audience, "answer", blind)
+    monkeypatch.setattr(dispatch, "answer", blind)
+
+
+def kill_switch_ignored(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(ReportState, "sending", property(lambda _: Switches()))
+
+
+def ceiling_ignored(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(communications, "_below_ceiling", lambda _, telling: telling)
+
+
+def shadow_leaks(monkeypatch: Patch) -> None:
+    real = communications._open
+
+    def leaky(state: ReportState, *args: object) -> None:
+        real(state, *args)  # type: ignore[arg-type]
+        for one in state.communications:
+            state.communications.put(one.id, msgspec.structs.replace(one, mode=Mode.LIVE))
+
+    ceiling_ignored(monkeypatch)
+    monkeypatch.setattr(communications, "_open", leaky)
+    monkeypatch.setattr(communications, "is_withdrawn", lambda *_: False)
+    monkeypatch.setattr(dispatch, "is_withdrawn", lambda *_: False)
+
+
+def unconfirmed(monkeypatch: Patch) -> None:
+    real = ReportState.incidents_of
+
+    def confirmed(self: ReportState, communication: object) -> tuple[Incident, ...]:
+        return tuple(msgspec.structs.replace(one, confirmed_at=1.0) for one in real(self, communication))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ReportState, "incidents_of", confirmed)
+
+
+def always_hurting(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(communications, "is_hurting", lambda _: True)
+    monkeypatch.setattr(dispatch, "is_hurting", lambda _: True)
+
+
+def nobody_is_on_the_line(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(ContactBook, "calls", lambda *_: BitMap())
+    monkeypatch.setattr(ContactBook, "tickets", lambda *_: BitMap())
+
+
+def broken_channels_too(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(matching, "broken_services", lambda *_: set())
+
+
+def travellers_too(monkeypatch: Patch) -> None:
+    real = choosing.question_of
+    for module in (choosing, dispatch, communications):
+        monkeypatch.setattr(
+            module,
+            "question_of",
+            lambda *args, **words: dataclasses.replace(real(*args, **words), by_place=False),
+        )
+
+
+def addresses_are_not_compared(monkeypatch: Patch) -> None:
+    """Neither at selection, nor when it is decided again, nor by the store that refuses a second row."""
+    monkeypatch.setattr(audience, "repeated", lambda digests: np.zeros(len(digests), np.bool_))
+    monkeypatch.setattr(dispatch, "_refuse_repeats", lambda *_: None)
+    monkeypatch.setattr(memory_state._Outbox, "refuse_repeats", lambda *_: None)
+
+
+PLANTED = (
+    Planted(no_cap, "caps_hold"),
+    Planted(no_quiet_hours, "quiet_hours_hold"),
+    Planted(any_basis, "lawful_basis_is_recorded"),
+    Planted(machines_too, "some_are_never_told"),
+    Planted(kill_switch_ignored, "the_kill_switch_stops_everything"),
+    Planted(kill_switch_ignored, "held_sending_stays_held"),
+    Planted(ceiling_ignored, "the_ceiling_holds"),
+    Planted(shadow_leaks, "only_live_policies_send"),
+    Planted(unconfirmed, "first_needs_confirmation"),
+    Planted(always_hurting, "nobody_hears_of_what_is_over"),
+    Planted(nobody_is_on_the_line, "nobody_on_the_line_is_told"),
+    Planted(broken_channels_too, "never_over_the_broken_channel"),
+    Planted(travellers_too, "nobody_abroad_by_home_site"),
+    Planted(addresses_are_not_compared, "an_address_hears_once"),
+)
+
+
+@says_stale_hints
+@pytest.mark.parametrize("planted", PLANTED, ids=str)
+def test_a_planted_defect_is_caught(planted: Planted, monkeypatch: Patch) -> None:
+    caught(planted, monkeypatch)

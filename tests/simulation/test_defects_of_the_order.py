@@ -1,0 +1,158 @@
+"""Defects of the order, of what is remembered, and of staff's alerts (design 3, 4, 8), planted; each must be caught."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from cemd.config.configuration import Configuration
+from cemd.demo.world.scenario import TrapEntry, TrapKind, When
+from cemd.improve import lifecycle
+from cemd.improve.orders import Orders
+from cemd.loop import core as core_module
+from cemd.loop.core import Core
+from cemd.model.effect import Effects
+from cemd.model.entry import Batch, Entry, Payload, encode_group
+from cemd.model.incident import Incident, IncidentState
+from cemd.model.quality import Outcome
+from cemd.report import alerts
+from cemd.simulation.lives import Scene
+from cemd.simulation.plan import Plan
+from cemd.simulation.run import Simulation
+from cemd.store.base import LogGroup
+
+from tests.simulation.planting import Patch, Planted, caught, in_core, says_stale_hints
+from tests.simulation.scenes import scene
+
+
+class SendsBeforeCommit(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        outlet, self._outlet = self._outlet, lambda _entry, _effects: None
+        try:
+            outlet(entry, effects)
+            super()._finish(entry, effects, behind)
+        finally:
+            self._outlet = outlet
+
+
+class ForgetsTheTold(Core):
+    def recover(self, *, wall: float) -> None:
+        super().recover(wall=wall)
+        self.state.report.told.clear()
+
+
+class AcknowledgesBeforeLogging(Core):
+    def process(
+        self,
+        payloads: Sequence[Payload],
+        *,
+        wall: float,
+        monotonic: float,
+        logged: Callable[[Sequence[Entry]], None] = lambda _: None,
+    ) -> None:
+        self.resume()
+        entries = self._order.stamp(payloads, wall=wall, monotonic=monotonic)
+        logged(entries)
+        self.store.log.append(LogGroup(entries[0].seq, entries[-1].seq, encode_group(entries)))
+        self._order.accept(entries, wall=wall, monotonic=monotonic)
+        self._apply_all(tuple(entries))
+
+
+class LetsEffectsOutTwice(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        super()._finish(entry, effects, behind)
+        self._outlet(entry, effects)
+
+
+class TakesBlindForFailed(Core):
+    def _apply(self, entry: Entry, behind: tuple[Entry, ...]) -> None:
+        if isinstance(batch := entry.payload, Batch):
+            blind = batch.outcome == Outcome.BLIND
+            batch = msgspec.structs.replace(
+                batch,
+                outcome=np.where(blind, np.uint8(Outcome.FAILED), batch.outcome),
+                value=np.where(blind, 0.0, batch.value),
+            )
+            entry = msgspec.structs.replace(entry, payload=batch)
+        super()._apply(entry, behind)
+
+
+def applied_too_far(monkeypatch: Patch) -> None:
+    real = core_module._change
+
+    def ahead(entry: Entry, effects: Effects) -> object:
+        return dataclasses.replace(real(entry, effects), applied_seq=entry.seq + 7)
+
+    monkeypatch.setattr(core_module, "_change", ahead)
+
+
+def straight_to_closed(monkeypatch: Patch) -> None:
+    def resolved(incident: Incident, at: float) -> Incident:
+        return msgspec.structs.replace(incident, state=IncidentState.CLOSED, resolved_at=at, closed_at=at)
+
+    monkeypatch.setattr(lifecycle, "resolved", resolved)
+
+
+def chance_in_the_core(monkeypatch: Patch) -> None:
+    dice = np.random.default_rng()
+    monkeypatch.setattr("cemd.improve.assessor.urgency", lambda *_: (float(dice.random()), 5))
+
+
+def malformed_breaks_it(monkeypatch: Patch) -> None:
+    def refuse(self: Orders, *_: object) -> None:
+        raise ValueError("not prepared for this")
+
+    monkeypatch.setattr(Orders, "obey", refuse)
+
+
+def any_configuration(monkeypatch: Patch) -> None:
+    real = Configuration.from_document
+    monkeypatch.setattr(
+        Configuration, "from_document", lambda document: real(document.replace(b'"setings":', b'"settings":', 1))
+    )
+
+
+def no_resolve(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(alerts, "_stop", lambda rows, row, _: rows.delete(row.id))
+
+
+def test_a_core_that_takes_blind_for_failed_is_caught_in_a_whole_scenario() -> None:
+    """Nothing goes wrong here but that the vantage point at home is blind for a while."""
+    shipped = scene()
+    trap = TrapEntry(
+        name="home-is-blind",
+        kind=TrapKind.BLIND_VANTAGE,
+        vantage="home",
+        when=When(at_hour=0.25),
+        lasts_minutes=[20.0, 20.0],
+    )
+    scenario = shipped.scenario.model_copy(update={"faults": [], "traps": [trap]})
+    blind = Scene(scenario, shipped.rules, shipped.kinds)
+    plan = Plan(seed=2, days=0.06, only=("event.0",))
+    assert Simulation(plan, build=blind).run().broken is None
+    broken = Simulation(plan, make=TakesBlindForFailed, build=blind).run().broken
+    assert broken is not None
+    assert broken.promise == "blindness_never_hurts"
+
+
+PLANTED = (
+    Planted(in_core(SendsBeforeCommit), "rows_before_effects"),
+    Planted(in_core(ForgetsTheTold), "loaded_equals_lived"),
+    Planted(in_core(AcknowledgesBeforeLogging), "acknowledged_is_never_lost"),
+    Planted(in_core(LetsEffectsOutTwice), "order_never_goes_back"),
+    Planted(applied_too_far, "applied_seq_never_goes_back"),
+    Planted(straight_to_closed, "incidents_follow_the_published_transitions"),
+    Planted(chance_in_the_core, "replay_decides_the_same"),
+    Planted(malformed_breaks_it, "the_core_never_fails"),
+    Planted(any_configuration, "a_refused_reload_changes_nothing"),
+    Planted(no_resolve, "a_firing_that_was_sent_gets_its_resolve"),
+)
+
+
+@says_stale_hints
+@pytest.mark.parametrize("planted", PLANTED, ids=str)
+def test_a_planted_defect_is_caught(planted: Planted, monkeypatch: Patch) -> None:
+    caught(planted, monkeypatch)
