@@ -105,9 +105,10 @@ def _renew(planted: Planted, hint: tuple[int, float], *, every: bool) -> tuple[i
     with pytest.MonkeyPatch.context() as patch:
         make = planted.plant(patch) or Core
         began = time.process_time()
-        if hint[1] and _life(*hint, make, planted.promise) and not every:
+        holds = hint[1] > 0 and _life(*hint, make, planted.promise) is not None
+        if holds and not every:
             return hint
-        finds = [] if not hint[1] else [Find(time.process_time() - began, *hint)]
+        finds = [Find(time.process_time() - began, *hint)] if holds else []
         for find in _finds(planted.promise, make, range(1, 41)):
             finds.append(find)
             if find.cpu_seconds < 0.8 or len(finds) > 1:
