@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _SECRET = re.compile(
     r"(?:^|_)(?:pass|passwd|password|passphrase|secret|token|bearer|authorization|api_?key|private_key|credentials?)$"
 )
-_USERINFO = re.compile(r"://[^/\s:@]+:(?P<password>[^/\s@]+)@")
+_USERINFO = re.compile(r"://[^/\s:@]*:(?P<password>[^/\s@]+)@")
 _IN_FILE = "write it into a file that only cemd can read, and name that file"
 
 

@@ -42,11 +42,15 @@ def absolute_url(url: str) -> str:
 
 
 def absolute_template(url: str) -> str:
-    """The same for a URL with placeholders `{name}`, each of which stands for one part: never for scheme and host.
+    """The same for a URL with placeholders `{name}`, each of which stands for one part: never for scheme and host, and
+    never for a user or password, since a secret in a URL would be written into logs over there.
 
     Raises:
-        ValueError: whatever the values, it is no absolute URL of http or https.
+        ValueError: whatever the values, it is no absolute URL of http or https, or it holds a user.
     """
+    parts = _split(_PLACEHOLDER.sub("1", url))
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL must not hold user and password; send them by `bearer` or `headers`")
     try:
         absolute_url(_PLACEHOLDER.sub("1", url))
     except ValueError as exc:

@@ -123,8 +123,15 @@ def test_list_allows_just_what_one_of_its_networks_holds(some: list[str], more: 
             'probes/p.yaml:3:23: probe "p": 127.0.0.1 is on loopback',
             LOOPBACK,
         ),
+        (
+            "",
+            "transaction",
+            '{steps: [{name: a, http: {get: "http://192.0.2.1/"}}], cleanup: [{name: b, http: {delete: "http://[::1]/"}}]}',
+            'probes/p.yaml:3:79: probe "p": ::1 is on loopback',
+            LOOPBACK,
+        ),
     ],
-    ids=["loopback", "localhost", "link-local", "allow", "name", "transaction"],
+    ids=["loopback", "localhost", "link-local", "allow", "name", "transaction", "clean-up"],
 )
 def test_probe_that_may_not_go_there_is_refused_at_load(
     tmp_path: Path, settings: str, kind: str, params: str, fault: str, cure: str

@@ -37,11 +37,16 @@ NO_HOST = f"https:///orders {NONE}: it names no host; {WRITE}"
          f"params.steps[0].http.get: {{run}} {NONE}; {WRITE}"),
         ("probes/p.yaml", PROBE % ("transaction", STEP % 'get: "https://pos:99999/"'), 35,
          "params.steps[0].http.get: https://pos:99999/ has a port that is no number up to 65535; correct it"),
+        ("probes/p.yaml", PROBE % ("transaction", STEP % 'get: "https://user:{pin}@pos/"'), 35,
+         "params.steps[0].http.get: a URL must not hold user and password; send them by `bearer` or `headers`"),
+        ("probes/p.yaml", PROBE % ("transaction", STEP % 'get: "https://{pin}@pos/"'), 35,
+         "params.steps[0].http.get: a URL must not hold user and password; send them by `bearer` or `headers`"),
         ("config/channels.yaml", CHANNEL % ("alertmanager", 'url: "https:///orders"'), 6, f"params.url: {NO_HOST}"),
         ("config/channels.yaml", CHANNEL % ("webhook", 'url: "https:///orders", secret_file: /etc/x'), 6,
          f"params.url: {NO_HOST}"),
     ],
-    ids=["scheme", "none", "step-scheme", "step-path", "step-host", "step-value", "step-port", "alerts", "webhook"],
+    ids=["scheme", "none", "step-scheme", "step-path", "step-host", "step-value", "step-port", "step-password",
+         "step-user", "alerts", "webhook"],
 )  # fmt: skip
 def test_url_that_can_never_be_asked_is_refused_at_load(
     tmp_path: Path, file: str, text: str, column: int, said: str

@@ -74,12 +74,14 @@ class TransactionParams(ProbeParams):
     """How long a step whose answer was never read may still be at work over there: the clean-up is repeated so long."""
 
     def hosts(self) -> tuple[tuple[Way, str], ...]:
-        """Of the steps whose URL names its host without a value that is taken while it runs."""
+        """Of the steps, those of the clean-up too, whose URL names its host without a value that is taken while it
+        runs."""
         found: list[tuple[Way, str]] = []
-        for place, step in enumerate(self.steps):
-            host = urlsplit(step.call.url).netloc.rpartition("@")[2]
-            if host and "{" not in host:
-                found.append((("steps", place), urlsplit(step.call.url).hostname or ""))
+        for key, steps in (("steps", self.steps), ("cleanup", self.cleanup)):
+            for place, step in enumerate(steps):
+                parts = urlsplit(step.call.url)
+                if parts.netloc and "{" not in parts.netloc:
+                    found.append(((key, place), parts.hostname or ""))
         return tuple(found)
 
     @model_validator(mode="after")
@@ -127,7 +129,7 @@ class Transaction:
 
     @property
     def group(self) -> str:
-        return urlsplit(self._params.steps[0].call.url).netloc.rpartition("@")[2]
+        return urlsplit(self._params.steps[0].call.url).netloc
 
     async def run(self, attempt: Attempt) -> Result:
         await self._janitor.ready(attempt.probe, attempt.remaining() - _MARGIN_SECONDS)
