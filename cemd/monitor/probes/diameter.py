@@ -19,17 +19,16 @@ from pydantic import Field, StringConstraints
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
-    Host,
     Missed,
     Port,
     ProbeParams,
     Reading,
     Reason,
     Result,
-    Way,
     library,
 )
-from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.engines.places import HostParams, OnePort
+from cemd.monitor.probes.engines.sockets import connect, talking_to
 from cemd.monitor.probes.tools import Tools
 
 _LARGEST = 65_536
@@ -41,11 +40,9 @@ _RELAY = 0xFFFF_FFFF
 Identity = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?$")]
 
 
-class DiameterParams(SocketParams):
+class DiameterParams(HostParams):
     """A Diameter node that knows us as a peer."""
 
-    host: Host
-    """Name or address of the node."""
     port: Port = 3868
     """Where it listens, for TCP."""
     origin_host: Identity
@@ -66,11 +63,8 @@ class DiameterParams(SocketParams):
     result_code: Annotated[int, Field(ge=1000, le=9999)] = _SUCCESS
     """Result of the exchange of capabilities that is right; 2001 is success, 3010 an unknown peer."""
 
-    def hosts(self) -> tuple[tuple[Way, str], ...]:
-        return ((("host",), self.host),)
 
-
-class Diameter:
+class Diameter(OnePort):
     """`connect_seconds`, then `capabilities_seconds` and `watchdog_seconds` until the node answered each."""
 
     word: ClassVar[str] = "diameter"
@@ -80,16 +74,9 @@ class Diameter:
     )
 
     def __init__(self, params: DiameterParams, tools: Tools) -> None:
+        super().__init__(params.host, params.port)
         self._params = params
         self._names = tools.names
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._params.port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         loop = asyncio.get_running_loop()

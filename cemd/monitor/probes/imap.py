@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import model_validator
@@ -12,10 +13,16 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result, Text
 from cemd.monitor.probes.engines.starttls import Security, expect_line
 from cemd.monitor.probes.engines.talk import shown
-from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
-from cemd.monitor.probes.tools import Tools
+from cemd.monitor.probes.engines.visit import (
+    SECURE_METRICS,
+    VISIT_METRICS,
+    Encryption,
+    LoginKind,
+    LoginParams,
+    Visit,
+    visit,
+)
 
-_PORTS = {Encryption.NONE: 143, Encryption.STARTTLS: 143, Encryption.DIRECT: 993}
 _EXISTS = re.compile(rb"^\* (\d{1,10}) EXISTS", re.MULTILINE | re.IGNORECASE)
 
 
@@ -34,28 +41,16 @@ class ImapParams(LoginParams):
         return self
 
 
-class Imap:
+class Imap(LoginKind[ImapParams]):
     """`connect_seconds`, `greeting_seconds`, with TLS `starttls_seconds`, `tls_seconds` and `certificate_expiry_days`,
     `login_seconds`, `mailbox_seconds`, and `message_count` of the mailbox."""
 
     word: ClassVar[str] = "imap"
     Params: ClassVar[type[ProbeParams]] = ImapParams
+    ports: ClassVar[Mapping[Encryption, int]] = {Encryption.NONE: 143, Encryption.STARTTLS: 143, Encryption.DIRECT: 993}
     metrics: ClassVar[frozenset[str] | None] = (
         VISIT_METRICS | SECURE_METRICS | {"greeting_seconds", "login_seconds", "mailbox_seconds", "message_count"}
     )
-
-    def __init__(self, params: ImapParams, tools: Tools) -> None:
-        self._params = params
-        self._tools = tools
-        self._port = params.port or _PORTS[params.tls]
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

@@ -7,6 +7,7 @@ in bytes, and anything that is no such message is a failure of the peer.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -17,10 +18,16 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.talk import Talk
-from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
-from cemd.monitor.probes.tools import Tools
+from cemd.monitor.probes.engines.visit import (
+    SECURE_METRICS,
+    VISIT_METRICS,
+    Encryption,
+    LoginKind,
+    LoginParams,
+    Visit,
+    visit,
+)
 
-_PORTS = {Encryption.NONE: 389, Encryption.STARTTLS: 389, Encryption.DIRECT: 636}
 _BIND, _BOUND = 0x60, 0x61
 _SEARCH, _ENTRY, _DONE, _REFERENCE = 0x63, 0x64, 0x65, 0x73
 _UNBIND = 0x42
@@ -56,28 +63,16 @@ class LdapParams(LoginParams):
     """What must be found after the log-in; default: nothing is looked for."""
 
 
-class Ldap:
+class Ldap(LoginKind[LdapParams]):
     """`connect_seconds`, with TLS `starttls_seconds`, `tls_seconds` and `certificate_expiry_days`, `login_seconds` of
     the bind, `search_seconds` and `entry_count` of the search."""
 
     word: ClassVar[str] = "ldap"
     Params: ClassVar[type[ProbeParams]] = LdapParams
+    ports: ClassVar[Mapping[Encryption, int]] = {Encryption.NONE: 389, Encryption.STARTTLS: 389, Encryption.DIRECT: 636}
     metrics: ClassVar[frozenset[str] | None] = (
         VISIT_METRICS | SECURE_METRICS | {"login_seconds", "search_seconds", "entry_count"}
     )
-
-    def __init__(self, params: LdapParams, tools: Tools) -> None:
-        self._params = params
-        self._tools = tools
-        self._port = params.port or _PORTS[params.tls]
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

@@ -8,6 +8,7 @@ itself, in a thread that a hanging broker holds, and by no source address or VRF
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -17,10 +18,17 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.talk import Talk
-from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
+from cemd.monitor.probes.engines.visit import (
+    SECURE_METRICS,
+    VISIT_METRICS,
+    Encryption,
+    LoginKind,
+    LoginParams,
+    Visit,
+    visit,
+)
 from cemd.monitor.probes.tools import Tools
 
-_PORTS = {Encryption.NONE: 1883, Encryption.DIRECT: 8883}
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _DISCONNECT = 2, 3, 4, 9, 14
 _REFUSALS = frozenset({4, 5, 0x86, 0x87, 0x8C})
 """Codes of both versions that say no to a log-in."""
@@ -59,12 +67,13 @@ class MqttParams(LoginParams):
         return self
 
 
-class Mqtt:
+class Mqtt(LoginKind[MqttParams]):
     """`connect_seconds`, with TLS `tls_seconds` and `certificate_expiry_days`, `login_seconds`, `subscribe_seconds`,
     `acknowledge_seconds` (QoS 1), and `round_trip_seconds` from publishing to the message's return."""
 
     word: ClassVar[str] = "mqtt"
     Params: ClassVar[type[ProbeParams]] = MqttParams
+    ports: ClassVar[Mapping[Encryption, int]] = {Encryption.NONE: 1883, Encryption.DIRECT: 8883}
     metrics: ClassVar[frozenset[str] | None] = (
         VISIT_METRICS
         | SECURE_METRICS
@@ -72,18 +81,8 @@ class Mqtt:
     )
 
     def __init__(self, params: MqttParams, tools: Tools) -> None:
-        self._params = params
-        self._tools = tools
-        self._port = params.port or _PORTS[params.tls]
+        super().__init__(params, tools)
         self._five = params.mqtt_version is Version.V5
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

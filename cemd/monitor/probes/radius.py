@@ -23,7 +23,6 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
-    Host,
     Missed,
     Port,
     ProbeParams,
@@ -31,11 +30,11 @@ from cemd.monitor.probes.base import (
     Reason,
     Result,
     Text,
-    Way,
     library,
     read_secret,
 )
-from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.engines.places import HostParams, OnePort
+from cemd.monitor.probes.engines.sockets import connect, talking_to
 from cemd.monitor.probes.tools import Tools
 
 _LARGEST = 4096  # RFC 2865, section 3
@@ -97,11 +96,9 @@ class Expected(StrEnum):
     CHALLENGE = "challenge"
 
 
-class RadiusParams(SocketParams):
+class RadiusParams(HostParams):
     """A RADIUS server, and who logs in."""
 
-    host: Host
-    """Name or address of the server."""
     port: Port | None = None
     """Where it listens; default: 1812 for access, 1813 for accounting."""
     mode: Mode = Mode.ACCESS
@@ -148,9 +145,6 @@ class RadiusParams(SocketParams):
             raise ValueError("expect belongs to mode access")
         return self
 
-    def hosts(self) -> tuple[tuple[Way, str], ...]:
-        return ((("host",), self.host),)
-
 
 @lru_cache(maxsize=1)
 def _types() -> dict[str, str]:
@@ -159,7 +153,7 @@ def _types() -> dict[str, str]:
     return {name: kind for _, name, _, kind in rows}
 
 
-class Radius:
+class Radius(OnePort):
     """`response_seconds` until the server answered; in accounting `stop_seconds` as well, for the stop."""
 
     word: ClassVar[str] = "radius"
@@ -167,17 +161,9 @@ class Radius:
     metrics: ClassVar[frozenset[str] | None] = frozenset({"response_seconds", "stop_seconds"})
 
     def __init__(self, params: RadiusParams, tools: Tools) -> None:
+        super().__init__(params.host, params.port or (1812 if params.mode is Mode.ACCESS else 1813))
         self._params = params
         self._names = tools.names
-        self._port = params.port or (1812 if params.mode is Mode.ACCESS else 1813)
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

@@ -26,11 +26,11 @@ from cemd.monitor.probes.base import (
     Reason,
     Result,
     Text,
-    Way,
     read_secret,
 )
+from cemd.monitor.probes.engines.places import HostParams, OnePort
 from cemd.monitor.probes.engines.sip_agent import Agent, Door, Identity, Wire
-from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
+from cemd.monitor.probes.engines.sockets import connect, talking_to
 from cemd.monitor.probes.tools import Tools
 
 UserPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+*#_!~-]{1,80}$")]
@@ -52,11 +52,9 @@ class Until(StrEnum):
     ANSWERED = "answered"
 
 
-class SipParams(SocketParams):
+class SipParams(HostParams):
     """A SIP server, and what is asked of it."""
 
-    host: Host
-    """Name or address of the server, proxy or border controller."""
     port: Port = 5060
     """Where it listens."""
     transport: Transport = Transport.UDP
@@ -88,11 +86,8 @@ class SipParams(SocketParams):
             raise ValueError("bind_seconds belongs to method register")
         return self
 
-    def hosts(self) -> tuple[tuple[Way, str], ...]:
-        return ((("host",), self.host),)
 
-
-class Sip:
+class Sip(OnePort):
     """`response_seconds` until the first final answer; of a call `post_dial_seconds` until it rings (or is answered),
     `answer_seconds`, and `disconnect_seconds` until the far end confirmed the end."""
 
@@ -103,18 +98,11 @@ class Sip:
     )
 
     def __init__(self, params: SipParams, tools: Tools) -> None:
+        super().__init__(params.host, params.port)
         self._params = params
         self._names = tools.names
         domain = params.domain or params.host
         self._domain = f"[{domain}]" if ":" in domain else domain
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._params.port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

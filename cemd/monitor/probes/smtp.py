@@ -6,6 +6,7 @@ The question goes as far as RCPT TO and is taken back; so it leaves nothing behi
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import StringConstraints, model_validator
@@ -13,10 +14,16 @@ from pydantic import StringConstraints, model_validator
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, ProbeParams, Reason, Result
 from cemd.monitor.probes.engines.starttls import Security, reply
-from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, Encryption, LoginParams, Visit, visit
-from cemd.monitor.probes.tools import Tools
+from cemd.monitor.probes.engines.visit import (
+    SECURE_METRICS,
+    VISIT_METRICS,
+    Encryption,
+    LoginKind,
+    LoginParams,
+    Visit,
+    visit,
+)
 
-_PORTS = {Encryption.NONE: 25, Encryption.STARTTLS: 587, Encryption.DIRECT: 465}
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[^\s<>@]{1,64}@[^\s<>@]{1,253}$")]
 
 
@@ -35,28 +42,16 @@ class SmtpParams(LoginParams):
         return self
 
 
-class Smtp:
+class Smtp(LoginKind[SmtpParams]):
     """`connect_seconds`, `greeting_seconds` until it said that it is ready, with TLS `starttls_seconds`, `tls_seconds`
     and `certificate_expiry_days`, `hello_seconds`, `login_seconds`, `recipient_seconds`."""
 
     word: ClassVar[str] = "smtp"
     Params: ClassVar[type[ProbeParams]] = SmtpParams
+    ports: ClassVar[Mapping[Encryption, int]] = {Encryption.NONE: 25, Encryption.STARTTLS: 587, Encryption.DIRECT: 465}
     metrics: ClassVar[frozenset[str] | None] = (
         VISIT_METRICS | SECURE_METRICS | {"greeting_seconds", "hello_seconds", "login_seconds", "recipient_seconds"}
     )
-
-    def __init__(self, params: SmtpParams, tools: Tools) -> None:
-        self._params = params
-        self._tools = tools
-        self._port = params.port or _PORTS[params.tls]
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

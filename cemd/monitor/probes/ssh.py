@@ -15,6 +15,7 @@ from pydantic import model_validator
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Missed, Port, ProbeParams, Reason, Result, Text
 from cemd.monitor.probes.engines.dialogue import Pattern
+from cemd.monitor.probes.engines.places import OnePort
 from cemd.monitor.probes.engines.talk import Talk, shown
 from cemd.monitor.probes.engines.visit import SECURE_METRICS, VISIT_METRICS, TlsParams, visit
 from cemd.monitor.probes.tools import Tools
@@ -44,7 +45,7 @@ class SshParams(TlsParams):
         return self
 
 
-class Ssh:
+class Ssh(OnePort):
     """`connect_seconds`, `greeting_seconds` until the server named itself, `offer_seconds` until it offered its
     algorithms."""
 
@@ -53,17 +54,10 @@ class Ssh:
     metrics: ClassVar[frozenset[str] | None] = VISIT_METRICS | SECURE_METRICS | {"greeting_seconds", "offer_seconds"}
 
     def __init__(self, params: SshParams, tools: Tools) -> None:
+        super().__init__(params.host, params.port)
         self._params = params
         self._tools = tools
         self._software = re.compile(params.software.encode()) if params.software is not None else None
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._params.port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     async def run(self, attempt: Attempt) -> Result:
         params = self._params

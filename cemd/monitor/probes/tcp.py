@@ -26,6 +26,7 @@ from cemd.monitor.probes.base import (
 )
 from cemd.monitor.probes.engines.dialogue import Heard, Pattern, Turn, Turns, ValueName, check_values, read_values
 from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.places import OnePort
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.stream_batches import Run, StreamErrand
 from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds, result_of_fault
@@ -79,7 +80,7 @@ class TcpParams(TlsParams):
         return self
 
 
-class Tcp:
+class Tcp(OnePort):
     """`name_seconds` of the look-up, `connect_seconds` until the handshake is done, `handshake_round_trip_seconds` as
     the kernel saw it; with TLS `starttls_seconds`, `tls_seconds`, `certificate_expiry_days`; `answer_seconds` from then
     until all that was expected is there, and of a dialogue `turn_seconds` with the label `turn`."""
@@ -89,20 +90,13 @@ class Tcp:
     metrics: ClassVar[frozenset[str] | None] = VISIT_METRICS | SECURE_METRICS | {"answer_seconds", "turn_seconds"}
 
     def __init__(self, params: TcpParams, tools: Tools) -> None:
+        super().__init__(params.host, params.port)
         self._params = params
         self._tools = tools
         self._turns = [Heard(turn, number) for number, turn in enumerate(params.turns(), 1)]
         bare = not self._turns and params.tls is Security.NONE and is_address(params.host)
         target = Target(params, params.host, params.port) if bare else None
         self._errand = _Errand(self, target, tools.resting) if target is not None else None
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._params.port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     def errand(self) -> StreamErrand | None:
         """Only where the connection alone is measured, to an address that needs no look-up."""

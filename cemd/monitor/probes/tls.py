@@ -33,6 +33,7 @@ from cemd.monitor.probes.base import (
 )
 from cemd.monitor.probes.engines.handshake import Handshake, server_name
 from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.places import OnePort
 from cemd.monitor.probes.engines.streams import Stream, Target, result_of_fault
 from cemd.monitor.probes.engines.visit import TlsParams
 from cemd.monitor.probes.engines.waits import Waits
@@ -87,7 +88,7 @@ class _Seen(NamedTuple):
 _Told: TypeAlias = Callable[[_Seen | Exception], None]
 
 
-class Tls:
+class Tls(OnePort):
     """`name_seconds`, `connect_seconds`, `tls_seconds`; `certificate_expiry_days` of the server's own certificate,
     `chain_expiry_days` of the member that ends first, `member_expiry_days` of each (label `member`, 0 is the server's
     own), `chain_count`; `ocsp_expiry_days` of a stapled answer."""
@@ -108,19 +109,12 @@ class Tls:
     )
 
     def __init__(self, params: TlsProbeParams, tools: Tools) -> None:
+        super().__init__(params.host, params.port)
         self._params = params
         self._tools = tools
         self._name = params.tls_name or params.host
         self._server_name = server_name(self._name)
         self._old = bool({Protocol.V1_0, Protocol.V1_1} & set(params.protocols))
-
-    @property
-    def target(self) -> str:
-        return f"{self._params.host}:{self._params.port}"
-
-    @property
-    def group(self) -> str:
-        return self.target
 
     def launch(self, deadline: float, done: Done) -> Cancel | None:
         """Only to an address that needs no look-up."""

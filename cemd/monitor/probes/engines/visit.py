@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -23,11 +23,11 @@ from cemd.monitor.probes.base import (
     Reason,
     Secrets,
     Text,
-    Way,
     read_secret,
 )
 from cemd.monitor.probes.engines.names import is_address
-from cemd.monitor.probes.engines.sockets import SocketParams, connect
+from cemd.monitor.probes.engines.places import HostParams, OnePort
+from cemd.monitor.probes.engines.sockets import connect
 from cemd.monitor.probes.engines.starttls import PRELUDES, Security
 from cemd.monitor.probes.engines.streams import handshake_seconds
 from cemd.monitor.probes.engines.talk import Talk
@@ -35,20 +35,15 @@ from cemd.monitor.probes.engines.trust import expiry_days
 from cemd.monitor.probes.tools import Tools
 
 
-class TlsParams(SocketParams):
+class TlsParams(HostParams):
     """Whom TLS believes."""
 
-    host: Host
-    """Name or address."""
     tls_name: Host | None = None
     """Name that the certificate must be valid for; default: `host`."""
     ca_file: Text | None = None
     """Certificate authorities that are trusted; default: those of the system."""
     certificate_days: Annotated[float, Field(ge=0, le=3650)] = 0.0
     """A certificate that ends sooner than this is a failure; default 0: only one that has ended."""
-
-    def hosts(self) -> tuple[tuple[Way, str], ...]:
-        return ((("host",), self.host),)
 
 
 class Encryption(StrEnum):
@@ -96,6 +91,21 @@ class LoginParams(TlsParams):
 
 VISIT_METRICS = frozenset({"name_seconds", "connect_seconds", "handshake_round_trip_seconds"})
 SECURE_METRICS = frozenset({"starttls_seconds", "tls_seconds", "certificate_expiry_days"})
+
+
+_Params = TypeVar("_Params", bound=LoginParams)
+
+
+class LoginKind(OnePort, Generic[_Params]):
+    """Base of kinds that visit a service which may be signed in to."""
+
+    ports: ClassVar[Mapping[Encryption, int]]
+    """Where the protocol is at home, by how it is secured."""
+
+    def __init__(self, params: _Params, tools: Tools) -> None:
+        super().__init__(params.host, params.port or self.ports[params.tls])
+        self._params = params
+        self._tools = tools
 
 
 class Visit:
