@@ -19,6 +19,13 @@ async def beside(long: bool, work: Callable[[], T]) -> T:
     return await asyncio.to_thread(work) if long else work()
 
 
+def settle(future: asyncio.Future[T], result: T) -> None:
+    """Gives a future its result, unless whoever waited for it has just gone: a deadline and an answer may come in the
+    same turn of the loop."""
+    if not future.done():
+        future.set_result(result)
+
+
 async def keep_running(
     work: Callable[[], Awaitable[None]],
     *,

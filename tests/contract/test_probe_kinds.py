@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import re
-from collections.abc import AsyncIterator
+import tracemalloc
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,18 +101,67 @@ async def test_cancellation_is_honoured_at_once(kind: str, tools: Tools, secret_
         assert loop.time() - began < 0.5
 
 
-async def test_descriptors_are_back_where_they_were(kind: str, tools: Tools, secret_file: str) -> None:
+async def test_attempt_that_is_come_to_after_its_deadline_is_blind_and_not_down(
+    kind: str, tools: Tools, secret_file: str
+) -> None:
     async with contract_of(kind, secret_file) as built:
-        for params in (built.good, built.failing):
-            await look(tools, kind, params)  # what is made once (resolver, multi handle) stays
-        await settled()
+        result = await peers.look(tools, kind, built.good, late_seconds=6.0)
+    assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.PROBER_BUSY)
+
+
+async def test_descriptors_and_memory_are_back_where_they_were(kind: str, tools: Tools, secret_file: str) -> None:
+    async with contract_of(kind, secret_file) as built:
+
+        async def rounds(count: int) -> None:
+            for _ in range(count):
+                await look(tools, kind, built.good)
+                await look(tools, kind, built.failing)
+                await look(tools, kind, built.hanging, seconds=0.1)
+            await settled()
+
+        await rounds(1)  # what is made once (resolver, multi handle) stays
         before = descriptors()
-        for _ in range(3):
-            await look(tools, kind, built.good)
-            await look(tools, kind, built.failing)
-            await look(tools, kind, built.hanging, seconds=0.15)
-        await settled()
+        with traced():
+            await rounds(2)  # caches of a few things fill
+            held, objects = bytes_of_ours(), objects_of_ours()
+            await rounds(ROUNDS)
+            grown, more = bytes_of_ours() - held, objects_of_ours() - objects
         assert descriptors() <= before + 2  # the peer's own ends may linger for a moment
+        assert [(name, count) for name, count in more.items() if count >= ROUNDS] == []
+        assert grown < ROUNDS * MOST_BYTES_A_ROUND
+
+
+ROUNDS = 4
+MOST_BYTES_A_ROUND = 4_096
+"""Three attempts. Deadlines that were kept are forgotten only when their time has come, some seconds later."""
+REFLECTOR = "cemd.monitor.reflector"
+"""The peer's side of two kinds: it remembers whom it heard."""
+OURS = (tracemalloc.Filter(True, "*/cemd/*"), tracemalloc.Filter(False, "*/cemd/monitor/reflector.py"))
+"""What code of cemd asked for."""
+
+
+@contextlib.contextmanager
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
+def bytes_of_ours() -> int:
+    """Bytes that code of cemd holds since `traced` began."""
+    gc.collect()
+    found = tracemalloc.take_snapshot().filter_traces(OURS)
+    return sum(one.size for one in found.statistics("filename"))
+
+
+def objects_of_ours() -> Counter[str]:
+    """Objects of our classes that the collector knows, by class."""
+    gc.collect()
+    types = (type(one) for one in gc.get_objects())
+    ours = [one for one in types if str(one.__module__).startswith("cemd.") and one.__module__ != REFLECTOR]
+    return Counter(one.__qualname__ for one in ours)
 
 
 def descriptors() -> int:

@@ -32,13 +32,18 @@ SETTINGS = Settings(probes_at_once=10, targets=HERE)
 
 
 async def look(
-    tools: Tools, kind: str, params: dict[str, Any], *, seconds: float = 5.0, run: str = "cemd-run1"
+    tools: Tools,
+    kind: str,
+    params: dict[str, Any],
+    *,
+    seconds: float = 5.0,
+    run: str = "cemd-run1",
+    late_seconds: float = 0.0,
 ) -> Result:
-    """One attempt of a probe made from these parameters."""
+    """One attempt of a probe made from these parameters, which the prober comes to so late."""
     probe = Probe(name="p", kind=kind, service="s", every_seconds=seconds * 10, timeout_seconds=seconds, params=params)
-    attempt = Attempt(
-        probe="p", deadline=asyncio.get_running_loop().time() + seconds, run=run, log=structlog.get_logger("test")
-    )
+    deadline = asyncio.get_running_loop().time() + seconds - late_seconds
+    attempt = Attempt(probe="p", deadline=deadline, run=run, log=structlog.get_logger("test"))
     result = await measure(make(probe, tools), attempt)
     known = KINDS[kind].metrics
     if known is not None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, overload, runtime_checkable
 
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from cemd.errors import ProbeUnavailable
 from cemd.kit.logs import HIDDEN, redact_text
 from cemd.kit.secrets import read_secret_text
+from cemd.kit.tasks import settle
 from cemd.model.measurement import SUCCESS
 from cemd.model.quality import Outcome
 
@@ -300,6 +301,9 @@ async def measure(kind: Kind, attempt: Attempt) -> Result:
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
+    if began >= attempt.deadline:
+        words = "the prober was too busy: it came to this attempt after its deadline."
+        return Result(outcome=Outcome.BLIND, reason=Reason.PROBER_BUSY, detail=words)
     try:
         async with asyncio.timeout_at(attempt.deadline):
             result = await _run(kind, attempt)
@@ -311,7 +315,7 @@ async def measure(kind: Kind, attempt: Attempt) -> Result:
 async def _run(kind: Kind, attempt: Attempt) -> Result:
     if isinstance(kind, Launching):
         answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        cancel = kind.launch(attempt.deadline, answered.set_result)
+        cancel = kind.launch(attempt.deadline, partial(settle, answered))
         if cancel is not None:
             try:
                 return await answered

@@ -20,6 +20,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
@@ -109,7 +110,7 @@ class Icmp:
     async def run(self, attempt: Attempt) -> Result:
         address = await self._names.address(self.target, attempt.remaining(), self.params.version())
         over: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        give_up = _Burst(self, address, attempt.deadline, over.set_result).begin()
+        give_up = _Burst(self, address, attempt.deadline, partial(settle, over)).begin()
         try:
             return await over
         finally:

@@ -18,6 +18,7 @@ from cryptography import x509
 from OpenSSL import SSL
 from pydantic import Field, model_validator
 
+from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
@@ -129,7 +130,7 @@ class Tls(OnePort):
         address = await self._tools.names.address(self._params.host, attempt.remaining(), self._params.version())
         named = loop.time() - began
         answered: asyncio.Future[Result] = loop.create_future()
-        cancel = self._begin(address, attempt.deadline, partial(self._told, answered.set_result, named))
+        cancel = self._begin(address, attempt.deadline, partial(self._told, partial(settle, answered), named))
         try:
             return await answered
         finally:

@@ -143,6 +143,14 @@ async def test_session_with_our_own_reflector() -> None:
     assert far.counters == {"answered": 20}
 
 
+async def test_session_that_could_send_nothing_before_its_deadline_is_blind_and_not_down() -> None:
+    async with reflector() as far, tools() as made:
+        params = {"host": "127.0.0.1", "port": far.port, "packets": 1}
+        result = await look(made, "stamp", params, seconds=senders.MARGIN_SECONDS / 2)
+    assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.PROBER_BUSY)
+    assert far.counters == {}
+
+
 @pytest.mark.parametrize("stateful", [True, False])
 async def test_loss_is_told_by_direction_where_the_reflector_counts(stateful: bool) -> None:
     lost_there, lost_back = {3, 4, 11}, {7}

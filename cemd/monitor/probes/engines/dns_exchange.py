@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dns.flags
 import dns.message
 import dns.rdatatype
 
+from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Kind, Missed, Reason, Result
 from cemd.monitor.probes.engines.datagrams import Errand, Found
@@ -124,7 +126,7 @@ class Exchange:
         told: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         line = line_to(self._tools.datagrams, self._way, server, self._port)
         whole = _Whole(self._kind, line, server, self.resend_seconds, query)
-        forget = self._tools.datagrams.single(whole, deadline, told.set_result)
+        forget = self._tools.datagrams.single(whole, deadline, partial(settle, told))
         try:
             result = await told
         finally:

@@ -14,7 +14,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from cemd.monitor.probes.base import Attempt
+from cemd.monitor.probes.base import Attempt, Blind, Reason
 from cemd.monitor.probes.engines.clock_state import clock_state
 from cemd.monitor.probes.engines.names import trouble
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
@@ -88,6 +88,9 @@ class Sender:
             loop.add_reader(door.fileno(), self._receive, door)
             try:
                 await self._send_all(door, attempt)
+                if not self.session.stream.sent:
+                    words = "the prober was too busy: the deadline came before a packet was sent."
+                    raise Blind(Reason.PROBER_BUSY, words)
                 wait = min(self._pace.wait_seconds, attempt.remaining() - MARGIN_SECONDS)
                 try:
                     async with asyncio.timeout(max(0.0, wait)):

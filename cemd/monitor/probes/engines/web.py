@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from urllib.parse import urlsplit
 
+from cemd.kit.tasks import settle
 from cemd.monitor.probes.base import Blind, Cancel, Missed, Reason
 from cemd.monitor.probes.engines.curl import CurlEngine
 from cemd.monitor.probes.engines.exchange import Call, Exchange
@@ -42,7 +44,7 @@ class WebEngine:
             address = await self._names.address(host, within_seconds, request.ip_version)
         named = loop.time() - began
         told: asyncio.Future[Answer | Missed | Blind] = loop.create_future()
-        cancel = self.start(request, address, began + within_seconds, told.set_result, named=named)
+        cancel = self.start(request, address, began + within_seconds, partial(settle, told), named=named)
         try:
             found = await told
         except asyncio.CancelledError:

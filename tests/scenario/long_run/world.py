@@ -81,7 +81,7 @@ def number_of(address: bytes) -> int:
 
 
 def probe_of(number: int, pace: Pace, ports: Mapping[str, int]) -> Probe:
-    """The probe as a file would give it."""
+    """The probe as a file would give it. Of `icmp` the "port" is the size by which its peer knows our echoes."""
     kind, manner = role_of(number)
     return Probe(
         name=f"p{number}",
@@ -98,7 +98,7 @@ def _params(kind: str, manner: str, host: str, ports: Mapping[str, int], seconds
     wait = seconds * 0.9
     match kind:
         case "icmp":
-            return {"target": host, "packets": 1, "wait_seconds": wait}
+            return {"target": host, "packets": 1, "wait_seconds": wait, "payload_bytes": ports[kind]}
         case "http":
             return {"url": f"http://{host}:{ports[kind]}/"}
         case "dns":

@@ -8,6 +8,7 @@ kernel: then the comparison says nothing, and the run says so.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import select
 import socket
 import struct
@@ -32,6 +33,8 @@ DATAGRAMS: Final = ("dns", "udp", "stamp", "snmp", "ntp")
 _BUFFER_BYTES = 64 << 20
 _SO_RCVBUFFORCE, _SO_MEMINFO, _MEMINFO_DROPS = 33, 55, 8
 _IP_PKTINFO = 8
+_HEADERS_BYTES = 28
+"""Of IPv4 without options, and of an echo."""
 _SOL_RAW, _ICMP_FILTER, _ECHO_REQUEST = 255, 1, 8
 _PACKET_INFO = struct.Struct("@i4s4s")
 _NTP_EPOCH = 2_208_988_800
@@ -88,6 +91,10 @@ class Streams:
         elif number in self._open:
             self._read(*self._open[number])
 
+    def ports(self) -> dict[str, int]:
+        """Where each kind is answered."""
+        return {kind: door.getsockname()[1] for door, kind in self.doors.values()}
+
     def dropped(self) -> int:
         """The kernel's count of connections that found no place in a queue, of this machine."""
         lines = [
@@ -130,6 +137,8 @@ class Datagrams:
         self.counting = Counting()
         self.poll = select.epoll()
         self.doors: dict[int, tuple[socket.socket, str]] = {}
+        self.payload_bytes = 64 + secrets.randbelow(1_300)
+        """Of the echoes that are counted: a raw socket sees those of everybody on this machine."""
         for kind in DATAGRAMS:
             door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             door.bind(("0.0.0.0", 0))  # noqa: S104 -- every address of 127.0.0.0/8
@@ -145,11 +154,18 @@ class Datagrams:
         for _ in range(_AT_ONCE):
             try:
                 if kind == "icmp":
-                    self.counting.seen(door.recv(2048)[16:20])
+                    packet = door.recv(2048)
+                    if len(packet) == _HEADERS_BYTES + self.payload_bytes:
+                        self.counting.seen(packet[16:20])
                 else:
                     self._answer(door, kind, *door.recvmsg(2048, 64))
             except BlockingIOError:
                 return
+
+    def ports(self) -> dict[str, int]:
+        """Where each kind is answered; of `icmp`, the size of its echoes."""
+        ports = {kind: door.getsockname()[1] for door, kind in self.doors.values() if kind != "icmp"}
+        return {**ports, "icmp": self.payload_bytes}
 
     def dropped(self) -> int:
         """Datagrams that found no place in the buffer of a socket."""
@@ -246,7 +262,7 @@ def work(serve: type[Streams] | type[Datagrams], control: Connection) -> None:
     """A process of peers: says its ports, serves, and reports when it is asked; ends with who started it."""
     peers = serve()
     dropped_before = peers.dropped()
-    control.send({kind: 0 if kind == "icmp" else door.getsockname()[1] for door, kind in peers.doors.values()})
+    control.send(peers.ports())
     peers.poll.register(control.fileno(), select.EPOLLIN)
     while True:
         for number, _ in peers.poll.poll():
