@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 
+def number(value: float) -> Array:
+    """A constant as an array without dimensions: numpy takes it quicker than a number."""
+    return np.array(value, np.float32)
+
+
 PAGE = 4096
 STEP = 1024  # rows; a column's room is a multiple of it, so that rows of a matrix of columns begin at pages too
 

@@ -20,38 +20,38 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cemd.analyze.columns import Array
+from cemd.analyze.columns import Array, number
 from cemd.analyze.realised import OFTEN, SETTLED, Realised
 
 if TYPE_CHECKING:
     from cemd.analyze.kernel import Rows
 
-OVER = np.float32(3.0)
-PRIOR, PRIOR_EXCESS, BINARY_EXCESS = np.float32(8.0), np.float32(16.0), np.float32(1.5)
-PRIOR_APART = np.float32(50.0)
-GUESSES = np.float32(16.0)  # samples before which spread and level are guesses
-DEEP, DEEP_STEP, FIRST_DEEP = np.float32(0.25), np.float32(0.1), np.float32(5.0)
-MEMORY = np.float32(1.0 / 512.0)
-CAUTION = np.float32(0.5)
+OVER = number(3.0)
+PRIOR, PRIOR_EXCESS, BINARY_EXCESS = number(8.0), number(16.0), number(1.5)
+PRIOR_APART = number(50.0)
+GUESSES = number(16.0)  # samples before which spread and level are guesses
+DEEP, DEEP_STEP, FIRST_DEEP = number(0.25), number(0.1), number(5.0)
+MEMORY = number(1.0 / 512.0)
+CAUTION = number(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
-AGAIN = np.float32(0.6)
-LEAST, MOST = np.float32(6.0), np.float32(4000.0)
-HOLD, ENDS_BELOW = np.float32(12.0), np.float32(16.0)
+AGAIN = number(0.6)
+LEAST, MOST = number(6.0), number(4000.0)
+HOLD, ENDS_BELOW = number(12.0), number(16.0)
 """Evidence above the limit that is kept. An alarm ends so far below the limit, at half of it at the
 latest: it outlives its cause by some 70 to 100 samples."""
-ESCALATES = np.float32(3.0)  # times the limit, summed over the episode
-NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS = np.float32(60.0), np.float32(7200.0)
-STEADY = np.float32(2.0)
+ESCALATES = number(3.0)  # times the limit, summed over the episode
+NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS = number(60.0), number(7200.0)
+STEADY = number(2.0)
 """Mean distance from the new level, in old spreads, up to which it is one."""
-LN2 = np.float32(0.6931472)
-HALF, ONE, TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
+LN2 = number(0.6931472)
+HALF, ONE, TWO = number(0.5), number(1.0), number(2.0)
 EPISODE = (
     *("peak", "clusters", "cluster_at", "apart", "excess", "deep", "beyond"),
     *("record", "limit", "alarm_from", "candidate", "restless", "often"),
 )
-SHORTEST = np.float32(1e-3)
-NOTHING = np.float32(0.0)
-MANTISSA = np.float32(2.0**-23)
+SHORTEST = number(1e-3)
+NOTHING = number(0.0)
+MANTISSA = number(2.0**-23)
 
 
 def log2(x: Array) -> Array:
@@ -159,9 +159,9 @@ def set_limit(m: Memory, interval: Array, limit_seconds: float, correction: Arra
     """Evidence at which these series alarm at the stated rate, made so many times as rare as `correction` says; and, as
     stated, the level that they should exceed `OFTEN` times as often."""
     clusters = clusters_per_alarm(m, interval, limit_seconds)
-    m.often[:] = _level(m, clusters / OFTEN)
-    limit = np.maximum(_level(m, clusters * correction), m.record)
-    m.limit[:] = np.minimum(np.maximum(limit, LEAST), MOST)
+    often, limit = _level(m, np.stack([clusters / OFTEN, clusters * correction]))
+    m.often[:] = often
+    m.limit[:] = np.minimum(np.maximum(np.maximum(limit, m.record), LEAST), MOST)
 
 
 def _level(m: Memory, clusters: Array) -> Array:
@@ -195,7 +195,8 @@ def end(c: Mapping[str, Array], rows: Rows) -> Rows:
     over = c["evidence"].take(rows) < np.maximum(limit * HALF, limit - ENDS_BELOW)
     c["alarm"][rows[over]] = False
     c["evidence"][rows[over]] = NOTHING  # a relapse has to gather its own
-    return rows[~over]
+    holds: Rows = rows[~over]
+    return holds
 
 
 def follow(c: Mapping[str, Array], rows: Rows) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.analyze import episodes
-from cemd.analyze.columns import Array, aligned_zeros
+from cemd.analyze.columns import Array, aligned_zeros, number
 from cemd.analyze.realised import Realised
 
 JUDGED = 16_384  # samples beyond the first threshold that wait for each other
@@ -37,11 +37,6 @@ def span_of(rows: Rows) -> Rows | slice:
     return rows
 
 
-def number(value: float) -> Array:
-    """A constant as an array without dimensions: numpy takes it quicker than a number."""
-    return np.array(value, np.float32)
-
-
 ONE = number(1.0)
 EARLY = 16.0  # samples before which nothing is clipped
 LEVEL_RATE = number(0.05)  # the level remembers some 20 samples
@@ -51,23 +46,24 @@ STEP = 0.1  # of the first threshold, at each sample, times (exceeded - share); 
 SHARE = 0.03
 KEEP, STEPS, RAISES = number(1.0 - STEP * SHARE), number(STEP), number(1.0 - SHARE)
 # Of those beyond one threshold 1 in 10 is beyond the next.
-NEST_UP, NEST_DOWN = np.float32(1.0 + 0.1 * 0.9), np.float32(1.0 - 0.1 * 0.1)
-LESS, MORE = np.float32(0.75), np.float32(1.25)  # of the interval: a gap between says nothing new
-LONGER = np.float32(1.5)  # a gap is usual up to 1.5 times the longest before it
+NEST_UP, NEST_DOWN = number(1.0 + 0.1 * 0.9), number(1.0 - 0.1 * 0.1)
+LESS, MORE = number(0.75), number(1.25)  # of the interval: a gap between says nothing new
+LONGER = number(1.5)  # a gap is usual up to 1.5 times the longest before it
 YOUNG = 40.0  # samples until which thresholds move faster
 OLD = 50.0  # samples after which nothing moves faster
-FAR, FAR_STEP = np.float32(8.0), np.float32(2.0)  # beyond 8 times a threshold doubles it: rare spikes would take weeks
-IN_ALARM = np.float32(0.125)  # share of the learning rate in an alarm: an outage is not soon the new normal
-DOUBTS = np.float32(0.03)  # with evidence a sample beyond the threshold teaches less: half at 33 bits
-RELATIVE_FLOOR, ABSOLUTE_FLOOR = np.float32(1e-4), np.float32(1e-9)
+FAR, FAR_STEP = number(8.0), number(2.0)  # beyond 8 times a threshold doubles it: rare spikes would take weeks
+IN_ALARM = number(0.125)  # share of the learning rate in an alarm: an outage is not soon the new normal
+DOUBTS = number(0.03)  # with evidence a sample beyond the threshold teaches less: half at 33 bits
+RELATIVE_FLOOR, ABSOLUTE_FLOOR = number(1e-4), number(1e-9)
 """Spread is never below this share of how far the level is from the first value."""
-UNCLIPPED = np.float32(1e30)
+UNCLIPPED = number(1e30)
 LOSS = number(0.28)
 """Bits that an ordinary sample costs; a fair bet would cost 0.23."""
 GAIN, MOST_GAIN = number(1.53), 16.0  # bits at the first threshold, log2(1 / (2 sqrt p)); at most
 DECADE = number(1.66)  # bits between two thresholds: half a decade of p
 MOST_DECADES = number((MOST_GAIN - 1.53) / 1.66)
-TAIL_LEAST, TAIL_MOST = np.float32(0.3), np.float32(2.4)
+APART = number(1.001)  # thresholds are at least by so much
+TAIL_LEAST, TAIL_MOST = number(0.3), number(2.4)
 """Decades of p a doubling of z: the tail's power is kept between 1 and 8."""
 
 DENSE = (
@@ -339,10 +335,10 @@ def _deep(
 
 def _deep_decades(z: Array, second: Array, third: Array) -> Array:
     """Decades of p above the first threshold: one or two at the next two, then by the tail's power between them."""
-    power = np.float32(1.0) / episodes.log2(np.maximum(third / second, np.float32(1.001)))
+    power = ONE / episodes.log2(np.maximum(third / second, APART))
     power = np.minimum(np.maximum(power, TAIL_LEAST), TAIL_MOST)
     between = (z - second) / np.maximum(third - second, ABSOLUTE_FLOOR)
-    tail = power * episodes.log2(np.maximum(z / third, np.float32(1.0)))
+    tail = power * episodes.log2(np.maximum(z / third, ONE))
     return ONE + np.where(z > third, ONE + tail, between)
 
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from cemd.analyze.columns import Array
+from cemd.analyze.columns import Array, number
 
-OFTEN = np.float32(8.0)
+OFTEN = number(8.0)
 """How many times more often than alarms the counted level is exceeded."""
 CLASSES = 24
 LOWEST = 2 * 127 - 8
 """Exponent and first bit of the mantissa of a mean peak of 1/16 bit: the first class."""
-SETTLED = np.float32(8.0)
+SETTLED = number(8.0)
 """Clusters that a series must have seen before it is counted."""
 PRIOR = 8.0
 """Clusters beyond the level, as should be, that a class starts with; so much it leans on what all classes show."""
@@ -40,6 +40,7 @@ HOUR_SECONDS = 3600.0
 FADES = 1.0 - 1.0 / (24.0 * 28.0)
 """An hour; what was counted four weeks ago weighs 0.37."""
 BURST, FREE = 2.0, 2.0
+ONE = number(1.0)
 FINE = 2.0**20
 """Expectations are counted in millionths: whole numbers add up to the same in any order."""
 
@@ -63,9 +64,9 @@ class Realised:
         """Clusters that closed: mean peak of their series, whether this one went beyond the counted level, and of how
         many clusters one should alarm."""
         own = class_of(excess)
-        due = np.minimum(OFTEN / clusters, np.float32(1.0)) * np.float32(FINE)
-        np.add.at(self._beyond, own, beyond.astype(np.int64))
-        np.add.at(self._due, own, due.astype(np.int64))
+        due = (np.minimum(OFTEN / clusters, ONE) * np.float32(FINE)).astype(np.int64)
+        self._beyond += np.bincount(own[beyond], minlength=CLASSES)
+        self._due += np.bincount(own, due, CLASSES).astype(np.int64)  # whole numbers stay whole far beyond these
 
     def judge(self, at: float) -> None:
         """Once an hour: what was counted enters the correction."""
@@ -103,5 +104,5 @@ class Realised:
 def class_of(excess: Array) -> Array:
     """Number of the class of these mean peaks, in bits of evidence, by exponent and first bit of the mantissa."""
     bits = np.ascontiguousarray(excess, np.float32).view(np.int32)
-    number: Array = np.clip((bits >> 22) - LOWEST, 0, CLASSES - 1)
+    number: Array = np.minimum(np.maximum((bits >> 22) - LOWEST, 0), CLASSES - 1)
     return number
