@@ -1,8 +1,10 @@
-"""Findings of the deep detector on seeded series that are as they always were: a series and week, by kind of series.
+"""Does the deep detector's stated rate hold? Findings on seeded series that are as they always were, by kind.
 
-    python -m bench.deep_false_alarms [--series 25] [--days 21]
+    python -m bench.deep_false_alarms [--rate 0.05] [--series 25] [--weeks 10] [--skip-weeks 2]
 
-Five-minute samples; the first two days are not counted. A finding is an episode whose severity reached 1.
+Five-minute samples, all kinds in one detector; counted is what begins after the first `--skip-weeks`. Printed are
+findings a series and week before and after that, and the latter's ratio to the stated rate. `--rate 0` is the detector
+without a stated rate, as `cemd detect` has it. A finding is an episode whose severity reached its limit.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import argparse
 import numpy as np
 from cemd.analyze.columns import Array
 from cemd.analyze.detectors.deep import Deep
+from cemd.config.rules import Detector
 
-DAY, LEARNT_DAYS = 288, 2
+DAY = 288
 NOW, EVERY = 1_780_012_800.0, 300.0
 
 
@@ -40,23 +43,31 @@ def usual(samples: int, series: int) -> dict[str, Array]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=Detector().deep_false_alarms_per_series_week)
     parser.add_argument("--series", type=int, default=25)
-    parser.add_argument("--days", type=int, default=21)
+    parser.add_argument("--weeks", type=int, default=10)
+    parser.add_argument("--skip-weeks", type=int, default=2)
     asked = parser.parse_args()
-    kinds = usual(asked.days * DAY, asked.series)
+    kinds = usual(asked.weeks * 7 * DAY, asked.series)
     values = np.concatenate(list(kinds.values()), axis=1)
     deep, rows = Deep(), np.arange(values.shape[1])
     deep.add(len(rows))
-    found = np.zeros(len(rows))
+    deep.stated.rate = asked.rate
+    found = np.zeros((2, len(rows)))
     for number, row in enumerate(values):
-        deep.observe(rows, np.full(len(rows), NOW + EVERY * number), row)
+        at = NOW + EVERY * number
+        deep.observe(rows, np.full(len(rows), at), row)
+        deep.stated.realised.judge(at)
         began, _ = deep.gate.turned()
-        if number >= LEARNT_DAYS * DAY:
-            found[began] += 1
-    weeks = (asked.days - LEARNT_DAYS) / 7
+        found[int(number >= asked.skip_weeks * 7 * DAY), began] += 1
+    weeks = asked.weeks - asked.skip_weeks
     for place, name in enumerate(kinds):
-        mine = found[place * asked.series : (place + 1) * asked.series]
-        print(f"{name:30s} {mine.mean() / weeks:6.3f} a series and week")
+        early, late = found[:, place * asked.series : (place + 1) * asked.series].mean(axis=1)
+        rate = late / weeks
+        ratio = f"{rate / asked.rate:5.2f} of stated" if asked.rate else ""
+        print(
+            f"{name:30s} {early / max(asked.skip_weeks, 1):6.3f} at first, then {rate:6.3f} a series and week  {ratio}"
+        )
 
 
 if __name__ == "__main__":

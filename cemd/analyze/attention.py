@@ -17,6 +17,7 @@ from cemd.analyze.columns import Array
 from cemd.analyze.detectors.deep import Deep
 from cemd.analyze.detectors.explain import Why, explain
 from cemd.analyze.detectors.gate import Called, Episode
+from cemd.config.rules import Detector
 
 NOT_SERVED = -1
 
@@ -31,15 +32,17 @@ class Attention:
         self._served: Array = np.zeros(0, np.bool_)  # by series of the detector: an indicator looks at it
         self._waiting: list[tuple[Array, Array, Array]] = []
 
-    def serve(self, rows: Array, table_size: int, most: int) -> None:
-        """From now on these rows, and no others, of a table of `table_size` are served; `most` at a time."""
+    def serve(self, rows: Array, table_size: int, rules: Detector) -> None:
+        """From now on these rows, and no others, of a table of `table_size` are served: as many at a time, and with as
+        many false findings, as the rules allow."""
         self.settle()
+        self.deep.stated.rate = rules.deep_false_alarms_per_series_week
         grown = np.full(table_size, NOT_SERVED, np.int32)
         grown[: len(self._number)] = self._number
         self._number = grown
         wanted = np.unique(rows)
         known = wanted[self._number[wanted] >= 0]
-        fresh = wanted[self._number[wanted] < 0][: max(most - len(known), 0)]
+        fresh = wanted[self._number[wanted] < 0][: max(rules.deep_series - len(known), 0)]
         self._number[fresh] = len(self.rows) + np.arange(len(fresh), dtype=np.int32)
         self.rows = np.concatenate([self.rows, fresh])
         self.deep.add(len(fresh))
@@ -64,9 +67,10 @@ class Attention:
             self._waiting.clear()
             self.deep.observe(number, at, value)
 
-    def turned(self) -> tuple[list[int], list[int]]:
-        """Rows whose grave episode began, and rows whose ended, since the last call."""
+    def turned(self, at: float) -> tuple[list[int], list[int]]:
+        """Rows whose grave episode began, and rows whose ended, since the last tick; `at` is this one's time."""
         self.settle()
+        self.deep.stated.realised.judge(at)
         began, ended = self.deep.gate.turned()
         return self.rows[began].tolist(), self.rows[ended].tolist()
 

@@ -145,7 +145,7 @@ def deep_findings(
 ) -> list[Finding]:
     """Anomalies that the deep detector began, those of the bank that it explains, and those that are over for both and
     for the person who called them true."""
-    began, ended = attention.turned()
+    began, ended = attention.turned(moment.at)
     said: list[Finding] = []
     for row in began:
         place, key = table.places[row], str(table.series[row].id)

@@ -167,7 +167,7 @@ def _attend(state: AnalyzeState, topology: Topology) -> None:
     """The deep detector serves what indicators look at, as long as it has a scale of its own."""
     looked_at = state.indicators.rows_looked_at()
     scaled = looked_at[~state.bank.columns["binary"][looked_at]]
-    state.attention.serve(scaled, len(state.table), topology.configuration.detector.deep_series)
+    state.attention.serve(scaled, len(state.table), topology.configuration.detector)
 
 
 def _configure(state: AnalyzeState, topology: Topology) -> None:

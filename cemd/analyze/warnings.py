@@ -8,12 +8,14 @@ past, and with it how much comes about by what they share (correlated series: a 
 series of the operator show at the time is taken off first. A warning of a group speaks for all its members: what else
 opens on them while it is open, or soon after, belongs to it.
 
-What finds no room in the shift waits, and is said when there is room and it still holds. Everything is decided at
+The fewer places of the shift are left, the stronger a warning must be (`bar`): the last ones are for what nobody would
+miss. What finds no room waits, and is said when there is room and it still holds. Everything is decided at
 ticks, so nothing here depends on how batches were cut.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -170,7 +172,7 @@ class Warnings:
         said: list[Warned] = []
         for one in sorted(wanted, key=lambda one: (one.kind < 0, -one.strength, one.kind, one.number)):
             single = one.kind < 0
-            if self._spoken_for(one, at) or len(self.said_at) >= MOST or (single and len(self.singles_at) >= SINGLES):
+            if self._spoken_for(one, at) or not self._has_room(one):
                 continue
             self.said_at.append(at)
             if single:
@@ -179,6 +181,10 @@ class Warnings:
             self._speak_for(one, at)
             said.append(one)
         return said, ended
+
+    def _has_room(self, one: Warned) -> bool:
+        single = one.kind < 0
+        return one.strength >= bar(len(self.said_at)) and not (single and len(self.singles_at) >= SINGLES)
 
     def _speak_for(self, one: Warned, at: float) -> None:
         """What opens in the services and sites of this warning, as long as it is fresh, is the same disturbance."""
@@ -257,3 +263,10 @@ class Warnings:
             for row, strength in zip(alarm[strong].tolist(), share[strong].tolist(), strict=True)
             if (-1, row) not in self.open
         ]
+
+
+def bar(said: int) -> float:
+    """How many times its limit a warning must reach after so many in eight hours: 1 at first, 1.4 with half of the
+    places gone, 3.2 for the last one, and none beyond."""
+    left = MOST - said
+    return math.sqrt(MOST / left) if left > 0 else math.inf

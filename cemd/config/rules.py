@@ -108,6 +108,9 @@ class Detector(FileModel):
 
     false_alarms_per_series_week: Annotated[float, Field(gt=0, le=100)] = 0.02
     """Stated rate per series and week of anomaly findings on data that is as it always was."""
+    deep_false_alarms_per_series_week: Annotated[float, Field(gt=0, le=100)] = 0.05
+    """Stated rate per series and week of anomaly findings of the deep detector, on data that is as it always was, on
+    top of the bank's. It is higher, because what customers' journeys stand on deserves a second look sooner."""
     learn_samples: Annotated[int, Field(ge=10, le=100_000)] = 60
     """Before so many samples a series answers "not yet"."""
     deep_series: Annotated[int, Field(ge=0, le=100_000)] = 5000

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cemd.analyze.columns import Array, Columns, Field
-from cemd.analyze.detectors import KINDS, combination, gate, history, tails, threshold
+from cemd.analyze.detectors import KINDS, combination, gate, history, stated, tails, threshold
 from cemd.analyze.detectors.base import PACE, SLOW, Evidence, Held, Sight, follow, rate
 from cemd.analyze.detectors.combination import Combination
 from cemd.analyze.detectors.gate import Gate
 from cemd.analyze.detectors.history import REACH, History
+from cemd.analyze.detectors.stated import Stated
 from cemd.analyze.detectors.tails import Tails
 
 LEARN_SAMPLES = 30
@@ -72,6 +73,7 @@ class Deep:
         size = len(self.kinds)
         self.columns = Columns(_fields(self.kinds))
         self.gate = Gate(self.columns)
+        self.stated = Stated()
         self._history = History(self.columns)
         self._tails = Tails(self.columns, size)
         self._combination = Combination(self.kinds)
@@ -163,7 +165,9 @@ class Deep:
         held["surprise"] = np.copysign(surprise, measured)
         held["now"] = sight.raw
         self._expect(held, sight, ready, severity >= 1.0)
-        return self.gate.pass_through(held, rows, np.nan_to_num(score), np.nan_to_num(severity), at)
+        score, severity = np.nan_to_num(score), np.nan_to_num(severity)
+        limit = self.stated.limit(held, np.minimum(score, severity), sight.count)
+        return self.gate.pass_through(held, rows, score / limit, severity / limit, at)
 
     def _expect(self, held: Held, sight: Sight, ready: Array, alarmed: Array) -> None:
         """The band in which all but one sample in a hundred lie; what is alarmed does not widen it."""
@@ -199,10 +203,11 @@ class Deep:
             self.columns[name][row] = field.fill
 
     def dump(self) -> dict[str, bytes]:
-        return {"rows": len(self).to_bytes(8, "little"), **self.columns.dump()}
+        return {"rows": len(self).to_bytes(8, "little"), **self.columns.dump(), **self.stated.realised.dump()}
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
         self.columns.load(int.from_bytes(dumped["rows"], "little"), dumped)
+        self.stated.realised.load(dumped)
 
 
 def try_out(kind: type[Evidence], values: Sequence[float], every_seconds: float = 300.0) -> float:
@@ -230,7 +235,7 @@ def rounds(rows: Array) -> Iterator[Array]:
 
 def _fields(kinds: Sequence[Evidence]) -> dict[str, Field]:
     size = len(kinds)
-    held = FIELDS | per_kind(size) | combination.fields(size) | threshold.FIELDS | gate.FIELDS
+    held = FIELDS | per_kind(size) | combination.fields(size) | threshold.FIELDS | stated.FIELDS | gate.FIELDS
     held |= history.FIELDS | tails.fields(size)
     for kind in kinds:
         held |= dict(kind.fields)

@@ -1,0 +1,138 @@
+"""How strong an episode must be to be a finding: as strong as the stated rate allows, by the series' own past.
+
+What is judged is the lesser of score and severity: a finding is rare *and* large. Of each series a *mark* is steered
+so that it is exceeded about every six hours. What exceeds it together is a cluster; of clusters their mean distance is
+kept, and mean and mean square of what their peaks have beyond it. So the tail of the peaks is known, a generalised
+Pareto one by its moments (peaks over a threshold, declustered), and what one peak in so many exceeds. How often
+that comes true is counted over all series, as the bank does (`realised`): those whose tails are shaped alike share a
+correction. A finding needs so much, from `LEAST` to `MOST` times what is always an alarm; a young series starts at 1.
+
+A peak teaches little more than what is a finding: a true episode hardly raises its own limit, a storm as little, and
+what recurs (a spike a week) is usual after some times.
+
+Source: Davison and Smith 1990, models for exceedances over high thresholds; Hosking and Wallis 1987, the moments.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cemd.analyze.columns import Array, Field
+from cemd.analyze.detectors.base import Held
+from cemd.analyze.realised import OFTEN, SETTLED, Realised
+
+WEEK_SECONDS = 604_800.0
+CLUSTER_SECONDS = 21_600.0
+"""The mark is exceeded about this often: 28 clusters a week."""
+FEWEST, MANY = 48.0, 4000.0
+"""Samples between clusters, whatever the sampling: so many that they do not run into each other."""
+STEP, FIRST_STEP = 0.015, 0.1
+"""The mark rises by this when it is exceeded; by more while few clusters were seen."""
+LEAST_MARK = 0.1
+"""Below, nothing is told from nothing: on a constant series only what moves is a cluster."""
+CALM_SAMPLES = 6
+"""Samples below the mark that end a cluster, as they end an episode."""
+PRIOR = 8.0
+"""Clusters' weight of the start: a limit of 1, as of what is always an alarm."""
+MEMORY = 1.0 / 256.0
+"""Least weight of a new cluster: nine weeks are remembered."""
+LEAST, MOST = 0.6, 1.8
+"""Bounds of the limit: the largest scores are about 2.4, and below 0.6 nobody would look twice."""
+TEACHES = 1.25
+"""Times the limit: a peak teaches no more."""
+LIGHTEST, HEAVIEST = -0.5, 0.4
+"""Bounds of the tail's shape; 0 is exponential."""
+SHAPE_PRIOR = 8.0
+"""Clusters' weight of an exponential tail: moments of few peaks say anything."""
+STRAIGHT = 1e-3
+"""A shape nearer to 0 is exponential."""
+FIELDS = {
+    "stated_mark": Field("<f8", 0.5),
+    "stated_top": Field("<f8"),  # of the cluster under way; 0: none
+    "stated_below": Field("<i4"),  # samples in a row below the mark
+    "stated_at": Field("<f8"),  # samples seen when the cluster began
+    "stated_before": Field("<f8"),  # and when the one before it began
+    "stated_from": Field("<f8", 0.5),  # the mark when it began
+    "stated_level": Field("<f8", 0.5),  # mean of these
+    "stated_clusters": Field("<f8"),
+    "stated_apart": Field("<f8", 72.0),  # mean samples between clusters
+    "stated_excess": Field("<f8"),
+    "stated_square": Field("<f8"),  # mean square of it
+    "stated_limit": Field("<f8", 1.0),
+    "stated_often": Field("<f8", np.inf),  # the level that should be exceeded `OFTEN` times as often as stated
+}
+
+
+class Stated:
+    """The limits of all series, in the columns handed to each call, and what came true of them."""
+
+    def __init__(self) -> None:
+        self.realised = Realised()
+        self.rate = 0.0  # a series and week; 0: every limit is 1
+
+    def limit(self, held: Held, strength: Array, count: Array) -> Array:
+        """float64[R]: what this sample's strength must reach; learns from it.
+
+        Args:
+            held: The series of this round.
+            strength: float64[R], the lesser of score and severity.
+            count: float64[R], samples before this one.
+        """
+        if not self.rate:
+            return np.ones(len(strength))
+        mark, top, below = held["stated_mark"].copy(), held["stated_top"].copy(), held["stated_below"]
+        over = strength > mark
+        below = np.where(over, 0, below + 1)
+        closes = ((top > 0) & (below >= CALM_SAMPLES)).nonzero()[0]
+        if len(closes):
+            self._close(held, closes, top)
+            top[closes] = 0.0
+        opens = over & (top == 0)
+        held["stated_at"] = np.where(opens, count, held["stated_at"])
+        held["stated_from"] = np.where(opens, mark, held["stated_from"])
+        held["stated_top"] = np.where(over, np.maximum(top, strength), top)
+        held["stated_below"] = below
+        apart = np.clip(CLUSTER_SECONDS / np.maximum(held["interval"], 0.1), FEWEST, MANY)
+        step = np.maximum(STEP, FIRST_STEP / (1.0 + held["stated_clusters"]))
+        held["stated_mark"] = np.maximum(mark + step * (opens - 1.0 / apart), LEAST_MARK)
+        return np.asarray(held["stated_limit"])
+
+    def _close(self, held: Held, places: Array, top: Array) -> None:
+        """Clusters of these places are over: what they teach, and the new limits."""
+        c = {name: held[name].copy() for name in FIELDS}
+        m = {name.removeprefix("stated_"): column[places] for name, column in c.items()}
+        peak, interval = top[places], np.maximum(held["interval"][places], 0.1)
+        so_many = WEEK_SECONDS / self.rate / interval / m["apart"]
+        known = (m["clusters"] >= SETTLED).nonzero()[0]
+        self.realised.count(_likeness(m)[known], (peak >= m["often"])[known], so_many[known].astype(np.float32))
+        m["clusters"] += 1.0
+        weight = np.maximum(2.0 / (m["clusters"] + 1.0), MEMORY)
+        m["apart"] += (np.maximum(m["at"] - m["before"], 1.0) - m["apart"]) * np.maximum(weight * 0.5, MEMORY)
+        m["before"] = m["at"]
+        excess = np.maximum(np.minimum(peak, m["limit"] * TEACHES) - m["from"], 0.0)
+        for name, value in (("excess", excess), ("square", excess * excess), ("level", m["from"])):
+            m[name] += (value - m[name]) * weight
+        so_many = WEEK_SECONDS / self.rate / interval / m["apart"]
+        m["often"] = _level(m, so_many / float(OFTEN))
+        own = _level(m, so_many * self.realised.of(_likeness(m)))
+        m["limit"] = np.clip((PRIOR + m["clusters"] * own) / (PRIOR + m["clusters"]), LEAST, MOST)
+        for name, column in c.items():
+            column[places] = m[name.removeprefix("stated_")]
+            held[name] = column
+
+
+def _level(m: dict[str, Array], so_many: Array) -> Array:
+    """What one cluster in so many exceeds."""
+    mean, variance = m["excess"], np.maximum(m["square"] - m["excess"] ** 2, 1e-12)
+    narrow = mean * mean / variance  # 1 for an exponential tail
+    known = m["clusters"] / (m["clusters"] + SHAPE_PRIOR)
+    shape = np.clip(0.5 * (1.0 - narrow) * known, LIGHTEST, HEAVIEST)
+    shape = np.where(np.abs(shape) < STRAIGHT, STRAIGHT, shape)
+    level: Array = m["level"] + mean * (1.0 - shape) * np.expm1(shape * np.log(np.maximum(so_many, 2.0))) / shape
+    return level
+
+
+def _likeness(m: dict[str, Array]) -> Array:
+    """What tails that are shaped alike have in common: mean square over squared mean, 2 for an exponential one."""
+    ratio: Array = m["square"] / np.maximum(m["excess"] ** 2, 1e-12)
+    return ratio.astype(np.float32)
