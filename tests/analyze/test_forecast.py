@@ -53,7 +53,7 @@ class Run:
 
 
 def test_never_on_ten_thousand_samples_of_flat_noise() -> None:
-    """Of each kind; `bench/models.py` counts them in one piece."""
+    """Of each kind; `bench/models` counts them in one piece."""
     rng = np.random.default_rng(17)
     values = np.stack([make(rng, 2_500) for make in FLAT.values() for _ in range(4)], axis=1)
     run = Run(values, target=5.0)
