@@ -194,8 +194,10 @@ class Indicators:
                 c["spared"][means] = self.windows.without_worst(means, now, c["sign"][means])
         known = (c["samples"] >= c["min_samples"]) & ~np.isnan(c["value"])
         seen = (c["samples"] >= 1) & ~np.isnan(c["value"])
+        thin = ~known
         if blind.any():
             sighted = ~self.index.all_of(blind)
+            thin &= sighted
             known &= sighted
             seen &= sighted
         good = c["sign"] * c["value"]
@@ -210,14 +212,19 @@ class Indicators:
         is_down = bad & (good <= c["down"])
         _streak(c["up_since"], known & ~is_down, now)
         self._remember_worst(np.where(known, good, np.nan))
-        return self._turn(now, known=known, bad=bad, warning=warning, is_down=is_down)
+        return self._turn(now, known=known, thin=thin, bad=bad, warning=warning, is_down=is_down)
 
-    def _turn(self, now: float, *, known: Array, bad: Array, warning: Array, is_down: Array) -> Turns:
+    def _turn(  # noqa: PLR0913, RUF100 -- everything that moves an objective
+        self, now: float, *, known: Array, thin: Array, bad: Array, warning: Array, is_down: Array
+    ) -> Turns:
         c = self.columns
         broken, warned, down_now = c["broken"], c["warned"], c["down_now"]
         fresh = ~c["needs_fresh"] | (c["good_in_row"] < self.index.series_count)
         broke = ~broken & bad & fresh & (now - c["bad_since"] >= c["for_seconds"])
         mended = broken & known & (now - c["good_since"] >= c["clear_seconds"])
+        # its window never holds enough (a slow probe opened it by quick looks): as many good samples in a row will do
+        enough = np.maximum(np.maximum(c["min_samples"], 2), self.index.series_count)
+        mended |= broken & thin & c["needs_fresh"] & (c["good_in_row"] >= enough)
         stays = (broken | broke) & ~mended
         down = stays & (is_down | (down_now & ~(now - c["up_since"] >= c["clear_seconds"])))
         worsened = broken & stays & (down != down_now)

@@ -19,7 +19,7 @@ from cemd.analyze.detectors.gate import Called
 from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
 from cemd.analyze.labels import Labels
-from cemd.analyze.quorum import views_of
+from cemd.analyze.quorum import contrary_to, views_of
 from cemd.analyze.series import Place, SeriesTable
 from cemd.analyze.warnings import Warned, Warnings
 from cemd.config.rules import Detector
@@ -44,12 +44,15 @@ def indicator_findings(
         for number in numbers.tolist():
             instance = indicators.instances[number]
             evidence = _evidence(condition, number, indicators, table, bank, moment)
+            evidence = msgspec.structs.replace(evidence, contrary=contrary_to(number, indicators))
             quality = indicators.quality_of(number) if condition is broken else Quality.AT_RISK
             probe = _probe(number, indicators, table)
             said.append(held.begin(condition, instance.key, _of(instance, probe, quality, evidence), moment))
     for number in turns.worsened.tolist():
         evidence = _evidence(broken, number, indicators, table, bank, moment)
-        evidence = _worst(evidence, number, indicators)
+        evidence = msgspec.structs.replace(
+            _worst(evidence, number, indicators), contrary=contrary_to(number, indicators)
+        )
         quality = Quality.DOWN if indicators.columns["down_now"][number] else Quality.DEGRADED
         said.append(held.change(broken, indicators.instances[number].key, moment, quality=quality, evidence=evidence))
     for condition, numbers in ((warning, turns.calmed), (broken, turns.mended)):

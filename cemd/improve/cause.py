@@ -37,6 +37,7 @@ class Candidate:
     site: str
     score: float
     reasons: tuple[str, ...]
+    seen: bool = False  # it is hurt itself
 
 
 def probable_cause(
@@ -57,7 +58,7 @@ def probable_cause(
     if not ranked:
         return Cause(reasons=("no service that is known stands behind the findings.",))
     best = ranked[0]
-    rivals = [one for one in ranked[1:] if not picture.topology.same_component(best.service, one.service)]
+    rivals = [one for one in ranked[1:] if not _is_no_rival(one, best, picture)]
     lead = best.score - (rivals[0].score if rivals else 0.0)
     named = tuple(f"{one.service} ({one.score:.2f})" for one in rivals[:KEPT_RIVALS])
     if lead < grouping.cause_margin:
@@ -73,6 +74,15 @@ def probable_cause(
         score=best.score,
         reasons=best.reasons,
         rivals=named,
+    )
+
+
+def _is_no_rival(other: Candidate, best: Candidate, picture: Picture) -> bool:
+    """What stands on the best, which is seen to be hurt, is hurt by it, however often it is measured; and what stands
+    in one circle with it is the same."""
+    topology = picture.topology
+    return topology.same_component(best.service, other.service) or (
+        best.seen and best.service in topology.needs(other.service) and topology.overlap(best.site, other.site)
     )
 
 
@@ -132,7 +142,9 @@ def _judged(  # noqa: PLR0913, RUF100 -- everything that speaks for or against
         score += CHANGE * share
         reasons.append(f"{service} or its measurement was changed {since - change.changed_at:.0f} s before.")
     score -= _contrary(service, place, since, picture, reasons)
-    return Candidate(service=service, site=site, score=round(min(1.0, max(0.0, score)), 2), reasons=tuple(reasons))
+    return Candidate(
+        service=service, site=site, score=round(min(1.0, max(0.0, score)), 2), reasons=tuple(reasons), seen=bool(own)
+    )
 
 
 def _onset(own: Sequence[AttachedFinding], above: Sequence[AttachedFinding], service: str, reasons: list[str]) -> float:

@@ -3,7 +3,8 @@
 A probe that says "failed" may be wrong itself: its check is stale, its account is locked. While others that would see
 the same fault look and see nothing, it waits for a second voice; that voice may be any other source with something
 unusual on the same service, on what it stands on, or on what stands on it. A check that only reaches the port says
-nothing against one that asks a question. What an announced window covers waits until the window is over.
+nothing against one that asks a question; what customers themselves get done (pushed as a share of success) does. What
+an announced window covers waits until the window is over.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *,
         or not _can_be_doubted(finding, topology)
     ):
         return ""
-    others = contradicting(finding, picture)
+    others = [*(one.source for one in contradicting(finding, picture)), *finding.evidence.contrary]
     if not others or _has_company(attached, picture, grouping):
         return ""
-    names = ", ".join(dict.fromkeys(one.source for one in others[:5]))
+    names = ", ".join(dict.fromkeys(others[:5]))
     return f"only {finding.probe} says so; {names} would show it too."
 
 

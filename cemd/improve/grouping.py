@@ -217,10 +217,13 @@ def _are_neighbours(sites: Sequence[str], topology: Topology) -> bool:
 
 def _mostly_hurt(candidate: str, place: str, since: float, picture: Picture, *, least: int) -> bool:
     """For places apart: more than half of the places where what stands on the candidate is watched are hurt, and at
-    least so many."""
+    least so many. Where only pushed figures speak of it, nobody knows what is well: so many hurt places suffice."""
+    above = picture.topology.dependents(candidate)
     watched: dict[tuple[str, str], None] = {}
-    for name in picture.topology.dependents(candidate):
+    for name in above:
         watched.update(dict.fromkeys((name, one.site) for one in picture.watch.lookouts(name, place)))
+    if not watched:
+        return len({one.finding.subject.site for name in above for one in picture.hurting(name, place)} - {""}) >= least
     hurt = [pair for pair in watched if pair[1] and picture.hurting(*pair)]
     healthy = [pair for pair in watched if pair not in hurt and picture.is_surely_healthy(*pair, since)]
     return len({site for _, site in hurt}) >= least and len(hurt) > len(healthy)

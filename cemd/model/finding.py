@@ -54,6 +54,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     failing: tuple[str, ...] = ()  # vantage points that see it themselves, as their newest samples say
     well: tuple[str, ...] = ()  # those that see nothing of it
     blind: tuple[str, ...] = ()  # those that cannot look: they speak neither for nor against it
+    contrary: tuple[str, ...] = ()  # pushed indicators of the same thing that are known and well: others get it done
     samples: int = 0
     window_seconds: float = 0.0
     mixed: bool = False  # good samples came among the bad ones since it began: not everything fails

@@ -26,6 +26,18 @@ def test_what_broke_ends_though_the_window_is_thin_at_times() -> None:
     assert world.open(Condition.OBJECTIVE_BROKEN) == []
 
 
+def test_what_quick_looks_opened_ends_where_the_window_never_holds_enough() -> None:
+    """Three samples are asked for; a run every 100 seconds leaves one or two in a window of 120."""
+    world = World(configuration(indicators=[success_indicator(min_samples=3)]))
+    world.run(150.0, success=0.0)
+    assert len(world.open(Condition.OBJECTIVE_BROKEN)) == 1
+    for turn in range(5):
+        assert len(world.open(Condition.OBJECTIVE_BROKEN)) == (turn < 3)
+        world.samples((world.series["pay-web", "success"], 1.0, Outcome.OK))
+        for _ in range(50):
+            world.tick(2.0)
+
+
 def test_blindness_ends_nothing() -> None:
     world = World(configuration(indicators=[success_indicator()]))
     live(world, 6, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from cemd.config.catalogue import Domain, Service
 from cemd.config.topology import Topology
 from cemd.model.entry import CommandKind, ConfigEpoch
@@ -26,6 +27,14 @@ def test_the_deepest_hurt_service_wins_over_what_stands_on_it() -> None:
     assert "hlr is hurt itself: success objective broken." in cause.reasons
     assert "3 of 3 findings are on hlr or on what stands on it." in cause.reasons
     assert cause.rivals[0].startswith("database")
+
+
+def test_what_is_measured_often_is_no_rival_of_the_hurt_service_that_it_stands_on() -> None:
+    house = House()
+    once = house.began("mobile-data", "east")
+    house.tick(*(msgspec.structs.replace(once, id=f"f-{number}", probe=f"p-{number}") for number in range(20)))
+    house.tick(house.began("core"), after=30.0)
+    assert house.only().cause.service == "core"
 
 
 def test_healthy_siblings_speak_against_a_dependency_that_nobody_measures() -> None:

@@ -55,6 +55,21 @@ def test_one_probe_against_others_that_would_show_it_opens_nothing() -> None:
     assert [one.waits for one in waiting] == ["only probe-hlr says so; probe-mobile-data, probe-sms would show it too."]
 
 
+def test_customers_who_get_it_done_speak_against_the_only_probe() -> None:
+    house = House(configuration(grouping=PATIENT))
+    finding = house.began("emergency")
+    house.tick(finding)
+    assert len(house.incidents) == 1, "nobody else looks"
+    house = House(configuration(grouping=PATIENT))
+    finding = house.began("emergency")
+    done = msgspec.structs.replace(finding.evidence, contrary=("steps-done",))
+    house.tick(msgspec.structs.replace(finding, evidence=done))
+    assert house.incidents == []
+    assert [one.waits for one in house.state.findings] == [
+        "only probe-emergency says so; steps-done would show it too."
+    ]
+
+
 def test_a_second_voice_opens_it_at_once_with_the_first_sign() -> None:
     house = House(configuration(grouping=PATIENT))
     first = house.at

@@ -103,6 +103,22 @@ def test_two_independent_sources_confirm() -> None:
     assert house.only().state is S.IN_PROGRESS
 
 
+def test_what_is_pushed_and_warns_confirms_what_a_probe_says_and_opens_nothing_alone() -> None:
+    house = House()
+    pushed = house.began("sms", condition=Condition.OBJECTIVE_WARNING, quality=Quality.AT_RISK, probe="http:journeys")
+    house.tick(pushed)
+    assert house.incidents == []
+    house.tick(house.began("hlr"))
+    assert house.only().confirmed_by == "2 independent sources"
+
+
+def test_a_warning_of_a_second_probe_does_not_confirm() -> None:
+    house = House()
+    house.tick(house.began("hlr"))
+    house.tick(house.began("sms", condition=Condition.OBJECTIVE_WARNING, quality=Quality.AT_RISK))
+    assert house.only().confirmed_at is None
+
+
 def test_two_vantage_points_of_one_probe_confirm_and_one_alone_does_not() -> None:
     house = House()
     finding = house.began("hlr")

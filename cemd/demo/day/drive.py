@@ -66,11 +66,12 @@ class Day:
         epoch = ConfigEpoch(hash=hash_of(document), author="day", document=document)
         self._process([epoch, Started(version="day"), *self.world.begin(self.memory.series)])
         self.witness.begin()
-        until = self.world.end + self.world.scenario.calendar.drain_hours * 3600.0
+        over = max([self.world.end, *(event.end for event in self.world.events)])
+        until = over + self.world.scenario.calendar.drain_hours * 3600.0
         at = self.world.start
         while at < until:
             at += self.world.tick
-            if at > self.world.end and self.witness.is_quiet(self.core):
+            if at > over and self.witness.is_quiet(self.core):
                 break
             self._pass(at)
         self.witness.finish(self.core, at)

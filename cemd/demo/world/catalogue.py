@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "dns": {"server": "192.0.2.1", "name": "www.demotelco.invalid"},
     "icmp": {"target": "192.0.2.1"},
     "command": {"command": ["/bin/true"]},
-    "udp": {"host": "192.0.2.1", "port": 7},
+    "udp": {"host": "192.0.2.1", "port": 7, "send": "who is there"},
     "radius": {"host": "192.0.2.1", "user": "nobody", "secret_file": "/dev/null", "password_file": "/dev/null"},
     "diameter": {"host": "192.0.2.1", "origin_host": "nobody.invalid", "origin_realm": "invalid"},
     "transaction": {"steps": [{"name": "work", "http": {"get": "http://192.0.2.1/"}}]},
@@ -54,13 +55,15 @@ def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> tuple[Con
     if not rules.is_dir():
         raise ConfigError([Fault(str(rules), 0, 0, "there is no such folder of rules", "name one with --rules")])
     _check_kinds(scenario, kinds)
+    files = _files(scenario, kinds)
     left_out: list[str] = []
     with tempfile.TemporaryDirectory(prefix="cemd-day-") as name:
         root = Path(name)
         shutil.copytree(rules, root / "rules")
         if rules.resolve() == (shipped_root() / "rules").resolve():
             left_out = _leave_out(root / "rules", scenario)
-        for path, content in _files(scenario, kinds).items():
+            _give_channels(files["config/channels.yaml"], root / "rules")
+        for path, content in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(msgspec.json.encode(content))  # JSON is YAML
         configuration = load(root, kinds).configuration
@@ -100,6 +103,20 @@ def _leave_out(rules: Path, scenario: Scenario) -> list[str]:
             left_out += [str(one["name"]) for one in found if one not in kept and isinstance(one, dict)]
             path.write_bytes(msgspec.json.encode({**tree, "indicators": kept}))
     return left_out
+
+
+def _give_channels(configuration: Mapping[str, Any], rules: Path) -> None:
+    """Policies of the shipped rules whose channels this world does not have use those that it has."""
+    names = [one["name"] for one in configuration["channels"] if one.get("to") == "customers"]
+    for path in sorted(rules.glob("report/*.yaml")):
+        tree = parse(path.read_bytes(), path.name).tree
+        if not isinstance(tree, dict) or not isinstance(policies := tree.get("policies"), list) or not names:
+            continue
+        lost = [one for one in policies if isinstance(one, dict) and not set(names) & set(one.get("channels") or [])]  # type: ignore[arg-type]
+        for one in lost:
+            one["channels"] = list(names)
+        if lost:
+            path.write_bytes(msgspec.json.encode(tree))
 
 
 def _can_be_fed(of: Tree, scenario: Scenario) -> bool:
