@@ -99,7 +99,7 @@ async def our_runner(probes: int, every: float, meter: Meter, names: list[tuple[
     runner = Timed(_nothing, _nothing, SystemClock(), structlog.get_logger(), alive=_nothing)
     plans = (Plan(uid=uid, every_seconds=every, kind="at-once", group=group) for uid, group in names)
     runner._schedule.load(plans, time.monotonic(), expected=probes)  # noqa: SLF001 -- fifty thousand posts are no part of the schedule
-    runner._posts = [post] * probes  # noqa: SLF001
+    runner._posts, runner._errands = [post] * probes, [None] * probes  # noqa: SLF001
     return [asyncio.create_task(runner.run(asyncio.Event())), runner]
 
 

@@ -21,12 +21,16 @@ from cemd.monitor.metrics import MonitorMetrics, monitor_metrics
 from prometheus_client import CollectorRegistry
 
 _CHILD = """
+import functools
 import resource
 import sys
 from pathlib import Path
 from cemd.daemon.agent import run_agent
+from cemd.monitor import prober
 if most := int(sys.argv[4]):
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+if sys.argv[5]:
+    prober.make_tools = functools.partial(prober.make_tools, nameservers=[sys.argv[5]])
 sys.exit(run_agent(Path(sys.argv[1]), Path(sys.argv[2]), log_json=True, vantage=sys.argv[3]))
 """
 
@@ -122,8 +126,9 @@ async def daemon_side(
 class ProberChild:
     """A real prober process."""
 
-    def __init__(self, socket: Path, state: Path, vantage: str, descriptors: int) -> None:
-        self._arguments = (sys.executable, "-c", _CHILD, str(socket), str(state), vantage, str(descriptors))
+    def __init__(self, socket: Path, state: Path, vantage: str, descriptors: int, nameserver: str) -> None:
+        given = (str(socket), str(state), vantage, str(descriptors), nameserver)
+        self._arguments = (sys.executable, "-c", _CHILD, *given)
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -140,10 +145,11 @@ class ProberChild:
 
 @contextlib.asynccontextmanager
 async def prober_child(
-    socket: Path, state: Path, vantage: str = "home", *, descriptors: int = 0
+    socket: Path, state: Path, vantage: str = "home", *, descriptors: int = 0, nameserver: str = ""
 ) -> AsyncIterator[ProberChild]:
-    """`descriptors`: the process may open no more than these; 0: as many as this one."""
-    child = ProberChild(socket, state, vantage, descriptors)
+    """`descriptors`: the process may open no more than these; 0: as many as this one. `nameserver`: instead of the
+    system's, `ADDRESS:PORT`."""
+    child = ProberChild(socket, state, vantage, descriptors, nameserver)
     await child.start()
     try:
         yield child

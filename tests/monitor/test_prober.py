@@ -22,7 +22,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor import wire
 
 from tests.monitor.daemon_side import MemoryLog, daemon_side, prober_child, until
-from tests.monitor.peers import SETTINGS, free_port, hang, http_server, tcp_server
+from tests.monitor.peers import SETTINGS, free_port, hang, http_server, name_server, tcp_server
 
 
 def probe(name: str, kind: str, every: float = 0.4, **params: object) -> Probe:
@@ -340,11 +340,11 @@ async def test_prober_without_a_daemon_ends_quickly_when_told(tmp_path: Path) ->
         assert asyncio.get_running_loop().time() - began < 3.0
 
 
-async def test_targets_that_hang_cost_nobody_else_a_run_even_with_few_descriptors(
+async def test_what_hangs_costs_nobody_else_a_run_even_with_few_descriptors_and_a_dead_resolver(
     tmp_path: Path,
 ) -> None:
-    """Two fifths hang, and the process has descriptors for a fraction of its probes: whoever lives is asked exactly as
-    often as the schedule says, which the target's own counter shows."""
+    """Half of the targets hang or have names that nobody resolves, and the process has descriptors for a fraction of
+    its probes: whoever lives is asked exactly as often as is recorded, by the target's own counter, and as planned."""
     asked: Counter[str] = Counter()
 
     async def count(request: web.Request) -> web.Response:
@@ -355,25 +355,43 @@ async def test_targets_that_hang_cost_nobody_else_a_run_even_with_few_descriptor
         servers = [http_server(lambda app: app.router.add_get("/{probe}", count)) for _ in range(8)]
         urls = [(await stack.enter_async_context(server)).replace("localhost", "127.0.0.1") for server in servers]
         dead = [await stack.enter_async_context(tcp_server(hang)) for _ in range(8)]
+        resolver, resolver_port = await stack.enter_async_context(name_server({}))
+        resolver.mode = "mute"
         side = await stack.enter_async_context(daemon_side(tmp_path / "s", max_series=10_000))
         living = [probe(f"live{n}", "http", every=2.0, url=f"{urls[n % 8]}/live{n}") for n in range(120)]
-        hanging = [
-            probe(f"dead{n}", "http", every=2.0, url=f"http://127.0.0.1:{dead[n % 8]}/{n}")
-            if n % 2
-            else probe(f"dead{n}", "tcp", every=2.0, host="127.0.0.1", port=dead[n % 8], expect="never")
-            for n in range(80)
+        hanging = [probe(f"hang{n}", "http", every=2.0, url=f"http://127.0.0.1:{dead[n % 8]}/{n}") for n in range(40)]
+        waiting = [
+            probe(f"wait{n}", "tcp", every=2.0, host="127.0.0.1", port=dead[n % 8], expect="never") for n in range(40)
         ]
+        nameless = [probe(f"name{n}", "http", every=2.0, url=f"http://h{n}.example/") for n in range(40)]
         settings = SETTINGS.model_copy(update={"probes_at_once": 2_000})
-        side.server.set_probes("e1", [*living, *hanging], settings)
-        async with prober_child(tmp_path / "s", tmp_path / "state", descriptors=240):
-            await until(lambda: len(side.log.samples("live0", "success")) >= 4, what="rounds", seconds=30.0)
-            await until(lambda: all(len(side.log.samples(one.name, "success")) >= 4 for one in living), what="the rest")
+        side.server.set_probes("e1", [*living, *hanging, *waiting, *nameless], settings)
+        nameserver = f"127.0.0.1:{resolver_port}"
+        async with prober_child(tmp_path / "s", tmp_path / "state", descriptors=240, nameserver=nameserver):
+            await until(
+                lambda: all(len(side.log.samples(one.name, "success")) >= 4 for one in living),
+                what="rounds",
+                seconds=40.0,
+            )
+            side.server.set_probes("e2", [], settings)  # nothing new begins; what runs comes to its end
+            await until(lambda: sum(asked.values()) == recorded(side.log, living), what="the last records")
+            await until(lambda: side.server.counters["running"] == 0.0, what="the end of what hangs")
             counters = dict(side.server.counters)
-    assert {note.reason for note in side.attempts if note.probe.startswith("live")} == set()
+        outcomes = {
+            word: {outcome for one in probes for _, _, outcome in side.log.samples(one.name, "success")}
+            for word, probes in (("live", living), ("hang", hanging), ("wait", waiting), ("name", nameless))
+        }
+    assert outcomes["live"] == {Outcome.OK}
+    assert Outcome.TIMED_OUT in outcomes["hang"] & outcomes["wait"]
+    assert outcomes["name"] == {Outcome.BLIND}
     for one in living:
         samples = side.log.samples(one.name, "success")
-        assert {(value, outcome) for _, value, outcome in samples} == {(1.0, Outcome.OK)}
+        assert asked[f"/{one.name}"] == len(samples)
         times = sorted(at for at, _, _ in samples)
         assert max(after - before for before, after in pairwise(times)) < 3.0
-        assert asked[f"/{one.name}"] >= len(samples)
+    assert resolver.asked > 0
     assert "skipped_late" not in counters
+
+
+def recorded(log: MemoryLog, probes: list[Probe]) -> int:
+    return sum(len(log.samples(one.name, "success")) for one in probes)

@@ -8,6 +8,7 @@ kernel: then the comparison says nothing, and the run says so.
 from __future__ import annotations
 
 import contextlib
+import resource
 import secrets
 import select
 import socket
@@ -260,6 +261,8 @@ _ANSWERS: Mapping[str, Callable[[bytes, str], bytes]] = {
 
 def work(serve: type[Streams] | type[Datagrams], control: Connection) -> None:
     """A process of peers: says its ports, serves, and reports when it is asked; ends with who started it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # those who hang are held open
     peers = serve()
     dropped_before = peers.dropped()
     control.send(peers.ports())
