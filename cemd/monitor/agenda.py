@@ -57,11 +57,12 @@ class Agenda:
         if at < self._horizon:
             heapq.heappush(self._soon, (at, slot))
 
-    def plan_many(self, slots: NDArray[np.intp], at: NDArray[np.float64]) -> None:
-        """Gives slots that have been planned before, each at most once, their next regular times."""
+    def plan_many(self, slots: NDArray[np.intp], at: NDArray[np.float64], *, soonest: float) -> None:
+        """Gives slots that have been planned before, each at most once, their next regular times, none before
+        `soonest`."""
         self._planned[slots] = at
-        near = at < self._horizon
-        if np.count_nonzero(near):
+        if soonest < self._horizon:
+            near = at < self._horizon
             for soon in zip(at[near].tolist(), slots[near].tolist(), strict=True):
                 heapq.heappush(self._soon, soon)
 
@@ -112,7 +113,7 @@ class Agenda:
         """A piece of the slice, without what was planned anew since."""
         times, slots = np.array(self._near[first:upto]), self._near_slots[first:upto]
         stale = self._planned[slots] != times
-        if np.count_nonzero(stale):
+        if stale.nonzero()[0].size:
             times, slots = times[~stale], slots[~stale]
         self._planned[slots] = inf
         return times, slots

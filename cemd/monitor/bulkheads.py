@@ -70,17 +70,18 @@ class Bulkheads:
     def enter_all(self, groups: NDArray[np.intp]) -> bool:
         """Begins runs of which none hung at its last, where all of them find a place; else none."""
         running, kinds = self._running_column, self._kind_column[groups].astype(np.intp)
-        if running[self.ALL] + len(groups) > self._most:
+        together = self._running[self.ALL] + len(groups)
+        if together > self._most:
             return False
         np.add.at(running, groups, _ONE)
         np.add.at(running, kinds, _ONE)
-        running[self.ALL] += len(groups)
-        if np.count_nonzero(running[groups] > self._limit_column[groups]) + np.count_nonzero(
-            running[kinds] > self.kind_at_once
-        ):
+        self._running[self.ALL] = together
+        over = (running[groups] > self._limit_column[groups]).nonzero()[0].size
+        if not over and together > self.kind_at_once:
+            over = (running[kinds] > self.kind_at_once).nonzero()[0].size
+        if over:
             self.leave_all(groups)
-            return False
-        return True
+        return not over
 
     def leave(self, group: int, *, hung: bool) -> None:
         """A run is over."""

@@ -30,9 +30,10 @@ from cemd.monitor.schedule import Schedule, Skip
 NotRun: TypeAlias = Callable[[Post, float, Reason], None]
 LONGEST_REST_SECONDS = 1.0
 """The schedule is looked at so often even where nothing is due: for waiting runs, the watchdog, and the pressure."""
-ROUNDING_SECONDS = 0.0012
-"""A run may begin so much before its time: the loop wakes once for all that is due around it. It rounds timers up to
-whole milliseconds, so a run begins at most about as much after its time, and a third of the wakes are needed."""
+ROUNDING_SECONDS = 0.0013
+LAG_SECONDS = 0.0002
+"""A run may begin so much before its time, or about as much after it: the loop, which rounds timers up to whole
+milliseconds, wakes once for all that is due around a moment, and a third of the wakes are needed."""
 HUNG_SHARE = 0.5
 """A run that failed after this share of its timeout hung, and gets one of the few places for such next time."""
 MOST_AT_ONCE = 20_000
@@ -170,7 +171,8 @@ class Runner:
     def _arm(self, now: float) -> None:
         """One timer, for whatever is due first."""
         next_at = self._schedule.next_at()
-        at = now + LONGEST_REST_SECONDS if next_at is None else min(next_at, now + LONGEST_REST_SECONDS)
+        latest = now + LONGEST_REST_SECONDS
+        at = latest if next_at is None else min(next_at + LAG_SECONDS, latest)
         delay = at - self.clock.monotonic()
         if self._timer is not None:
             self._timer.cancel()

@@ -193,7 +193,7 @@ class Schedule:
     def finished_well(self, slots: NDArray[np.intp], now: float) -> bool:
         """Many runs are over that did not fail, each slot at most once; answers as `finished` does."""
         own = self._slots
-        if np.count_nonzero(own.flags_column[slots] & ~np.uint8(LOOKS) != _RUNNING):
+        if (own.flags_column[slots] & ~np.uint8(LOOKS) != _RUNNING).nonzero()[0].size:
             for slot in slots.tolist():
                 self.finished(slot, now, failed=False)
             return bool(self._open)
@@ -272,17 +272,18 @@ class Schedule:
     def _plan_next(self, slots: NDArray[np.intp], times: NDArray[np.float64], now: float) -> None:
         """Gives those that are due their next regular times."""
         following = times + self._slots.every_column[slots]
-        if times[0] + self._shortest <= now:  # somebody may have missed a whole interval
+        soonest = times.item(0) + self._shortest
+        if soonest <= now:  # somebody may have missed a whole interval
             for place in np.flatnonzero(following <= now).tolist():
                 following[place] = self._next(int(slots[place]), now)
-        self._agenda.plan_many(slots, following)
+        self._agenda.plan_many(slots, following, soonest=soonest)
 
     def _offer(self, slots: NDArray[np.intp], times: NDArray[np.float64], now: float, starts: _Starts) -> None:
         """Starts all of them at once, or, where one is late, runs already, failed, or finds no place, one by one."""
         own = self._slots
         if (
-            now - times[0] <= min(LATE_SECONDS, self._shortest / 2)
-            and not np.count_nonzero(own.flags_column[slots])
+            now - times.item(0) <= min(LATE_SECONDS, self._shortest / 2)
+            and not own.flags_column[slots].nonzero()[0].size
             and self._walls.enter_all(own.groups(slots))
         ):
             own.flags_column[slots] = _RUNNING
