@@ -79,8 +79,50 @@ def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Case:
 
     run(100)
     bank.columns["n"][:] = 20_000.0 + np.arange(series) % 977  # some weeks old, not all alike
+    bank.altered()
     run(400)
     assert bank.columns["alarm"].mean() < 0.01
+    return run
+
+
+def mixed_case(series: int, ticks: int) -> Case:
+    """What an operator has: every second series is 0 and 1, and lies beside what its probe measured; noise of several
+    kinds, constants, counts, rare spikes; one of 200 changes its level every half hour; a tenth comes every 30 s. No
+    two series that are judged alike follow each other."""
+    rng = np.random.default_rng(4)
+    bank, detector, outcome = Bank(), Detector(), np.zeros(series, np.uint8)
+    rows = np.arange(series)
+    bank.add(rows % 2 == 0)
+    kinds = [
+        rng.normal(10.0, 2.0, (16, series)),
+        10.0 + rng.standard_t(3, (16, series)),
+        rng.lognormal(0.0, 1.0, (16, series)),
+        np.full((16, series), 7.0),
+        np.round(rng.normal(10.0, 0.6, (16, series))),
+        100.0 * (rng.random((16, series)) < 0.002),
+    ]
+    pool = np.where(rows % 2 == 0, rng.random((16, series)) < 0.99, np.choose(rows // 2 % len(kinds), kinds))
+    slow, broken = rows % 10 == 9, 30.0 * (rows % 200 == 1)
+    state = {"tick": 0}
+
+    def run(count: int = ticks) -> tuple[int, float]:
+        spent, done = 0.0, 0
+        for _ in range(count):
+            state["tick"] += 1
+            tick = state["tick"]
+            due = rows[~slow | (tick % 3 == 0)]
+            value = (pool[rng.integers(16)] + broken * (tick // 180 % 2))[due]
+            measured = NOW + tick * 10.0 + rng.uniform(0.0, 0.5, len(due))
+            start = time.process_time()
+            bank.observe(due, measured, value, outcome[due], detector)
+            spent += time.process_time() - start
+            done += len(due)
+        return done, spent
+
+    run(100)
+    bank.columns["n"][:] = 20_000.0
+    bank.altered()
+    run(200)
     return run
 
 
@@ -142,6 +184,7 @@ def million(ticks: int = 12) -> tuple[float, float, float]:
     for number in range(60):
         tick(begin + number * 10.0)
     bank.columns["n"][:] = 20_000.0
+    bank.altered()
     for number in range(60, 100):
         tick(begin + number * 10.0)
 
@@ -185,6 +228,7 @@ def main() -> None:
         "bank, 1,000 series": bank_case(1_000, 50),
         "bank, 100,000 series": bank_case(SERIES, 72),
         "bank, 100,000 series, any order": bank_case(SERIES, 2, shuffled=True),
+        "bank, 100,000 series of all kinds": mixed_case(SERIES, 6),
     }
     rates = interleaved(cases, runs)
     river = statistics.median(rates["river GaussianScorer, 1,000 models"])
