@@ -106,6 +106,13 @@ async def test_rests_begin_where_events_are_many_and_end_with_them(pair: tuple[s
                 break
         assert (len(told.events) > count) is sent  # at a rest too, what comes is found, and what does not come is not
     assert not rests()
+    for _ in range(300):
+        theirs.send(b"x")
+        await asyncio.sleep(0.001)
+        if rests():
+            break
+    waits.prompt()
+    assert not rests()
     waits.close()
 
 

@@ -38,7 +38,6 @@ from cemd.monitor.probes.engines.oauth2 import Oauth2, Tokens
 from cemd.monitor.probes.engines.requests import Answer, ClientCertificate, Proxy, Request
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.stream_batches import Run, StreamErrand
-from cemd.monitor.probes.engines.streams import result_of_fault
 from cemd.monitor.probes.tools import Tools
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -204,13 +203,13 @@ class Http:
         told = partial(self._told_by_itself, run)
         return self._web.start(self._bare_request, self._host, deadline, told, certificate=self._stale())
 
-    def _told_by_itself(self, run: Run, found: Answer | Missed | Blind) -> None:
+    def _told_by_itself(self, run: Run, found: Answer | Exception) -> None:
         self._told(run, found)
         self._streams.hand_over()
 
-    def _told(self, run: Run, found: Answer | Missed | Blind) -> None:
+    def _told(self, run: Run, found: Answer | Exception) -> None:
         if not isinstance(found, Answer):
-            run.ended(result_of_fault(found))
+            run.failed(found)
             return
         values = self._values(found)
         fault = self._judge.fault(found, self._days_left())

@@ -29,7 +29,7 @@ from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.places import OnePort
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.stream_batches import Run, StreamErrand
-from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds, result_of_fault
+from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds
 from cemd.monitor.probes.engines.visit import (
     SECURE_METRICS,
     VISIT_METRICS,
@@ -158,4 +158,4 @@ class _Knock(Stream):
         self._run.good(seconds, (seconds, round_trip))
 
     def failed(self, fault: Exception) -> None:
-        self._run.ended(result_of_fault(fault))
+        self._run.failed(fault)

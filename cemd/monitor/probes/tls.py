@@ -31,11 +31,12 @@ from cemd.monitor.probes.base import (
     Reading,
     Reason,
     Result,
+    result_of,
 )
 from cemd.monitor.probes.engines.handshake import Handshake, server_name
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.places import OnePort
-from cemd.monitor.probes.engines.streams import Stream, Target, result_of_fault
+from cemd.monitor.probes.engines.streams import Stream, Target
 from cemd.monitor.probes.engines.visit import TlsParams
 from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.probes.tools import Tools
@@ -144,7 +145,7 @@ class Tls(OnePort):
 
     def _told(self, done: Done, named: float | None, seen: _Seen | Exception) -> None:
         if isinstance(seen, Exception):
-            done(result_of_fault(seen))
+            done(result_of(seen, self, self.target, self._tools.log))
             return
         readings = [Reading(metric="name_seconds", value=named)] if named is not None else []
         readings.append(Reading(metric="connect_seconds", value=seen.connect_seconds))
@@ -152,7 +153,7 @@ class Tls(OnePort):
         try:
             self._judge(seen, readings)
         except Missed as missed:
-            done(result_of_fault(missed))
+            done(result_of(missed, self, self.target, self._tools.log))
             return
         words = f"{seen.protocol}, {seen.cipher}, {len(seen.chain)} certificates."
         done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), detail=words))

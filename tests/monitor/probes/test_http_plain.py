@@ -126,6 +126,24 @@ async def test_large_request_is_sent_as_fast_as_it_is_read(lent: Tools) -> None:
     assert (await ask(lent, talk, method="POST", body=body)).status == 200
 
 
+async def test_large_answer_is_read_to_its_end_and_others_have_their_turn_meanwhile(lent: Tools) -> None:
+    body = b"0123456789" * 1_000_000
+    turns = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal turns
+        await reader.read(10_000)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        writer.write(body)
+        while turns < 10_000:
+            turns += 1
+            await asyncio.sleep(0)
+
+    answer = await ask(lent, talk, max_body_bytes=len(body))
+    assert answer.body == body
+    assert turns > 3
+
+
 async def test_server_that_speaks_before_it_is_asked_is_heard(lent: Tools) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 503 Full\r\nContent-Length: 0\r\n\r\n")

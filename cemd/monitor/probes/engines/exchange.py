@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httptools
 from OpenSSL import SSL
 
-from cemd.monitor.probes.base import Blind, Missed, Reason
+from cemd.monitor.probes.base import Missed, Reason
 from cemd.monitor.probes.engines.handshake import Handshake, server_name
 from cemd.monitor.probes.engines.requests import Answer, Phases, Request, Told, header_lines
 from cemd.monitor.probes.engines.sockets import SocketParams
@@ -26,6 +26,8 @@ from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.protocols.certificates import bears_as_ever, days_left, subject
 
 _CHUNK = 65_536
+_MOST_CHUNKS = 16
+"""Taken at once, before others have their turn."""
 _MOST_HEAD_BYTES = 262_144
 _HOME = SocketParams()
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
@@ -177,8 +179,6 @@ class Exchange(Stream):
         self._handshake = self._taken = None
         if isinstance(fault, OSError):
             fault = self._call.target.trouble(fault.errno or 0)
-        elif not isinstance(fault, Missed | Blind):
-            fault = Blind(Reason.INTERNAL, f"{type(fault).__name__} in the exchange.")
         self._told(fault)
 
     def awaited(self) -> str:
@@ -213,16 +213,19 @@ class Exchange(Stream):
 
     def _hear(self, door: Any) -> None:
         """Takes what has arrived, until nothing is left or the answer is whole."""
-        while True:
+        for _ in range(_MOST_CHUNKS):
             try:
                 data, ancillary, _, _ = door.recvmsg(_CHUNK, ANCILLARY_BYTES)
             except BlockingIOError:
+                if self._taken is not None:
+                    self.hurry()
                 return
             if self._take(data, kernel_stamp(ancillary) if ancillary else None):
                 return
+        self.later()
 
     def _hear_secured(self, connection: SSL.Connection) -> None:
-        while True:
+        for _ in range(_MOST_CHUNKS):
             try:
                 data = connection.recv(_CHUNK)
             except SSL.WantReadError:
@@ -233,6 +236,7 @@ class Exchange(Stream):
                 raise Missed(Reason.CLOSED_EARLY, f"{self._call.peer} broke the connection off.") from exc
             if self._take(data, None):
                 return
+        self.later()
 
     def _take(self, data: bytes, stamp: int | None) -> bool:
         """Reads on in the answer; True when it is whole, and was told."""

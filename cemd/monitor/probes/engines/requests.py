@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from cemd.monitor.probes.base import Blind, IpVersion, Missed
+from cemd.monitor.probes.base import IpVersion
 from cemd.monitor.probes.engines.sockets import SocketParams
 
 USER_AGENT = "cemd"
@@ -105,7 +105,8 @@ class Answer:
         return fields
 
 
-Told: TypeAlias = Callable[[Answer | Missed | Blind], None]
+Told: TypeAlias = Callable[[Answer | Exception], None]
+"""Takes the answer, or what `fetch` raises instead."""
 
 
 def header_lines(headers: Mapping[str, str]) -> dict[str, str]:

@@ -67,6 +67,10 @@ class Run:
         else:
             self._done(result)
 
+    def failed(self, fault: Exception) -> None:
+        """It could not go on."""
+        self.ended(self._engine.result_of(fault, self.errand))
+
 
 class Streams:
     """Made and used inside one running loop. What waits in any of `waits` is handed over after each of their looks."""
@@ -95,7 +99,7 @@ class Streams:
                     errand.allowed_by = targets
                 cancel = errand.start(run, now + errand.timeout)
             except Exception as exc:  # noqa: BLE001 -- as in `measure`: a kind's fault must not read as the target's
-                run.ended(result_of(exc, errand.kind, errand.kind.target, self._log))
+                run.failed(exc)
             else:
                 if not run.over:
                     live[slot] = cancel
@@ -136,6 +140,9 @@ class Streams:
         self._live.pop(run.slot, None)
         if self.landing is not None:
             self.landing.ended(run.slot, run.errand, run.at, self._loop.time() - run.began, result)
+
+    def result_of(self, fault: Exception, errand: StreamErrand) -> Result:
+        return result_of(fault, errand.kind, errand.kind.target, self._log)
 
     def hand_over(self) -> None:
         """Hands on what has landed; whoever ends runs outside a look of `waits` calls it."""

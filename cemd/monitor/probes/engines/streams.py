@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import select
 import socket
-import sys
+import struct
 from time import monotonic
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Blind, Cancel, Missed, Reason, Result
+from cemd.monitor.probes.base import Blind, Cancel, Missed, Reason
 from cemd.monitor.probes.engines.names import LOCAL_TROUBLE, trouble
 from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket, place_of
 from cemd.monitor.probes.engines.waits import Waits
@@ -22,8 +22,8 @@ _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _UNDER_WAY = frozenset({0, errno.EINPROGRESS})
-_TCP_INFO_BYTES, _ROUND_TRIP_AT, _RETRANSMITS_AT = 104, 68, 100
-"""Of `struct tcp_info` (linux/tcp.h), whose fields keep their places."""
+_TCP_INFO = struct.Struct("=68xI28xI")
+"""Of `struct tcp_info` (linux/tcp.h), whose fields keep their places: tcpi_rtt in microseconds, tcpi_total_retrans."""
 
 
 class Target:
@@ -138,6 +138,14 @@ class Stream:
         self.give_up()
         self.failed(Missed(Reason.NO_ANSWER, words, outcome=Outcome.TIMED_OUT))
 
+    def later(self) -> None:
+        """More may be there than others of the loop should wait for: it goes on after their turn."""
+        self._waits.soon(self)
+
+    def hurry(self) -> None:
+        """What comes next is waited for: a peer that is not read cannot send on."""
+        self._waits.prompt()
+
     def give_up(self) -> None:
         """Closes what is open."""
         if self.door is not None:
@@ -146,22 +154,13 @@ class Stream:
             self.door = None
 
 
-def result_of_fault(fault: Exception) -> Result:
-    """As a result, what a stream failed with."""
-    if isinstance(fault, Missed):
-        return Result(outcome=fault.outcome, reason=fault.reason, detail=fault.detail, readings=fault.readings)
-    if isinstance(fault, Blind):
-        return Result(outcome=Outcome.BLIND, reason=fault.reason, detail=str(fault))
-    return Result(outcome=Outcome.BLIND, reason=Reason.INTERNAL, detail=f"{type(fault).__name__} in the kind.")
-
-
 def handshake_seconds(door: socket.SocketType, waited: float) -> tuple[float, float]:
     """(how long the handshake of a connection that has just been made took, its round trip), seen by the kernel.
 
     So it is free of the time that we took to notice (TCP_INFO). Where a packet was sent again, the round trip is only
     that of the last one, and the handshake took as long as we `waited`.
     """
-    info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    round_trip = int.from_bytes(info[_ROUND_TRIP_AT : _ROUND_TRIP_AT + 4], sys.byteorder) / 1e6
-    again = any(info[_RETRANSMITS_AT : _RETRANSMITS_AT + 4])
+    info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    microseconds, again = _TCP_INFO.unpack(info)
+    round_trip = microseconds / 1e6
     return (waited if again or not 0.0 < round_trip < waited else round_trip), round_trip

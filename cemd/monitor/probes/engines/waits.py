@@ -51,6 +51,7 @@ class Waits:
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._of: dict[int, Waiting] = {}
+        self._again: list[Waiting] = []
         self._wheel: dict[int, dict[int, Waiting]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._listen()
@@ -78,6 +79,15 @@ class Waits:
         if spoke is not None:
             spoke.pop(number, None)
 
+    def soon(self, waiting: Waiting) -> None:
+        """Tells it again that it is ready, after others of the loop had their turn: an edge comes but once."""
+        if not self._again:
+            self._loop.call_soon(self.look)
+        self._again.append(waiting)
+
+    def prompt(self) -> None:
+        """Has the next event told at once; here each is."""
+
     def close(self) -> None:
         """Ends it; nobody is told."""
         if self._timer is not None:
@@ -87,6 +97,8 @@ class Waits:
 
     def look(self) -> bool:
         """Tells whose sockets are ready; whether there were any. The loop does so by itself."""
+        if self._epoll.closed:
+            return False
         found = bool(self._serve())
         if found and self.served is not None:
             self.served()
@@ -97,13 +109,16 @@ class Waits:
 
     def _serve(self) -> int:
         """As many as time allows."""
-        began, served = 0.0, 0
+        again, self._again = self._again, []
+        for waiting in again:
+            waiting.ready(select.EPOLLIN)
+        began, served = 0.0, len(again)
         while True:
             portion = self._epoll.poll(0, _PORTION)
             for number, events in portion:
-                waiting = self._of.get(number)
-                if waiting is not None:
-                    waiting.ready(events)
+                found = self._of.get(number)
+                if found is not None:
+                    found.ready(events)
             served += len(portion)
             if len(portion) < _PORTION:
                 return served
@@ -142,8 +157,8 @@ class RestingWaits(Waits):
         self._rang_at = 0.0
         self._gap = 1.0
         """Seconds between the last rings, smoothed."""
-        self._found = False
-        """Whether a look of this rest found something."""
+        self._found = self._hurried = False
+        """Whether a look of this rest found something; whether the next event must be told at once."""
         self._stamper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         """Keeps the kernel stamping: it would begin and end with each short-lived socket that asks for it."""
         self._stamper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -171,22 +186,36 @@ class RestingWaits(Waits):
         self._found = self._found or found
         return found
 
+    def prompt(self) -> None:
+        """Has the next event told at once, be it during a rest."""
+        self._hurried = True
+        if self._rest is not None:
+            self._end_rest()
+
     def _ring(self) -> None:
+        self._hurried = False
         self.look()
         now = monotonic()
         self._gap += (min(now - self._rang_at, 0.1) - self._gap) * _MEMORY
         self._rang_at = now
-        if self._gap < self._busy_seconds:
+        if self._gap < self._busy_seconds and not self._hurried:
             self._bell.modify(self._epoll.fileno(), 0)
             self._found = False
             self._rest = self._loop.call_later(REST_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
         self.look()
+        if self._rest is None:
+            return  # somebody is in a hurry
         if self._found:
             self._found = False
             self._rest = self._loop.call_later(REST_SECONDS, self._look_again)
         else:
+            self._end_rest()
+
+    def _end_rest(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
             self._rest = None
-            self._rang_at = monotonic()
-            self._bell.modify(self._epoll.fileno(), select.EPOLLIN)
+        self._rang_at = monotonic()
+        self._bell.modify(self._epoll.fileno(), select.EPOLLIN)

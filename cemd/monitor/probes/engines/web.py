@@ -7,7 +7,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from cemd.kit.tasks import settle
-from cemd.monitor.probes.base import Blind, Cancel, Missed, Reason
+from cemd.monitor.probes.base import Blind, Cancel, Reason
 from cemd.monitor.probes.engines.curl import CurlEngine
 from cemd.monitor.probes.engines.exchange import Call, Exchange
 from cemd.monitor.probes.engines.handshake import Handshakes
@@ -43,7 +43,7 @@ class WebEngine:
         if address is None:
             address = await self._names.address(host, within_seconds, request.ip_version)
         named = loop.time() - began
-        told: asyncio.Future[Answer | Missed | Blind] = loop.create_future()
+        told: asyncio.Future[Answer | Exception] = loop.create_future()
         cancel = self.start(request, address, began + within_seconds, partial(settle, told), named=named)
         try:
             found = await told
