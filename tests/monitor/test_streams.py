@@ -153,6 +153,18 @@ async def test_loop_that_is_busy_meanwhile_does_not_show_in_what_is_measured(len
     assert value(result, "response_seconds") < 0.2
 
 
+async def test_answer_that_came_in_time_counts_though_the_loop_was_busy_until_after_the_deadline(lent: Tools) -> None:
+    book = Book(lent)
+    with slow_server(0.02) as port:
+        errand = book.errand("http", url=f"http://127.0.0.1:{port}/")
+        errand.timeout = 0.2
+        book.send(errand)
+        await asyncio.sleep(0.01)
+        time.sleep(0.4)  # noqa: ASYNC251
+        await book.told(1)
+    assert book.rows.keys() == {0}, book.results
+
+
 async def test_lost_first_packet_counts_in_the_time_of_the_connection(lent: Tools) -> None:
     """The round trip is that of the packet that was sent again, a second later; a customer would have waited it."""
     with contextlib.ExitStack() as stack:

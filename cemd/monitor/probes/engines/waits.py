@@ -135,8 +135,10 @@ class Waits:
         self._timer = self._loop.call_at(at, self._turn)
 
     def _turn(self) -> None:
-        """Tells those whose tick has come. An empty spoke is cheaper to keep until then than to look for."""
+        """Tells those whose tick has come; what has come in time is taken before. An empty spoke is cheaper to keep
+        until then than to look for."""
         self._timer = None
+        self.look()
         now = int(self._loop.time() * TICKS_PER_SECOND)
         for tick in sorted(tick for tick in self._wheel if tick <= now):
             for number, waiting in self._wheel.pop(tick).items():
