@@ -19,6 +19,7 @@ from cemd.improve.watch import Lookout
 from cemd.model.finding import Condition, Finding
 from cemd.model.identity import Instant
 from cemd.model.measurement import SUCCESS
+from cemd.model.subject import SubjectKind
 
 TOGETHER_SECONDS = 300.0
 """What is only unusual, or hurts elsewhere, is a second voice when it began so close in time: somewhere something is
@@ -87,7 +88,7 @@ def _has_company(attached: AttachedFinding, picture: Picture, grouping: Grouping
     own = services_of(finding, topology)
     needs = {need for service in own for need in topology.needs(service)}
     for other in picture.findings:
-        if other.finding.condition is Condition.SILENCE or _source(other.finding) == _source(finding):
+        if other.finding.condition is Condition.SILENCE or _may_be_same(other.finding, finding):
             continue
         apart = abs(other.onset - attached.onset)
         if apart > (grouping.join_within_seconds if hurts(other.finding, anomaly_opens=False) else TOGETHER_SECONDS):
@@ -99,6 +100,12 @@ def _has_company(attached: AttachedFinding, picture: Picture, grouping: Grouping
         elif set(own) & set(theirs) and apart <= TOGETHER_SECONDS:
             return True
     return False
+
+
+def _may_be_same(other: Finding, finding: Finding) -> bool:
+    """One source, or a model (drift, forecast, a touchpoint as a whole) that may have seen nothing but this source."""
+    is_model = other.condition in (Condition.DRIFT, Condition.FORECAST) or other.subject.kind is SubjectKind.TOUCHPOINT
+    return _source(other) == _source(finding) or (is_model and not other.probe)
 
 
 def _source(finding: Finding) -> str:

@@ -70,6 +70,13 @@ def test_customers_who_get_it_done_speak_against_the_only_probe() -> None:
     ]
 
 
+def test_a_drift_of_what_the_probe_itself_measures_is_no_second_voice() -> None:
+    house = House(configuration(grouping=PATIENT))
+    house.tick(house.began("hlr"))
+    house.tick(house.began("hlr", condition=Condition.DRIFT, quality=Quality.AT_RISK, probe=""), after=30.0)
+    assert house.incidents == []
+
+
 def test_a_second_voice_opens_it_at_once_with_the_first_sign() -> None:
     house = House(configuration(grouping=PATIENT))
     first = house.at
