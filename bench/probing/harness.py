@@ -184,6 +184,40 @@ def compare(rounds: int, own: Callable[[], dict[str, float]], peer: Callable[[],
     }
 
 
+def beside(
+    folder: Path, probes: list[Probe], seconds: float, rounds: int, peer: str, *arguments: str
+) -> dict[str, Any]:
+    """Own measurements beside a peer's program, which is told its arguments, how many to make and how many a second.
+
+    `ratio` is that to the peer at its full speed (pace 0), which is when it costs least a piece; `ratio_at_pace` to the
+    peer at the pace at which the probes are due.
+    """
+    pace = len(probes) / probes[0].every_seconds
+
+    def told(count: int, per_second: float) -> tuple[float, float]:
+        command = [sys.executable, "-c", peer, *arguments, str(count), str(per_second)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        return float(said[0]), float(said[1])
+
+    ours, fast, paced = [], [], []
+    for _ in range(rounds):
+        fast.append(told(int(10_000 * seconds), 0.0))
+        paced.append(told(int(pace * seconds), pace))
+        ours.append(asyncio.run(own_rate(folder, probes, seconds)))
+    ratios = [mine["per_cpu_second"] / its for mine, (its, _) in zip(ours, fast, strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "ratio_at_pace": statistics.median(
+            mine["per_cpu_second"] / its for mine, (its, _) in zip(ours, paced, strict=True)
+        ),
+        "own": medians(ours),
+        "peer_per_cpu_second": statistics.median(rate for rate, _ in fast),
+        "peer_per_second": statistics.median(wall for _, wall in fast),
+        "peer_at_pace_per_cpu_second": statistics.median(rate for rate, _ in paced),
+    }
+
+
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
     """Of each figure the median over the rounds."""
     return {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}

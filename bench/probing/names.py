@@ -1,38 +1,35 @@
-"""The case dns: plain questions to bind9 beside aiodns (c-ares), at the same pace."""
+"""The case dns: plain questions to bind9 beside aiodns (c-ares)."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .harness import compare, free_port, own_rate, probes_of, program, running
+from .harness import beside, free_port, probes_of, program, running
 
 _AIODNS = """
 import asyncio, sys, time
 import aiodns
-async def main(port, names, count, pace):
+port, names, count, pace = *map(int, sys.argv[1:4]), float(sys.argv[4])
+async def main():
     resolver = aiodns.DNSResolver(nameservers=["127.0.0.1"], udp_port=port, timeout=5)
-    gate = asyncio.Semaphore(50)
+    loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(50)
     async def one(number):
         async with gate:
-            begun = time.perf_counter()
+            at = time.perf_counter()
             answer = await resolver.query_dns(f"h{number % names}.lab.test", "A")
-            assert answer and time.perf_counter() > begun
-    loop = asyncio.get_running_loop()
+            assert answer and time.perf_counter() > at
     await asyncio.gather(*(one(number) for number in range(200)))
-    cpu, begun, tasks = time.process_time(), loop.time(), []
+    cpu, begun, asked = time.process_time(), loop.time(), []
     for number in range(count):
-        if (early := begun + number / pace - loop.time()) > 0:
+        if pace and (early := begun + number / pace - loop.time()) > 0:
             await asyncio.sleep(early)
-        tasks.append(asyncio.ensure_future(one(number)))
-    await asyncio.gather(*tasks)
-    print(count / (time.process_time() - cpu))
-asyncio.run(main(*map(int, sys.argv[1:])))
+        asked.append(asyncio.ensure_future(one(number)))
+    await asyncio.gather(*asked)
+    print(count / (time.process_time() - cpu), count / (loop.time() - begun))
+asyncio.run(main())
 """
 
 
@@ -51,22 +48,9 @@ def name_server(folder: Path, names: int) -> Iterator[int]:
         yield port
 
 
-def dns_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
-    names, count, every = 1_000, 20_000, 5.0
+def dns_case(folder: Path, seconds: float, rounds: int, pace: float) -> dict[str, Any]:
+    names, every = 1_000, 5.0
     with name_server(folder, names) as port:
-        params = [{"server": "127.0.0.1", "port": port, "name": f"h{n % names}.lab.test"} for n in range(count)]
-        probes = probes_of("dns", params, every)
-
-        def aiodns_rate() -> float:
-            command = [
-                sys.executable,
-                "-c",
-                _AIODNS,
-                str(port),
-                str(names),
-                str(int(seconds * count / every)),
-                str(int(count / every)),
-            ]
-            return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-        return compare(rounds, lambda: asyncio.run(own_rate(folder, probes, seconds)), aiodns_rate)
+        asked = [f"h{number % names}.lab.test" for number in range(int(pace * every))]
+        params = [{"server": "127.0.0.1", "port": port, "name": name} for name in asked]
+        return beside(folder, probes_of("dns", params, every), seconds, rounds, _AIODNS, str(port), str(names))

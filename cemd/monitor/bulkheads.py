@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 GROUP_AT_ONCE = 20
 KIND_AT_ONCE = 200
 MOST_AT_ONCE = 4_000
-LIGHT_TIMES = 10
-"""So many times as many light runs find a place in a group: each is a datagram on its way and holds nothing here."""
+LIGHT_TIMES = 5
+"""So many times as many light runs find a place in a group: each is a datagram on its way and holds nothing here. What
+leaves at once still fits into the far end's buffer, which holds some 160 small datagrams where nobody enlarged it."""
 _LEAST_WALLS = 64
 _ONE = np.int32(1)
 """Of the column's own type, and places as numpy counts them: otherwise counting many takes ten times as long."""

@@ -55,7 +55,7 @@ class Record:
         rows = [errand.row or self._row_of(errand) for errand in landed.errands]
         self._backlog.add_rows(rows, landed.at, landed.values, Outcome.OK)
         self._runs[Outcome.OK] += len(rows)
-        if any(errand.watched for errand in landed.errands):
+        if True in [errand.watched for errand in landed.errands]:
             for post, at, result in landed.results():
                 if post.failing:
                     self._attempts.append(_note(post, at, result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -17,9 +18,12 @@ from cemd.monitor.probes.engines import lines
 from cemd.monitor.probes.engines.datagrams import Errand
 from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.snmp import ValueType
 
 from tests.monitor import peers
 from tests.monitor.peers import name_server, tools
+from tests.monitor.probes.test_dns import descriptors
+from tests.monitor.probes.test_snmp import UPTIME, agent
 
 RECORDS = {("shop.example.", "A"): ["192.0.2.7", "192.0.2.8"], ("app.example.", "A"): ["192.0.2.9"]}
 
@@ -177,11 +181,38 @@ async def test_source_port_changes_after_so_many_questions_and_none_is_lost(monk
     assert len(ports) == 4
 
 
+async def test_agents_share_one_socket_and_only_the_one_whose_port_is_closed_is_refused() -> None:
+    table = {UPTIME: (ValueType.TICKS, 4711)}
+    values = [{"oid": "1.3.6.1.2.1.1.3.0", "metric": "uptime_seconds", "scale": 0.01}]
+    async with agent(table=table) as (_, here), agent(table=table) as (_, there), book() as one:
+        closed = {**here, "port": peers.free_port()}
+        before = descriptors()
+        one.send(*(one.errand("snmp", **where, values=values) for where in (here, closed, there, here, closed, there)))
+        await one.heard(6)
+        assert descriptors() <= before + 1
+    assert {slot: rows[0][3] for slot, rows in one.rows.items()} == dict.fromkeys((0, 2, 3, 5), 47.11)
+    assert {slot: result.reason for slot, result in one.results.items()} == {1: Reason.REFUSED, 4: Reason.REFUSED}
+
+
+async def test_answer_of_somebody_else_is_none_though_its_number_is_right() -> None:
+    answers: list[bytes] = []
+    async with agent(twist=answers.append) as (_, where), book(seconds=0.4) as one:
+        one.send(one.errand("snmp", **where))
+        while not answers:
+            await asyncio.sleep(0.01)
+        [door] = one.made.datagrams._doors.values()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(answers[0], ("127.0.0.1", door._socket.getsockname()[1]))
+        await one.heard(1)
+    assert one.results[0].reason is Reason.NO_ANSWER
+
+
 async def test_numbers_of_questions_are_not_guessed_from_the_ones_before() -> None:
-    numbers = lines.Numbers()
-    short, long = [numbers.short() for _ in range(10_000)], [numbers.long() for _ in range(10_000)]
-    assert len(set(short)) > 9_000
-    assert len(set(long)) > 9_990
-    assert 0 <= min(short) < max(short) < 1 << 16
-    assert 0 < min(long) < max(long) < 1 << 31
-    assert len({(after - before) % (1 << 16) for before, after in pairwise(short)}) > 8_000
+    short, long = lines.Keys(2), lines.Keys(4, 0x7F)
+    shorts = [int.from_bytes(short.one(), "big") for _ in range(10_000)]
+    longs = [int.from_bytes(long.one(), "big") for _ in range(10_000)]
+    assert len(set(shorts)) > 9_000
+    assert len(set(longs)) > 9_990
+    assert max(shorts) > 65_000
+    assert 1 << 24 <= min(longs) < max(longs) < 1 << 31, "four bytes, as a positive integer in the fewest is written"
+    assert len({(after - before) % (1 << 16) for before, after in pairwise(shorts)}) > 8_000

@@ -218,7 +218,7 @@ class Dns:
         if seen is None:
             return self._broken(seconds)
         if seen.flags & dns_answer.TRUNCATED:
-            question.after = asyncio.ensure_future(self._over_tcp_instead(question, began)).cancel
+            question.ending = asyncio.ensure_future(self._over_tcp_instead(question, began)).cancel
             return GoesOn.ELSEWHERE
         if self._fault(seen) is None:
             return question.good(data, len(seen.records))

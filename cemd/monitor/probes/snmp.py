@@ -19,6 +19,9 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
+    Blind,
+    Cancel,
+    Done,
     Host,
     Missed,
     Port,
@@ -29,12 +32,26 @@ from cemd.monitor.probes.base import (
     Text,
     Way,
     read_secret,
+    result_of,
 )
+from cemd.monitor.probes.engines.datagrams import Found, GoesOn
+from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.snmp_errand import Asking, line_for, place_as_heard, wish
 from cemd.monitor.probes.engines.snmp_session import Community, Line, Session, User, UserSession
 from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols import Malformed
 from cemd.monitor.protocols.ber import Oid
-from cemd.monitor.protocols.snmp import ERRORS, MISSING, Answer, Bound, Pdu, ValueType
+from cemd.monitor.protocols.snmp import (
+    ERRORS,
+    MISSING,
+    Answer,
+    Bound,
+    Pdu,
+    ValueType,
+    read_community_message,
+)
+from cemd.monitor.protocols.snmp_get import Numbers
 from cemd.monitor.protocols.snmp_names import parse_oid
 from cemd.monitor.protocols.snmp_security import Authentication, Privacy
 
@@ -181,13 +198,17 @@ class Snmp:
 
     def __init__(self, params: SnmpParams, tools: Tools) -> None:
         self._params = params
-        self._names = tools.names
+        self._names, self._datagrams, self._log = tools.names, tools.datagrams, tools.log
         own = params.own_names()
         self._values = [(parse_oid(one.oid, own), one) for one in params.values]
         self._columns = [
             (parse_oid(one.oid, own), parse_oid(one.names, own) if one.names else None, one) for one in params.tables
         ]
-        self._wants_uptime = any(one.report is Report.RATE for one in (*params.values, *params.tables))
+        rates = any(one.report is Report.RATE for one in (*params.values, *params.tables))
+        self._asked = [*([UPTIME] if rates or not self._values else ()), *(oid for oid, _ in self._values)]
+        bounded = any(one.at_least is not None or one.at_most is not None for one in params.values)
+        self._plain = None if rates or bounded else tuple(one.scale for one in params.values)
+        """Scales, where every number that the agent gives is a reading as it is."""
         self._session: Session | None = None
         self._seen: dict[Oid, _Seen] = {}
 
@@ -199,18 +220,93 @@ class Snmp:
     def group(self) -> str:
         return self.target
 
-    async def run(self, attempt: Attempt) -> Result:
+    # The quick way.
+
+    def errand(self) -> Asking | None:
+        """Single values of v2c in one question to a numeric address."""
         params = self._params
-        address = await self._names.address(params.host, attempt.remaining(), params.version())
+        if params.user is not None or self._columns or len(self._asked) > _AT_ONCE or not is_address(params.host):
+            return None
+        if "%" in params.host:
+            return None  # the system writes zones in words of its own
+        try:
+            community = self._community()
+        except Blind:
+            return None  # each run says so
+        place = place_as_heard(params.host, params.port)
+        line = line_for(self._datagrams, params, params.host)
+        metrics = tuple(one.metric for _, one in self._values)
+        wanted = wish(community, tuple(self._asked), metrics, self._plain)
+        return Asking(self, line, place, params.resend_seconds, wanted, self._answered)
+
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        asking = self.errand()
+        return None if asking is None else self._datagrams.single(asking, deadline, done)
+
+    def _answered(self, asking: Asking, found: Numbers | None, data: bytes, seconds: float, began: float) -> Found:
+        if found is None:
+            return self._read_through(asking, data, seconds, began)
+        types, numbers = found
+        bindings = map(Bound, self._asked, map(ValueType, types), numbers)
+        return self._judged({bound.oid: bound for bound in bindings}, seconds, began + seconds)
+
+    def _read_through(self, asking: Asking, data: bytes, seconds: float, began: float) -> Found:
+        """An answer of another shape: a refusal, what is missing or no number, or nothing of ours."""
+        try:
+            answer = read_community_message(data)
+        except (Malformed, RecursionError):
+            return None
+        if answer.pdu is not Pdu.RESPONSE:
+            return None
+        if answer.error == _TOO_BIG and len(self._asked) > 1:
+            asking.ending = asyncio.ensure_future(self._in_pieces(asking, began)).cancel
+            return GoesOn.ELSEWHERE
+        try:
+            return self._judged(_found(answer, self._asked), seconds, began + seconds)
+        except Missed as missed:
+            return result_of(missed, self, self.target, self._log)
+
+    def _judged(self, found: Mapping[Oid, Bound], seconds: float, at: float) -> Found:
+        readings, faults = list[Reading](), list[str]()
+        now = _Now(at, _uptime(found))
+        for oid, one in self._values:
+            self._take(one, found[oid], now, (), readings, faults)
+        if not faults and len(readings) == len(self._values):
+            return tuple(reading.value for reading in readings)
+        readings.insert(0, Reading(metric="response_seconds", value=seconds))
+        if faults:
+            raise Missed(Reason.ANSWER_UNEXPECTED, f"{'; '.join(faults[:5])}.", readings=tuple(readings))
+        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), seconds=seconds)
+
+    async def _in_pieces(self, asking: Asking, began: float) -> None:
+        """The second half of a quick attempt whose answer would have been too large for the agent."""
+        try:
+            async with asyncio.timeout_at(began + asking.timeout):
+                result = await self._thoroughly(self._params.host)
+        except Exception as exc:  # noqa: BLE001 -- as in `measure`: told as a result, since nobody waits for a raise
+            result = result_of(exc, self, self.target, self._log)
+        self._datagrams.conclude(asking, result)
+
+    # The thorough way.
+
+    async def run(self, attempt: Attempt) -> Result:
+        address = await self._names.address(self._params.host, attempt.remaining(), self._params.version())
+        return await self._thoroughly(address)
+
+    async def _thoroughly(self, address: str) -> Result:
+        params = self._params
         session = self._session = self._session or self._make_session()
         with talking_to(self.target), await connect(params, address, params.port, socket.SOCK_DGRAM) as door:
-            questions = _Questions(session, Line(door, params.resend_seconds))
-            return await self._measure(questions)
+            return await self._measure(_Questions(session, Line(door, params.resend_seconds)))
+
+    def _community(self) -> bytes:
+        file = self._params.community_file
+        return read_secret(file).encode() if file else b"public"
 
     def _make_session(self) -> Session:
         params = self._params
         if params.user is None:
-            return Community(read_secret(params.community_file).encode() if params.community_file else b"public")
+            return Community(self._community())
         user = params.user
         password = read_secret(user.password_file).encode() if user.password_file else b""
         sealing = read_secret(user.privacy_password_file).encode() if user.privacy_password_file else password
@@ -227,11 +323,9 @@ class Snmp:
     async def _measure(self, questions: _Questions) -> Result:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        wanted = [UPTIME] if self._wants_uptime or not self._values else []
-        found = await questions.get([*wanted, *(oid for oid, _ in self._values)])
+        found = await questions.get(self._asked)
         readings = [Reading(metric="response_seconds", value=loop.time() - began)]
-        uptime = found[UPTIME].value if UPTIME in found else None
-        now = _Now(loop.time(), uptime if isinstance(uptime, int) else None)
+        now = _Now(loop.time(), _uptime(found))
         faults: list[str] = []
         for oid, one in self._values:
             self._take(one, found[oid], now, (), readings, faults)
@@ -365,11 +459,7 @@ class _Questions:
         if answer.error == _TOO_BIG and len(oids) > 1:
             half = len(oids) // 2
             return {**await self._get(oids[:half]), **await self._get(oids[half:])}
-        _refuse_errors(answer)
-        found = {bound.oid: bound for bound in answer.bindings}
-        if set(found) != set(oids):
-            raise Missed(Reason.PROTOCOL_BROKEN, "the agent answered for other objects than it was asked for.")
-        return found
+        return _found(answer, oids)
 
     async def column(self, column: Oid, most: int) -> dict[Oid, Bound]:
         """The column's rows by index, in the agent's order.
@@ -393,6 +483,19 @@ class _Questions:
                 rows[last[len(column) :]] = bound
             if not answer.bindings:
                 return rows
+
+
+def _found(answer: Answer, oids: Sequence[Oid]) -> dict[Oid, Bound]:
+    _refuse_errors(answer)
+    found = {bound.oid: bound for bound in answer.bindings}
+    if set(found) != set(oids):
+        raise Missed(Reason.PROTOCOL_BROKEN, "the agent answered for other objects than it was asked for.")
+    return found
+
+
+def _uptime(found: Mapping[Oid, Bound]) -> int | None:
+    uptime = found[UPTIME].value if UPTIME in found else None
+    return uptime if isinstance(uptime, int) else None
 
 
 def _groups(oids: Sequence[Oid]) -> Iterator[Sequence[Oid]]:

@@ -50,7 +50,7 @@ class ValueType(IntEnum):
 
 
 MISSING = frozenset({ValueType.NO_OBJECT, ValueType.NO_INSTANCE, ValueType.END_OF_VIEW, ValueType.NULL})
-_NUMBERS = frozenset({ValueType.INTEGER, ValueType.COUNTER32, ValueType.GAUGE32, ValueType.TICKS, ValueType.COUNTER64})
+NUMBERS = frozenset({ValueType.INTEGER, ValueType.COUNTER32, ValueType.GAUGE32, ValueType.TICKS, ValueType.COUNTER64})
 ERRORS = {
     1: "tooBig",
     2: "noSuchName",
@@ -130,7 +130,7 @@ def _bound(name: Oid, tag: int, content: bytes) -> Bound:
         kind = ValueType(tag)
     except ValueError as exc:
         raise Malformed(f"a value has the unknown type {tag:#04x}") from exc
-    if kind in _NUMBERS:
+    if kind in NUMBERS:
         return Bound(name, kind, signed(content))
     if kind in MISSING:
         return Bound(name, kind, None)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
@@ -17,7 +18,7 @@ import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
 from cemd.monitor.probes.engines.dns_engine import Query, answers
-from cemd.monitor.protocols import dns_answer
+from cemd.monitor.protocols import dns_answer, dns_query
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,6 +150,20 @@ def test_answer_to_something_else_is_none_of_ours(spoil: Callable[[bytes], bytes
     right = WIRE[:2] + b"\x81" + WIRE[3:]
     assert answers(right.replace(b"shop", b"sHoP"), Query(WIRE))
     assert not answers(spoil(right), Query(WIRE))
+
+
+@pytest.mark.parametrize("recursion", [True, False])
+@pytest.mark.parametrize("signatures", [True, False])
+@pytest.mark.parametrize(
+    "name", ["shop.example", "a.b.c.", ".", "Ünïcode.example", r"esc\.aped.example", "x" * 63 + ".example"]
+)
+def test_question_is_what_dnspython_would_ask(name: str, signatures: bool, recursion: bool) -> None:
+    query = dns.message.make_query(name, "MX", use_edns=0, payload=1232, want_dnssec=signatures, id=0)
+    if not recursion:
+        query.flags &= ~dns.flags.RD
+    if signatures:
+        query.flags |= dns.flags.CD
+    assert dns_query.message(name, 15, recursion=recursion, signatures=signatures) == query.to_wire()
 
 
 def descriptors() -> int:

@@ -26,9 +26,10 @@ from cemd.monitor.protocols.snmp import (
     read_frame,
     request_pdu,
 )
+from cemd.monitor.protocols.snmp_get import Get, key_of
 from cemd.monitor.protocols.snmp_names import NAMES, parse_oid
 from cemd.monitor.protocols.snmp_security import Authentication, local_key
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import program
@@ -358,6 +359,24 @@ async def test_agent_that_answers_for_other_objects_is_found_out() -> None:
     assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.PROTOCOL_BROKEN)
 
 
+async def test_agent_whose_answer_would_be_too_large_is_asked_in_pieces() -> None:
+    table = {(*OCTETS_IN, row): (ValueType.COUNTER64, row) for row in range(1, 9)}
+
+    def small(data: bytes) -> bytes:
+        answer = read_community_message(data)
+        if len(answer.bindings) <= 2:
+            return data
+        return community_message(
+            b"public", tlv(Pdu.RESPONSE, integer(answer.request), integer(1), integer(0), sequence(()))
+        )
+
+    wanted = [{"oid": f"ifHCInOctets.{row}", "metric": f"octets_{row}"} for row in range(1, 9)]
+    async with agent(table=table, twist=small) as (_, port), tools() as lent:
+        result = await look(lent, "snmp", {**port, "values": wanted})
+    assert result.reason is Reason.ANSWERED, result.detail
+    assert [value(result, f"octets_{row}") for row in range(1, 9)] == [float(row) for row in range(1, 9)]
+
+
 async def test_error_of_the_agent_is_named() -> None:
     def general(data: bytes) -> bytes:
         answer = read_community_message(data)
@@ -372,6 +391,66 @@ async def test_error_of_the_agent_is_named() -> None:
 
 
 # messages
+
+NUMBERS = st.lists(
+    st.one_of(
+        st.tuples(st.just(ValueType.INTEGER), st.integers(-(1 << 31), (1 << 31) - 1)),
+        st.tuples(st.just(ValueType.COUNTER32), st.integers(0, (1 << 32) - 1)),
+        st.tuples(st.just(ValueType.COUNTER64), st.integers(0, (1 << 64) - 1)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def answer_of(found: list[tuple[ValueType, int]], *, community: bytes, request: int = 1 << 24) -> tuple[Get, bytes]:
+    """A prepared question for columns of one table, and an agent's answer to it."""
+    names = [(*OCTETS_IN, row) for row in range(len(found))]
+    body = sequence(map(bound, zip(names, found, strict=True)))
+    pdu = tlv(Pdu.RESPONSE, integer(request), integer(0), integer(0), body)
+    return Get(community, tuple(names)), community_message(community, pdu)
+
+
+@given(NUMBERS, st.binary(min_size=1, max_size=140), st.integers(1 << 24, (1 << 31) - 1))
+def test_quick_reader_sees_what_the_thorough_one_sees(
+    found: list[tuple[ValueType, int]], community: bytes, request: int
+) -> None:
+    get, data = answer_of(found, community=community[:127], request=request)
+    answer = read_community_message(data)
+    types, numbers = get.numbers(data) or (b"", [])
+    assert key_of(data) == answer.request.to_bytes(4, "big")
+    assert list(zip(types, numbers, strict=True)) == [(one.type, one.value) for one in answer.bindings] == found
+    before, after = get.message
+    question = before + key_of(data) + after
+    assert key_of(question) == key_of(data)
+    assert question == community_message(
+        community[:127], request_pdu(Pdu.GET, request, [one.oid for one in answer.bindings])
+    )
+
+
+@settings(max_examples=400)
+@given(NUMBERS, st.data())
+def test_quick_reader_takes_nothing_that_the_thorough_one_would_not(
+    found: list[tuple[ValueType, int]], data: st.DataObject
+) -> None:
+    get, whole = answer_of(found, community=b"public")
+    spoilt = bytearray(whole)
+    spoilt[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    message = bytes(spoilt[: data.draw(st.integers(0, len(whole)))]) if data.draw(st.booleans()) else bytes(spoilt)
+    if not key_of(message):
+        return
+    seen = get.numbers(message)
+    if seen is not None:
+        answer = read_community_message(message)
+        assert list(zip(*seen, strict=True)) == [(one.type, one.value) for one in answer.bindings]
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_make_the_quick_reader_raise(data: bytes) -> None:
+    get, whole = answer_of([(ValueType.INTEGER, 7)], community=b"public")
+    for message in (data, whole[:13] + data, whole[:25] + data, whole[: len(whole) - 8] + data):
+        if key_of(message):
+            get.numbers(message)
 
 
 @given(st.binary(max_size=300))

@@ -22,13 +22,13 @@ from typing import Any, TypeAlias
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Done, Kind, Missed, Reason, Result, Values, result_of
 from cemd.monitor.probes.engines.errands import AnyErrand, Landed, Landing
-from cemd.monitor.probes.engines.lines import Door, Line, Numbers, Run
+from cemd.monitor.probes.engines.lines import Door, Keys, Line, Run
 from cemd.monitor.probes.engines.names import Names, trouble
 from cemd.monitor.probes.engines.sockets import Place
-from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, STEP_SECONDS, kernel_stamp
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, STEP_SECONDS, TIMESPEC
 
-REST_SECONDS = 0.002
-"""So long the engine looks away after it took answers: where there are many, a dozen comes meanwhile."""
+REST_SECONDS = 0.005
+"""So long the engine looks away after it took answers; whoever sends more meanwhile has it look before."""
 TICK_SECONDS = 0.02
 """Lost questions and deadlines are looked at so often, and kept early rather than late."""
 SWEEP_SECONDS = 1.0
@@ -50,22 +50,28 @@ Found: TypeAlias = tuple[float, ...] | Result | GoesOn | None
 class Errand(AnyErrand):
     """What one probe asks, again and again, never twice at once."""
 
-    __slots__ = ("done", "line", "place", "resend")
+    __slots__ = ("after", "before", "done", "line", "place", "resend")
 
     metrics: tuple[str, ...] = ("response_seconds",)
     """Of a good answer: the time that it took, then what `take` answers."""
 
-    def __init__(self, kind: Kind, line: Line, host: str, resend: float, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        line: Line,
+        host: str,
+        resend: float,
+        message: tuple[bytes, bytes],
+        place: Place | None = None,
+    ) -> None:
         super().__init__(kind, host)
         self.line, self.resend = line, resend
+        self.before, self.after = message
+        """What is sent before and after the number of the question."""
         self.place = place
         """Where it goes by a line that others share; only from there an answer comes."""
         self.done: Done | None = None
         """Whom a single attempt tells; None: whoever serves the batches."""
-
-    def message(self, number: int) -> bytes:
-        """The datagram that asks, with this number in it."""
-        raise NotImplementedError
 
     def take(self, data: bytes, seconds: float, began: float) -> Found:
         """What a datagram with its number says, that came so long after the first sending: values of a good answer,
@@ -83,7 +89,8 @@ class Datagrams:
         self.landing: Landing | None = None
         """Set by whoever sends batches."""
         self.loop = asyncio.get_running_loop()
-        self.numbers = Numbers()
+        self.short_keys, self.long_keys = Keys(2), Keys(4, 0x7F)
+        """Numbers of two bytes, and of four as a positive integer in the fewest bytes is written."""
         self._names = names
         self._log = log
         self._lines: dict[Hashable, Line] = {}
@@ -94,6 +101,8 @@ class Datagrams:
         self._bell = select.epoll()
         self._bell.register(self._epoll.fileno(), _ONCE)
         self.loop.add_reader(self._bell.fileno(), self._ring)
+        self._came = False
+        """Whether anything has since the last look."""
         self._rest: asyncio.TimerHandle | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.TimerHandle | None = None
@@ -117,25 +126,39 @@ class Datagrams:
             line = errand.line
             try:
                 if errand.allowed_by is not targets:
-                    self._names.check(errand.host, errand.host)
-                    errand.allowed_by = targets
+                    self._admit(errand, targets)
                 door = line.door
                 if door is None or door.left <= 0 or now > door.until:
                     door = self._open(line, now)
             except (Blind, Missed) as exc:
-                self._tell((errand, slot, 0, 0, now, at, now), self._result_of(exc, errand))
+                self._tell((errand, slot, b"", 0, now, at, now), self._result_of(exc, errand))
                 continue
             door.left -= 1
-            number, waiting = line.number(), door.waiting
-            while number in waiting:
-                number = line.number()
-            message = errand.message(number)
-            waiting[number] = (errand, slot, number, clock(), now, at, now)
-            self._send(door, errand, message)
-            if errand.resend < door.shortest or errand.timeout < door.shortest:
-                door.shortest = min(errand.resend, errand.timeout)
+            waiting, keys = door.waiting, line.keys.store
+            key = keys.pop() if keys else line.keys.one()
+            while key in waiting:
+                key = line.keys.one()
+            message = errand.before + key + errand.after
+            waiting[key] = (errand, slot, key, clock(), now, at, now)
+            try:
+                if errand.place is None:
+                    door.send(message)
+                else:
+                    door.send_to(message, errand.place)
+            except OSError as exc:
+                self._not_sent(door, errand, key, message, exc)
         if self._ticking is None:
             self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
+
+    def _admit(self, errand: Errand, targets: object) -> None:
+        """Its first time, or the first since what is allowed has changed.
+
+        Raises:
+            Blind: it may not go there.
+        """
+        self._names.check(errand.host, errand.host)
+        errand.allowed_by = targets
+        errand.line.shortest = min(errand.line.shortest, errand.resend, errand.timeout)
 
     def single(self, errand: Errand, deadline: float, done: Done) -> Callable[[], None]:
         """Sends one whose result, not complete yet, goes to `done`; answers what gives it up."""
@@ -173,8 +196,8 @@ class Datagrams:
     def _forget(self, errand: Errand) -> None:
         for door in self._doors.values():
             if door.line is errand.line:
-                for number in [number for number, run in door.waiting.items() if run[0] is errand]:
-                    del door.waiting[number]
+                for key in [key for key, run in door.waiting.items() if run[0] is errand]:
+                    del door.waiting[key]
         if self._elsewhere.pop(errand, None) is not None:
             errand.give_up()
 
@@ -210,7 +233,9 @@ class Datagrams:
         self._rest = self.loop.call_later(REST_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
-        if self.collect():
+        self.collect()
+        if self._came:
+            self._came = False
             self._rest = self.loop.call_later(REST_SECONDS, self._look_again)
         else:
             self._rest = None
@@ -221,21 +246,24 @@ class Datagrams:
         ready = self._epoll.poll(0)
         if not ready:
             return False
+        self._came = True
         offset = time.time_ns() - time.monotonic_ns()
         if abs(offset - self._offset) > STEP_SECONDS * 1e9:
             self._stepped_at = self.loop.time()
         self._offset = offset
         landed = Landed()
-        for number, _ in ready:
+        for number, events in ready:
             door = self._doors.get(number)
             if door is not None:
+                if events & select.EPOLLERR and not door.what:
+                    self._heed(door)
                 self._read(door, landed)
         if landed.slots and self.landing is not None:
             self.landing.landed(landed)
         return True
 
     def _read(self, door: Door, landed: Landed) -> None:
-        receive, waiting, number_of = door.receive, door.waiting, door.number_of
+        receive, waiting, key_of, unpack = door.receive, door.waiting, door.key_of, TIMESPEC.unpack_from
         slots, errands, ats, values = landed.slots, landed.errands, landed.at, landed.values
         for _ in range(_AT_ONCE):
             try:
@@ -245,13 +273,16 @@ class Datagrams:
             except OSError as exc:
                 self._fail(door, exc)
                 return
-            run = waiting.get(number_of(data))
+            run = waiting.get(key_of(data))
             if run is None:
                 continue
-            errand, slot, number, sent_ns, began, at, _ = run
+            errand, slot, key, sent_ns, began, at, _ = run
             if errand.place is not None and errand.place != sender:
                 continue
-            seconds = ((kernel_stamp(ancillary) or time.time_ns()) - sent_ns) / 1e9
+            seconds = -1.0
+            if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
+                whole, part = unpack(ancillary[0][2])
+                seconds = (whole * 1_000_000_000 + part - sent_ns) / 1e9
             if began <= self._stepped_at or seconds < 0.0:
                 seconds = self.loop.time() - began
             try:
@@ -260,7 +291,7 @@ class Datagrams:
                 found = self._result_of(exc, errand)
             if found is None:
                 continue
-            del waiting[number]
+            del waiting[key]
             if type(found) is tuple and errand.done is None:
                 slots.append(slot)
                 errands.append(errand)
@@ -273,10 +304,20 @@ class Datagrams:
 
     def _fail(self, door: Door, exc: OSError) -> None:
         """The port over there is closed, or the way to it: so for all who wait."""
+        if not door.what:
+            self._heed(door)
+            return
         waiting = list(door.waiting.values())
         door.waiting.clear()
         for run in waiting:
             self._tell(run, self._result_of(trouble(exc.errno or 0, door.what), run[0]))
+
+    def _heed(self, door: Door) -> None:
+        """What the system says of questions that came to nothing."""
+        for key, error in door.errors():
+            run = door.waiting.pop(key, None)
+            if run is not None:
+                self._tell(run, self._result_of(trouble(error, run[0].kind.target), run[0]))
 
     def _tell(self, run: Run, result: Result) -> None:
         errand, slot, _, _, began, at, _ = run
@@ -305,30 +346,46 @@ class Datagrams:
         due = []
         for run in door.waiting.values():
             errand, _, _, _, began, _, asked = run
-            if asked + door.shortest > now:
+            if asked + door.line.shortest > now:
                 break
             if asked + errand.resend <= now or began + errand.timeout <= now:
                 due.append(run)
         for run in due:
-            errand, slot, number, sent_ns, began, at, _ = run
-            if door.waiting.pop(number, None) is None:
+            errand, slot, key, sent_ns, began, at, _ = run
+            if door.waiting.pop(key, None) is None:
                 continue  # the socket failed meanwhile
             if began + errand.timeout <= now:
                 self._tell(run, _late(self.loop.time() - began))
             else:
-                door.waiting[number] = (errand, slot, number, sent_ns, began, at, self.loop.time())
-                self._send(door, errand, errand.message(number))
+                door.waiting[key] = (errand, slot, key, sent_ns, began, at, self.loop.time())
+                self._send(door, errand, key)
 
-    def _send(self, door: Door, errand: Errand, message: bytes) -> None:
+    def _send(self, door: Door, errand: Errand, key: bytes) -> None:
+        message = errand.before + key + errand.after
         try:
             if errand.place is None:
                 door.send(message)
             else:
                 door.send_to(message, errand.place)
-        except BlockingIOError:
-            pass  # the system's buffer is full: as good as lost, and asked again
         except OSError as exc:
-            self._fail(door, exc)
+            self._not_sent(door, errand, key, message, exc)
+
+    def _not_sent(self, door: Door, errand: Errand, key: bytes, message: bytes, exc: OSError) -> None:
+        """Where the system's buffer is full a datagram is as good as lost, and asked again; a closed port fails all who
+        wait behind it. On a shared line an error may be that of another's question; one that stays is of this one."""
+        if isinstance(exc, BlockingIOError):
+            return
+        self._fail(door, exc)
+        if errand.place is None:
+            return
+        try:
+            door.send_to(message, errand.place)
+        except BlockingIOError:
+            return
+        except OSError as again:
+            run = door.waiting.pop(key, None)
+            if run is not None:
+                self._tell(run, self._result_of(trouble(again.errno or 0, errand.kind.target), errand))
 
 
 def _good(errand: Errand, seconds: float, values: tuple[float, ...]) -> Result:

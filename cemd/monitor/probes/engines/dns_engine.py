@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from operator import itemgetter
 from typing import TypeAlias
 
 from cemd.monitor.probes.base import Kind
@@ -31,20 +32,17 @@ class Query:
 class Question(Errand):
     """`judge` is asked about each answer to the question that is not the same as the last good one."""
 
-    __slots__ = ("_judge", "_known", "_query", "_tail", "_values", "after")
+    __slots__ = ("_judge", "_known", "_query", "_values", "ending")
 
     metrics = ("response_seconds", "answer_count")
 
     def __init__(self, kind: Kind, line: Line, server: str, resend: float, query: Query, judge: Judge) -> None:
-        super().__init__(kind, line, server, resend)
-        self._query, self._judge, self._tail = query, judge, query.tail
+        super().__init__(kind, line, server, resend, (b"", query.tail))
+        self._query, self._judge = query, judge
         self._known = b""
         self._values: tuple[float, ...] = ()
-        self.after: Callable[[], object] | None = None
+        self.ending: Callable[[], object] | None = None
         """What ends that which the answer has begun."""
-
-    def message(self, number: int) -> bytes:
-        return number.to_bytes(2, "big") + self._tail
 
     def take(self, data: bytes, seconds: float, began: float) -> Found:
         if data[2:] == self._known:
@@ -59,8 +57,8 @@ class Question(Errand):
         return self._values
 
     def give_up(self) -> None:
-        if self.after is not None:
-            self.after()
+        if self.ending is not None:
+            self.ending()
 
 
 Judge: TypeAlias = Callable[[Question, bytes, float, float], Found]
@@ -76,13 +74,11 @@ def line_to(datagrams: Datagrams, way: SocketParams, server: str, port: int) -> 
     """What leads to one name server, given by its numeric address."""
 
     def make() -> Line:
-        return Connected(way, place_of(server, port), datagrams.numbers.short, _number, f"name server {server}")
+        return Connected(
+            way, place_of(server, port), datagrams.short_keys, itemgetter(slice(2)), f"name server {server}"
+        )
 
     return datagrams.line(("dns", way.source_address, way.vrf, way.dscp, server, port), make)
-
-
-def _number(data: bytes) -> int:
-    return data[0] << 8 | data[1] if len(data) > 1 else -1
 
 
 def answers(data: bytes, query: Query) -> bool:

@@ -20,7 +20,7 @@ from cemd.monitor.probes.engines.dns_engine import Query, answers, line_to
 from cemd.monitor.probes.engines.lines import Line
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.engines.trust import tls_trouble
-from cemd.monitor.protocols import dns_answer
+from cemd.monitor.protocols import dns_answer, dns_query
 
 if TYPE_CHECKING:
     from cemd.monitor.probes.tools import Tools
@@ -40,12 +40,9 @@ class _Whole(Errand):
     __slots__ = ("_query", "data")
 
     def __init__(self, kind: Kind, line: Line, server: str, resend: float, query: Query) -> None:
-        super().__init__(kind, line, server, resend)
+        super().__init__(kind, line, server, resend, (b"", query.tail))
         self._query = query
         self.data = b""
-
-    def message(self, number: int) -> bytes:
-        return number.to_bytes(2, "big") + self._query.tail
 
     def take(self, data: bytes, seconds: float, began: float) -> Found:
         del seconds, began
@@ -77,14 +74,7 @@ class Exchange:
 
     def query(self, name: str, kind: int) -> Query:
         """The message that asks for records of a type."""
-        query = dns.message.make_query(
-            name, dns.rdatatype.RdataType(kind), use_edns=0, payload=1232, want_dnssec=self.signatures
-        )
-        if not self.recursion:
-            query.flags &= ~dns.flags.RD
-        if self.signatures:
-            query.flags |= dns.flags.CD  # we want to see what is wrong, not the server's verdict
-        return Query(query.to_wire(max_size=_MOST_BYTES))
+        return Query(dns_query.message(name, kind, recursion=self.recursion, signatures=self.signatures))
 
     async def ask(self, server: str, name: str, kind: int, deadline: float) -> tuple[dns.message.Message, bytes]:
         """The answer and its bytes.
@@ -105,7 +95,7 @@ class Exchange:
 
     async def by_stream(self, server: str, query: Query) -> bytes:
         """The answer over TCP, or TLS where that is the transport; raises as `ask`."""
-        number = self._tools.datagrams.numbers.short().to_bytes(2, "big")
+        number = self._tools.datagrams.short_keys.one()
         wire = number + query.tail
         reader, writer = await self._connected(server)
         try:

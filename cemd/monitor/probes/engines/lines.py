@@ -1,55 +1,66 @@
 """What datagrams leave by: sockets, and which answer belongs to which errand.
 
 A `Connected` line is for one server that many ask: the kernel drops what comes from elsewhere and says when nobody
-listens there. Its socket, and so its port, is given up for another with a random one after some seconds or a thousand
-questions: with a random number and the question itself an answer cannot be forged unseen.
+listens there. A `Shared` line is for many servers that few ask: one socket for all of them, which looks itself where an
+answer comes from, and reads from the socket's queue of errors whose port is closed. The socket of either, and so the
+port, is given up for another with a random one after some seconds or a thousand questions: with a random number and the
+question itself an answer cannot be forged unseen.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from array import array
-from collections.abc import Callable
+import struct
+import sys
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cemd.monitor.probes.base import Blind, Reason
 from cemd.monitor.probes.engines.names import trouble
 from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket
-from cemd.monitor.probes.engines.stamps import SO_TIMESTAMPNS
+from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS
 
 if TYPE_CHECKING:
     from cemd.monitor.probes.engines.datagrams import Errand
 
-Run: TypeAlias = "tuple[Errand, int, int, int, float, float, float]"
+Run: TypeAlias = "tuple[Errand, int, bytes, int, float, float, float]"
 """One question on its way: errand, slot of whoever sent it, number, when it was first sent (nanoseconds of the wall
 clock), when it began (time of the loop), `at` of whoever sent it, and when it was sent last (time of the loop)."""
 ROTATE_SECONDS = 10.0
 """A source port lives so long,"""
 ROTATE_QUESTIONS = 1_000
 """and for so many questions: whoever would forge an answer must hit one of 60,000 ports within them."""
+_IP_RECVERR, _IPV6_RECVERR, _MSG_ERRQUEUE = 11, 25, 0x2000  # of Linux; `socket` has no names for them
+_ERRORS = frozenset({(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)})
+_MOST_BYTES = 65_535
 _BUFFER_BYTES = 4 << 20
 """Asked of the system, which may give less: room for what comes while the loop is busy."""
 
 
-class Numbers:
-    """Random numbers that nobody can guess, from a store that one system call fills."""
+class Keys:
+    """Numbers of questions, as bytes of one size that nobody can guess; one system call makes many."""
 
-    def __init__(self) -> None:
-        self._short, self._long = array("H"), array("I")
+    def __init__(self, size: int, first: int = 0xFF) -> None:
+        """`first`: bits that the first byte may have; where they leave one out, it is never zero."""
+        self._size = size
+        self._first = first
+        self.store: list[bytes] = []
+        """Those that are ready; take from the end."""
 
-    def short(self) -> int:
-        """One of 16 bits."""
-        if not self._short:
-            self._short.frombytes(os.urandom(8192))
-        return self._short.pop()
+    def fill(self, count: int) -> list[bytes]:
+        """Makes sure of so many, and answers the store."""
+        if len(self.store) < count:
+            made = bytearray(os.urandom((count + 1_000) * self._size))
+            if self._first != 0xFF:
+                made[:: self._size] = bytes(byte & self._first or 1 for byte in made[:: self._size])
+            self.store += [key for (key,) in struct.iter_unpack(f"{self._size}s", made)]
+        return self.store
 
-    def long(self) -> int:
-        """One from 1 to 2^31 - 1."""
-        if not self._long:
-            self._long.frombytes(os.urandom(8192))
-        return (self._long.pop() & 0x7FFF_FFFF) or 1
+    def one(self) -> bytes:
+        """One of them."""
+        return self.fill(1).pop()
 
 
 class Line(Protocol):
@@ -57,8 +68,10 @@ class Line(Protocol):
 
     door: Door | None
     """The socket that new errands use; None where one must be opened."""
-    number: Callable[[], int]
-    """Makes the number of a question."""
+    keys: Keys
+    """Numbers of its questions."""
+    shortest: float
+    """The shortest pause, or time, of those who use it, seconds."""
 
     def open(self, now: float) -> Door:
         """Another socket, which new errands use from now on.
@@ -72,7 +85,16 @@ class Door:
     """One socket and the errands that wait behind it, by number."""
 
     __slots__ = (
-        "_socket", "fileno", "left", "line", "number_of", "receive", "send", "send_to", "shortest", "until", "waiting",
+        "_socket",
+        "fileno",
+        "key_of",
+        "left",
+        "line",
+        "receive",
+        "send",
+        "send_to",
+        "until",
+        "waiting",
         "what",
     )  # fmt: skip
 
@@ -80,22 +102,33 @@ class Door:
         self,
         line: Line,
         opened: socket.socket,
-        number_of: Callable[[bytes], int],
+        key_of: Callable[[bytes], bytes],
         *,
         until: float,
         left: int,
-        what: str,
+        what: str = "",
     ) -> None:
         opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-        self.line, self.number_of, self.until, self.left, self.what = line, number_of, until, left, what
-        self.waiting: dict[int, Run] = {}
+        self.line, self.key_of, self.until, self.left = line, key_of, until, left
+        self.what = what
+        """The one server behind it; "" where there are many."""
+        self.waiting: dict[bytes, Run] = {}
         """By number, in the order in which they were sent last."""
-        self.shortest = inf
-        """The shortest pause, or time, of those who waited here, seconds."""
         self._socket = opened
         self.fileno = opened.fileno()
         self.send, self.send_to, self.receive = opened.send, opened.sendto, opened.recvmsg
+
+    def errors(self) -> Iterator[tuple[bytes, int]]:
+        """(number of a question, what the system says of it) for each that came to nothing, on a shared line."""
+        while True:
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(_MOST_BYTES, ANCILLARY_BYTES, _MSG_ERRQUEUE)
+            except OSError:
+                return
+            for level, kind, value in ancillary:
+                if (level, kind) in _ERRORS and len(value) >= 4:
+                    yield self.key_of(data), int.from_bytes(value[:4], sys.byteorder)
 
     def close(self) -> None:
         self._socket.close()
@@ -106,11 +139,11 @@ class Connected:
     """Towards one server."""
 
     def __init__(
-        self, way: SocketParams, place: Place, number: Callable[[], int], number_of: Callable[[bytes], int], what: str
+        self, way: SocketParams, place: Place, keys: Keys, key_of: Callable[[bytes], bytes], what: str
     ) -> None:
         self.door: Door | None = None
-        self.number = number
-        self._way, self._place, self._number_of, self._what = way, place, number_of, what
+        self.keys, self.shortest = keys, inf
+        self._way, self._place, self._key_of, self._what = way, place, key_of, what
 
     def open(self, now: float) -> Door:
         opened = _opened(self._way, family_of(self._place[0]))
@@ -120,7 +153,26 @@ class Connected:
             opened.close()
             raise trouble(exc.errno or 0, self._what) from exc
         until = now + ROTATE_SECONDS
-        self.door = Door(self, opened, self._number_of, until=until, left=ROTATE_QUESTIONS, what=self._what)
+        self.door = Door(self, opened, self._key_of, until=until, left=ROTATE_QUESTIONS, what=self._what)
+        return self.door
+
+
+class Shared:
+    """Towards all servers of one version of IP."""
+
+    def __init__(self, way: SocketParams, family: int, keys: Keys, key_of: Callable[[bytes], bytes]) -> None:
+        self.door: Door | None = None
+        self.keys, self.shortest = keys, inf
+        self._way, self._family, self._key_of = way, family, key_of
+
+    def open(self, now: float) -> Door:
+        opened = _opened(self._way, self._family)
+        if self._family == socket.AF_INET:
+            opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        else:
+            opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        until = now + ROTATE_SECONDS
+        self.door = Door(self, opened, self._key_of, until=until, left=ROTATE_QUESTIONS)
         return self.door
 
 

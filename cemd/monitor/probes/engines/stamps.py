@@ -13,15 +13,15 @@ SO_TIMESTAMPNS = 35
 ANCILLARY_BYTES = 128
 STEP_SECONDS = 0.001
 """A wall clock that moved this far against the monotonic one during an attempt was set, not steered."""
-_TIMESPEC = struct.Struct("@qq")
+TIMESPEC = struct.Struct("@qq")
 _TRIES = 10
 
 
 def kernel_stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     """When the kernel received it, in nanoseconds of the wall clock; None where it does not say."""
     for level, kind, value in ancillary:
-        if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(value) >= _TIMESPEC.size:
-            seconds, nanoseconds = _TIMESPEC.unpack_from(value)
+        if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(value) >= TIMESPEC.size:
+            seconds, nanoseconds = TIMESPEC.unpack_from(value)
             return int(seconds) * 1_000_000_000 + int(nanoseconds)
     return None
 

@@ -1,0 +1,60 @@
+"""The cases snmp and snmp10: GETs of one and of ten values of v2c from snmpd, beside gufo-snmp (Rust)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .harness import beside, probes_of, program, running
+
+ADDRESSES = tuple(f"127.0.0.{number}" for number in range(1, 17))
+NAMES = ("1.3.6.1.2.1.1.3.0", *(f"1.3.6.1.2.1.11.{number}.0" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10)))
+_GUFO = """
+import asyncio, sys, time
+from gufo.snmp.aio import SnmpSession
+port, names, count, pace = int(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3]), float(sys.argv[4])
+async def main():
+    loop, begun, numbers, spent = asyncio.get_running_loop(), [0.0], iter(range(count)), 0.0
+    async def one(place):
+        async with SnmpSession(addr=f"127.0.0.{place % 16 + 1}", port=port, community="public", timeout=5) as session:
+            for number in numbers:
+                if pace and (early := begun[0] + number / pace - loop.time()) > 0:
+                    await asyncio.sleep(early)
+                at = time.perf_counter()
+                answer = await (session.get_many(names) if len(names) > 1 else session.get(names[0]))
+                assert answer is not None and time.perf_counter() > at
+    cpu, begun[0] = time.process_time(), loop.time()
+    await asyncio.gather(*(one(place) for place in range(50)))
+    spent = time.process_time() - cpu
+    print(count / spent, count / (loop.time() - begun[0]))
+asyncio.run(main())
+"""
+
+
+@contextlib.contextmanager
+def agent(folder: Path) -> Iterator[int]:
+    """snmpd on sixteen addresses of loopback: their port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        door.bind(("127.0.0.1", 0))
+        port: int = door.getsockname()[1]
+    places = ",".join(f"udp:{address}:{port}" for address in ADDRESSES)
+    (folder / "snmpd.conf").write_text(f"agentaddress {places}\nrocommunity public 127.0.0.0/8\n")
+    command = (program("snmpd"), "-f", "-Lo", "-I", "-smux", "-C", "-c", str(folder / "snmpd.conf"))
+    with running(*command, SNMP_PERSISTENT_DIR=str(folder)):
+        time.sleep(2)
+        yield port
+
+
+def snmp_case(folder: Path, seconds: float, rounds: int, pace: float, *, names: int) -> dict[str, Any]:
+    every = 5.0
+    with agent(folder) as port:
+        values = [{"oid": name, "metric": f"v{place}"} for place, name in enumerate(NAMES[:names])]
+        count = int(pace * every)
+        params = [{"host": ADDRESSES[n % 16], "port": port, "values": values} for n in range(count)]
+        return beside(
+            folder, probes_of("snmp", params, every), seconds, rounds, _GUFO, str(port), ",".join(NAMES[:names])
+        )
