@@ -1,8 +1,8 @@
 """Pressure: a prober that is busy measures itself, so it works at half of what it could do at most, and says so.
 
 What it could do is measured: runs begun over the processor time that the prober's thread spent. Beyond half of that,
-runs are given up before they begin, evenly over all probes, and moments of truth only when nothing else is left. Pure:
-times are arguments.
+runs are given up before they begin, evenly over all probes, and moments of truth only when nothing else is left. So it
+is where the prober comes too late because others have the processor. Pure: times are arguments.
 """
 
 from __future__ import annotations
@@ -54,18 +54,28 @@ class Pressure:
         self._begun += 1
         return False
 
-    def observe(self, busy_seconds: float, wall_seconds: float) -> bool:
-        """What the thread's processor time was since the last call; answers whether runs are being given up now."""
+    def observe(self, busy_seconds: float, wall_seconds: float, *, behind: bool = False) -> bool:
+        """What the thread's processor time was since the last call, and whether it came too late, whoever had the
+        processor: then half of what is asked for is given up. Answers whether runs are being given up now."""
+        if behind:
+            self._keep_of(self._cap_share * sum(self._offered))
+        else:
+            self._measure(busy_seconds, wall_seconds)
+        self._offered, self._begun = [0, 0], 0
+        return min(self._keep) < 1.0
+
+    def _measure(self, busy_seconds: float, wall_seconds: float) -> None:
         if busy_seconds > _IDLE_SHARE * wall_seconds and self._begun:
             seen = self._begun / busy_seconds
             known = seen if self._capacity == inf else self._capacity
             self._capacity = known + _SMOOTHING * (seen - known)
         if min(self._keep) < 1.0 or busy_seconds > self._cap_share * wall_seconds:
-            allowed = self.cap_per_second * wall_seconds
-            ordinary, important = self._offered
-            self._keep = [_share(allowed - important, ordinary), _share(allowed, important)]
-        self._offered, self._begun = [0, 0], 0
-        return min(self._keep) < 1.0
+            self._keep_of(self.cap_per_second * wall_seconds)
+
+    def _keep_of(self, allowed: float) -> None:
+        """So many of the runs that are asked for are begun, moments of truth first."""
+        ordinary, important = self._offered
+        self._keep = [_share(allowed - important, ordinary), _share(allowed, important)]
 
 
 def _share(allowed: float, offered: int) -> float:

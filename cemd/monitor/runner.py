@@ -34,6 +34,9 @@ ROUNDING_SECONDS = 0.0013
 LAG_SECONDS = 0.0002
 """A run may begin so much before its time, or about as much after it: the loop, which rounds timers up to whole
 milliseconds, wakes once for all that is due around a moment, and a third of the wakes are needed."""
+BEHIND_SECONDS = 1.0
+"""A loop that is so late does not keep up, be it that others have the processor: it must give up some runs in order,
+before they are too late without one."""
 HUNG_SHARE = 0.5
 """A run that failed after this share of its timeout hung, and gets one of the few places for such next time."""
 MOST_AT_ONCE = 20_000
@@ -84,6 +87,8 @@ class Runner:
         self._wall_offset = 0.0
         """Wall clock minus monotonic time, taken anew at each turn."""
         self._latest_start = 0.0
+        self._armed_for, self._lag = inf, 0.0
+        """When the next turn is wanted, and how late the latest since the last observation came."""
         self._not_active = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -149,6 +154,7 @@ class Runner:
         try:
             self._soon = None
             now = self.clock.monotonic()
+            self._lag = max(self._lag, now - self._armed_for)
             if now - self._observed_at >= LONGEST_REST_SECONDS:
                 self._observe(now)
             for engine in self._engines.values():
@@ -173,20 +179,24 @@ class Runner:
         next_at = self._schedule.next_at()
         latest = now + LONGEST_REST_SECONDS
         at = latest if next_at is None else min(next_at + LAG_SECONDS, latest)
+        self._armed_for = at
         delay = at - self.clock.monotonic()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(max(0.0, delay), self._turn)
 
     def _observe(self, now: float) -> None:
-        cpu = self._busy_seconds()
-        shedding = self._pressure.observe(cpu - self._observed_cpu, now - self._observed_at)
-        self._observed_at, self._observed_cpu = now, cpu
+        cpu, wall = self._busy_seconds(), now - self._observed_at
+        behind = self._lag > BEHIND_SECONDS
+        shedding = self._pressure.observe(cpu - self._observed_cpu, wall, behind=behind)
+        self._observed_at, self._observed_cpu, self._lag = now, cpu, 0.0
         if shedding is not self._shedding:
             self._shedding = shedding
-            cap = round(self._pressure.cap_per_second)
+            cap = self._pressure.cap_per_second
+            known = {"cap_runs_per_second": round(cap)} if cap < inf else {}
+            remedy = "find out who else has this host's processor" if behind else "fewer probes, or more agents"
             if shedding:
-                self._log.warning("prober.sheds_runs", cap_runs_per_second=cap, remedy="fewer probes, or more agents")
+                self._log.warning("prober.sheds_runs", remedy=remedy, **known)
             else:
                 self._log.info("prober.sheds_no_more", shed_runs=self._pressure.shed_total)
         self._alive()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -137,6 +138,25 @@ async def test_runs_beyond_half_of_the_capacity_are_given_up_and_moments_of_trut
     assert 30 < counters["cap_runs_per_second"] < 90
     assert {why for _, why in book.not_run} == {Reason.SHED}
     assert len({name for name, _ in book.not_run}) > 25  # evenly: everybody gives up some
+    assert min(len(book.results[one.probe.name]) for one in ordinary) > 3
+
+
+async def test_prober_that_falls_behind_gives_up_ordinary_runs_and_no_moments_of_truth() -> None:
+    """Somebody else has the processor: the thread spends none of its time, and yet comes too late."""
+    stalls = [1.3]
+
+    def answer() -> Result:
+        if stalls:
+            time.sleep(stalls.pop())
+        return OK
+
+    ordinary = [post(f"o{number}", Quick(answer)) for number in range(30)]
+    important = [post(f"m{number}", Quick(lambda: OK), moment_of_truth=True) for number in range(4)]
+    book = Book(busy_seconds=lambda: 0.0)
+    await book.work(3.5, *ordinary, *important)
+    counters = book.runner.counters()
+    assert counters["shed_runs"] > 10
+    assert counters["shed_moments_of_truth"] == 0.0
     assert min(len(book.results[one.probe.name]) for one in ordinary) > 3
 
 
