@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from cemd.analyze.columns import Array, Columns
 from cemd.analyze.detectors import KINDS
+from cemd.analyze.detectors.base import BY_DAYS, Held
+from cemd.analyze.detectors.combination import Combination
+from cemd.analyze.detectors.combination import fields as combination_fields
 from cemd.analyze.detectors.deep import LEARN_SAMPLES, Deep
 from cemd.analyze.detectors.tails import Tails
 from cemd.analyze.detectors.tails import fields as tail_fields
@@ -118,6 +121,43 @@ def test_a_constant_series_is_silent_until_it_moves() -> None:
 def test_a_series_of_two_values_is_usual_in_both() -> None:
     values = (np.random.default_rng(5).random((4 * DAY, 40)) < 0.3) * 1.0
     assert Run(values).alarms(DAY) / 40 < 1.0, "episodes a series in three days"
+
+
+def test_kinds_of_one_family_count_once_and_two_families_more_than_one() -> None:
+    kinds = [kind() for kind in KINDS.values()]
+    words = list(KINDS)
+    combination = Combination(kinds)
+
+    def strength(*loud: str) -> float:
+        columns = Columns(combination_fields(len(kinds)))
+        columns.add(1)
+        surprise = np.zeros((1, len(kinds)))
+        surprise[0, [words.index(word) for word in loud]] = 4.0
+        one = np.ones(1)
+        held = Held(columns, slice(0, 1))
+        return float(combination.strength_and_severity(held, surprise, surprise, 300.0 * one, 100.0 * one)[0][0])
+
+    assert strength("profile", "ratio", "nearest") == pytest.approx(strength("nearest"), rel=0.2), "of size at most"
+    assert strength("change", "nearest") > 1.4 * strength("nearest")
+
+
+def test_evidence_of_few_earlier_days_is_worth_less() -> None:
+    combination = Combination([kind() for kind in KINDS.values()])
+    surprise = np.full((3, len(KINDS)), 4.0)
+    trusted = combination.trust(surprise, np.array([0, 2, 21]))
+    by_days = [number for number, kind in enumerate(KINDS.values()) if kind.family in BY_DAYS]
+    assert (np.diff(trusted[:, by_days], axis=0) > 0).all()
+    others = np.setdiff1d(np.arange(len(KINDS)), by_days)
+    assert (trusted[:, others] == 4.0).all()
+
+
+def test_a_spike_of_one_minute_is_severe_where_the_past_has_nothing_like_it_and_not_among_heavy_tails() -> None:
+    rng = np.random.default_rng(7)
+    values = 500 + 40 * np.hstack([rng.normal(0, 1, (2000, 20)), rng.standard_t(2, (2000, 20))])
+    values[-1] = 1400.0
+    severe = Run(values, every=60.0).severity[-1] >= 1.0
+    assert severe[:20].mean() > 0.8
+    assert severe[20:].mean() < 0.5
 
 
 def test_units_decide_nothing() -> None:
