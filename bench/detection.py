@@ -1,6 +1,6 @@
 """Quality of detection: the deep detector, the bank, ablations of every kind, and river's models on the same series.
 
-    python -m bench.detection [--shared ../shared] [--only deep,bank,without,river] [--json]
+    python -m bench.detection [--shared ../shared] [--only deep,nearby,bank,without,alone,river] [--json]
 
 Scorers and labelled series are not part of this project: where they are absent, it says so and ends. Every series of a
 data set belongs to a part by a hash of its name, `tuned` (three fifths) or `held out`; both are printed. Thresholds of
@@ -23,13 +23,14 @@ from typing import Any
 
 import numpy as np
 from cemd.analyze.columns import Array
-from cemd.analyze.detectors import KINDS
+from cemd.analyze.detectors import KINDS, threshold
 from cemd.analyze.detectors.deep import Deep
 from cemd.analyze.detectors.gate import QUIET_SAMPLES
 from cemd.analyze.tiers import BankTier, DeepTier, Tier
 from cemd.commands.series_files import read_blocks
 
 NAB, KPI = "nab-dev", ("telkpi-dev", "mscm-dev")
+NEARBY = (0.96, 0.98, 1.02, 1.04)
 PARTS = ("all", "tuned", "held out")
 
 
@@ -211,9 +212,22 @@ def _module(path: Path) -> Any:
     return module
 
 
+def through_nearby(share: float, series: list[Series]) -> Scores:
+    """The deep detector with another threshold: scores that hang on one value of it are luck."""
+    before = threshold.LIMIT
+    threshold.LIMIT = before * share
+    try:
+        return through(DeepTier(), series)
+    finally:
+        threshold.LIMIT = before
+
+
 def methods(only: set[str], series: list[Series]) -> Iterator[tuple[str, Callable[[], Scores]]]:
     if "deep" in only:
         yield "deep", lambda: through(DeepTier(), series)
+    if "nearby" in only:
+        for share in NEARBY:
+            yield f"deep, threshold x {share}", lambda share=share: through_nearby(share, series)  # type: ignore[misc]
     if "bank" in only:
         yield "bank", lambda: through(BankTier(), series)
     if "without" in only:
@@ -231,7 +245,7 @@ def methods(only: set[str], series: list[Series]) -> Iterator[tuple[str, Callabl
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--only", default="deep,bank,without,alone,river")
+    parser.add_argument("--only", default="deep,nearby,bank,without,alone,river")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     if not (asked.shared / "bench" / "nab_score.py").exists():
