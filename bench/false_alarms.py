@@ -1,9 +1,10 @@
 """Does the stated false-alarm rate hold? Episodes of the bank on normal telecom-like series of eight kinds, seeded.
 
-    python -m bench.false_alarms [--rate 0.02] [--series 400] [--weeks 20] [--every 300]
+    python -m bench.false_alarms [--rate 0.02] [--series 400] [--weeks 20] [--every 300] [--together]
 
 Each kind: so many series of so many weeks; counted are the alarms that open after the first `--skip-weeks` (before that
-the bank has not seen a week yet: those are printed apart). The ratio is measured to stated.
+the bank has not seen a week yet: those are printed apart). The ratio is measured to stated. Each kind has a bank of its
+own, or all share one (`--together`), where what comes true of one kind corrects others like it as well.
 """
 
 from __future__ import annotations
@@ -100,22 +101,47 @@ KINDS: dict[str, Make] = {
 }
 
 
-def alarms(make: Make, series: int, ticks: int, every: float, detector: Detector, *, binary: bool) -> Array:
-    """Tick of each alarm that opened."""
-    rng = np.random.default_rng(7)
+Alarms = tuple[Array, Array]
+"""Tick and series of each alarm that opened."""
+
+
+def alarms(values: Iterator[Array], binary: Array, every: float, detector: Detector) -> Alarms:
+    """A bank of its own for these series; `binary` says which hold only 0 and 1."""
     bank = Bank()
-    bank.add(np.full(series, binary))
+    bank.add(binary)
+    series = len(binary)
     rows, outcome, at = np.arange(series), np.zeros(series, np.uint8), START
-    opened: list[int] = []
+    ticks: list[int] = []
+    found: list[int] = []
     tick = 0
-    for chunk in make(rng, np.arange(ticks) * every / 3600.0, series):
+    for chunk in values:
         for value in chunk:
             at += every
             bank.observe(rows, np.full(series, at), value, outcome, detector)
             bank.realised.judge(at)
-            opened += [tick] * len(bank.turned()[0])
+            opened = bank.turned()[0].tolist()
+            ticks += [tick] * len(opened)
+            found += opened
             tick += 1
-    return np.array(opened, np.intp)
+    return np.array(ticks, np.intp), np.array(found, np.intp)
+
+
+def apart(given: argparse.Namespace, hours: Array, detector: Detector) -> Iterator[tuple[str, Array]]:
+    """Each kind in a bank of its own: (kind, tick of each alarm)."""
+    for name, make in KINDS.items():
+        if given.kind in name:
+            values = make(np.random.default_rng(7), hours, given.series)
+            yield name, alarms(values, np.full(given.series, "success" in name), given.every, detector)[0]
+
+
+def together(given: argparse.Namespace, hours: Array, detector: Detector) -> Iterator[tuple[str, Array]]:
+    """All kinds in one bank, as in an operator's."""
+    parts = [make(np.random.default_rng(7), hours, given.series) for make in KINDS.values()]
+    binary = np.repeat(["success" in name for name in KINDS], given.series)
+    values = (np.concatenate(chunks, axis=1) for chunks in zip(*parts, strict=True))
+    at, row = alarms(values, binary, given.every, detector)
+    for number, name in enumerate(KINDS):
+        yield name, at[row // given.series == number]
 
 
 def main() -> None:
@@ -126,14 +152,13 @@ def main() -> None:
     parser.add_argument("--skip-weeks", type=float, default=2)
     parser.add_argument("--every", type=float, default=300)
     parser.add_argument("--kind", default="")
+    parser.add_argument("--together", action="store_true")
     given = parser.parse_args()
     detector = Detector(false_alarms_per_series_week=given.rate)
     ticks, skip = int(given.weeks * WEEK_SECONDS / given.every), int(given.skip_weeks * WEEK_SECONDS / given.every)
     stated = given.rate * given.series * (ticks - skip) * given.every / WEEK_SECONDS
-    for name, make in KINDS.items():
-        if given.kind not in name:
-            continue
-        at = alarms(make, given.series, ticks, given.every, detector, binary="success" in name)
+    hours = np.arange(ticks) * given.every / 3600.0
+    for name, at in (together if given.together else apart)(given, hours, detector):
         counted = int((at >= skip).sum())
         first = int((at < skip).sum())
         print(f"{name:26s} {counted:6d} / {stated:6.1f} stated = {counted / stated:5.2f}   before: {first}", flush=True)
