@@ -32,6 +32,7 @@ FIRST = float(np.log10(kernel.SHARE))
 NEVER = -(2**30)
 FIRST_LIMIT = 120.0  # bits; until the interval is known
 SPARSE = 16  # up to one row in so many is sought, not sorted
+FULL, SET_BACK = np.float32(2.0**23), np.float32(2.0**22)  # samples: 97 days at one a second
 MOST_VIEWS = 256  # blocks whose views are kept
 FIELDS = {
     "base": Field("<f8"),  # first value: what is kept in single precision is relative to it
@@ -262,10 +263,20 @@ class Bank:
         self.altered()
         hour = np.floor(at / HOUR_SECONDS).astype(np.int32)  # a sixth of the time of `//`
         turns: NDArray[np.intp] = (hour != known).nonzero()[0]
+        self._count_anew(block, turns)
         for start in range(0, len(turns), seasons.BLOCK):
             places = turns[start : start + seasons.BLOCK]
             since = (at[places] - hour[places] * HOUR_SECONDS).astype(np.float32)
             seasons.roll(self.season, block, span_of(places), span_of(block.rows[places]), hour[places], since)
+
+    def _count_anew(self, block: Block, places: NDArray[np.intp]) -> None:
+        """Sets counts back, and what was noted by them, before single precision counts no further (2^24)."""
+        full = places[block.held["n"][places] > FULL]
+        if len(full):
+            rows, memory = block.rows[full], self.columns["episode"]
+            block.held["n"][full] -= SET_BACK
+            self.columns["hour_from"][rows] -= SET_BACK
+            memory[rows[:, None], episodes.COUNTED] -= SET_BACK
 
     def turned(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows whose alarm opened and rows whose alarm ended since the last call."""

@@ -49,6 +49,7 @@ EPISODE = (
     *("peak", "clusters", "cluster_at", "apart", "excess", "deep", "beyond"),
     *("record", "limit", "alarm_from", "candidate", "restless", "often"),
 )
+COUNTED = [EPISODE.index("cluster_at"), EPISODE.index("alarm_from")]  # which of them are counts of samples
 SHORTEST = number(1e-3)
 NOTHING = number(0.0)
 MANTISSA = number(2.0**-23)

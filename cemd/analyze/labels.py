@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from cemd.analyze.attention import Attention
 from cemd.analyze.bank import Bank
-from cemd.analyze.columns import Array
 from cemd.analyze.findings import Moment, OpenFindings, place_of
 from cemd.analyze.indicators import Indicators
 from cemd.analyze.models.lookout import Lookout
@@ -36,7 +35,7 @@ MOST_DEVIATION = 8.0
 MOST_SECONDS = 14_400.0
 LONGER = 1.5
 """An anomaly must last so much longer than the one that was false, at most four hours, to be said in spite of it."""
-BASELINE = ("n", "level", "spread", "floor", "evenness", "first", "second", "third", "slot_wins")
+BASELINE = ("n", "level", "spread", "floor", "evenness", "first", "second", "third")
 """Columns of the bank that are what is expected of a series; not what was measured, nor where in the hour it is."""
 MEASURED = ("base", "x", "last_at", "outcome", "binary", "interval", "long_gap")
 """Columns that a baseline which is learnt anew keeps."""
@@ -177,11 +176,8 @@ def _deviation(value: float, expected: float, low: float, high: float) -> float:
 
 def baseline(bank: Bank, row: int) -> dict[str, bytes]:
     """What is expected of a row, as it is now."""
-    parts = {name: bank.columns[name][row].tobytes() for name in BASELINE if name in bank.columns.fields}
+    parts = {name: bank.columns[name][row].tobytes() for name in BASELINE}
     parts |= {f"season.{name}": np.ascontiguousarray(part[:, row]).tobytes() for name, part in bank.season.items()}
-    thresholds: Array | None = getattr(bank, "thresholds", None)
-    if thresholds is not None:
-        parts["thresholds"] = np.ascontiguousarray(thresholds[:, row]).tobytes()
     return parts
 
 
@@ -189,15 +185,12 @@ def put_back(bank: Bank, row: int, parts: dict[str, bytes]) -> None:
     """The row expects again what it did when `parts` were taken."""
     bank.altered()
     for name, body in parts.items():
-        column = bank.columns[name] if name in bank.columns.fields else None
-        if column is not None:
-            column[row] = np.frombuffer(body, column.dtype)[0]
-        elif name.startswith("season."):
+        if name.startswith("season."):
             season = bank.season[name.removeprefix("season.")]
             season[:, row] = np.frombuffer(body, season.dtype)
         else:
-            thresholds: Array = getattr(bank, name)
-            thresholds[:, row] = np.frombuffer(body, thresholds.dtype)
+            column = bank.columns[name]
+            column[row] = np.frombuffer(body, column.dtype)[0]
 
 
 def relearn(bank: Bank, row: int) -> None:
@@ -210,9 +203,6 @@ def relearn(bank: Bank, row: int) -> None:
             bank.columns[name][row] = fresh.columns[name][0]
     for name, part in bank.season.items():
         part[:, row] = fresh.season[name][:, 0]
-    thresholds: Array | None = getattr(bank, "thresholds", None)
-    if thresholds is not None:
-        thresholds[:, row] = getattr(fresh, "thresholds")[:, 0]  # noqa: B009 -- the same door as above
 
 
 class Clerk(msgspec.Struct, frozen=True):

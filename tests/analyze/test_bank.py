@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from cemd.analyze.bank import WEEK_SECONDS, Bank
+from cemd.analyze import episodes
+from cemd.analyze.bank import SET_BACK, WEEK_SECONDS, Bank
 from cemd.analyze.columns import Array
 from cemd.analyze.kernel import places_of
 from cemd.config.rules import Detector
@@ -317,3 +318,23 @@ def test_a_series_weighs_at_most_1600_bytes() -> None:
     from cemd.analyze.series import FIELDS
 
     assert Bank().bytes_per_series() + Columns(FIELDS).bytes_per_row() <= 1600
+
+
+def test_a_series_that_was_measured_for_months_each_second_learns_on_as_any_other() -> None:
+    dice = np.random.default_rng(5)
+    before, after = dice.normal(10, 2, (1000, 20)), dice.standard_t(3, (2000, 20)) + 10
+    young, old = Feed(20), Feed(20)
+    young.give(before)
+    old.give(before)
+    far = np.float32(2.0**24 - 1500)  # single precision counts no further than 2^24
+    for count in (old.bank.columns["n"], old.bank.columns["hour_from"]):
+        count += far
+    old.bank.columns["episode"][:, episodes.COUNTED] += far
+    old.bank.altered()
+    for feed in (young, old):
+        feed.give(after)
+    ahead = old.bank.columns["n"].astype(float) - young.bank.columns["n"]
+    assert set(((far - ahead) % SET_BACK).tolist()) == {0.0}
+    assert old.opened == young.opened
+    for name in ("level", "spread", "evidence", "hour_dev", "usual_dev"):
+        assert old.bank.columns[name].tolist() == young.bank.columns[name].tolist(), name
