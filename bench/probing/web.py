@@ -24,19 +24,24 @@ from cemd.config.probes import Probe
 
 from .harness import cpu_seconds, free_port, medians, own_rate, percentile, prober, probes_of, program, running
 
-HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 17))
+HOSTS = tuple(f"127.0.{number // 250}.{number % 250 + 1}" for number in range(500))
+"""So many that none of them runs short of ports: a port is taken for a minute after each connection, and the search for
+a free one gets dear long before there is none, which no prober with real targets meets."""
+TLS_HOSTS = HOSTS[:16]
+"""Those that the certificate names: one with five hundred names would be most of the handshake."""
 
 
 @contextlib.contextmanager
 def web(folder: Path) -> Iterator[tuple[int, int, Path]]:
     """nginx with a plain and a TLS port: (plain, tls, file with its certificate)."""
     plain, tls = free_port(), free_port()
-    names = "subjectAltName=" + ",".join(f"IP:{host}" for host in HOSTS)
+    names = "subjectAltName=" + ",".join(f"IP:{host}" for host in TLS_HOSTS)
     files = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"))
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     command = [program("openssl"), "req", "-x509", *curve, "-days", "90", "-subj", "/CN=localhost", *files]
     subprocess.run([*command, "-addext", names], check=True, capture_output=True)
-    listen = "".join(f"listen {host}:{plain} backlog=8192; listen {host}:{tls} ssl backlog=8192; " for host in HOSTS)
+    listen = "".join(f"listen {host}:{plain} backlog=8192; " for host in HOSTS)
+    listen += "".join(f"listen {host}:{tls} ssl backlog=8192; " for host in TLS_HOSTS)
     paths = "".join(
         f"{word}_temp_path {folder}/{word}; " for word in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -109,7 +114,7 @@ def blackbox_rate(port: int, pid: int, module: str, targets: list[str], per_seco
 
 
 EVERY_SECONDS = 8.0
-TCP_PACES = (9_000, 1_400)
+TCP_PACES = (8_000, 1_400)
 HTTP_PACES = (5_500, 850)
 TLS_PACES = (600, 400)
 """Probes a second of ours and of the peer, at which each takes half of a processor."""
@@ -125,14 +130,15 @@ def busy_case(
         where = {"plain": f"http://{{}}:{port_there}/", "tls": f"https://{{}}:{port_there}/"}.get(
             module, f"{{}}:{port_there}"
         )
-        targets = [where.format(HOSTS[number % 16]) for number in range(int(seconds * peer_pace))]
+        hosts = TLS_HOSTS if tls else HOSTS
+        targets = [where.format(hosts[number % len(hosts)]) for number in range(int(seconds * peer_pace))]
 
         def ours(pace: int) -> dict[str, float]:
-            hosts = [HOSTS[number % 16] for number in range(int(pace * EVERY_SECONDS))]
-            params: list[dict[str, Any]] = [{"host": host, "port": plain} for host in hosts]
+            whom = [hosts[number % len(hosts)] for number in range(int(pace * EVERY_SECONDS))]
+            params: list[dict[str, Any]] = [{"host": host, "port": plain} for host in whom]
             if kind == "http":
                 more = {"ca_file": str(ca_file)} if tls else {}
-                params = [{"url": where.format(host), **more} for host in hosts]
+                params = [{"url": where.format(host), **more} for host in whom]
             return asyncio.run(own_rate(folder, probes_of(kind, params, EVERY_SECONDS), seconds))
 
         theirs, busy, idle = [], [], []
@@ -163,7 +169,7 @@ def tcp_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
 def latency_case(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
     """What the prober adds at 200 a second over a blocking socket on the same server: median and 99th, milliseconds."""
     with web(folder) as (plain, _, _):
-        probes = probes_of("http", [{"url": f"http://{HOSTS[n % 16]}:{plain}/"} for n in range(600)], 3.0)
+        probes = probes_of("http", [{"url": f"http://{HOSTS[n % len(HOSTS)]}:{plain}/"} for n in range(600)], 3.0)
         added50, added99 = [], []
         for _ in range(rounds):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:  # both in the same seconds
@@ -180,7 +186,7 @@ def blocking(port: int, rate: int, seconds: float) -> list[float]:
     for number in range(int(rate * seconds)):
         begun = time.perf_counter()
         with socket.socket() as door:
-            door.connect((HOSTS[number % 16], port))
+            door.connect((HOSTS[number % len(HOSTS)], port))
             door.send(request)
             door.recv(65_536)
             taken.append(time.perf_counter() - begun)

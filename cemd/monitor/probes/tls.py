@@ -33,7 +33,7 @@ from cemd.monitor.probes.base import (
     Result,
     result_of,
 )
-from cemd.monitor.probes.engines.handshake import Handshake, server_name
+from cemd.monitor.probes.engines.handshake import Handshake, LastChain, server_name
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.places import OnePort
 from cemd.monitor.probes.engines.streams import Stream, Target
@@ -116,6 +116,9 @@ class Tls(OnePort):
         self._tools = tools
         self._name = params.tls_name or params.host
         self._server_name = server_name(self._name)
+        self._last = LastChain()
+        self._named: tuple[list[x509.Certificate], list[str]] = ([], [])
+        """A chain, and which of the names its certificate does not bear."""
         self._old = bool({Protocol.V1_0, Protocol.V1_1} & set(params.protocols))
 
     def launch(self, deadline: float, done: Done) -> Cancel | None:
@@ -141,7 +144,8 @@ class Tls(OnePort):
     def _begin(self, address: str, deadline: float, told: _Told) -> Cancel:
         context = self._tools.handshakes.context(self._params.ca_file, old_protocols=self._old)
         target = Target(self._params, address, self._params.port)
-        return _Look(target, self._tools.waits, context, self._server_name, self.target, told).begin(deadline)
+        names = (self._server_name, self.target)
+        return _Look(target, self._tools.waits, context, names, self._last, told).begin(deadline)
 
     def _told(self, done: Done, named: float | None, seen: _Seen | Exception) -> None:
         if isinstance(seen, Exception):
@@ -184,8 +188,10 @@ class Tls(OnePort):
         for depth, words in seen.faults:
             who = subject(seen.chain[depth]) if depth < len(seen.chain) else f"member {depth}"
             return f"certificate {depth} of the chain ({who}): {words}."
-        missing = [name for name in (self._name, *params.names) if not bears(seen.chain[0], name)]
-        if missing:
+        if self._named[0] is not seen.chain:
+            missing = [name for name in (self._name, *params.names) if not bears(seen.chain[0], name)]
+            self._named = (seen.chain, missing)
+        if missing := self._named[1]:
             return f"the certificate is not for {', '.join(missing)}."
         for place, days in enumerate(left):
             wanted = max(params.certificate_days, params.chain_days) if place == 0 else params.chain_days
@@ -210,19 +216,20 @@ class Tls(OnePort):
 class _Look(Stream):
     """One handshake, from the first packet until all that it shows was told."""
 
-    __slots__ = ("_connected_at", "_context", "_handshake", "_peer", "_server_name", "_told")
+    __slots__ = ("_connected_at", "_context", "_handshake", "_last", "_peer", "_server_name", "_told")
 
     def __init__(
         self,
         target: Target,
         waits: Waits,
         context: SSL.Context,
-        name: bytes | None,
-        peer: str,
+        names: tuple[bytes | None, str],
+        last: LastChain,
         told: _Told,
     ) -> None:
         super().__init__(target, waits)
-        self._context, self._server_name, self._peer, self._told = context, name, peer, told
+        self._context, self._last, self._told = context, last, told
+        self._server_name, self._peer = names
         self._handshake: Handshake | None = None
         self._connected_at = 0.0
 
@@ -240,7 +247,7 @@ class _Look(Stream):
         connection, noted = handshake.connection, handshake.seen
         seconds = (self._connected_at - self.began, monotonic() - self._connected_at)
         version, cipher = connection.get_protocol_version_name(), connection.get_cipher_name() or ""
-        seen = _Seen(*seconds, version, cipher, handshake.chain(), noted.faults, noted.stapled)
+        seen = _Seen(*seconds, version, cipher, self._last.read(handshake), noted.faults, noted.stapled)
         self.give_up()
         self._handshake = None
         self._told(seen)

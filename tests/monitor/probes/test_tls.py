@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason, Result
+from cemd.monitor.probes.engines.handshake import LastChain
 from cemd.monitor.protocols.certificates import BadStaple, bears, staple_ends_at
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +21,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from OpenSSL import crypto
 
 from tests.conftest import program
 from tests.monitor import peers
@@ -312,3 +314,20 @@ async def test_one_context_serves_all_probes_of_a_trust_set(tmp_path: Path) -> N
 
 def test_empty_list_of_protocols_is_refused_at_load() -> None:
     assert "at least one version" in complaints("tls", {"host": "192.0.2.1", "protocols": []})
+
+
+def test_chain_is_read_anew_when_it_was_renewed_and_only_then() -> None:
+    first, renewed = ([crypto.X509.from_cryptography(member("portal.example").certificate)] for _ in range(2))
+    shown = [*first]
+
+    class Shown:
+        class connection:  # noqa: N801 -- as OpenSSL's is called
+            get_peer_cert_chain = staticmethod(lambda: list(shown))
+
+    last = LastChain()
+    before = last.read(Shown)  # type: ignore[arg-type]
+    assert last.read(Shown) is before  # type: ignore[arg-type]
+    shown[:] = renewed
+    assert last.read(Shown) == [renewed[0].to_cryptography()]  # type: ignore[arg-type]
+    shown.clear()
+    assert last.read(Shown) == []  # type: ignore[arg-type]

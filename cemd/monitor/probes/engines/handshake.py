@@ -148,6 +148,24 @@ class Handshake:
         return [one.to_cryptography() for one in self.connection.get_peer_cert_chain() or []]
 
 
+class LastChain:
+    """The chain that a peer showed last: one that stays is read once, which costs more than to see that it stayed."""
+
+    __slots__ = ("_digests", "chain")
+
+    def __init__(self) -> None:
+        self._digests: tuple[bytes, ...] = ()
+        self.chain: list[x509.Certificate] = []
+
+    def read(self, handshake: Handshake) -> list[x509.Certificate]:
+        """The chain as it was served, leaf first; the same list as before where it is the same chain."""
+        shown = handshake.connection.get_peer_cert_chain() or []
+        digests = tuple(one.digest("sha256") for one in shown)
+        if digests != self._digests:
+            self._digests, self.chain = digests, [one.to_cryptography() for one in shown]
+        return self.chain
+
+
 def server_name(host: str) -> bytes | None:
     """What is sent as SNI for a host; an address has none (RFC 6066, section 3)."""
     return None if is_address(host) else host.rstrip(".").encode("idna")
