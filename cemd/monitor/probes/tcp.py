@@ -82,8 +82,9 @@ class TcpParams(TlsParams):
 
 class Tcp(OnePort):
     """`name_seconds` of the look-up, `connect_seconds` until the handshake is done, also where a packet of it was lost,
-    `handshake_round_trip_seconds` as the kernel saw it; with TLS `starttls_seconds`, `tls_seconds`, `certificate_expiry_days`; `answer_seconds` from then
-    until all that was expected is there, and of a dialogue `turn_seconds` with the label `turn`."""
+    `handshake_round_trip_seconds` as the kernel saw it; with TLS `starttls_seconds`, `tls_seconds`,
+    `certificate_expiry_days`; `answer_seconds` from then until all that was expected is there, and of a dialogue
+    `turn_seconds` with the label `turn`."""
 
     word: ClassVar[str] = "tcp"
     Params: ClassVar[type[ProbeParams]] = TcpParams
