@@ -44,6 +44,8 @@ class Skip(StrEnum):
     LATE = "late"
     BULKHEAD = "bulkhead_full"
     STILL_RUNNING = "still_running"
+    LEFT = "probe_left"
+    """It waited behind a wall when its probe left the set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +264,7 @@ class Schedule:
             slots.turn_to(slot, _LEAVING)
             return
         if slots.state(slot) == _WAITING:
+            self.skipped_total[Skip.LEFT] += 1
             for queue in self._waiting.values():
                 for due in [due for due in queue if due.slot == slot]:
                     queue.remove(due)

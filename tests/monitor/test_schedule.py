@@ -161,6 +161,18 @@ def test_slots_are_kept_through_a_reload_and_given_on_only_when_their_run_is_ove
     assert schedule.running() == 0
 
 
+def test_run_that_waits_when_its_probe_leaves_is_counted() -> None:
+    schedule = Schedule(wall_offset=0.0, kind_at_once=1)
+    schedule.load([plan("a", 1000.0), plan("b", 1000.0)], 0.0)
+    for uid in ("a", "b"):
+        schedule.recheck(uid, 1.0)
+    [running] = schedule.started(1.0)
+    schedule.load([plan(running, 1000.0)], 1.5)
+    assert schedule.skipped_total == {Skip.LEFT: 1}
+    schedule.over(running, 2.0)
+    assert schedule.started(2.0) == []
+
+
 def test_slot_that_gets_free_goes_to_who_waited() -> None:
     schedule = Schedule(wall_offset=0.0, kind_at_once=1)
     schedule.load([plan("a", 1000.0), plan("b", 1000.0)], 0.0)

@@ -90,12 +90,13 @@ def _by_total(seen: Seen) -> list[str]:
 
 
 def _silent(seen: Seen) -> list[str]:
-    """Each planned run has a record, unless it is counted as one that came while the one before still ran."""
+    """Each planned run has a record, unless it is counted as one that came while the one before still ran, or that
+    waited when its probe left."""
     missing = missing_runs(seen.spans, seen.records)
-    counted = int(seen.counters.get("skipped_still_running", 0))
+    counted = sum(int(seen.counters.get(f"skipped_{why}", 0)) for why in ("still_running", "probe_left"))
     if len(missing) > counted:
         first = ", ".join(f"p{number} at {at:.3f}" for number, at in missing[:5])
-        return [f"{len(missing)} planned runs have no record, and {counted} are counted as still running: {first}."]
+        return [f"{len(missing)} planned runs have no record, and {counted} are counted as skipped: {first}."]
     return []
 
 
