@@ -119,3 +119,21 @@ def test_files_that_extend_each_other_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_said_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name a scenario file that exists"):
         read_scenario(tmp_path / "none.yaml")
+
+
+def test_an_alternative_touchpoint_that_nobody_defines_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(SMALL.replace("    owner: billing\n", "    owner: billing\n    alternatives: {web: [shoop]}\n"))
+    with pytest.raises(
+        ConfigError, match=r'bad\.yaml:48:25: journeys\[1\] "see-the-bill": there is no touchpoint "shoop"'
+    ):
+        read_scenario(path)
+
+
+def test_a_world_that_nobody_watches_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "dark.yaml").write_text(
+        "name: dark\nextends: small.yaml\nprobes: []\nfeeds: []\nfaults: []\ntraps: []\n"
+    )
+    with pytest.raises(ConfigError, match="nothing is watched; give `probes`, `feeds`, or both"):
+        read_scenario(tmp_path / "dark.yaml")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from cemd.demo.world.reading import SCENARIOS, read_scenario
 from cemd.demo.world.scenario import FaultEntry, Scenario, TrapEntry
 from cemd.demo.world.traffic import Almanac
 from cemd.demo.world.world import World
+from cemd.errors import ConfigError
 from cemd.model.entry import Batch, Contact, ContactKind, CustomersLoaded
 from cemd.model.notice import Phase
 from cemd.model.quality import Outcome
@@ -210,3 +213,68 @@ def test_any_number_of_customers_is_columns(count: int) -> None:
     assert len(load.columns["number"]) == count
     assert load.columns["digest_email"].max() > 0 or count == 1
     lived(made, 1)
+
+
+def test_who_gives_up_at_one_touchpoint_goes_on_at_another_and_stays_hurt_by_the_same_fault() -> None:
+    point = SMALL.touchpoints[1].model_copy(update={"name": "kiosk", "depends_on": []})
+    bill = SMALL.journeys[1].model_copy(update={"alternatives": {"web": ["kiosk"]}})
+    habits = [one.model_copy(update={"switches": 0.7, "starts_per_day": 50.0}) for one in SMALL.habits]
+    broken = {**OUTAGE, "kind": "partial_failure", "service": "portal", "site": None}
+    made = world(
+        {key: value for key, value in broken.items() if value is not None},
+        touchpoints=[*SMALL.touchpoints, point],
+        journeys=[SMALL.journeys[0], bill],
+        habits=habits,
+    )
+    came = lived(made, 40.0)
+    lives = made.lives
+    assert lives.switched > 20
+    assert 0.6 < lives.switched / (lives.switched + lives.abandoned) < 0.8
+    series = [
+        at for batch in came if isinstance(batch, Batch) and batch.source == "http:journeys" for at in batch.series
+    ]
+    places = {int(made._journeys[lives.shown.index(("see-the-bill", step, "kiosk"))]) for step in ("sign-in", "open")}
+    assert places <= set(series), "what they do at the kiosk is reported of the kiosk"
+    (fault,) = made.events
+    assert made.care.truth[fault.number].first_hurt_at is not None
+
+
+def test_two_habits_of_one_journey_are_reported_as_one() -> None:
+    twice = [*SMALL.habits, SMALL.habits[0].model_copy(update={"starts_per_day": 400.0, "tries": 1})]
+    made = world(habits=twice)
+    reports = [one for one in lived(made, 10.0) if isinstance(one, Batch) and one.source == "http:journeys"]
+    assert reports
+    assert all(len(set(one.series.tolist())) == len(one.series) for one in reports)
+
+
+def test_shipped_rules_leave_out_what_nothing_here_can_feed_and_say_so() -> None:
+    assert world().left_out == ()
+    fibre = World(read_scenario(SCENARIOS / "fibre.yaml"), shipped_root() / "rules", kinds(), seed=1)
+    assert "cell-drops" in fibre.left_out
+    assert "requests-answered" not in fibre.left_out
+    assert not {one.name for one in fibre.configuration.indicators} & set(fibre.left_out)
+
+
+def test_rules_of_ones_own_are_refused_where_they_do_not_fit(tmp_path: Path) -> None:
+    shutil.copytree(shipped_root() / "rules", tmp_path / "rules")
+    with pytest.raises(ConfigError, match="no pushed source has this name"):
+        World(read_scenario(SCENARIOS / "fibre.yaml"), tmp_path / "rules", kinds(), seed=1)
+
+
+def test_a_world_without_the_channel_of_the_shipped_policy_uses_its_own() -> None:
+    channels = [SMALL.channels[0].model_copy(update={"name": "letters"})]
+    assert [one.channels for one in world(channels=channels).configuration.policies] == [["letters"]]
+
+
+def test_an_unknown_kind_of_probe_is_refused_with_the_known_ones() -> None:
+    probes = [SMALL.probes[0].model_copy(update={"kind": "htpt"}), *SMALL.probes[1:]]
+    with pytest.raises(ConfigError, match=r'probes\[0\] "cell-echo": unknown kind of probe "htpt".*use one of'):
+        world(probes=probes)
+
+
+@pytest.mark.parametrize("kind", sorted(kinds().probe_params))
+def test_every_kind_of_probe_may_stand_in_a_scenario(kind: str) -> None:
+    made = SMALL.probes[3].model_copy(
+        update={"name": "any", "kind": kind, "every_seconds": 60.0, "timeout_seconds": 30.0}
+    )
+    assert any(one.name == "any" for one in world(probes=[*SMALL.probes, made]).configuration.probes)
