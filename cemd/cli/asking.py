@@ -1,0 +1,99 @@
+"""Commands that ask a running or stopped cemd: why, who was told; and a word of a person to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cemd.cli.base import JSON, ROOT, STATE, main
+
+
+@main.command()
+@click.argument("what")
+@click.option("--customer", help="Reference of a customer: why this one was told of WHAT, or not.")
+@ROOT
+@STATE
+@JSON
+def explain(what: str, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
+    """Explains an incident, finding, communication or notice by its id: the chain from sample to message.
+
+    WHAT may also be a kind of probe or channel (icmp, email, ...): its parameters with meaning, unit and default.
+    """
+    from cemd.commands.explain import print_explanation
+
+    print_explanation(what, customer=customer, root=root, state=state, as_json=as_json)
+
+
+@main.command()
+@click.argument("finding")
+@click.argument("label", type=click.Choice(["true", "false", "benign"]))
+@click.option("--actor", required=True, help="Who says so: a name of staff.")
+@click.option("--note", default="", help="Why, for those who read it later.")
+@click.option("--url", help="Page of the daemon; default: the one that config/cemd.yaml names.")
+@ROOT
+@JSON
+def label(finding: str, label: str, actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
+    """Says what the FINDING of a detector was: true (a fault), false (none), or benign (the new normal).
+
+    The detector learns from it: after false it asks for more, after benign it learns the baseline anew at once, after
+    true it keeps what was measured out of the baseline. The label is logged and stands in the audit trail.
+    """
+    from cemd.commands.label import label_finding
+
+    label_finding(finding, label, actor=actor, note=note, url=url, root=root, as_json=as_json)
+
+
+@main.group()
+def customers() -> None:
+    """The customer file."""
+
+
+@customers.command("check")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@ROOT
+@JSON
+def check_customers(file: Path, root: Path, as_json: bool) -> None:
+    """Reads a customer CSV and prints every fault; loads nothing.
+
+    \b
+    The first line names the columns; all of them, in this order:
+      reference   the operator's own name of the customer; appears in no log
+      site        where the customer is served; a site of the catalogue
+      services    what the customer has: sold services, separated by ;
+      segment     any word, such as business
+      language    of the texts: en, de, pt-BR; empty: the operator's
+      zone        IANA time zone; empty: the site's, else the operator's
+      email       name@domain, or empty
+      sms         +491701234567, or empty
+      webhook     an https address, or empty
+      basis       lawful: contract, legal_duty, vital_interest, consent; by ;
+      preferred   email, sms or webhook; empty: the order of the policy
+      flags       machine, abroad, unsubscribed, critical; by ;
+    """
+    from cemd.commands.people import check_file
+
+    check_file(file, root, as_json=as_json)
+
+
+@customers.command("show")
+@click.argument("reference")
+@ROOT
+@STATE
+@JSON
+def show_customer(reference: str, root: Path, state: Path | None, as_json: bool) -> None:
+    """Lists what one customer was told, by the operator's own reference. Prints no address."""
+    from cemd.commands.people import show_told
+
+    show_told(reference, root, state, as_json=as_json)
+
+
+@main.command()
+@ROOT
+@STATE
+@JSON
+def notices(root: Path, state: Path | None, as_json: bool) -> None:
+    """Lists communications: what, to how many, in which phase and state, and why others were not told."""
+    from cemd.commands.people import show_communications
+
+    show_communications(root, state, as_json=as_json)
