@@ -59,6 +59,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5\r
         ([b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno"], 404, b"no"),
         ([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"], 200, b"ok"),
         ([b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"], 200, b"ok"),
+        ([CHUNKED.replace(b"\r\n\r\n3", b"\r\nContent-Length: 99\r\n\r\n3  ", 1)], 200, b"one two2"),
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 More\r\n\r\n"], 200, b"ok"),
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok garbage"], 200, b"ok"),
     ],
@@ -70,6 +71,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5\r
         "interim",
         "interim apart",
         "bare LF",
+        "both",
         "two answers",
         "more behind",
     ],
@@ -179,9 +181,10 @@ def test_request_is_written_as_any_client_would(url: str, more: dict[str, Any], 
         {"proxy": Proxy(url="http://192.0.2.9:3128")},
         {"post_quantum": True},
         {"url": "http://a.example/ü"},
+        {"url": "http://a.example/a/../b"},
         {"headers": {"X": "a\r\nY: b"}},
     ],
-    ids=["http2", "head", "proxy", "post-quantum", "beyond ASCII", "line breaks"],
+    ids=["http2", "head", "proxy", "post-quantum", "beyond ASCII", "dots", "line breaks"],
 )
 def test_what_is_not_plain_goes_by_libcurl(more: dict[str, Any]) -> None:
     assert not Request(**{"url": "http://a.example/", **more}).plain

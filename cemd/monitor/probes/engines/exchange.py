@@ -77,6 +77,15 @@ def _message(request: Request) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii") + (request.body or b"")
 
 
+_LENIENT = {
+    "lenient_optional_cr_before_lf": True,
+    "lenient_chunked_length": True,
+    "lenient_spaces_after_chunk_size": True,
+}
+"""What old devices do, and browsers and libcurl put up with. Nobody reads a second answer from the connection, so none
+of it can smuggle one in."""
+
+
 class _Taken:
     """What llhttp reads out of the answer; its parser calls these methods."""
 
@@ -84,7 +93,7 @@ class _Taken:
 
     def __init__(self, most_bytes: int) -> None:
         self.parser: Any = httptools.HttpResponseParser(self)
-        self.parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # old devices end lines so
+        self.parser.set_dangerous_leniencies(**_LENIENT)
         self.chunks: list[bytes] = []
         self.lines: list[bytes] = []
         self.left = most_bytes

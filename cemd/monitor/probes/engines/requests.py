@@ -62,9 +62,10 @@ class Request:
         object.__setattr__(self, "plain", not needs and self._is_plain_text())
 
     def _is_plain_text(self) -> bool:
-        """Whether every byte of the head can be sent as it is written here."""
+        """Whether every byte of the head can be sent as it is written here; libcurl takes `.` and `..` out of paths."""
         parts = urlsplit(self.url)
         usual = parts.hostname is not None and parts.username is None and "%" not in parts.netloc
+        usual = usual and "/." not in parts.path
         fields = [text for pair in self.headers.items() for text in pair]
         return usual and self.url.isascii() and all(text.isascii() and text.isprintable() for text in fields)
 
