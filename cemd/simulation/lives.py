@@ -32,7 +32,6 @@ LATELY_SECONDS = 1800.0
 """A notice so long after a fault's end can still be right: its end had to be measured first."""
 TICKS_A_ROUND = 3
 """Of the world: what arrives within them arrives together, which is most of what a day costs."""
-COLUMNS = ("series", "at", "value", "outcome")
 
 
 class Lives:
@@ -68,7 +67,7 @@ class Lives:
         del chance
         at = self._true(monotonic)
         behind = (self._tick_seconds * ago for ago in reversed(range(TICKS_A_ROUND)))
-        came = _joined([payload for seconds in behind for payload in self.world.pass_tick(at - seconds)])
+        came = [payload for seconds in behind for payload in self.world.pass_tick(at - seconds)]
         return [_by_clock(payload, wall - at) for payload in came]
 
     def recheck(self, chance: random.Random, probe: str, monotonic: float, wall: Instant) -> list[Payload]:
@@ -124,22 +123,6 @@ def _sized(scenario: Scenario, plan: Plan) -> Scenario:
     if plan.customers is not None:
         people = people.model_copy(update={"count": plan.customers})
     return scenario.model_copy(update={"calendar": calendar, "people": people})
-
-
-def _joined(payloads: list[Payload]) -> list[Payload]:
-    """What one sender pushes in a round comes as one batch, in the place of the last."""
-    pushed: dict[str, list[Batch]] = {}
-    for each in payloads:
-        if isinstance(each, Batch) and not each.number:  # a prober numbers its own batches: those stay as they are
-            pushed.setdefault(each.source, []).append(each)
-    joined = {id(parts[-1]): _one_of(parts) for parts in pushed.values()}
-    gone = {id(part) for parts in pushed.values() for part in parts[:-1]}
-    return [joined.get(id(each), each) for each in payloads if id(each) not in gone]
-
-
-def _one_of(parts: Sequence[Batch]) -> Batch:
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
-    return msgspec.structs.replace(parts[-1], **columns)
 
 
 def _by_clock(payload: Payload, ahead_seconds: float) -> Payload:

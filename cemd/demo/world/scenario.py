@@ -32,6 +32,8 @@ class Calendar(FileModel):
     """How long it lasts; `--days` overrides it."""
     tick_seconds: Annotated[float, Field(ge=1, le=60)] = 10.0
     """The daemon's `tick_seconds`: findings, incidents and decisions are worked out so often."""
+    journeys_every_seconds: Annotated[float, Field(ge=60, le=900)] = 60.0
+    """What became of customers' steps is pushed so often, as `http:journeys`."""
     warm_up_hours: Annotated[float, Field(ge=0, le=672)] = 4.0
     """Ordinary hours before the first day, in which the daemon learns; nothing goes wrong in them."""
     drain_hours: Annotated[float, Field(ge=0, le=48)] = 14.0

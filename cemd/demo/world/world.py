@@ -35,7 +35,6 @@ from cemd.model.quality import Outcome
 from cemd.store.base import SeriesCatalogue
 
 JOURNEYS = "http:journeys"
-JOURNEY_SECONDS = 60.0
 MOST_SERIES = 1_000_000
 Happens = Callable[[Event, float], bool]
 """Whether an event of the time line happens in this life; asked with the seconds from the start to its beginning."""
@@ -133,7 +132,7 @@ class World:
         came.extend(self.care.contacts(at, load, events))
         came.extend(self.measuring.measure(at, load, events))
         came.extend(self.feeds.report(at, load, events, self.care.figures()))
-        if at % JOURNEY_SECONDS < self.tick:
+        if at % self.scenario.calendar.journeys_every_seconds < self.tick:
             came.extend(self._journey_report(at))
         return came
 
