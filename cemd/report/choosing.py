@@ -15,13 +15,15 @@ from cemd.model.identity import record_id
 from cemd.model.notice import Communication, Decision, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import Concern, Selection, concern, concerned, of_bitmap, select
 from cemd.report.decide import Mask, Question, counts_of, packed, unpacked
-from cemd.report.matching import ways_now
+from cemd.report.matching import sites_hurt, sold_services_hurt, ways_now
 from cemd.report.quiet import quiet_table
-from cemd.report.state import Audience, Moment, ReportState, Waiting
+from cemd.report.state import Audience, Moment, ReportState, Waiting, is_hurting
 from cemd.report.told import bitmap, is_member
 
 STILL_OPEN = (Reason.QUIET_HOURS,)
 """Reasons that hold a customer back for a while; every other refusal stands."""
+ASKED_AGAIN = (*STILL_OPEN, Reason.NOT_AFFECTED)
+"""Reasons that may be others at the next look: who was well then may be hurt since."""
 
 
 def basis_bits(policy: Policy) -> int:
@@ -30,6 +32,22 @@ def basis_bits(policy: Policy) -> int:
 
 def whom(communication: Communication, moment: Moment) -> Concern:
     return concern(moment.customers, communication.services, communication.sites, moment.topology)
+
+
+def hurt_now(state: ReportState, communication: Communication, moment: Moment) -> Concern:
+    """Whom it concerns at this moment. A communication speaks of everything that was hurt since it began; who is well
+    again by the time that the first notice leaves (a person released it late, or the night passed) need not hear it."""
+    services: dict[str, None] = {}
+    places: list[tuple[str, ...]] = []
+    for incident in filter(is_hurting, state.incidents_of(communication)):
+        hurt = sold_services_hurt(incident, moment.topology)
+        if mine := [name for name in hurt if name in communication.services]:
+            services.update(dict.fromkeys(mine))
+            places.append(sites_hurt(incident))
+    if not services:
+        return whom(communication, moment)
+    sites = tuple(dict.fromkeys(site for some in places for site in some)) if all(places) else ()
+    return concern(moment.customers, tuple(services), sites, moment.topology)
 
 
 def question_of(state: ReportState, communication: Communication, moment: Moment, *, at_dequeue: bool) -> Question:
@@ -43,7 +61,7 @@ def question_of(state: ReportState, communication: Communication, moment: Moment
     decided = communication.decided_at if communication.decided_at is not None else at
     if phase is Phase.OVER and at > decided + policy.valid_for_seconds:
         overrule, quiet = Reason.QUIET_HOURS_PASSED, None
-    place = whom(communication, moment)
+    place = hurt_now(state, communication, moment)
 
     def affected(numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
         return is_concerned(moment, place, numbers)
@@ -204,7 +222,7 @@ def _candidates(state: ReportState, communication: Communication, moment: Moment
 
 def _decided(state: ReportState, communication: Communication) -> BitMap:
     numbers, reasons = standing(state, communication, communication.phase, communication.revision)
-    return bitmap(numbers[~np.isin(reasons, STILL_OPEN)])
+    return bitmap(numbers[~np.isin(reasons, ASKED_AGAIN)])
 
 
 def add_waiting(state: ReportState, communication: Communication, channel: str, members: BitMap) -> None:

@@ -18,7 +18,7 @@ from cemd.model.incident import Incident, IncidentChange, IncidentEvent
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import concerned, select
 from cemd.report.choosing import drop_waiting, owed, put_decision, question_of, select_phase, standing, whom
-from cemd.report.matching import belongs_to, cause_key, matched_services, sites_hurt
+from cemd.report.matching import belongs_to, cause_key, hurts_more, matched_services, sites_hurt
 from cemd.report.state import Moment, ReportState, is_hurting
 
 State = CommunicationState
@@ -31,6 +31,8 @@ FIRST_REASONS = (Reason.FIRST_NOTICE, Reason.QUIET_HOURS, Reason.ALREADY_TOLD)
 def on_event(state: ReportState, event: IncidentEvent, moment: Moment) -> None:
     """Lets every policy hear of an incident's change."""
     incident = event.incident
+    before = state.incidents.get(incident.id)
+    spreads = before is not None and hurts_more(incident, before)
     state.incidents.put(incident.id, replace(incident, timeline=()))
     for policy in moment.topology.configuration.policies:
         found = belongs_to(state, policy, incident, moment.at)
@@ -40,7 +42,7 @@ def on_event(state: ReportState, event: IncidentEvent, moment: Moment) -> None:
                 _open(state, policy, incident, services, moment)
             continue
         if services or incident.id in found.incidents:
-            _join(state, found, policy, event, services, moment)
+            _join(state, found, policy, event, services, moment, spreads=spreads)
 
 
 def _open(state: ReportState, policy: Policy, incident: Incident, services: tuple[str, ...], moment: Moment) -> None:
@@ -76,15 +78,18 @@ def _join(
     event: IncidentEvent,
     services: tuple[str, ...],
     moment: Moment,
+    *,
+    spreads: bool,
 ) -> None:
-    """An incident that the communication knows changed, or one of the same cause and place came up."""
+    """An incident that the communication knows changed, or one of the same cause and place came up. `spreads`: it hurts
+    what it did not hurt a moment ago, though perhaps earlier."""
     incident = event.incident
     joined = replace(communication, incidents=tuple(dict.fromkeys([*communication.incidents, incident.id])))
     if services:
         if communication.state is State.HOLDING:
             joined = _as_hurt_now(state, joined, policy, moment)
         else:
-            joined = _widened(joined, services, sites_hurt(incident), moment)
+            joined = _widened(joined, services, sites_hurt(incident), moment, spreads=spreads)
         if communication.state in (State.HOLDING, State.HELD):
             joined = replace(joined, cause_key=cause_key(policy, incident))
     match communication.state:
@@ -118,13 +123,14 @@ def _as_hurt_now(state: ReportState, communication: Communication, policy: Polic
 
 
 def _widened(
-    communication: Communication, services: tuple[str, ...], sites: tuple[str, ...], moment: Moment
+    communication: Communication, services: tuple[str, ...], sites: tuple[str, ...], moment: Moment, *, spreads: bool
 ) -> Communication:
-    """Concerns more than before: then it looks again for those who are new to it. It never concerns fewer."""
+    """Concerns more than before: then it looks again for those who are new to it. It never concerns fewer; where it
+    `spreads` back to a place that was well for a while, it looks again for those who were passed over there."""
     every = tuple(dict.fromkeys([*communication.services, *services]))
     everywhere = not communication.sites or not sites
     places = () if everywhere else tuple(dict.fromkeys([*communication.sites, *sites]))
-    if (every, places) == (communication.services, communication.sites):
+    if (every, places) == (communication.services, communication.sites) and not spreads:
         return communication
     wider = replace(communication, services=every, sites=places)
     if communication.decided_at is None or communication.phase is not Phase.FIRST:

@@ -33,6 +33,13 @@ def sites_hurt(incident: Incident) -> tuple[str, ...]:
     return (incident.subject.site,) if incident.subject.site else ()
 
 
+def hurts_more(incident: Incident, than: Incident) -> bool:
+    """True when it hurts a service or a place that it did not hurt before."""
+    now, before = sites_hurt(incident), sites_hurt(than)
+    wider = bool(before) and (not now or not set(now).issubset(before))
+    return wider or not set(incident.impact.services).issubset(than.impact.services)
+
+
 def matched_services(policy: Policy, incident: Incident, topology: Topology) -> tuple[str, ...]:
     """The services that this policy would speak of; none when it is silent about the incident."""
     if incident.planned or incident.quality not in policy.qualities or not is_hurting(incident):

@@ -353,6 +353,22 @@ def test_impact_that_comes_back_wider_before_it_was_stable_reaches_the_newcomers
     assert world.told("over") == []
 
 
+def test_who_is_well_again_when_a_person_releases_it_hears_of_it_only_when_it_comes_back() -> None:
+    world = World(configuration([policy(ceiling=1)]), load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="country")
+    world.run(400)
+    assert world.communication.state is CommunicationState.HELD
+    world.hurt(id=incident.id, site="east")
+    world.command(CommandKind.RELEASE, world.communication.id)
+    world.run(60)
+    assert sorted(world.told("first")) == [0, 1]
+    assert world.reasons()["not_affected"] == 2
+    world.hurt(id=incident.id, site="country")
+    world.run(60)
+    assert sorted(world.told("first")) == [0, 1, 2, 3]
+    assert len(world.sent) == 4
+
+
 def test_end_of_quiet_hours_above_the_ceiling_waits_for_a_person() -> None:
     world = World(configuration([policy(ceiling=3, **NIGHT)]), people(2, site=[1, 1]))
     world.at = NOON + 3600 * 5 + 2400  # 12:40 in New York, where the site is: both sleep

@@ -98,6 +98,10 @@ def travellers_too(monkeypatch: Patch) -> None:
         )
 
 
+def whoever_was_hurt_once(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "is_concerned", lambda _moment, _place, numbers: np.ones(len(numbers), np.bool_))
+
+
 def addresses_are_not_compared(monkeypatch: Patch) -> None:
     """Neither at selection, nor when it is decided again, nor by the store that refuses a second row."""
     monkeypatch.setattr(audience, "repeated", lambda digests: np.zeros(len(digests), np.bool_))
@@ -115,6 +119,7 @@ PLANTED = (
     Planted(ceiling_ignored, "the_ceiling_holds"),
     Planted(shadow_leaks, "only_live_policies_send"),
     Planted(unconfirmed, "first_needs_confirmation"),
+    Planted(whoever_was_hurt_once, "only_the_hurt_hear_first"),
     Planted(always_hurting, "nobody_hears_of_what_is_over"),
     Planted(nobody_is_on_the_line, "nobody_on_the_line_is_told"),
     Planted(broken_channels_too, "never_over_the_broken_channel"),

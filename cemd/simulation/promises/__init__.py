@@ -49,6 +49,7 @@ from cemd.simulation.promises.release import (
     held_sending_stays_held,
     nobody_hears_of_what_is_over,
     only_live_policies_send,
+    only_the_hurt_hear_first,
     the_ceiling_holds,
     the_kill_switch_stops_everything,
 )
@@ -68,6 +69,7 @@ AT_WRITE: tuple[Promise, ...] = (
     held_sending_stays_held,
     the_ceiling_holds,
     nobody_hears_of_what_is_over,
+    only_the_hurt_hear_first,
     over_only_after_it_was_stable,
     first_needs_confirmation,
     quiet_hours_hold,

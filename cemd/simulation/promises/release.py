@@ -50,6 +50,26 @@ def nobody_hears_of_what_is_over(book: Book, now: Written) -> Sentences:
         yield f"{now.rows.phase.name.lower()} of {now.rows.communication} is released though nothing hurts."
 
 
+def only_the_hurt_hear_first(book: Book, now: Written) -> Sentences:
+    """A first notice reaches only whom an incident behind it hurts at that moment: service and place, not those of
+    yesterday (9.1, 9.2)."""
+    if now.rows.phase is not Phase.FIRST:
+        return
+    customers, topology = now.core.state.customers, now.core.state.topology
+    hurt = [
+        (incident.impact.services, {name for site in incident.impact.sites for name in topology.inside(site)})
+        for incident in incidents_behind(book, now)
+        if is_hurting(incident)
+    ]
+    if not all(services for services, _ in hurt):
+        return  # no impact was worked out: cause and subject stand in, which this witness does not judge
+    for customer in now.rows.customer.tolist():
+        bits, site = int(customers["services"][customer]), customers.sites[int(customers["site"][customer])]
+        mine = {name for place, name in enumerate(customers.services) if bits >> place & 1}
+        if not any(mine.intersection(services) and (not sites or site in sites) for services, sites in hurt):
+            yield f"customer {customer} at {site or 'no place'} hears of {now.rows.communication} and is not hurt now."
+
+
 def first_needs_confirmation(book: Book, now: Written) -> Sentences:
     """Customers hear only of what a quorum or a person confirmed, after the hold-down (9.2)."""
     if now.rows.phase is not Phase.FIRST:
