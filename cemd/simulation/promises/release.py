@@ -61,8 +61,10 @@ def only_the_hurt_hear_first(book: Book, now: Written) -> Sentences:
         for incident in incidents_behind(book, now)
         if is_hurting(incident)
     ]
-    if not all(services for services, _ in hurt):
-        return  # no impact was worked out: cause and subject stand in, which this witness does not judge
+    if not all(
+        any(topology.services[name].sold for name in services if name in topology.services) for services, _ in hurt
+    ):
+        return  # no sold service is named as hurt: what is sold on top of the cause stands in, and is not judged here
     for customer in now.rows.customer.tolist():
         bits, site = int(customers["services"][customer]), customers.sites[int(customers["site"][customer])]
         mine = {name for place, name in enumerate(customers.services) if bits >> place & 1}
