@@ -7,6 +7,7 @@ import dataclasses
 import msgspec
 import numpy as np
 import pytest
+from cemd.demo.world.scenario import EventKind, FaultEntry, Hurt, When
 from cemd.model.customers import Customers
 from cemd.model.incident import Incident
 from cemd.model.notice import Mode, Reason
@@ -14,11 +15,15 @@ from cemd.report import audience, choosing, communications, dispatch, matching
 from cemd.report.contacts import ContactBook
 from cemd.report.decide import GRANTED, Answer, Question, answer
 from cemd.report.state import ReportState, Switches
+from cemd.simulation.lives import Scene
+from cemd.simulation.plan import Plan
+from cemd.simulation.run import Simulation
 from cemd.store import memory_state
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from tests.simulation.planting import Patch, Planted, caught, says_stale_hints
+from tests.simulation.scenes import scene
 
 
 def no_cap(monkeypatch: Patch) -> None:
@@ -102,6 +107,34 @@ def whoever_was_hurt_once(monkeypatch: Patch) -> None:
     monkeypatch.setattr(choosing, "is_concerned", lambda _moment, _place, numbers: np.ones(len(numbers), np.bool_))
 
 
+def dark(name: str, site: str, at_hour: float, minutes: float) -> FaultEntry:
+    return FaultEntry(
+        name=name,
+        kind=EventKind.OUTAGE,
+        service="access",
+        site=site,
+        when=When(at_hour=at_hour),
+        lasts_minutes=[minutes, minutes],
+        hurts=Hurt(fails=1.0, loss=1.0),
+    )
+
+
+def test_telling_whoever_was_hurt_once_is_caught_in_a_whole_scenario(monkeypatch: Patch) -> None:
+    """A town is dark, then only one of its cells; the notices wait above the ceiling until somebody releases them."""
+    shipped = scene()
+    faults = [dark("town", "land-town-2", 0.5, 40.0), dark("cell", "land-town-2-cell-1", 0.9, 120.0)]
+    scenario = shipped.scenario.model_copy(update={"faults": faults, "traps": []})
+    narrowing = Scene(scenario, shipped.rules, shipped.kinds)
+    plan = Plan(seed=1, days=0.1, only=("event.0", "event.1"))  # this house has a ceiling of thirty and no quiet hours
+    report = Simulation(plan, build=narrowing).run()
+    assert report.broken is None
+    assert report.told > 5
+    whoever_was_hurt_once(monkeypatch)
+    broken = Simulation(plan, build=narrowing).run().broken
+    assert broken is not None
+    assert broken.promise == "only_the_hurt_hear_first"
+
+
 def addresses_are_not_compared(monkeypatch: Patch) -> None:
     """Neither at selection, nor when it is decided again, nor by the store that refuses a second row."""
     monkeypatch.setattr(audience, "repeated", lambda digests: np.zeros(len(digests), np.bool_))
@@ -119,7 +152,6 @@ PLANTED = (
     Planted(ceiling_ignored, "the_ceiling_holds"),
     Planted(shadow_leaks, "only_live_policies_send"),
     Planted(unconfirmed, "first_needs_confirmation"),
-    Planted(whoever_was_hurt_once, "only_the_hurt_hear_first"),
     Planted(always_hurting, "nobody_hears_of_what_is_over"),
     Planted(nobody_is_on_the_line, "nobody_on_the_line_is_told"),
     Planted(broken_channels_too, "never_over_the_broken_channel"),
