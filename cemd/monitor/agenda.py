@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 from math import inf
 from typing import Final
 
@@ -31,7 +32,7 @@ class Agenda:
         """The same column, for looking at many of it."""
         self._near: list[float] = []
         """Regular times before `_horizon`, earliest first; those before `_cursor` are worked off."""
-        self._near_slots = np.zeros(0, dtype=np.intp)
+        self._near_slots: list[int] = []
         self._cursor = 0
         self._horizon = -inf
         self._soon: list[tuple[float, int]] = []
@@ -83,24 +84,21 @@ class Agenda:
         at = min(regular, self._asked[0][0]) if self._asked else regular
         return None if at == inf else at
 
-    def pop(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    def pop(self, now: float) -> tuple[list[float], list[int]]:
         """Regular times up to now, earliest first, and their slots, which have no time from then on."""
-        taken = []
+        times: list[float] = []
+        slots: list[int] = []
         while self._next_regular() <= now:
             upto = bisect_right(self._near, now, self._cursor)
-            if upto > self._cursor:
-                taken.append(self._take(self._cursor, upto))
-                self._cursor = upto
+            piece = slice(self._cursor, upto)
+            self._take(zip(self._near[piece], self._near_slots[piece], strict=True), times, slots)
+            self._cursor = upto
             if self._soon and self._soon[0][0] <= now:
-                taken.append(self._take_soon(now))
-        match taken:
-            case []:
-                return np.zeros(0), np.zeros(0, dtype=np.intp)
-            case [one]:
-                return one
-        times, slots = (np.concatenate(parts) for parts in zip(*taken, strict=True))
-        order = np.argsort(times, kind="stable")
-        return times[order], slots[order]
+                soon = [heapq.heappop(self._soon) for _ in range(sum(at <= now for at, _ in self._soon))]
+                self._take(soon, times, slots)
+                order = sorted(range(len(times)), key=times.__getitem__)
+                times, slots = [times[place] for place in order], [slots[place] for place in order]
+        return times, slots
 
     def pop_asked(self, now: float) -> list[tuple[float, int]]:
         """What was asked for up to now, earliest first: (time, slot)."""
@@ -109,24 +107,14 @@ class Agenda:
             asked.append(heapq.heappop(self._asked))
         return asked
 
-    def _take(self, first: int, upto: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """A piece of the slice, without what was planned anew since."""
-        times, slots = np.array(self._near[first:upto]), self._near_slots[first:upto]
-        stale = self._planned[slots] != times
-        if stale.nonzero()[0].size:
-            times, slots = times[~stale], slots[~stale]
-        self._planned[slots] = inf
-        return times, slots
-
-    def _take_soon(self, now: float) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        times, slots = [], []
-        while self._soon and self._soon[0][0] <= now:
-            at, slot = heapq.heappop(self._soon)
-            if self._times[slot] == at:
-                self._times[slot] = inf
+    def _take(self, entries: Iterable[tuple[float, int]], times: list[float], slots: list[int]) -> None:
+        """Takes entries out, without those that were planned anew since."""
+        planned = self._times
+        for at, slot in entries:
+            if planned[slot] == at:
+                planned[slot] = inf
                 times.append(at)
                 slots.append(slot)
-        return np.array(times), np.array(slots, dtype=np.intp)
 
     def _next_regular(self) -> float:
         """The earliest regular time; entries that were planned anew since are dropped on the way."""
@@ -153,5 +141,5 @@ class Agenda:
         slots = np.flatnonzero(self._planned < self._horizon)
         times = self._planned[slots]
         order = np.argsort(times, kind="stable")
-        self._near, self._near_slots, self._cursor = times[order].tolist(), slots[order], 0
+        self._near, self._near_slots, self._cursor = times[order].tolist(), slots[order].tolist(), 0
         return True

@@ -112,7 +112,7 @@ class Bulkheads:
         running, kind = self._running, self._kind_of[group]
         running[group] += by
         running[kind] += by
-        running[self.ALL] += by
+        running[0] += by
         if hung:
             running[kind + 1] += by
             running[self.HUNG] += by

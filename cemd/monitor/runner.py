@@ -150,6 +150,10 @@ class Runner:
         if self._soon is None and self._tasks is not None:
             self._soon = self._loop.call_soon(self._turn)
 
+    def _wake(self) -> None:
+        self._timer = None
+        self._turn()
+
     def _turn(self) -> None:
         try:
             self._soon = None
@@ -164,7 +168,7 @@ class Runner:
             if not self._shedding:
                 self._pressure.begun(len(turn.slots))
             if len(turn.slots):
-                self._begin_all(turn.slots.tolist(), turn.planned.tolist())
+                self._begin_all(turn.slots, turn.planned)
             for slot, why in turn.skipped:
                 if why is not Skip.STILL_RUNNING and (post := self._posts[slot]) is not None:
                     self._not_run(post, self.clock.now(), Reason.PROBER_BUSY)
@@ -183,7 +187,7 @@ class Runner:
         delay = at - self.clock.monotonic()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0, delay), self._turn)
+        self._timer = self._loop.call_later(max(0.0, delay), self._wake)
 
     def _observe(self, now: float) -> None:
         cpu, wall = self._busy_seconds(), now - self._observed_at

@@ -2,8 +2,8 @@
 
 A probe's phase within its interval is hashed from its uid, so it is the same after a restart or a reload, and fifty
 thousand probes of one interval are spread over it. A probe is a *slot*, a small number that it keeps through reloads,
-and what the schedule knows of it stands in columns (about 30 bytes). What is due is handed over as two arrays, and
-passes the walls as a whole where all find a place. A run that comes too late (the host slept, a bulkhead was full) is
+and what the schedule knows of it stands in columns (about 30 bytes). What is due is handed over at once, and where it
+is much it passes the walls as a whole, by columns. A run that comes too late (the host slept, a bulkhead was full) is
 skipped and counted, never made up for. A failure is looked at again quickly, and `recheck` runs a probe at once;
 neither moves its phase.
 """
@@ -31,6 +31,8 @@ LATE_SECONDS = 5.0
 QUICK_RECHECKS = 2
 """So many extra looks after a probe began to fail: enough to tell a hiccup from a fault, too few to add load."""
 QUICK_SECONDS = 5.0
+FEW = 24
+"""So many runs due at once cost less one by one: the processor has forgotten numpy's ways since the last turn."""
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
@@ -75,29 +77,9 @@ class Due(NamedTuple):
 class Turn:
     """What one look at the schedule says: the slots to run now, when each should have begun, and what is given up."""
 
-    slots: NDArray[np.intp]
-    planned: NDArray[np.float64]
+    slots: list[int] = field(default_factory=list)
+    planned: list[float] = field(default_factory=list)
     skipped: list[tuple[int, Skip]] = field(default_factory=list)
-
-
-class _Starts:
-    """What a turn starts, gathered."""
-
-    def __init__(self) -> None:
-        self.slots: list[NDArray[np.intp]] = []
-        self.planned: list[NDArray[np.float64]] = []
-        self.singly: list[Due] = []
-        self.skipped: list[tuple[int, Skip]] = []
-
-    def turn(self) -> Turn:
-        if self.singly:
-            self.slots.append(np.array([due.slot for due in self.singly], dtype=np.intp))
-            self.planned.append(np.array([due.planned for due in self.singly]))
-        if len(self.slots) == 1:
-            return Turn(slots=self.slots[0], planned=self.planned[0], skipped=self.skipped)
-        slots = np.concatenate(self.slots) if self.slots else np.zeros(0, dtype=np.intp)
-        planned = np.concatenate(self.planned) if self.planned else np.zeros(0)
-        return Turn(slots=slots, planned=planned, skipped=self.skipped)
 
 
 class Schedule:
@@ -148,18 +130,19 @@ class Schedule:
 
     def turn(self, now: float) -> Turn:
         """Everything to start now, and what is given up."""
-        starts = _Starts()
+        turn = Turn()
         if self._waiting:
-            self._offer_waiting(now, starts)
+            self._offer_waiting(now, turn)
         times, slots = self._agenda.pop(now)
-        if len(slots):
-            self._plan_next(slots, times, now)
-            self._offer(slots, times, now, starts)
+        if len(slots) > FEW:
+            self._offer_many(np.array(slots, dtype=np.intp), np.array(times), now, turn)
+        elif slots:
+            self._offer_few(slots, times, now, turn)
         for planned, slot in self._agenda.pop_asked(now):
-            self._offer_one(Due(slot, planned), now, starts)
-        if starts.skipped:
-            self.skipped_total.update(reason for _, reason in starts.skipped)
-        return starts.turn()
+            self._offer_one(Due(slot, planned), now, turn)
+        if turn.skipped:
+            self.skipped_total.update(reason for _, reason in turn.skipped)
+        return turn
 
     def next_at(self) -> float | None:
         """When `turn` is next worth calling; None where there is nothing to do."""
@@ -170,6 +153,10 @@ class Schedule:
         True: somebody waits for the place that it left, so a turn is worth its while."""
         slots = self._slots
         flags = slots.flags[slot]
+        if flags == _RUNNING and not failed and not self._waiting:
+            self._walls.leave(slots.group[slot], hung=False)
+            slots.flags[slot] = _IDLE
+            return bool(self._open)
         state = flags & STATE
         if state < _RUNNING:
             return False
@@ -272,17 +259,29 @@ class Schedule:
 
     # Starting.
 
-    def _plan_next(self, slots: NDArray[np.intp], times: NDArray[np.float64], now: float) -> None:
-        """Gives those that are due their next regular times."""
+    def _offer_few(self, slots: list[int], times: list[float], now: float, turn: Turn) -> None:
+        """Plans the next times of those that are due, and starts them, one after the other."""
+        own, plan, enter = self._slots, self._agenda.plan, self._walls.enter
+        flags, every, groups = own.flags, own.every, own.group
+        on_time = now - min(LATE_SECONDS, self._shortest / 2)
+        for slot, at in zip(slots, times, strict=True):
+            following = at + every[slot]
+            plan(slot, following if following > now else self._next(slot, now))
+            if not flags[slot] and at >= on_time and enter(groups[slot], hung=False) is None:
+                flags[slot] = _RUNNING
+                turn.slots.append(slot)
+                turn.planned.append(at)
+            else:
+                self._offer_one(Due(slot, at), now, turn)
+
+    def _offer_many(self, slots: NDArray[np.intp], times: NDArray[np.float64], now: float, turn: Turn) -> None:
+        """The same by columns; all together, or, where one is late, runs already, failed, or finds no place, singly."""
         following = times + self._slots.every_column[slots]
         soonest = times.item(0) + self._shortest
         if soonest <= now:  # somebody may have missed a whole interval
             for place in np.flatnonzero(following <= now).tolist():
                 following[place] = self._next(int(slots[place]), now)
         self._agenda.plan_many(slots, following, soonest=soonest)
-
-    def _offer(self, slots: NDArray[np.intp], times: NDArray[np.float64], now: float, starts: _Starts) -> None:
-        """Starts all of them at once, or, where one is late, runs already, failed, or finds no place, one by one."""
         own = self._slots
         if (
             now - times.item(0) <= min(LATE_SECONDS, self._shortest / 2)
@@ -290,29 +289,30 @@ class Schedule:
             and self._walls.enter_all(own.groups(slots))
         ):
             own.flags_column[slots] = _RUNNING
-            starts.slots.append(slots)
-            starts.planned.append(times)
+            turn.slots += slots.tolist()
+            turn.planned += times.tolist()
             return
         for slot, planned in zip(slots.tolist(), times.tolist(), strict=True):
-            self._offer_one(Due(slot, planned), now, starts)
+            self._offer_one(Due(slot, planned), now, turn)
 
-    def _offer_one(self, due: Due, now: float, starts: _Starts) -> None:
+    def _offer_one(self, due: Due, now: float, turn: Turn) -> None:
         state = self._slots.state(due.slot)
         if self._too_late(due, now):
-            starts.skipped.append((due.slot, Skip.LATE))
+            turn.skipped.append((due.slot, Skip.LATE))
         elif state == _IDLE:
-            self._begin_or_wait(due, starts)
+            self._begin_or_wait(due, turn)
         elif state >= _RUNNING:
-            starts.skipped.append((due.slot, Skip.STILL_RUNNING))
+            turn.skipped.append((due.slot, Skip.STILL_RUNNING))
 
-    def _begin_or_wait(self, due: Due, starts: _Starts) -> int | None:
+    def _begin_or_wait(self, due: Due, turn: Turn) -> int | None:
         """Starts the run, or answers the wall that it now waits behind."""
         slots, slot = self._slots, due.slot
         hung = slots.flags[slot] & HUNG
         wall = self._walls.enter(slots.group[slot], hung=bool(hung))
         if wall is None:
             slots.flags[slot] = slots.flags[slot] & LOOKS | (LANE if hung else 0) | _RUNNING
-            starts.singly.append(due)
+            turn.slots.append(slot)
+            turn.planned.append(due.planned)
         else:
             slots.turn_to(slot, _WAITING)
             self._waiting.setdefault(wall, deque()).append(due)
@@ -325,7 +325,7 @@ class Schedule:
         if self._waiting:
             self._open.update(self._walls.around(group, hung=lane))
 
-    def _offer_waiting(self, now: float, starts: _Starts) -> None:
+    def _offer_waiting(self, now: float, turn: Turn) -> None:
         """Starts who waited for a place that is free now, in order, and gives up who waited too long."""
         if now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
@@ -335,7 +335,7 @@ class Schedule:
                 for _ in range(len(queue) if late else 0):
                     due = queue.popleft()
                     if due.slot in late:
-                        self._give_up(due, starts)
+                        self._give_up(due, turn)
                     else:
                         queue.append(due)
         opened, self._open = self._open, set()
@@ -345,8 +345,8 @@ class Schedule:
                 due = queue.popleft()
                 self._slots.turn_to(due.slot, _IDLE)
                 if self._too_late(due, now):
-                    self._give_up(due, starts)
-                elif self._begin_or_wait(due, starts) == wall:
+                    self._give_up(due, turn)
+                elif self._begin_or_wait(due, turn) == wall:
                     queue.rotate(1)  # it waits on, first in the row again
                     break
         for wall in [wall for wall, queue in self._waiting.items() if not queue]:
@@ -355,9 +355,9 @@ class Schedule:
     def _too_late(self, due: Due, now: float) -> bool:
         return now - due.planned > min(LATE_SECONDS, self._slots.every[due.slot] / 2)
 
-    def _give_up(self, due: Due, starts: _Starts) -> None:
+    def _give_up(self, due: Due, turn: Turn) -> None:
         self._slots.turn_to(due.slot, _IDLE)
-        starts.skipped.append((due.slot, Skip.BULKHEAD))
+        turn.skipped.append((due.slot, Skip.BULKHEAD))
 
     def _next(self, slot: int, now: float) -> float:
         """First time after `now` at which the wall clock stood at the probe's phase."""

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 def due(agenda: Agenda, now: float) -> list[tuple[float, int, bool]]:
     """(time, slot, whether it is the regular time) of all that is due, earliest first."""
     times, slots = agenda.pop(now)
-    assert times.tolist() == sorted(times)
-    regular = [(at, slot, True) for at, slot in zip(times.tolist(), slots.tolist(), strict=True)]
+    assert times == sorted(times)
+    regular = [(at, slot, True) for at, slot in zip(times, slots, strict=True)]
     return sorted(regular + [(at, slot, False) for at, slot in agenda.pop_asked(now)])
 
 

@@ -31,7 +31,7 @@ class Schedule(Slots):
         return slots
 
     def started(self, now: float) -> list[str]:
-        started = {self.uid[slot]: slot for slot in self.turn(now).slots.tolist()}
+        started = {self.uid[slot]: slot for slot in self.turn(now).slots}
         self.begun.update(started)
         return list(started)
 
@@ -99,7 +99,7 @@ def test_host_that_slept_skips_what_it_missed_and_counts_it() -> None:
     first = schedule.next_at()
     assert first is not None
     turn = schedule.turn(first + 1006.0)
-    assert turn.slots.tolist() == []
+    assert turn.slots == []
     assert turn.skipped == [(0, Skip.LATE)]
     assert schedule.skipped_total[Skip.LATE] == 1
     after = schedule.next_at()
