@@ -14,7 +14,7 @@ from cemd.config.load import load
 from cemd.daemon.kinds import kinds
 from cemd.loop.core import Core
 from cemd.model.entry import Batch, ConfigEpoch, SeriesAdded, Tick
-from cemd.model.measurement import SUCCESS, SeriesKey
+from cemd.model.measurement import SUCCESS, Attempt, SeriesKey
 from cemd.report.customers import HEADER
 from cemd.store.sqlite import open_store
 from click.testing import CliRunner, Result
@@ -79,6 +79,9 @@ def _live_through_an_outage(root: Path) -> None:
             )
             core.process([batch, Tick()], wall=at, monotonic=turn * 10.0)
         store.keys.numbers(["C-1"])
+        refused = Attempt(probe="web-a", at=NOW + 260.0, seconds=0.001, outcome="failed", reason="connection_refused")
+        late = Attempt(probe="web-b", at=NOW + 9_000.0, seconds=2.0, outcome="timed_out", reason="no_answer_in_time")
+        store.evidence.add([refused, late])
     finally:
         store.close()
 
@@ -112,6 +115,8 @@ def test_explain_an_incident_tells_the_chain(root: Path) -> None:
     assert "web-up" in told
     assert "success by web-a from home" in told
     assert {one["metric"] for one in chain["series"].values()} == {"success"}
+    assert "web-a: failed, connection_refused after 0.001 s" in told
+    assert "no_answer_in_time" not in told  # of another day
 
 
 def test_what_holds_says_what_it_waits_for() -> None:

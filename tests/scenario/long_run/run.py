@@ -85,15 +85,19 @@ class Run:
         self.say(f"the daemon is back after {AWAY_SECONDS:.0f} s")
 
     async def press(self) -> None:
-        """Asks of the prober twice what it may do at its cap."""
+        """Asks of the prober twice what it may do at its cap, and more until it gives runs up."""
         able = [number for number in sorted(self.begun) if _is_light(number)][:PRESSED]
         cap = self.daemon.look().get("cap_runs_per_second", UNKNOWN_CAP)
         every = round(len(able) / (OVER_THE_CAP * cap), 2)
-        if every < QUICKEST_SECONDS:
-            raise SystemExit(f"{len(able)} probes are too few to press a cap of {cap:.0f} a second; add --no-pressure.")
-        await self.load(self.begun, dict.fromkeys(able, Pace(every, every / 2)))
-        self.say(f"{len(able)} probes every {every} s, twice a cap of {cap:.0f} runs a second")
-        await self.rest(PRESSURE_SECONDS)
+        while True:
+            if every < QUICKEST_SECONDS:
+                raise SystemExit(f"{len(able)} probes are too few to press this prober; add --no-pressure.")
+            await self.load(self.begun, dict.fromkeys(able, Pace(every, every / 2)))
+            self.say(f"{len(able)} probes every {every} s; the cap was {cap:.0f} runs a second")
+            await self.rest(PRESSURE_SECONDS)
+            if self.daemon.look()["shed_runs"]:
+                return
+            every /= 2
 
     async def drain(self) -> None:
         """Nothing new begins; waits until what ran is over and all of it is here."""
