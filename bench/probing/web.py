@@ -115,7 +115,7 @@ def blackbox_rate(port: int, pid: int, module: str, targets: list[str], per_seco
 
 EVERY_SECONDS = 8.0
 TCP_PACES = (8_000, 1_400)
-HTTP_PACES = (5_500, 850)
+HTTP_PACES = (5_000, 850)
 TLS_PACES = (600, 400)
 """Probes a second of ours and of the peer, at which each takes half of a processor."""
 
