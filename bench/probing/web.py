@@ -1,8 +1,8 @@
 """Cases of one connection a probe: http, tls, tcp and the latency that the prober adds, beside blackbox_exporter.
 
 A prober that mostly sleeps pays for its wake-ups, one that is busy for its probes; an operator's is busy. So each side
-is measured where it takes about half of a processor, which is where cemd's sheds load, and where blackbox_exporter's
-probes are at their cheapest too. Beside it stands our figure at the peer's pace, where we sleep most of the time.
+is measured where it takes about half of a processor, which is where cemd's sheds load. Beside it stand our figure at
+the peer's pace, where we sleep most of the time, and the peer's where it hardly sleeps and a probe costs it least.
 """
 
 from __future__ import annotations
@@ -114,24 +114,27 @@ def blackbox_rate(port: int, pid: int, module: str, targets: list[str], per_seco
 
 
 EVERY_SECONDS = 8.0
-TCP_PACES = (8_000, 1_400)
-HTTP_PACES = (5_000, 850)
-TLS_PACES = (600, 400)
-"""Probes a second of ours and of the peer, at which each takes half of a processor."""
+TCP_PACES = (8_000, 1_400, 3_000)
+HTTP_PACES = (5_000, 850, 2_000)
+TLS_PACES = (600, 400, 900)
+"""Probes a second of ours and of the peer, at which each takes half of a processor, and of the peer near all of one."""
 
 
 def busy_case(
-    folder: Path, seconds: float, rounds: int, kind: str, paces: tuple[int, int], *, tls: bool = False
+    folder: Path, seconds: float, rounds: int, kind: str, paces: tuple[int, int, int], *, tls: bool = False
 ) -> dict[str, Any]:
-    """Both sides at half of a processor, and ours at the peer's pace."""
-    own_pace, peer_pace = paces
+    """Both sides at half of a processor, ours at the peer's pace, and the peer near all of a processor."""
+    own_pace, peer_pace, full_pace = paces
     with web(folder) as (plain, secure, ca_file), blackbox(folder, ca_file) as (port, pid):
         module, port_there = ("tls", secure) if tls else ("plain" if kind == "http" else "tcp", plain)
         where = {"plain": f"http://{{}}:{port_there}/", "tls": f"https://{{}}:{port_there}/"}.get(
             module, f"{{}}:{port_there}"
         )
         hosts = TLS_HOSTS if tls else HOSTS
-        targets = [where.format(hosts[number % len(hosts)]) for number in range(int(seconds * peer_pace))]
+
+        def peers(pace: int) -> dict[str, float]:
+            targets = [where.format(hosts[number % len(hosts)]) for number in range(int(seconds * pace))]
+            return blackbox_rate(port, pid, module, targets, pace)
 
         def ours(pace: int) -> dict[str, float]:
             whom = [hosts[number % len(hosts)] for number in range(int(pace * EVERY_SECONDS))]
@@ -141,21 +144,27 @@ def busy_case(
                 params = [{"url": where.format(host), **more} for host in whom]
             return asyncio.run(own_rate(folder, probes_of(kind, params, EVERY_SECONDS), seconds))
 
-        theirs, busy, idle = [], [], []
+        theirs, full, busy, idle = [], [], [], []
         for _ in range(rounds):
-            theirs.append(blackbox_rate(port, pid, module, targets, peer_pace))
+            theirs.append(peers(peer_pace))
+            full.append(peers(full_pace))
             busy.append(ours(own_pace))
             idle.append(ours(peer_pace))
-    ratios = [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(busy, theirs, strict=True)]
-    same_pace = [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(idle, theirs, strict=True)]
+    ratios = _ratios(busy, theirs)
     return {
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 2) for ratio in ratios],
-        "ratio_at_the_peers_pace": statistics.median(same_pace),
+        "ratio_at_the_peers_pace": statistics.median(_ratios(idle, theirs)),
+        "ratio_to_the_peer_at_full_load": statistics.median(_ratios(busy, full)),
         "own": medians(busy),
         "own_at_the_peers_pace": medians(idle),
         "peer": medians(theirs),
+        "peer_at_full_load": medians(full),
     }
+
+
+def _ratios(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[float]:
+    return [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(ours, theirs, strict=True)]
 
 
 def http_case(folder: Path, seconds: float, rounds: int, *, tls: bool) -> dict[str, Any]:
