@@ -122,7 +122,7 @@ async def test_descriptors_and_memory_are_back_where_they_were(kind: str, tools:
         await rounds(1)  # what is made once (resolver, multi handle) stays
         before = descriptors()
         with traced():
-            await rounds(2)  # caches of a few things fill
+            await rounds(1)  # caches of a few things fill
             held, objects = bytes_of_ours(), objects_of_ours()
             await rounds(ROUNDS)
             grown, more = bytes_of_ours() - held, objects_of_ours() - objects
@@ -131,7 +131,7 @@ async def test_descriptors_and_memory_are_back_where_they_were(kind: str, tools:
         assert grown < ROUNDS * MOST_BYTES_A_ROUND
 
 
-ROUNDS = 4
+ROUNDS = 3
 MOST_BYTES_A_ROUND = 4_096
 """Three attempts. Deadlines that were kept are forgotten only when their time has come, some seconds later."""
 REFLECTOR = "cemd.monitor.reflector"

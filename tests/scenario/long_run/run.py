@@ -88,14 +88,14 @@ class Run:
         """Asks of the prober twice what it may do at its cap, and more until it gives runs up."""
         able = [number for number in sorted(self.begun) if _is_light(number)][:PRESSED]
         cap = self.daemon.look().get("cap_runs_per_second", UNKNOWN_CAP)
-        every = round(len(able) / (OVER_THE_CAP * cap), 2)
+        every, before = round(len(able) / (OVER_THE_CAP * cap), 2), self.daemon.look()["shed_runs"]
         while True:
             if every < QUICKEST_SECONDS:
                 raise SystemExit(f"{len(able)} probes are too few to press this prober; add --no-pressure.")
             await self.load(self.begun, dict.fromkeys(able, Pace(every, every / 2)))
             self.say(f"{len(able)} probes every {every} s; the cap was {cap:.0f} runs a second")
             await self.rest(PRESSURE_SECONDS)
-            if self.daemon.look()["shed_runs"]:
+            if self.daemon.look()["shed_runs"] > before:
                 return
             every /= 2
 
