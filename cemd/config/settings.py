@@ -89,7 +89,8 @@ class Retention(FileModel):
     evidence_days: Annotated[float, Field(gt=0, le=3660)] = 180.0
     """Age beyond which the evidence of failed attempts is dropped: longer than the samples, for questions come late."""
     evidence_megabytes: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Size of that evidence beyond which the oldest gives way; it lies in samples.db and counts there too."""
+    """Size of that evidence beyond which the oldest gives way; it lies in samples.db, of whose size it has at most a
+    quarter."""
     state_megabytes: Annotated[int, Field(ge=16, le=10_000_000)] = 2048
     """Size of state.db beyond which cemd warns; its rows never give way by themselves."""
     ballast_megabytes: Annotated[int, Field(ge=0, le=10_000)] = 16

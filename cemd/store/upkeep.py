@@ -18,6 +18,10 @@ from cemd.store.sqlite import KINDS, SqliteStore
 __all__ = ["BackupNote", "Upkeep", "UpkeepReport", "backup", "is_restored", "release_restored", "restore"]
 
 
+EVIDENCE_PART = 4
+"""At most one part in so many of what samples.db may hold is evidence, or it would push the samples out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepReport:
     """State of the files after a call. `faults` are sentences for the log."""
@@ -43,7 +47,8 @@ class Upkeep:
         evidence_megabytes: int,
     ) -> None:
         self._store = store
-        self._evidence_seconds, self._evidence_bytes = evidence_days * 86_400, evidence_megabytes * 2**20
+        self._evidence_seconds = evidence_days * 86_400
+        self._evidence_bytes = min(evidence_megabytes * 2**20, samples_megabytes * 2**20 // EVIDENCE_PART)
         self._state_bytes = state_megabytes * 2**20
         self._compactor = Compactor(
             store.writers["samples"], store.readers["samples"], days=samples_days, megabytes=samples_megabytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from cemd.errors import StoreError
 from cemd.model.measurement import Attempt
 from cemd.store.sqlite import SqliteStore, find_attempts, open_store
+from cemd.store.upkeep import Upkeep
 
 
 @pytest.fixture
@@ -56,6 +58,17 @@ def test_beyond_its_size_the_oldest_gives_way(store: SqliteStore) -> None:
     kept = sorted(one.at for number in range(5) for one in store.evidence.of(f"p{number}", most=100))
     assert kept == [float(at) for at in range(50 - len(kept), 50)]
     assert 20 <= len(kept) <= 25
+
+
+def test_upkeep_gives_it_a_quarter_of_the_file_at_most(store: SqliteStore) -> None:
+    noise = random.Random(1)
+    for at in range(300):
+        store.evidence.add([attempt(f"p{at}", float(at), noise.randbytes(20_000).hex())])
+    kept = {"samples_days": 30, "samples_megabytes": 4, "state_megabytes": 16, "evidence_days": 90}
+    Upkeep(store, **kept, evidence_megabytes=100).run(300.0)
+    assert store.evidence.bytes_used() <= 2**20
+    assert store.evidence.of("p0", most=1) == []
+    assert store.evidence.of("p299", most=1)
 
 
 def test_a_damaged_row_is_said_and_not_guessed(store: SqliteStore) -> None:
