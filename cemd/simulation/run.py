@@ -26,7 +26,7 @@ from cemd.simulation.fakes import FakeClock, Killed, Trouble, WatchedStore, entr
 from cemd.simulation.mishaps import Victim, befall, epoch_of
 from cemd.simulation.outcome import Broken, SimulationReport
 from cemd.simulation.plan import Plan, mishaps
-from cemd.simulation.promises.moments import Failed, Finished, Promise, Restarted, Stepped
+from cemd.simulation.promises.moments import Born, Failed, Finished, Promise, Restarted, Stepped
 from cemd.simulation.remembered import remembered, state_of
 from cemd.simulation.surroundings import Build
 from cemd.simulation.witness import PromiseBroken, Witness
@@ -192,6 +192,8 @@ class Simulation(Victim):
         self.book.skipped = frozenset(self.memory.state.quarantined())
         self.book.stepped_seq = self.book.born_at_seq = self.memory.state.applied_seq()
         self.starts += 1
+        seq, deaths = self.memory.progress.crashed_at()
+        self.hold(promises.AT_BIRTH, Born(seq=seq, deaths=deaths))
         core = self.make(self.memory.store(), self._outlet)
         self.edges = LyingEdges(
             Doors(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
 import pytest
+from cemd.analyze.findings import Moment
 from cemd.config.configuration import Configuration
 from cemd.demo.world.scenario import TrapEntry, TrapKind, When
 from cemd.improve import lifecycle
@@ -15,13 +17,16 @@ from cemd.improve.orders import Orders
 from cemd.loop import core as core_module
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import Batch, Entry, Payload, encode_group
+from cemd.model.entry import Batch, Command, CommandKind, ConfigEpoch, Entry, Payload, encode_group
 from cemd.model.incident import Incident, IncidentState
+from cemd.model.notice import NoticeState
 from cemd.model.quality import Outcome
-from cemd.report import alerts
+from cemd.report import alerts, told
+from cemd.simulation.fakes import Killed
 from cemd.simulation.lives import Scene
 from cemd.simulation.plan import Plan
-from cemd.simulation.run import Simulation
+from cemd.simulation.run import Make, Simulation
+from cemd.store import memory_state
 from cemd.store.base import LogGroup
 
 from tests.simulation.planting import Patch, Planted, caught, in_core, says_stale_hints
@@ -78,6 +83,46 @@ class TakesBlindForFailed(Core):
             )
             entry = msgspec.structs.replace(entry, payload=batch)
         super()._apply(entry, behind)
+
+
+class SaysFindingsAtOnce(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        if not effects.findings and isinstance(entry.payload, Batch):
+            moment = Moment(entry.at, entry.seq, self.state.epoch)
+            effects.findings = tuple(self.state.analyze.findings.state_anew(moment))
+        super()._finish(entry, effects, behind)
+
+
+class ForgetsAtAReload(Core):
+    def _finish(self, entry: Entry, effects: Effects, behind: tuple[Entry, ...]) -> None:
+        if isinstance(entry.payload, ConfigEpoch):
+            table = self.state.improve.incidents
+            for incident in tuple(table):
+                table.delete(incident.id)
+            effects.rows.extend(table.take_changes())
+        super()._finish(entry, effects, behind)
+
+
+class DiesOfHolding(Core):
+    def _commit(self, entry: Entry, effects: Effects) -> None:
+        if isinstance(entry.payload, Command) and entry.payload.kind is CommandKind.HOLD_SENDING:
+            raise Killed("poison")
+        super()._commit(entry, effects)
+
+
+class DiesOfItForEver(DiesOfHolding):
+    def _set_aside_poison(self, wall: float) -> None:
+        del wall
+
+
+def no_epoch(monkeypatch: Patch) -> None:
+    monkeypatch.setattr("cemd.analyze.stage.Moment", lambda at, seq, _epoch: Moment(at, seq, ""))
+
+
+def receipts_move_what_is_settled(monkeypatch: Patch) -> None:
+    movable = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN, NoticeState.ACCEPTED, NoticeState.FAILED)
+    monkeypatch.setattr(told, "_MOVABLE", movable)
+    monkeypatch.setattr(memory_state, "MOVABLE", movable)
 
 
 def applied_too_far(monkeypatch: Patch) -> None:
@@ -138,11 +183,31 @@ def test_a_core_that_takes_blind_for_failed_is_caught_in_a_whole_scenario() -> N
     assert broken.promise == "blindness_never_hurts"
 
 
+def hold_sending(make: Make) -> Simulation:
+    """A life in which nothing happens but one command."""
+    life = Simulation(Plan(seed=1, days=0.02, only=()), make=make)
+    life.at(life.begin + 307.3, partial(life.say, CommandKind.HOLD_SENDING))
+    return life
+
+
+def test_a_core_that_tries_again_what_killed_it_twice_is_caught() -> None:
+    report = hold_sending(DiesOfHolding).run()
+    assert report.broken is None
+    assert report.starts == 3
+    broken = hold_sending(DiesOfItForEver).run().broken
+    assert broken is not None
+    assert broken.promise == "an_entry_that_kills_twice_is_set_aside"
+
+
 PLANTED = (
     Planted(in_core(SendsBeforeCommit), "rows_before_effects"),
     Planted(in_core(ForgetsTheTold), "loaded_equals_lived"),
     Planted(in_core(AcknowledgesBeforeLogging), "acknowledged_is_never_lost"),
     Planted(in_core(LetsEffectsOutTwice), "order_never_goes_back"),
+    Planted(in_core(SaysFindingsAtOnce), "findings_arise_at_ticks"),
+    Planted(no_epoch, "everything_carries_its_evidence"),
+    Planted(in_core(ForgetsAtAReload), "a_reload_forgets_nothing"),
+    Planted(receipts_move_what_is_settled, "a_settled_notice_stays_settled"),
     Planted(applied_too_far, "applied_seq_never_goes_back"),
     Planted(straight_to_closed, "incidents_follow_the_published_transitions"),
     Planted(chance_in_the_core, "replay_decides_the_same"),

@@ -19,17 +19,24 @@ from cemd.simulation.promises.ends import (
     over_only_after_it_was_stable,
     over_only_to_the_told,
 )
+from cemd.simulation.promises.keeping import (
+    a_refused_reload_changes_nothing,
+    a_reload_forgets_nothing,
+    a_settled_notice_stays_settled,
+    acknowledged_is_never_lost,
+    an_entry_that_kills_twice_is_set_aside,
+    loaded_equals_lived,
+    replay_decides_the_same,
+)
 from cemd.simulation.promises.moments import Promise
 from cemd.simulation.promises.order import (
     a_firing_that_was_sent_gets_its_resolve,
-    a_refused_reload_changes_nothing,
-    acknowledged_is_never_lost,
     applied_seq_never_goes_back,
     blindness_never_hurts,
+    everything_carries_its_evidence,
+    findings_arise_at_ticks,
     incidents_follow_the_published_transitions,
-    loaded_equals_lived,
     order_never_goes_back,
-    replay_decides_the_same,
     rows_before_effects,
     the_core_never_fails,
 )
@@ -60,6 +67,9 @@ AT_STEP: tuple[Promise, ...] = (
     rows_before_effects,
     incidents_follow_the_published_transitions,
     blindness_never_hurts,
+    findings_arise_at_ticks,
+    everything_carries_its_evidence,
+    a_reload_forgets_nothing,
     unknown_is_bounded_by_what_was_in_flight,
 )
 AT_TICK: tuple[Promise, ...] = (decided_by_the_deadline,)
@@ -88,7 +98,12 @@ AT_SEND: tuple[Promise, ...] = (
     informational_is_submitted_at_most_once,
     nothing_leaves_after_the_kill_switch,
 )
-AT_START: tuple[Promise, ...] = (acknowledged_is_never_lost, loaded_equals_lived)
+AT_BIRTH: tuple[Promise, ...] = (an_entry_that_kills_twice_is_set_aside,)
+AT_START: tuple[Promise, ...] = (
+    acknowledged_is_never_lost,
+    loaded_equals_lived,
+    a_settled_notice_stays_settled,
+)
 AT_END: tuple[Promise, ...] = (
     replay_decides_the_same,
     a_firing_that_was_sent_gets_its_resolve,
@@ -101,6 +116,7 @@ PROMISES: tuple[Promise, ...] = (
     *AT_TICK,
     *AT_WRITE,
     *AT_SEND,
+    *AT_BIRTH,
     *AT_START,
     *AT_RELOAD,
     *AT_FAILURE,

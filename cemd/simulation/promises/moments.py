@@ -45,6 +45,14 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Born:
+    """A new process begins, and has loaded nothing yet. `seq`: the entry in progress at so many `deaths` in a row."""
+
+    seq: int
+    deaths: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted:
     """A new process has loaded everything, and has not taken an entry yet. `lived` is the state of the one before,
     where it died between two entries."""

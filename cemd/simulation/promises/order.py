@@ -1,13 +1,14 @@
-"""Promises of the one order, of what is remembered, and to staff (design 3, 4, 7 and 8)."""
+"""Promises of the one order, and to staff (design 3, 4, 7 and 8)."""
 
 from __future__ import annotations
 
 from cemd.analyze.judge import MOST_SERIES
 from cemd.improve.lifecycle import OVER, TRANSITIONS
+from cemd.model.entry import Command, Started, Tick
 from cemd.model.finding import Condition, FindingPhase
 from cemd.model.incident import IncidentState
 from cemd.simulation.book import Book
-from cemd.simulation.promises.moments import Failed, Finished, Reloaded, Restarted, Sentences, Stepped
+from cemd.simulation.promises.moments import Failed, Finished, Sentences, Stepped
 
 
 def order_never_goes_back(book: Book, now: Stepped) -> Sentences:
@@ -62,41 +63,26 @@ def blindness_never_hurts(book: Book, now: Stepped) -> Sentences:
             yield f"{finding.indicator} of {finding.subject} is broken, but all who measure it are blind."
 
 
-def acknowledged_is_never_lost(book: Book, now: Restarted) -> Sentences:
-    """What was acknowledged is in the log of the next process, byte for byte (3)."""
-    store = now.core.store
-    if store.log.last_seq() < book.acknowledged_seq:
-        yield f"the log ends at {store.log.last_seq()} but {book.acknowledged_seq} was acknowledged."
-    written = {group.first: group.blob for group in book.groups}
-    for group in store.log.read(0):
-        if written.get(group.first) != group.blob:
-            yield f"the group at {group.first} is not what was logged."
-
-
-def loaded_equals_lived(book: Book, now: Restarted) -> Sentences:
-    """A state loaded from rows, snapshot and log is the state that was lived (4)."""
+def findings_arise_at_ticks(book: Book, now: Stepped) -> Sentences:
+    """Batches only update state: findings arise at ticks, are stated anew at a start, and change by what a person says
+    (3)."""
     del book
-    for name, value in (now.lived or {}).items():
-        if now.loaded.get(name) != value:
-            yield f"{name} differs after the start: {_first_difference(value, now.loaded.get(name))}."
+    if now.effects.findings and not isinstance(now.entry.payload, Tick | Started | Command):
+        yield f"{len(now.effects.findings)} findings came with a {type(now.entry.payload).__name__}."
 
 
-def replay_decides_the_same(book: Book, now: Finished) -> Sentences:
-    """The whole log, replayed by a process that never died, gives the same rows and the same outbox (3)."""
+def everything_carries_its_evidence(book: Book, now: Stepped) -> Sentences:
+    """Every finding, notice and alert carries a trace id, every finding the epoch of the configuration too (3)."""
     del book
-    if now.replayed is not None:
-        for name in sorted({*now.lived, *now.replayed}):
-            if now.lived.get(name) != now.replayed.get(name):
-                yield f"{name} differs: {_first_difference(now.lived.get(name), now.replayed.get(name))}."
-
-
-def a_refused_reload_changes_nothing(book: Book, now: Reloaded) -> Sentences:
-    """A configuration that is not valid is refused whole, and the old one stays (4)."""
-    del book
-    if now.accepted:
-        yield "a damaged configuration was accepted."
-    if now.before != now.after:
-        yield f"the epoch went from {now.before} to {now.after}."
+    for finding in now.effects.findings:
+        if not finding.trace or not finding.epoch:
+            yield f"{finding.condition} of {finding.subject} has trace {finding.trace!r}, epoch {finding.epoch!r}."
+    for rows in now.effects.notices:
+        if not rows.trace:
+            yield f"notices of {rows.communication} have no trace."
+    for alert in now.effects.alerts:
+        if not alert.trace:
+            yield f"alert {alert.id} has no trace."
 
 
 def the_core_never_fails(book: Book, now: Failed) -> Sentences:
@@ -113,13 +99,3 @@ def a_firing_that_was_sent_gets_its_resolve(book: Book, now: Finished) -> Senten
         incident = book.incidents.get(last.incident)
         if last.firing and (incident is None or incident.state in OVER):
             yield f"alert {name} still fires for staff, but incident {last.incident} is over."
-
-
-def _first_difference(one: object, other: object) -> str:
-    """Where two recorded values part, short enough to read."""
-    if isinstance(one, list) and isinstance(other, list):
-        for place, (left, right) in enumerate(zip(one, other, strict=False)):
-            if left != right:
-                return f"at {place}: {str(left)[:300]} against {str(right)[:300]}"
-        return f"{len(one)} against {len(other)} records"
-    return f"{str(one)[:300]} against {str(other)[:300]}"
