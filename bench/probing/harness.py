@@ -150,7 +150,7 @@ def probes_of(kind: str, params: list[dict[str, Any]], every: float) -> list[Pro
 async def own_rate(folder: Path, probes: list[Probe], seconds: float) -> dict[str, float]:
     """Measurements per CPU second of the prober's process once it is at speed."""
     async with prober(folder, probes) as (pid, owed):
-        await asyncio.wait_for(owed.began.wait(), 60)
+        await asyncio.wait_for(owed.began.wait(), 180)
         await asyncio.sleep(probes[0].every_seconds + 1)  # every series has its name by then
         before, cpu, begun = Counter(owed.outcomes), cpu_seconds(pid), time.monotonic()
         await asyncio.sleep(seconds)

@@ -88,7 +88,7 @@ class Icmp:
 
     def __init__(self, params: IcmpParams, tools: Tools) -> None:
         self.params = params
-        self.waits = tools.waits
+        self.waits = tools.resting
         self.log = tools.log
         self._names = tools.names
         self._numeric = is_address(params.target)
@@ -220,6 +220,8 @@ class _Burst:
                 arrived(sequence, (at - sent_at[sequence]) / 1e9)
 
     def _finish(self) -> None:
+        if self._door is not None:
+            self.receive(self._door)  # what has come in time and nobody has looked at yet
         done = self._done
         self.give_up()
         if done is None:
