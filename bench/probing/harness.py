@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from cemd.config.probes import Probe
 from cemd.config.targets import Targets
+from cemd.model.measurement import SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
+from numpy.typing import NDArray
 
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 _EVERYWHERE = Targets(loopback=True).model_dump_json().encode()
@@ -88,15 +91,38 @@ class Owed:
     keep: frozenset[str] = frozenset()
     reasons: Counter[str] = field(default_factory=Counter)
 
+    runs: list[tuple[NDArray[np.float64], NDArray[np.uint8]]] = field(default_factory=list)
+    """Of each batch, when its runs began by the wall clock, and their outcomes."""
+    is_run: bytearray = field(default_factory=bytearray)
+    """Whether a series counts runs."""
+
+    def declare(self, keys: tuple[SeriesKey, ...]) -> None:
+        self.declared += keys
+        self.is_run += bytes(key.metric == "success" for key in keys)
+
     def take(self, frame: wire.Measured) -> None:
-        series, _, value, outcome = wire.columns(frame)
-        for place, number in enumerate(series.tolist()):
+        series, at, value, outcome = wire.columns(frame)
+        runs = np.frombuffer(self.is_run, dtype=bool)[series]
+        self.runs.append((at[runs], outcome[runs]))
+        self.outcomes += named(outcome[runs])
+        if self.outcomes:
+            self.began.set()
+        for place, number in enumerate(series.tolist() if self.keep else ()):
             metric = self.declared[number].metric
-            if metric == "success":
-                self.outcomes[Outcome(int(outcome[place])).name.lower()] += 1
-                self.began.set()
             if metric in self.keep:
                 self.values.setdefault(metric, []).append(float(value[place]))
+
+    def between(self, first: float, last: float) -> Counter[str]:
+        """Outcomes of the runs that began between two times of the wall clock."""
+        found: Counter[str] = Counter()
+        for at, outcome in self.runs:
+            found += named(outcome[(at >= first) & (at < last)])
+        return found
+
+
+def named(outcomes: NDArray[np.uint8]) -> Counter[str]:
+    counts = np.bincount(outcomes, minlength=4).tolist()
+    return Counter({Outcome(number).name.lower(): count for number, count in enumerate(counts) if count})
 
 
 @contextlib.asynccontextmanager
@@ -114,7 +140,7 @@ async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> A
             while (frame := await wire.read_from_prober(reader)) is not None:
                 match frame:
                     case wire.Declare():
-                        owed.declared += frame.keys
+                        owed.declare(frame.keys)
                     case wire.Measured():
                         owed.take(frame)
                         writer.write(wire.encode(wire.Ack(number=frame.number)))
@@ -152,10 +178,11 @@ async def own_rate(folder: Path, probes: list[Probe], seconds: float) -> dict[st
     async with prober(folder, probes) as (pid, owed):
         await asyncio.wait_for(owed.began.wait(), 180)
         await asyncio.sleep(probes[0].every_seconds + 1)  # every series has its name by then
-        before, cpu, begun = Counter(owed.outcomes), cpu_seconds(pid), time.monotonic()
+        cpu, begun = cpu_seconds(pid), time.time()
         await asyncio.sleep(seconds)
-        spent, wall = cpu_seconds(pid) - cpu, time.monotonic() - begun
-        runs = owed.outcomes - before
+        spent, wall = cpu_seconds(pid) - cpu, time.time() - begun
+        await asyncio.sleep(probes[0].timeout_seconds + 2)  # what began meanwhile has been handed over
+        runs = owed.between(begun, begun + wall)
         skipped = sum(value for name, value in owed.counters.items() if name.startswith("skipped_"))
     if owed.reasons:
         print(f"not ok: {dict(owed.reasons)}", file=sys.stderr)
