@@ -112,6 +112,10 @@ class Owed:
             if metric in self.keep:
                 self.values.setdefault(metric, []).append(float(value[place]))
 
+    def newest(self) -> float:
+        """When the last run that came began."""
+        return max((float(at.max()) for at, _ in self.runs[-1:] if len(at)), default=0.0)
+
     def between(self, first: float, last: float) -> Counter[str]:
         """Outcomes of the runs that began between two times of the wall clock."""
         found: Counter[str] = Counter()
@@ -181,7 +185,11 @@ async def own_rate(folder: Path, probes: list[Probe], seconds: float) -> dict[st
         cpu, begun = cpu_seconds(pid), time.time()
         await asyncio.sleep(seconds)
         spent, wall = cpu_seconds(pid) - cpu, time.time() - begun
-        await asyncio.sleep(probes[0].timeout_seconds + 2)  # what began meanwhile has been handed over
+        await asyncio.sleep(probes[0].timeout_seconds)
+        for _ in range(600):
+            if owed.newest() > begun + wall + probes[0].timeout_seconds / 2:
+                break  # all that began before is here
+            await asyncio.sleep(0.1)
         runs = owed.between(begun, begun + wall)
         skipped = sum(value for name, value in owed.counters.items() if name.startswith("skipped_"))
     if owed.reasons:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cemd.monitor.bulkheads import Bulkheads
+from cemd.monitor.bulkheads import LIGHT_TIMES, Bulkheads
 from cemd.monitor.schedule import Plan, Skip
 from cemd.monitor.schedule import Schedule as Slots
 from hypothesis import given, settings
@@ -276,3 +276,18 @@ def test_no_order_of_events_runs_a_probe_twice_at_once_or_breaks_a_bulkhead(
             assert uid not in running
             running.add(uid)
         assert schedule.running() == len(running) <= 4
+
+
+def test_light_runs_find_more_places_at_one_target_and_take_none_from_others() -> None:
+    schedule = Slots(wall_offset=0.0, group_at_once=2)
+    plans = [
+        Plan(uid=f"{word}{number}", every_seconds=60.0, kind="dns", group="a", light=word == "light")
+        for word in ("light", "heavy")
+        for number in range(20)
+    ]
+    slots = schedule.load(plans, 0.0)
+    for plan in plans:
+        schedule.recheck(plan.uid, 0.0)
+    started = set(map(int, schedule.turn(0.0).slots))
+    assert len(started & set(slots[:20])) == 2 * LIGHT_TIMES
+    assert len(started & set(slots[20:])) == 2
