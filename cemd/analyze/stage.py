@@ -53,6 +53,7 @@ class AnalyzeState:
         self.at: Instant = 0.0
         self.awake_at: Instant = 0.0  # silence is counted from here: while the daemon was away nobody was silent
         self.last_numbers: dict[str, int] = {}
+        self.even_at: Instant = 0.0  # after a jump back of the clock: when it will have caught up with core time
         self.watermarks = np.full(0, -np.inf)  # by vantage
         self.table = SeriesTable()
         self.bank = Bank()
@@ -122,7 +123,7 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
         state.last_numbers[batch.source] = batch.number
     settings = topology.configuration.settings
     rows = state.table.rows(batch.series)
-    at = np.minimum(batch.at, now)
+    at = np.minimum(batch.at + max(0.0, state.even_at - now), now)
     takes = (rows >= 0) & np.isfinite(at) & (batch.at <= now + settings.lateness_seconds)
     if not takes.all():
         rows, at = rows[takes], at[takes]
@@ -201,13 +202,16 @@ def _label(state: AnalyzeState, command: Command, moment: Moment, topology: Topo
 
 
 def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
-    if seconds > 0:
-        state.bank.shift(seconds)
-        state.attention.shift(seconds)
-        state.indicators.shift(seconds)
-        state.lookout.shift(seconds)
-    else:
-        np.minimum(state.watermarks, now + seconds, out=state.watermarks)
+    """After a jump back core time is ahead until the clock is even with it, and so is what samples are taken to mean:
+    else windows would see nothing but the past for so long. A jump ahead first makes up for that."""
+    ahead = max(0.0, state.even_at - now)
+    state.even_at = now + max(0.0, ahead - seconds)
+    if seconds > ahead:
+        jump = seconds - ahead
+        state.bank.shift(jump)
+        state.attention.shift(jump)
+        state.indicators.shift(jump)
+        state.lookout.shift(jump)
 
 
 def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Finding]:
@@ -246,6 +250,7 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[str, ...]
     ignored_batches: int = 0
     late_samples: int = 0
+    even_at: Instant = 0.0
 
 
 def snapshot(state: AnalyzeState) -> dict[str, bytes]:
@@ -258,6 +263,7 @@ def snapshot(state: AnalyzeState) -> dict[str, bytes]:
         instances=tuple(one.key for one in state.indicators.instances),
         ignored_batches=state.ignored_batches,
         late_samples=state.late_samples,
+        even_at=state.even_at,
     )
     parts = {
         "meta": msgspec.msgpack.encode(meta),
@@ -287,6 +293,7 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
     meta = msgspec.msgpack.decode(parts["meta"], type=_Meta)
     state.at, state.awake_at, state.last_numbers = meta.at, meta.awake_at, meta.last_numbers
     state.ignored_batches, state.late_samples = meta.ignored_batches, meta.late_samples
+    state.even_at = meta.even_at
     state.table = SeriesTable()
     state.table.place_all(topology)
     state.table.add(meta.series)

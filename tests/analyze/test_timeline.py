@@ -6,6 +6,7 @@ import math
 
 from cemd.analyze import stage
 from cemd.config.rules import Objective
+from cemd.model.entry import ClockStepped
 from cemd.model.finding import Condition, FindingPhase
 from cemd.model.identity import SeriesId
 from cemd.model.quality import Outcome, Quality
@@ -242,6 +243,31 @@ def test_a_clock_that_jumps_ahead_breaks_and_silences_nothing() -> None:
     world.step_clock(7200.0)
     world.tick(2.0)
     assert world.found == []
+
+
+def test_a_fault_is_found_while_the_clock_that_jumped_back_is_behind_core_time() -> None:
+    world = World()
+    world.run(600)
+    world.step_clock(-3600.0)
+    ok, jumped = world.series[("pay-web", "success")], world.now
+    for _ in range(60):  # core time at half speed
+        world.now += 5.0
+        world.samples((ok, 0.0), at=world.now - (3600.0 - (world.now - jumped)))
+        world.tick()
+    assert FindingPhase.BEGAN in world.phases(BROKEN)
+    assert world.state.late_samples == 0
+
+
+def test_a_clock_that_is_set_right_after_it_jumped_back_moves_nothing() -> None:
+    world = World()
+    world.run(600)
+    world.step_clock(-3600.0)
+    world.restart()
+    world.give(ClockStepped(seconds=3600.0))
+    assert world.state.even_at == world.now
+    world.run(600)
+    assert world.open(BROKEN) == []
+    assert world.phases(SILENCE) == []
 
 
 def test_late_samples_do_not_count() -> None:

@@ -10,9 +10,11 @@ from tests.simulation.scenes import scene
 
 
 def test_a_scenario_keeps_every_promise_while_its_customers_live() -> None:
-    report = simulate(2, 0.7, build=scene())
+    report = simulate(4, 0.4, build=scene())
     assert report.broken is None, report.broken
     assert report.faults > 2
+    assert report.told > 10
+    assert report.told_wrongly == 0
     assert report.incidents > 0
     assert report.alerts > 0
     assert report.contacts > 40
