@@ -34,7 +34,8 @@ class _Outbox:
         for customer, digest in zip(notices.customer.tolist(), notices.digest.tolist(), strict=True):
             key = (customer, int(notices.phase), notices.revision)
             by_digest = (int(notices.phase), notices.revision, digest)
-            if key in self.place or key in keys or (digest and by_digest in self.digests | phase_digests):
+            repeated = digest and (by_digest in self.digests or by_digest in phase_digests)
+            if key in self.place or key in keys or repeated:
                 raise StoreError(
                     f"outbox: communication {notices.communication} has a notice for customer {customer}, phase "
                     f"{notices.phase.name.lower()}, revision {notices.revision} already; a notice is written once."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from cemd.model.notice import TOLD_STATES, CommunicationState, Mode, NoticeState, Phase, Reason
@@ -9,6 +11,7 @@ from cemd.report.decide import unpacked
 from cemd.simulation.book import Book
 from cemd.simulation.promises.moments import Finished, Sentences, Written, incidents_behind, is_hurting
 
+NEVER_TOLD = (NoticeState.FAILED, NoticeState.CANCELLED, NoticeState.EXPIRED)
 STILL_OPEN = (Reason.OVER_NOTICE, Reason.QUIET_HOURS)
 
 
@@ -18,14 +21,13 @@ def no_second_first(book: Book, now: Written) -> Sentences:
         return
     chain = book.communications[now.rows.communication].chain
     box = book.outbox[now.rows.communication]
+    told = Counter(
+        customer
+        for (customer, phase, revision), row in box.items()
+        if phase is Phase.FIRST and revision >= chain and row.state not in NEVER_TOLD
+    )
     for customer in now.rows.customer.tolist():
-        told = [
-            key[2]
-            for key, row in box.items()
-            if key[0] == customer and key[1] is Phase.FIRST and key[2] >= chain and row.state is not NoticeState.FAILED
-            and row.state not in (NoticeState.CANCELLED, NoticeState.EXPIRED)
-        ]  # fmt: skip
-        if len(told) > 1:
+        if told[customer] > 1:
             yield f"customer {customer} gets a second first notice of {now.rows.communication}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -73,13 +74,14 @@ def caps_hold(book: Book, now: Written) -> Sentences:
         return
     for cap in book.policies[now.rows.communication].caps:
         since = now.rows.at - cap.window_seconds
+        told = Counter(
+            who
+            for box in book.outbox.values()
+            for (who, _, _), row in box.items()
+            if row.at > since and row.state is not NoticeState.SHADOW
+        )
         for customer in now.rows.customer.tolist():
-            count = sum(
-                row.at > since and row.state is not NoticeState.SHADOW
-                for box in book.outbox.values()
-                for (who, _, _), row in box.items()
-                if who == customer
-            )
+            count = told[customer]
             if count + 1 > cap.most:
                 yield f"customer {customer} gets notice {count} of at most {cap.most}, and no slot is left for the end."
 
