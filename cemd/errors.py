@@ -24,7 +24,8 @@ class Fault:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.fact}; {self.remedy}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.fact}; {self.remedy}"
 
 
 class ConfigError(CemdError):

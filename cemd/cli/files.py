@@ -30,13 +30,15 @@ _COUNTED = {
 @JSON
 def check(root: Path, as_json: bool) -> None:
     """Checks all files and starts nothing. Prints every fault as file:line:column: fact; remedy."""
-    from cemd.config.load import load
+    from cemd.config.load import load, unread
     from cemd.daemon.kinds import kinds
 
     try:
         loaded = load(root, kinds())
     except ConfigError as exc:
         if not as_json:
+            for warning in unread(root):
+                click.echo(f"warning: {warning}", err=True)
             raise
         faults = [
             {"file": f.file, "line": f.line, "column": f.column, "fact": f.fact, "remedy": f.remedy} for f in exc.faults
@@ -97,6 +99,10 @@ def blackbox(
     imported = import_modules(file, prometheus, service=service, every_seconds=every)
     if write is not None:
         write.write_text(imported.text())
+        found = counted(len(imported.probes), "probe")
+        fill = " Fill in the values at its head." if imported.values else ""
+        services = f'The catalogue must know the service "{service}" (config/catalogue/*.yaml).'
+        click.echo(f"{write}: {found}.{fill} {services}", err=True)
     if as_json:
         click.echo(json.dumps({"probes": imported.probes, "values": imported.values, "notes": imported.notes}))
     elif write is None:

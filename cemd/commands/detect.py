@@ -21,6 +21,7 @@ from cemd.analyze.columns import Array
 from cemd.analyze.tiers import BankTier, DeepTier, Tier
 from cemd.commands.series_files import FileFault, Oddities, Rows, ScoreFile, read_blocks
 from cemd.errors import CemdError
+from cemd.kit.words import counted
 
 AT_ONCE = 400
 """Files that are open at a time: two descriptors each, below the usual limit of 1,024."""
@@ -171,7 +172,9 @@ class _Progress:
         if self._silent or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + TOLD_EVERY_SECONDS
-        click.echo(f"{summary.files} of {self._files} files, {summary.alarms} alarms so far", err=True)
+        click.echo(
+            f"{summary.files} of {counted(self._files, 'file')}, {counted(summary.alarms, 'alarm')} so far", err=True
+        )
 
 
 def _print(summary: Summary, target: Path, *, as_json: bool) -> None:
@@ -185,8 +188,13 @@ def _print(summary: Summary, target: Path, *, as_json: bool) -> None:
     for fault in summary.faults:
         click.echo(str(fault), err=True)
     click.echo(
-        f"{summary.files} files with {summary.rows:,} rows scored by the {summary.tier} detector into {target}: "
-        f"{summary.alarms} alarms, {summary.rows / max(summary.cpu_seconds, 1e-9):,.0f} rows a second of one processor."
+        f"{counted(summary.files, 'file')} with {counted(summary.rows, 'row')} scored by the {summary.tier} detector "
+        f"into {target}: {counted(summary.alarms, 'alarm')}, "
+        f"{summary.rows / max(summary.cpu_seconds, 1e-9):,.0f} rows a second of one processor."
     )
     if summary.faults:
-        click.echo(f"{len(summary.faults)} file(s) are faulty and have no scores.", err=True)
+        click.echo(_faulty(len(summary.faults)), err=True)
+
+
+def _faulty(files: int) -> str:
+    return "1 file is faulty and has no scores." if files == 1 else f"{files:,} files are faulty and have no scores."

@@ -48,8 +48,8 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
     chain = explain(state_rows(root, state), what)
     if chain is None:
         raise CemdError(
-            f'"{what}" is no id that state.db knows and no kind of probe or channel; the page shows ids, '
-            "`cemd explain icmp` explains a kind."
+            f'"{what}" is no id that state.db knows and nothing of the files; the page and `cemd notices` show ids, '
+            "`cemd explain icmp` explains a kind of probe, `cemd explain policy` a part of the files."
         )
     chain = _with_series(chain, root, state)
     if customer is not None:
@@ -94,8 +94,7 @@ def _lines(chain: dict[str, Any]) -> Iterator[str]:
     for incident in chain["incidents"]:
         yield from _incident(incident)
     for alert in chain["alerts"]:
-        told = "firing" if alert["told_firing"] else "not firing"
-        yield f"alert to {alert['route']}: {alert['state']}, last told {told}"
+        yield f"alert to {alert['route']}: {alert['state']}; {_staff_know(alert)}"
     for communication in chain["communications"]:
         yield from _communication(communication)
         if communication["state"] == "holding":
@@ -107,13 +106,22 @@ def _lines(chain: dict[str, Any]) -> Iterator[str]:
             yield f"  {_at(step['at'])} {step['stage']} {step['phase']}: {step.get('reason') or step.get('state')}"
 
 
+def _staff_know(alert: dict[str, Any]) -> str:
+    if alert["told_revision"] < 0:
+        return "staff were told nothing so far"
+    return (
+        "staff were told of it, not yet that it is over" if alert["told_firing"] else "staff were told that it is over"
+    )
+
+
 def _finding(finding: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     evidence = finding["evidence"]
     series = ", ".join(_series(number, known.get(str(number))) for number in evidence["series"])
     value, threshold = _value(evidence["value"]), _value(evidence["threshold"])
     yield f"finding {finding['id']}: {finding['condition']} of {finding['indicator']} on {_subject(finding)}"
     by = finding["probe"] or "several probes"
-    yield f"  began {_at(finding['began_at'])}, now {finding['phase']}, measured by {by}"
+    ended = f", ended {_at(finding['at'])}" if finding["phase"] == "ended" else ", still open"
+    yield f"  began {_at(finding['began_at'])}{ended}, measured by {by}"
     yield f"  value {value} against {threshold}, {evidence['samples']} samples of {series}"
     if evidence["note"]:
         yield f"  {evidence['note']}"

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,8 @@ from cemd.commands.looking import found_places, loaded_files, state_rows
 from cemd.config.topology import Topology
 from cemd.daemon.explain import communications
 from cemd.errors import CemdError, ConfigError
+from cemd.kit.words import counted
+from cemd.model.notice import Mode, Reason
 from cemd.report.customers import check_customers
 from cemd.store.sqlite import find_number
 
@@ -62,6 +65,15 @@ def show_told(reference: str, root: Path, state: Path | None, *, as_json: bool) 
         click.echo("This customer was told nothing.")
 
 
+def _nobody(communication: dict[str, Any]) -> str:
+    """Why no notice is there; of a policy in shadow, to how many one would have gone."""
+    decided = communication["decisions"]
+    if communication["mode"] != Mode.SHADOW or not decided:
+        return "nobody told"
+    first = sum(one["counts"].get(Reason.FIRST_NOTICE.name.lower(), 0) for one in decided)
+    return f"nobody told (shadow); {counted(first, 'customer')} would have been"
+
+
 def show_communications(root: Path, state: Path | None, *, as_json: bool) -> None:
     """Prints every communication with its reasons and the states of its notices."""
     found = communications(state_rows(root, state))
@@ -72,7 +84,7 @@ def show_communications(root: Path, state: Path | None, *, as_json: bool) -> Non
         states: Counter[str] = Counter()
         for by_state in one["notices"].values():
             states.update(by_state)
-        told = ", ".join(f"{count} {name}" for name, count in states.items()) or "nobody told"
+        told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in states.items()) or _nobody(one)
         click.echo(f"{one['id']}  {one['state']}  {one['mode']}  {', '.join(one['services'])}  {told}")
     if not found:
         click.echo("No communication yet.")

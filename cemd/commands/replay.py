@@ -18,6 +18,7 @@ from cemd.config.configuration import Configuration
 from cemd.config.load import load
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
+from cemd.kit.words import counted
 from cemd.loop.replay import Asked, Comparison, Episode, Outcome, Progress, compare, replay
 from cemd.store.sqlite import open_past
 
@@ -139,7 +140,8 @@ def _plain(one: Episode) -> dict[str, Any]:
 
 def _lines(asked: Asked, before: Outcome, after: Outcome, found: Comparison) -> Iterator[str]:
     yield f"From {_at(asked.since)} to {_at(asked.until)}: {_exactness(after, asked)}"
-    yield f"{len(found.came)} finding(s) would have come, {len(found.gone)} would have gone, {len(found.same)} stay."
+    came = counted(len(found.came), "finding")
+    yield f"{came} would have come, {len(found.gone)} would have gone, {len(found.same)} stay."
     yield from _listed("would have come", found.came)
     yield from _listed("would have gone", found.gone)
     moved = [pair for pair in found.same if pair.after.began_at != pair.before.began_at]

@@ -202,6 +202,9 @@ def _indicator(item: Item[Indicator]) -> Iterator[Fault]:
         return
     target, sign = (low, 1) if low is not None else (high or 0.0, -1)
     word = "at_least" if low is not None else "at_most"
+    if item.value.summary is Summary.RATIO and not 0 <= target <= 1:
+        fact = f"{word} ({target:g}) lies outside 0 to 1, between which a ratio lies"
+        yield item.fault(("objective", word), fact, f"write {target / 100:g} for {target:g} %")
     if objective.warn_at is not None and (objective.warn_at - target) * sign <= 0:
         fact = f"warn_at ({objective.warn_at:g}) is not on the good side of {word} ({target:g})"
         yield item.fault(("objective", "warn_at"), fact, f"make it {'larger' if sign > 0 else 'smaller'} than {word}")

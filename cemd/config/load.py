@@ -32,7 +32,7 @@ from cemd.config.words import faults_of
 from cemd.config.yaml import Document, parse
 from cemd.errors import ConfigError, Fault
 
-__all__ = ["PATTERNS", "Kinds", "Loaded", "load", "load_settings"]
+__all__ = ["PATTERNS", "Kinds", "Loaded", "load", "load_settings", "unread"]
 
 PATTERNS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("config/cemd.yaml", SettingsFile),
@@ -71,9 +71,7 @@ def load(root: Path, kinds: Kinds, *, rules: Path | None = None) -> Loaded:
     reader = _Reader(kinds)
     files = tuple(_files(root, rules))
     if not files:
-        raise ConfigError(
-            [Fault("config/cemd.yaml", 0, 0, f"no configuration below {root}", "create it, or go where it is")]
-        )
+        raise ConfigError([Fault("config/cemd.yaml", 0, 0, f"no configuration below {root.resolve()}", _NO_ROOT)])
     for name, model in files:
         reader.read(root, name, model)
     items = reader.items
@@ -81,8 +79,11 @@ def load(root: Path, kinds: Kinds, *, rules: Path | None = None) -> Loaded:
     faults = [*reader.faults, *contradictions(items, kinds), *duplicates(items), *dangling(items, kinds, topology)]
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
-    warnings = (*cautions(items, topology), *_nobody(root, items), *_unread(root))
+    warnings = (*cautions(items, topology), *_nobody(root, items), *unread(root))
     return Loaded(topology.configuration, warnings, tuple(name for name, _ in files))
+
+
+_NO_ROOT = "create it, or name with --root the folder that holds config/, probes/ and rules/"
 
 
 def load_settings(root: Path) -> Settings:
@@ -118,18 +119,18 @@ def _nobody(root: Path, items: Items) -> Iterator[str]:
         if source is not None and not (root / source.file).is_file():
             place = item.fault(("customers", "file"), "", "")
             where = f"{place.file}:{place.line}:{place.column}"
-            fact = f"there is no file {source.file}, so nobody can be told"
-            yield f"{where}: customers: {fact}; write it, or correct the name"
+            fact = f"there is no file {(root / source.file).resolve()}, so nobody can be told"
+            yield f"{where}: customers: {fact}; write it, or correct the name, which counts from the root"
 
 
-def _unread(root: Path) -> Iterator[str]:
-    """Files that look meant but are not read; those of `examples` folders are not meant."""
+def unread(root: Path) -> Iterator[str]:
+    """Files that look meant but are not read, so that what they define is missing; `examples` folders are not meant."""
     read = {name for name, _ in _files(root)}
     for folder in ("config", "probes", "rules"):
         for path in sorted(root.glob(f"{folder}/**/*.y*ml")):
             name = path.relative_to(root).as_posix()
             if name not in read and "examples" not in path.relative_to(root).parts:
-                yield f"{name}:0:0: this file is not read; only {', '.join(pattern for pattern, _ in PATTERNS)} are"
+                yield f"{name}: this file is not read; only {', '.join(pattern for pattern, _ in PATTERNS)} are"
 
 
 def _configuration(items: Items) -> Configuration:

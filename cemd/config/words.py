@@ -6,6 +6,7 @@ are repeated, values of closed lists are only suggested.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -133,10 +134,17 @@ def _plain(detail: ErrorDetails) -> str:
     return text[:1].lower() + text[1:]
 
 
+_NUMBER = re.compile(r"\s*[-+]?[\d.]+\s*")
+
+
 def _quotes(kind: str, value: Tree) -> str:
     """What quotes have to do with it, if anything."""
     if isinstance(value, str) and kind in ("int_type", "float_type", "bool_type"):
-        return " without quotes"
+        return (
+            " without quotes"
+            if kind == "bool_type" or _NUMBER.fullmatch(value)
+            else " and nothing else: no unit, no words"
+        )
     return " in quotes" if isinstance(value, bool | int | float) and kind == "string_type" else ""
 
 

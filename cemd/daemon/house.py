@@ -78,7 +78,7 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
         return _exit_code(exc)
     try:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter is there twice
-        return asyncio.run(_live(root, where, store, port=port, with_prober=with_prober))
+        return asyncio.run(_live(root, where, store, port=port, with_prober=with_prober, log_json=json_lines))
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return EXIT_CONFIG
@@ -115,14 +115,16 @@ def _enter(root: Path) -> None:
         ) from exc
 
 
-async def _live(root: Path, where: Places, store: SqliteStore, *, port: int | None, with_prober: bool) -> int:
-    return await _House(root, where, store, port=port).live(with_prober=with_prober)
+async def _live(
+    root: Path, where: Places, store: SqliteStore, *, port: int | None, with_prober: bool, log_json: bool
+) -> int:
+    return await _House(root, where, store, port=port, log_json=log_json).live(with_prober=with_prober)
 
 
 class _House:
     """One life of the daemon."""
 
-    def __init__(self, root: Path, where: Places, store: SqliteStore, *, port: int | None) -> None:
+    def __init__(self, root: Path, where: Places, store: SqliteStore, *, port: int | None, log_json: bool) -> None:
         self.root = root
         self.where = where
         self.store = store
@@ -134,6 +136,7 @@ class _House:
         self.outlet = Outlet(asyncio.get_running_loop())
         self.core = Core(store, self.outlet)
         self._port = port
+        self._log_json = log_json
         self._reload_asked = asyncio.Event()
         self._epoch = ""
         self._took_effect = asyncio.Event()
@@ -192,7 +195,7 @@ class _House:
             ]
             if with_prober:
                 vantage = self.configuration.settings.vantage
-                prober = ProberProcess(self.where.socket, self.where.prober, vantage=vantage)
+                prober = ProberProcess(self.where.socket, self.where.prober, vantage=vantage, log_json=self._log_json)
                 running.append(tasks.create_task(keep_running(prober.run, name="prober", log=log), name="prober"))
             self._write_pid()
             gc.freeze()  # what stands now stays: full collections would only hold the loop for it

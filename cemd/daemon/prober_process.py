@@ -24,11 +24,12 @@ GRACE_SECONDS = 5.0
 class ProberProcess:
     """One child process that runs the schedule."""
 
-    def __init__(self, socket: Path, state: Path, *, vantage: str) -> None:
+    def __init__(self, socket: Path, state: Path, *, vantage: str, log_json: bool | None = None) -> None:
         self.starts = 0
         self._command: Sequence[str] = (
             *(sys.executable, "-m", "cemd", "agent"),
             *("--socket", str(socket), "--state", str(state), "--vantage", vantage),
+            *(() if log_json is None else ("--log-json" if log_json else "--log-text",)),
         )
         self._process: asyncio.subprocess.Process | None = None
 

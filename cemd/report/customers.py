@@ -127,7 +127,8 @@ class _Parser:
             wrong("reference", "reference is empty or longer than 200 characters", "give the customer's own number")
         site = self._site.get(cells["site"])
         if site is None:
-            wrong("site", f"unknown site {cells['site'][:64]!r}", "use a site of the catalogue")
+            fact = f"unknown site {cells['site'][:64]!r}" if cells["site"] else "no site is named"
+            wrong("site", fact, "use a site of the catalogue (config/catalogue/*.yaml, under `sites:`)")
         services = self._bits(cells["services"], self._service, "services", wrong, "a sold service of the catalogue")
         basis = self._bits(cells["basis"], BASES, "basis", wrong, ", ".join(BASES))
         flags = self._bits(cells["flags"], FLAGS, "flags", wrong, ", ".join(FLAGS))

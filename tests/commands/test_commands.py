@@ -103,6 +103,16 @@ def test_check_prints_every_fault_with_its_place_and_fails(root: Path) -> None:
     assert "probes/web.yaml:2:" in result.output
 
 
+def test_check_names_files_that_are_not_read_beside_the_faults_that_they_make(root: Path) -> None:
+    (root / "probes/web.yaml").rename(root / "probes/web.yml")
+    rules = root / "rules/analyze/web.yaml"
+    rules.write_text(rules.read_text().replace("of: {service: web,", "of: {probe: web-a,").replace("0.9,", "90,"))
+    said = cemd("check", "--root", root).stderr
+    assert "warning: probes/web.yml: this file is not read; only " in said
+    assert 'probe "web-a" does not exist' in said
+    assert "at_least (90) lies outside 0 to 1, between which a ratio lies; write 0.9 for 90 %" in said
+
+
 def test_explain_an_incident_tells_the_chain(root: Path) -> None:
     store = open_store(root / "state", ballast_megabytes=0)
     incident = next(iter(store.state.rows("incident")))[0]
@@ -135,7 +145,7 @@ def test_explain_a_kind_prints_its_parameters(root: Path) -> None:
 def test_explain_what_nobody_knows_says_what_could_be_asked(root: Path) -> None:
     result = cemd("explain", "inc-000000000000", "--root", root)
     assert result.exit_code == 1
-    assert "the page shows ids" in result.output
+    assert "the page and `cemd notices` show ids" in result.output
 
 
 def test_explain_a_word_that_is_none_names_the_words_that_are_and_needs_no_state(tmp_path: Path) -> None:

@@ -107,7 +107,10 @@ def test_settings_are_read_while_other_files_have_faults(tmp_path: Path) -> None
 
 def test_empty_root_says_so(tmp_path: Path) -> None:
     assert messages(tmp_path) == [
-        f"config/cemd.yaml:0:0: no configuration below {tmp_path}; create it, or go where it is"
+        (
+            f"config/cemd.yaml: no configuration below {tmp_path.resolve()}; create it, or name with --root the folder that"
+            " holds config/, probes/ and rules/"
+        )
     ]
 
 
@@ -122,7 +125,7 @@ def test_file_that_is_not_read_is_warned_of(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "probes/more.yml").write_text("probes: []\n", encoding="utf-8")
     (warning,) = load(tmp_path, KINDS).warnings
-    assert warning.startswith("probes/more.yml:0:0: this file is not read; only config/cemd.yaml, ")
+    assert warning.startswith("probes/more.yml: this file is not read; only config/cemd.yaml, ")
 
 
 def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path) -> None:
@@ -172,6 +175,15 @@ BAD: dict[str, tuple[str, str, str, str]] = {
         "every_seconds: 30",
         'every_seconds: "30"',
         'probes/core.yaml:7:20: probe "core-east": every_seconds is a text; write a number without quotes',
+    ),
+    "number-with-unit": (
+        PROBES,
+        "every_seconds: 30",
+        "every_seconds: 30s",
+        (
+            'probes/core.yaml:7:20: probe "core-east": every_seconds is a text; write a number and nothing else: no unit, no'
+            " words"
+        ),
     ),
     "yes-is-a-text": (
         CATALOGUE,
@@ -746,7 +758,7 @@ def test_unreadable_file_is_a_fault(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "probes/folder.yaml").mkdir()
     assert messages(tmp_path) == [
-        "probes/folder.yaml:0:0: cannot be read: is a directory; make it a file that cemd may read"
+        "probes/folder.yaml: cannot be read: is a directory; make it a file that cemd may read"
     ]
 
 

@@ -121,11 +121,11 @@ def test_a_root_that_is_not_there_is_said_with_the_exit_code_of_a_faulty_configu
     command = [sys.executable, "-m", "cemd", "run", "--root", str(missing)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == EXIT_CONFIG
-    assert ended.stderr.startswith(f"{missing}:0:0: cannot be entered (No such file or directory); name the folder")
+    assert ended.stderr.startswith(f"{missing}: cannot be entered (No such file or directory); name the folder")
 
 
 def test_a_token_file_that_is_not_there_is_said_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"token:0:0: .* cannot be read \(No such file or directory\)"):
+    with pytest.raises(ConfigError, match=r"token: .* cannot be read \(No such file or directory\)"):
         _token_in(tmp_path / "token")
 
 

@@ -75,6 +75,7 @@ async def test_mail_to_a_server_without_starttls_is_not_sent_when_encryption_is_
     sink = MailSink()
     async with mail_server(sink) as port:
         error = await refusal(mail(port, encryption="required"))
+    assert "answers but offers no STARTTLS" in str(error)
     assert not error.permanent
     assert not error.unknown
     assert sink.mails == []

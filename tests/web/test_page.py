@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from cemd.model.entry import CommandKind
+from cemd.model.notice import CommunicationState
 from cemd.model.quality import Quality
 from cemd.web.server import WebServer
 from playwright.async_api import Browser, Page, async_playwright, expect
@@ -450,3 +451,37 @@ async def test_the_theme_can_be_chosen_and_is_kept(server: WebServer, browser: B
     assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
     await page.reload()
     assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_what_is_at_risk_without_an_incident_says_why_and_can_be_labelled(browser: Browser) -> None:
+    views = rich_views()
+    views = replace(views, incidents=tuple(msgspec.structs.replace(one, findings=()) for one in views.incidents))
+    server = WebServer(SceneHouse(views), port=0)
+    await server.start()
+    try:
+        page = (await opened(browser, server.url)).page
+        warnings = page.get_by_role("region", name="Warnings")
+        await expect(warnings).to_contain_text("3 in no open incident")
+        await expect(warnings).to_contain_text("total time anomaly")
+        await expect(warnings.get_by_role("link", name="explain fnd-0f3d4410cc87")).to_be_visible()
+        await expect(warnings.get_by_role("button", name="New normal")).to_have_count(1)
+    finally:
+        await server.stop()
+
+
+async def test_who_is_not_told_yet_or_in_shadow_is_said_so(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    page = (await opened(browser, server.url)).page
+    await expect(page.get_by_role("region", name="Warnings")).to_have_count(0)
+    shadow = page.locator(".communication").nth(1)
+    await expect(shadow).to_contain_text("0 told, for nothing leaves in shadow")
+    views = rich_views()
+    first, *others = views.report.communications
+    holding = msgspec.structs.replace(first.communication, state=CommunicationState.HOLDING)
+    held = msgspec.structs.replace(first, communication=holding, told=0)
+    unsure = tuple(msgspec.structs.replace(one, confirmed_at=None) for one in views.incidents)
+    report = msgspec.structs.replace(views.report, communications=(held, *others))
+    house.shown = replace(views, report=report, incidents=unsure)
+    house.tick()
+    await expect(page.locator(".communication").first).to_contain_text("another independent source that sees it")

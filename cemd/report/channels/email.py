@@ -63,6 +63,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+_NO_STARTTLS = "answers but offers no STARTTLS, and nothing is sent in clear unless `encryption: none` says so"
+
+
 class Email:
     """Sends mail to a customer or to staff."""
 
@@ -138,7 +141,8 @@ class Email:
                 await server.connect()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as exc:
             server.close()
-            raise self._error("cannot be reached", exc, permanent=False) from exc
+            fact = _NO_STARTTLS if "STARTTLS extension not supported" in str(exc) else "cannot be reached"
+            raise self._error(fact, exc, permanent=False) from exc
         except asyncio.CancelledError:
             server.close()
             raise

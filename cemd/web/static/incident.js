@@ -71,7 +71,7 @@ export function incidentPage(id) {
               one.cause.rivals.length ? [h("h3", {}, one.cause.confidence === "undetermined" ? "Candidates" : "Less likely"), h("ul", { class: "why" }, one.cause.rivals.map((rival) => h("li", {}, spokenWhole(rival, mentioned))))] : null),
             panel("Impact", null, impact(one),
               h("dl", { class: "facts" }, fact("Services", listed(one.impact.services, 12)), fact("Touchpoints", listed(one.impact.touchpoints, 12)), fact("Steps", listed(one.impact.steps, 12)))),
-            panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now, view.sending_held)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),
+            panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now, view.sending_held, view.incidents)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),
             h("p", {}, h("a", { href: `/explain/${one.id}`, "data-link": true }, "Explain: the chain from sample to message")))));
     },
   };

@@ -1,6 +1,6 @@
 // The page that a control room leaves open.
 import { h } from "/static/dom.js";
-import { cause, communicationCard, evidence, impact, incidentButtons, life, panel, reasons, subjectOf, told } from "/static/parts.js";
+import { cause, communicationCard, evidence, impact, incidentButtons, labelButtons, life, loose, panel, reasons, subjectOf, told } from "/static/parts.js";
 import { tipped, tippedCell } from "/static/tip.js";
 import { STATES, badge, bar, capital, count, exact, many, said, score, shape, share, spark, span, star, titled } from "/static/words.js";
 
@@ -146,12 +146,25 @@ function incidents(view) {
         h("span", { class: "muted" }, ` ${said(one.state)}, hurt for ${span((one.clear_since || one.changed_at).epoch - one.first_hurt_at.epoch)}, ${count(Math.max(one.impact.customers, one.impact.peak_customers))} customers`))))) : null);
 }
 
+const MOST_WARNINGS = 6;
+
+// Why something is at risk though no incident is open about it; nothing is shown where nothing is.
+function warnings(view, findings) {
+  const rank = (one) => ORDER.indexOf(one.quality);
+  const all = loose(findings, view.incidents).sort((a, b) => rank(a) - rank(b) || b.began_at.epoch - a.began_at.epoch);
+  if (!all.length) return null;
+  return panel("Warnings", h("span", { class: "muted" }, `${count(all.length)} in no open incident`),
+    h("ul", { class: "evidence" }, all.slice(0, MOST_WARNINGS).map((one) => [evidence(one), h("li", { class: "muted", "data-key": `why-${one.id}` },
+      "since ", exact(one.began_at, view.at), " · ", h("a", { href: `/explain/${one.id}`, "data-link": true }, `explain ${one.id}`), labelButtons(one))]),
+    all.length > MOST_WARNINGS ? h("li", { class: "muted" }, `and ${many(all.length - MOST_WARNINGS, "other")}`) : null));
+}
+
 function communications(view) {
   const open = view.communications.filter((one) => !one.ended_at);
   const over = view.communications.filter((one) => one.ended_at).slice(0, 5);
   return panel("Customers told", h("span", { class: "muted" }, `${count(view.customers)} customers`),
     open.length || over.length ? null : h("p", { class: "empty" }, view.customers ? "Nobody had to be told anything." : "No customer is known: customers in config/cemd.yaml names their file."),
-    open.map((one) => communicationCard(one, view.at, view.sending_held)),
+    open.map((one) => communicationCard(one, view.at, view.sending_held, view.incidents)),
     over.length ? h("details", { class: "over", "data-key": "over", open: !open.length }, h("summary", {}, `${over.length} ended`), over.map((one) => communicationCard(one, view.at))) : null);
 }
 
@@ -160,12 +173,12 @@ const legend = () => h("span", { class: "muted legend" }, star(), " moment of tr
 
 export const overview = {
   title: () => "Overview",
-  async load() {
-    return {};
+  async load(get) {
+    return { findings: (await get("/api/v1/findings?limit=200")).items };
   },
-  draw(view) {
+  draw(view, { findings }) {
     return h("div", {}, headline(view), h("div", { class: "wall" },
-      h("div", { class: "column" }, incidents(view), communications(view)),
+      h("div", { class: "column" }, incidents(view), warnings(view, findings), communications(view)),
       h("div", { class: "column" }, panel("Journeys", legend(), view.journeys.length ? h("div", { class: "journeys" }, view.journeys.map(journey)) : nothing("No journey is described yet: config/catalogue/ says what customers try to get done.")), rater(view)),
       h("div", { class: "column side" }, parts(view), services(view))));
   },

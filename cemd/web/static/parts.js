@@ -1,6 +1,6 @@
 // Parts that several pages share.
 import { h } from "/static/dom.js";
-import { amount, badge, between, capital, count, listed, metricWords, said, share, shape, span, spokenWhole, titled, when } from "/static/words.js";
+import { amount, badge, between, capital, count, exact, listed, metricWords, said, share, shape, span, spokenWhole, titled, when } from "/static/words.js";
 
 export const panel = (title, side, ...body) =>
   h("section", { class: "panel", "aria-label": title }, h("div", { class: "panel-head" }, h("h2", {}, title), side), body);
@@ -117,6 +117,12 @@ export function incidentButtons(incident, all) {
     all ? [button("close", "Close", ""), button("cancel", "Cancel", "quiet")] : null);
 }
 
+// What is unusual and belongs to no open incident: why something is at risk.
+export const loose = (findings, incidents) => {
+  const taken = new Set(incidents.filter((one) => one.open).flatMap((one) => one.findings.map((finding) => finding.id)));
+  return findings.filter((one) => one.phase !== "ended" && !taken.has(one.id));
+};
+
 // What a detector made can be labelled, so that it learns; a rule cannot.
 export function labelButtons(finding) {
   if (!["anomaly", "drift", "forecast"].includes(finding.condition)) return null;
@@ -125,7 +131,17 @@ export function labelButtons(finding) {
     h("button", { type: "button", class: "quiet", "data-command": `label_${label}`, "data-subject": finding.id }, words)));
 }
 
-export function communicationCard(one, now, allHeld) {
+// What must happen before a communication that holds tells anybody.
+const waitsFor = (one, incidents, now) => (incidents.some((incident) => one.incidents.includes(incident.id) && incident.confirmed_at)
+  ? ["Nobody told yet: customers are told if it still lasts at ", exact(one.hold_until, now), "."]
+  : ["Nobody told yet: waits until ", exact(one.decide_by, now), " for another independent source that sees it, or for a person who confirms the cause; else nobody is told."]);
+
+// How many were told; of a policy in shadow, how many would have been.
+const toldOf = (one) => (one.mode === "shadow" && !one.told
+  ? [h("strong", {}, "0"), h("span", { class: "muted" }, ` told, for nothing leaves in shadow · ${count(one.audience)} would be told`)]
+  : [h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`)]);
+
+export function communicationCard(one, now, allHeld, incidents = []) {
   const due = Object.entries(one.reasons).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
   const states = Object.entries(one.states).filter(([, n]) => n > 0);
   const held = one.state === "held";
@@ -139,7 +155,7 @@ export function communicationCard(one, now, allHeld) {
       h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites)}` : ""),
       h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(one.state)), one.reason ? `: ${said(one.reason)}` : ""),
       h("span", { class: "muted" }, `${said(one.phase)} · ${one.policy} · `, when(one.opened_at, now))),
-    h("div", { class: "told-row" }, h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`),
+    h("div", { class: "told-row" }, one.state === "holding" && !one.told ? h("span", {}, waitsFor(one, incidents, now)) : toldOf(one),
       states.length ? h("span", { class: "muted" }, ` · notices: ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),
     due.length ? h("ul", { class: "reasons" }, due.map(([reason, n]) => h("li", { "data-key": reason }, h("span", {}, said(reason)), h("span", { class: "number" }, count(n))))) : null,
     buttons.length ? h("div", { class: "buttons" }, buttons) : null);
