@@ -32,7 +32,8 @@ def test_good_set_loads_without_a_warning(tmp_path: Path) -> None:
 
 def test_missing_file_of_customers_is_warned_of_until_it_is_there(tmp_path: Path) -> None:
     files = edited(CEMD, "intake:", "customers: {file: people.csv}\n        intake:")
-    warned = "config/cemd.yaml:2:19: customers: there is no file people.csv, so nobody can be told; write it, or correct the name"
+    fact = f"there is no file {(tmp_path / 'people.csv').resolve()}, so nobody can be told"
+    warned = f"config/cemd.yaml:2:19: customers: {fact}; write it, or correct the name, which counts from the root"
     assert load(write(tmp_path, **files), KINDS).warnings == (warned,)
     (tmp_path / "people.csv").write_text("", encoding="utf-8")
     assert load(tmp_path, KINDS).warnings == ()
@@ -408,7 +409,10 @@ BAD: dict[str, tuple[str, str, str, str]] = {
         PROBES,
         'packets: "{packets}"',
         'packets: "many"',
-        'probes/core.yaml:9:46: probe "core-east": params.packets is a text; write a whole number without quotes',
+        (
+            'probes/core.yaml:9:46: probe "core-east": params.packets is a text; write a whole number and nothing else:'
+            " no unit, no words"
+        ),
     ),
     "missing-parameter": (
         PROBES,
