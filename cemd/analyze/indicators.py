@@ -354,16 +354,13 @@ class _Index:
 
 def matches(of: Selector, series: Series, place: Place, topology: Topology) -> bool:
     """True when every word of the selector fits; a site also fits the sites within it."""
-    words = (
-        (of.kind, place.kind),
-        (of.service, place.service),
-        (of.touchpoint, place.touchpoint),
-        (of.source, series.source),
-    )
-    return (
-        all(asked is None or asked == found for asked, found in words)
-        and (of.probe is None or of.probe in (place.probe, place.probe_name))
-        and (of.site is None or of.site in topology.around(place.site))
+    return of.fits(
+        probes=(place.probe, place.probe_name),
+        kind=place.kind,
+        service=place.service,
+        touchpoint=place.touchpoint,
+        sites=topology.around(place.site) if of.site is not None else (),
+        source=series.source,
     )
 
 

@@ -76,10 +76,11 @@ def _too_short(indicator: Item[Indicator], service: str, held: float) -> str:
 
 def looks_at(of: Selector, probe: Probe, topology: Topology) -> bool:
     """Whether an indicator can look at a metric of this probe; which metrics a kind gives is known once it measured."""
-    asked = ((of.kind, probe.kind), (of.service, probe.service), (of.touchpoint, probe.touchpoint))
-    return (
-        of.source is None
-        and all(word is None or word == found for word, found in asked)
-        and (of.probe is None or of.probe in (probe.name, probe.identity()))
-        and (of.site is None or (probe.site is not None and of.site in topology.around(probe.site)))
+    return of.source is None and of.fits(
+        probes=(probe.name, probe.identity()),
+        kind=probe.kind,
+        service=probe.service,
+        touchpoint=probe.touchpoint or "",
+        sites=topology.around(probe.site) if of.site is not None and probe.site is not None else (),
+        source="",
     )

@@ -31,6 +31,26 @@ class Selector(FileModel):
     metric: str
     """Which of the figures; `cemd explain KIND` lists those of a kind."""
 
+    def fits(  # noqa: PLR0913, RUF100 -- a word each
+        self, *, probes: tuple[str, ...], kind: str, service: str, touchpoint: str, sites: tuple[str, ...], source: str
+    ) -> bool:
+        """True when every word fits what is measured there, whatever its metric.
+
+        Args:
+            probes: Name and uid of the probe.
+            kind: Of the probe.
+            service: Of which it is measured.
+            touchpoint: Of which it is measured; "": none.
+            sites: Where, and what that lies in: a site also fits the sites within it.
+            source: Of pushed data, or the prober.
+        """
+        words = ((self.kind, kind), (self.service, service), (self.touchpoint, touchpoint), (self.source, source))
+        return (
+            all(asked is None or asked == found for asked, found in words)
+            and (self.probe is None or self.probe in probes)
+            and (self.site is None or self.site in sites)
+        )
+
 
 class Summary(StrEnum):
     RATIO = "ratio"  # mean of a 0/1 metric
