@@ -57,14 +57,6 @@ class ProbeUnavailable(CemdError):  # noqa: N818 -- the word of the house: not a
     """This host cannot run the probe (no raw sockets, missing plugin): the measurement is blind, not failed."""
 
 
-class ActionError(CemdError):
-    """An action failed; `permanent` says that trying again is useless."""
-
-    def __init__(self, message: str, *, permanent: bool) -> None:
-        self.permanent = permanent
-        super().__init__(message)
-
-
 class ChannelError(CemdError):
     """A channel did not take a message.
 

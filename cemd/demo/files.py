@@ -33,8 +33,6 @@ SHORTENED = (
 )
 """What the banner says."""
 
-Substitution = Callable[[str], str]
-
 
 def shipped_root() -> Path:
     """The folder that holds the shipped `config/`, `probes/` and `rules/`: the repository, else the installed copy.

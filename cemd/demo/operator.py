@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 NAME = "DemoTelco"
 ZONE = "Europe/Berlin"
-LANGUAGES = ("en", "de")
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "core-network": (),

@@ -16,7 +16,6 @@ Instant = float
 """Seconds since 1970-01-01T00:00:00Z. In the core always core time, which never goes back."""
 
 SeriesId = NewType("SeriesId", int)
-CustomerNumber = NewType("CustomerNumber", int)
 
 PARTITIONS = 256
 SERIAL_BITS = 30

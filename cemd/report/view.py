@@ -37,37 +37,6 @@ def _seen(state: ReportState, communication: Communication) -> CommunicationView
     )
 
 
-def chain_of(state: ReportState, name: str) -> dict[str, Any] | None:
-    """One communication from incident to notices, for people; None where there is none of that name."""
-    communication = state.communications.get(name)
-    if communication is None:
-        return None
-    told = state.told_of(name)
-    return {
-        "communication": communication,
-        "incidents": [incident.id for incident in state.incidents_of(communication)],
-        "decisions": [
-            {
-                "id": decision.id,
-                "phase": decision.phase.name.lower(),
-                "revision": decision.revision,
-                "stage": decision.stage,
-                "at": decision.at,
-                "counts": decision.counts,
-            }
-            for decision in state.decisions_of(name)
-        ],
-        "notices": [
-            {
-                "phase": phase.name.lower(),
-                "revision": revision,
-                "states": {s.name.lower(): len(members) for s, members in sets.by_state.items() if members},
-            }
-            for (phase, revision), sets in told.sets.items()
-        ],
-    }
-
-
 def reason_for(state: ReportState, name: str, customer: int) -> list[dict[str, Any]]:
     """Why one customer was told in one communication, or why not: the standing reason of each phase and revision."""
     communication = state.communications.get(name)

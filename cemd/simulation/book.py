@@ -52,7 +52,6 @@ class Book:
     logged_seq: int = 0
     acknowledged_seq: int = 0
     applied_seq: int = 0
-    read_seq: int = 0  # entries up to here were read for switches and contacts
     last_at: Instant = 0.0
     stepped_seq: int = 0  # its effects left last
     stepped_at: Instant = 0.0  # of the entry that was committed last
@@ -126,7 +125,6 @@ class Book:
         """Applies the entries up to this one to switches and contacts."""
         while self._unread and self._unread[0].seq <= seq:
             entry = self._unread.popleft()
-            self.read_seq = entry.seq
             if entry.seq in self.skipped:
                 continue
             match entry.payload:

@@ -52,7 +52,7 @@ class Care:
         self._calmed_at: Floats = np.full(people.count, np.inf)  # told of what is wrong
         self._later: list[tuple[Instant, int, Contact]] = []
         self._events: dict[int, Event] = {}
-        self.calls = self.tickets = self.still_down = self.avoided = 0
+        self.calls = self.tickets = self.still_down = 0
         self._recent: list[tuple[Instant, int]] = []
 
     def hurt(self, event: Event, customers: Numbers, at: Instant) -> None:
@@ -122,7 +122,6 @@ class Care:
         over = np.array([number in self._events and at >= self._events[number].end for number in because.tolist()])
         drops = calmed | (over & (self._draw.random(len(due)) >= self.plan.calls_after))
         drops &= because != NO_FAULT
-        self.avoided += int(drops.sum())
         callers = due[~drops]
         self._recent.append((at, len(callers)))
         talk = self.plan.talk_minutes * 60.0 * (0.3 + self._draw.exponential(1.0, len(callers)))

@@ -19,7 +19,6 @@ class Ground:
         self.topology = topology
         self.services = tuple(topology.services)
         self.sites = tuple(topology.sites)
-        self.service_number = {name: place for place, name in enumerate(self.services)}
         self.site_number = {name: place for place, name in enumerate(self.sites)}
 
     def services_of(self, event: Event) -> tuple[str, ...]:
@@ -28,10 +27,6 @@ class Ground:
             return ()
         alone = isinstance(event.entry, FaultEntry) and event.entry.reaches == "itself"
         return (event.service,) if alone else self.topology.dependents(event.service)
-
-    def service_flags(self, event: Event) -> Flags:
-        touched = set(self.services_of(event))
-        return np.array([name in touched for name in self.services], np.bool_)
 
     def site_flags(self, event: Event) -> Flags:
         """Sites at which it happens; all where it has no place."""

@@ -95,7 +95,7 @@ class Lives:
         self._reach: dict[int, Flags] = {}
         self.attempts = np.zeros(len(self.shown), np.int64)  # since they were last reported
         self.failures = np.zeros(len(self.shown), np.int64)
-        self.started = self.completed = self.abandoned = self.retried = self.switched = 0
+        self.started = self.completed = self.abandoned = self.switched = 0
 
     def _add_steps(self, habit: Habit) -> None:
         """The journey as it is usually taken, then once for each touchpoint that may stand in for one of its own."""
@@ -212,7 +212,6 @@ class Lives:
         done = ~failed & self._last[step]
         self.completed += int(done.sum())
         self.abandoned += int(gives_up.sum())
-        self.retried += int((failed & ~gives_up).sum())
         ends = gives_up | done
         self._tried[due] = tried
         self._next[due] = np.where(ends, np.inf, at + np.where(failed, self._retry[step], self._think[step]) * wait)

@@ -48,7 +48,6 @@ class _Peer:
     source: str
     writer: asyncio.StreamWriter
     series: list[int] = field(default_factory=list)
-    heard_at: float = 0.0
 
 
 class ProberServer:

@@ -68,9 +68,7 @@ class Multis:
                 with contextlib.suppress(OSError):
                     self._epoll.unregister(number)
                 continue
-            multi.act(
-                number, (events & select.EPOLLIN and 1) | (events & select.EPOLLOUT and 2) | (events & 0x18 and 5)
-            )
+            multi.act(number, _selected(events))
             if multi not in touched:
                 touched.append(multi)
         for multi in touched:

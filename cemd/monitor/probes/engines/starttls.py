@@ -71,24 +71,23 @@ async def _smtp(talk: Talk, name: str) -> None:
 async def _ftp(talk: Talk, name: str) -> None:
     del name
     await reply(talk, b"220", "the connection")
-    await talk.say(b"AUTH TLS\r\n")
-    try:
-        await reply(talk, b"234", "AUTH TLS")
-    except Missed as missed:
-        if missed.reason is Reason.STATUS_UNEXPECTED:
-            raise _not_offered("FTP") from missed
-        raise
+    await _asked_outright(talk, "AUTH TLS", b"234", "FTP")
 
 
 async def _nntp(talk: Talk, name: str) -> None:
     del name
     await reply(talk, b"20", "the connection")
-    await talk.say(b"STARTTLS\r\n")
+    await _asked_outright(talk, "STARTTLS", b"382", "NNTP")
+
+
+async def _asked_outright(talk: Talk, word: str, status: bytes, protocol: str) -> None:
+    """Asks for TLS without having been told that it is offered: another status says that it is not."""
+    await talk.say(f"{word}\r\n".encode())
     try:
-        await reply(talk, b"382", "STARTTLS")
+        await reply(talk, status, word)
     except Missed as missed:
         if missed.reason is Reason.STATUS_UNEXPECTED:
-            raise _not_offered("NNTP") from missed
+            raise _not_offered(protocol) from missed
         raise
 
 
