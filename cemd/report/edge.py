@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+import numpy as np
 import structlog
 from pydantic import ValidationError
 
@@ -21,11 +22,12 @@ from cemd.errors import ChannelError
 from cemd.kit.clock import Clock, SystemClock
 from cemd.model.effect import Effects
 from cemd.model.entry import AlertOutcome, NoticeOutcomes
-from cemd.model.notice import NoticeRows, NoticeState
+from cemd.model.notice import Alert, NoticeRows, NoticeState
 from cemd.report.address import address_kind
 from cemd.report.channels import KINDS
 from cemd.report.channels.base import Kind
-from cemd.report.channels.worker import Stops, Submit, Worker
+from cemd.report.channels.outcomes import Submit
+from cemd.report.channels.worker import Stops, Worker, mark_of
 from cemd.report.metrics import ReportMetrics
 from cemd.store.base import KeyStore
 
@@ -72,15 +74,19 @@ class Edge:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def configure(self, configuration: Configuration) -> None:
-        """Channels of a new configuration: new ones start, removed or changed ones end once they are idle."""
+        """Channels of a new configuration: new ones start, removed or changed ones end once they are idle. What did not
+        leave by a changed one goes on with what it is now."""
         self._wanted = configuration
         wanted = {channel.name: channel for channel in configuration.channels}
-        for name, worker in list(self._workers.items()):
-            if wanted.get(name) != worker.channel:
-                self._retire(name)
+        retired = [name for name, worker in self._workers.items() if wanted.get(name) != worker.channel]
+        ended = [(self._workers.pop(name), self._running.pop(name)) for name in retired]
         for channel in wanted.values():
             if channel.name not in self._workers:
                 self._start(channel)
+        for worker, task in ended:
+            for alert in worker.retire(self._give):
+                self._give_alert(alert)
+            self._stray(self._end(worker, task))
 
     def take(self, effects: Effects) -> None:
         """Committed effects, in the order of their entries."""
@@ -91,19 +97,9 @@ class Edge:
         while len(self._stops.withdrawn) > MOST_WITHDRAWN:
             self._stops.withdrawn.pop(next(iter(self._stops.withdrawn)))
         for rows in (*effects.notices, *effects.resends):
-            if (worker := self._workers.get(rows.channel)) is not None:
-                worker.take(rows)
-            else:
-                self._refuse(rows)
+            self._give(rows)
         for alert in effects.alerts:
-            if (worker := self._workers.get(alert.channel)) is not None:
-                worker.take_alert(alert)
-            else:
-                reason = f"channel {alert.channel!r} does not work here; correct config/channels.yaml."
-                outcome = AlertOutcome(
-                    alert=alert.id, revision=alert.revision, sent=False, permanent=True, reason=reason
-                )
-                self._stray(self._submit(outcome))
+            self._give_alert(alert)
         for due in effects.due:
             if (worker := self._workers.get(due.channel)) is not None:
                 worker.wake()
@@ -132,13 +128,24 @@ class Edge:
         self._workers[channel.name] = worker
         self._running[channel.name] = asyncio.create_task(worker.run(), name=f"channel-{channel.name}")
 
-    def _retire(self, name: str) -> None:
-        worker, task = self._workers.pop(name), self._running.pop(name)
-        self._stray(self._end(worker, task))
+    def _give(self, rows: NoticeRows) -> None:
+        """To the channel of that name as it is now; without one nothing leaves."""
+        if (worker := self._workers.get(rows.channel)) is not None:
+            worker.take(rows)
+        else:
+            self._refuse(rows)
+
+    def _give_alert(self, alert: Alert) -> None:
+        if (worker := self._workers.get(alert.channel)) is not None:
+            worker.take_alert(alert)
+            return
+        reason = f"channel {alert.channel!r} does not work here; correct config/channels.yaml."
+        outcome = AlertOutcome(alert=alert.id, revision=alert.revision, sent=False, permanent=True, reason=reason)
+        self._stray(self._submit(outcome))
 
     async def _end(self, worker: Worker, task: asyncio.Task[None]) -> None:
-        """Lets a worker that is no longer configured finish what it has, within the grace."""
-        await _idle(worker, GRACE_SECONDS)
+        """Lets a worker that is no longer configured have the answers to what it is submitting: one attempt's time."""
+        await _idle(worker, worker.channel.timeout_seconds + GRACE_SECONDS)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await worker.abandon()
@@ -161,8 +168,8 @@ class Edge:
         return await loop.run_in_executor(self._thread, self._keys.addresses, customers, int(kind))
 
     def _refuse(self, rows: NoticeRows) -> None:
-        state = rows.customer.astype("uint8")
-        state[:] = NoticeState.CANCELLED
+        """No such channel works: nothing leaves; what an earlier attempt may have brought out is unknown."""
+        perhaps = [mark_of(rows, customer) in self._stops.perhaps_left for customer in rows.customer.tolist()]
         self._stray(
             self._submit(
                 NoticeOutcomes(
@@ -170,7 +177,7 @@ class Edge:
                     phase=rows.phase,
                     revision=rows.revision,
                     customer=rows.customer,
-                    state=state,
+                    state=np.where(perhaps, NoticeState.UNKNOWN, NoticeState.CANCELLED).astype(np.uint8),
                     reason="no_working_channel",
                 )
             )

@@ -177,6 +177,62 @@ async def test_dead_mail_server_delays_no_other_channel() -> None:
     assert sorted(taken) == ["https://a.example", "https://b.example"]
 
 
+def with_mail(house: Living, **changes: Any) -> Configuration:
+    """The configuration with another file of channels: `mail` changed, or gone when nothing is given."""
+    document = house.world.topology.configuration.model_dump(mode="json")
+    others = [one for one in document["channels"] if one["kind"] != "email"]
+    (mail,) = (one for one in document["channels"] if one["kind"] == "email")
+    mail["params"].update(changes)
+    document["channels"] = [mail, *others] if changes else others
+    return Configuration.from_document(msgspec.json.encode(document))
+
+
+def states(house: Living) -> dict[str, int]:
+    return house.world.state.told_of(house.world.communication.id).states()
+
+
+async def test_mail_that_was_tried_in_vain_goes_on_when_its_channel_is_mended_and_loaded_anew() -> None:
+    handler, house = MailSink(), living(9)  # nobody listens there
+    async with mail_server(handler) as port, house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: states(house) == {"in_flight": 5})
+        assert house.edge is not None
+        house.edge.configure(with_mail(house, port=port))
+        await house.until(lambda: states(house) == {"accepted": 5})
+    assert sorted(mail["To"] for mail in handler.mails) == [f"person{i}@example.org" for i in range(5)]
+
+
+async def test_mail_that_is_being_submitted_when_its_channel_changes_is_alone_unknown() -> None:
+    slow, handler = MailSink(), MailSink()
+    slow.hang_in_data.clear()
+    async with mail_server(slow) as first, mail_server(handler) as second, living(first, timeout=0.5).open() as house:
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: len(slow.mails) > 0)
+        assert house.edge is not None
+        house.edge.configure(with_mail(house, port=second))
+        await house.until(lambda: "in_flight" not in states(house))
+        slow.hang_in_data.set()
+    begun = {mail["To"] for mail in slow.mails}
+    assert states(house) == {
+        name: count for name, count in (("unknown", len(begun)), ("accepted", 5 - len(begun))) if count
+    }
+    assert sorted([*begun, *(mail["To"] for mail in handler.mails)]) == [f"person{i}@example.org" for i in range(5)]
+
+
+async def test_mail_that_surely_did_not_leave_is_cancelled_when_its_channel_is_gone() -> None:
+    house = living(9)
+    async with house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: states(house) == {"in_flight": 5})
+        assert house.edge is not None
+        house.edge.configure(with_mail(house))
+        await house.until(lambda: "in_flight" not in states(house))
+    assert states(house) == {"cancelled": 5}
+
+
 async def test_expired_notice_is_not_sent_any_more() -> None:
     house = living(9, n=1)
     async with house.open():

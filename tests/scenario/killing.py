@@ -8,6 +8,7 @@ started anew at once; a killed prober is the daemon's own care.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -83,8 +84,21 @@ class Killing:
             await asyncio.sleep(0.2)
         await world.telco.begin(FAULT)
         await world.until(self._reached(TOLD), "the hurt are told", 180)
+        await self._everyone_was_told()
         await world.telco.end_fault(FAULT)
         await world.until(self._reached(("ended",)), "the all-clear has left", 180)
+
+    async def _everyone_was_told(self) -> None:
+        """The fault lasts until all whom it hurts have their notice, not only the first of them: a daemon that was away
+        while it spread has measured some services only and speaks to their customers; the others hear of it as soon
+        as theirs is seen to be hurt. Who hears of it never is counted as missing."""
+
+        async def all_have_a_row() -> bool:
+            firsts = (await self.world.notices()).get("first", {})
+            return sum(firsts.values()) >= len(self.outcome.expected)
+
+        with contextlib.suppress(AssertionError):
+            await self.world.until(all_have_a_row, "all the hurt are told", 120)
 
     def _reached(self, states: tuple[str, ...]) -> Callable[[], Awaitable[bool]]:
         async def reached() -> bool:

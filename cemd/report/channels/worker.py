@@ -3,31 +3,34 @@
 Every channel has its own worker, window, connections and pace, so a dead server delays no other channel. A notice that
 surely did not leave is tried again until it expires; one that may have left is unknown, and class `safety` alone is
 tried again then. Nothing is sent after the kill switch, after the communication was withdrawn, or past its expiry.
+
+A channel that is configured anew gets another worker. The old one gives back what surely did not leave, so that it goes
+on there, and waits for the answers to what is being submitted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from msgspec import structs
 
 from cemd.config.channels import Channel
 from cemd.errors import CemdError, ChannelError
 from cemd.kit.clock import Clock
 from cemd.kit.retry import Backoff
-from cemd.model.entry import AlertOutcome, DispatchRequest, NoticeOutcomes, Payload
+from cemd.model.entry import AlertOutcome, DispatchRequest
 from cemd.model.notice import Alert, MessageClass, NoticeRows, NoticeState, Phase
 from cemd.report.channels.base import Kind, Message, within
 from cemd.report.channels.bucket import Bucket
+from cemd.report.channels.outcomes import Outcomes, Submit
 from cemd.report.metrics import ReportMetrics
 from cemd.report.texts import choose_language, render
 
-Submit = Callable[[Payload], Awaitable[object]]
 Addresses = Callable[[list[int], Channel], Awaitable[list[str | None]]]
 
 FLUSH_SECONDS = 0.2
@@ -42,14 +45,22 @@ class Stops:
 
     killed: bool = False
     withdrawn: dict[tuple[str, Phase, int], None] = field(default_factory=dict)
+    perhaps_left: dict[tuple[str, Phase, int, int], None] = field(default_factory=dict)
+    """Class `safety`: submitted without an answer, and tried again, perhaps by the next worker of the channel."""
 
 
 Mark = tuple[str, Phase, int, int]
 
 
-def _mark(rows: NoticeRows, customer: int) -> Mark:
+def mark_of(rows: NoticeRows, customer: int) -> Mark:
     """What names a row of the outbox."""
     return rows.communication, rows.phase, rows.revision, customer
+
+
+def _only(rows: NoticeRows, places: list[int]) -> NoticeRows:
+    """Some of the rows."""
+    language = rows.language[places] if len(rows.language) else rows.language
+    return dataclasses.replace(rows, customer=rows.customer[places], digest=rows.digest[places], language=language)
 
 
 class Worker:
@@ -69,7 +80,6 @@ class Worker:
     ) -> None:
         self.channel = channel
         self.kind = kind
-        self._submit = submit
         self._addresses = addresses
         self._stops = stops
         self._clock = clock
@@ -77,13 +87,15 @@ class Worker:
         self._log = log
         self._bucket = Bucket(channel.per_second, clock)
         self._window = max(20, min(2_000, int(channel.per_second * 4)))
-        self._open: dict[Mark, None] = {}
+        self._open: dict[Mark, tuple[NoticeRows, int]] = {}
+        self._submitting: dict[Mark, None] = {}
+        self._give_back: Callable[[NoticeRows], None] | None = None
         self._due = asyncio.Event()
         self._arrived = asyncio.Event()
         self._lots: deque[NoticeRows] = deque()
         self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
         self._alerts_left = 0
-        self._outcomes: dict[tuple[str, Phase, int, str], list[tuple[int, int]]] = {}
+        self._outcomes = Outcomes(submit, channel=channel.name, log=log)
         self._settled = asyncio.Event()
         self._broken = False
 
@@ -93,13 +105,31 @@ class Worker:
 
     def take(self, rows: NoticeRows) -> None:
         """Rows that are committed in flight."""
-        self._open.update(dict.fromkeys(_mark(rows, customer) for customer in rows.customer.tolist()))
+        for index, customer in enumerate(rows.customer.tolist()):
+            self._open[mark_of(rows, customer)] = (rows, index)
         self._lots.append(rows)
         self._arrived.set()
 
     def take_alert(self, alert: Alert) -> None:
         self._alerts_left += 1
         self._alerts.put_nowait(alert)
+
+    def retire(self, give_back: Callable[[NoticeRows], None]) -> list[Alert]:
+        """The channel is configured otherwise, or gone: gives back what surely did not leave, now and when an attempt
+        that is under way did not succeed. Returns the alerts that are still to be sent."""
+        self._give_back = give_back
+        self._lots.clear()
+        places: dict[int, tuple[NoticeRows, list[int]]] = {}
+        for mark, (rows, index) in list(self._open.items()):
+            if mark not in self._submitting:
+                del self._open[mark]
+                places.setdefault(id(rows), (rows, []))[1].append(index)
+        for rows, chosen in places.values():
+            give_back(_only(rows, chosen))
+        left = [self._alerts.get_nowait() for _ in range(self._alerts.qsize())]
+        self._alerts_left -= len(left)
+        self._settled.set()
+        return left
 
     async def until_idle(self) -> None:
         """Returns when nothing is on its way and every outcome was told."""
@@ -128,7 +158,7 @@ class Worker:
                 continue
             self._arrived.clear()
             capacity = max(1, min(room, int(self.channel.per_second) or 1))
-            await self._told(DispatchRequest(channel=self.channel.name, capacity=capacity))
+            await self._outcomes.tell(DispatchRequest(channel=self.channel.name, capacity=capacity))
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await self._arrived.wait()
@@ -176,18 +206,21 @@ class Worker:
         return None
 
     async def abandon(self) -> None:
-        """The channel is gone: what has no outcome by now may have left or not."""
-        for communication, phase, revision, customer in self._open:
-            key = (communication, phase, revision, "channel_removed")
-            self._outcomes.setdefault(key, []).append((customer, int(NoticeState.UNKNOWN)))
-        self._open.clear()
-        await self.flush()
+        """The worker ended: what has no outcome by now was being submitted, and may have left or not."""
+        for rows, index in list(self._open.values()):
+            self._note(rows, int(rows.customer[index]), NoticeState.UNKNOWN, "channel_removed")
+        await self._outcomes.flush()
 
     async def _send_one(self, rows: NoticeRows, index: int, address: str | None) -> None:
-        state, reason = NoticeState.FAILED, "no_address"
-        if address:
-            state, reason = await self._until_settled(rows, self._message(rows, index, address))
-        self._note(rows, int(rows.customer[index]), state, reason)
+        mark = mark_of(rows, int(rows.customer[index]))
+        outcome: tuple[NoticeState, str] | None = NoticeState.FAILED, "no_address"
+        if address and mark in self._open:
+            outcome = await self._until_settled(rows, self._message(rows, index, address), mark)
+        if outcome is not None:
+            self._note(rows, int(rows.customer[index]), *outcome)
+        elif self._give_back is not None and self._open.pop(mark, None) is not None:
+            self._give_back(_only(rows, [index]))
+            self._settled.set()
 
     def _message(self, rows: NoticeRows, index: int, address: str) -> Message | None:
         wanted = rows.languages[rows.language[index]] if index < len(rows.language) and rows.languages else ""
@@ -209,33 +242,55 @@ class Worker:
             self._log.error("text.refused", communication=rows.communication, error=f"{type(exc).__name__}: {exc}")
             return None
 
-    async def _until_settled(self, rows: NoticeRows, message: Message | None) -> tuple[NoticeState, str]:
-        """Tries until the fate is known, or the third decision says no."""
+    async def _until_settled(
+        self, rows: NoticeRows, message: Message | None, mark: Mark
+    ) -> tuple[NoticeState, str] | None:
+        """Tries until the fate is known, or the third decision says no; None when it is for another worker to try."""
         if message is None:
             return NoticeState.FAILED, "text"
         waits = Backoff(first_seconds=1.0, longest_seconds=60.0)
-        maybe_left = False
         while (refusal := self._refusal(rows)) is None:
             try:
-                with self._metrics.seconds.labels(self.channel.name).time():
-                    await within(self.channel.timeout_seconds, self.kind.send(message), name=self.channel.name)
+                await self._attempt(message, mark)
             except ChannelError as exc:
-                maybe_left = maybe_left or exc.unknown
+                if exc.unknown:
+                    self._stops.perhaps_left[mark] = None
                 if exc.unknown and rows.message_class is not MessageClass.SAFETY:
                     self._say_broken(exc)
                     return NoticeState.UNKNOWN, "no_answer"
                 if exc.permanent:
-                    return (NoticeState.UNKNOWN if maybe_left else NoticeState.FAILED), "refused"
+                    return self._unless_left(mark, (NoticeState.FAILED, "refused"))
                 self._say_broken(exc)
                 self._metrics.retries.labels(self.channel.name).inc()
+                if self._give_back is not None:
+                    return None
                 await asyncio.sleep(waits.next_delay())
+                if mark not in self._open:
+                    return None
                 continue
             except Exception as exc:  # noqa: BLE001 -- the guard of this channel: a fault of the kind stays in its room
                 self._log.error("channel.fault", channel=self.channel.name, error=type(exc).__name__)
                 return NoticeState.UNKNOWN, "fault"
             self._say_working()
             return NoticeState.ACCEPTED, ""
-        return (NoticeState.UNKNOWN, "no_answer") if maybe_left else refusal
+        return self._unless_left(mark, refusal)
+
+    async def _attempt(self, message: Message, mark: Mark) -> None:
+        """One submission. What is cut off in it stays marked: it may have left."""
+        self._submitting[mark] = None
+        try:
+            with self._metrics.seconds.labels(self.channel.name).time():
+                await within(self.channel.timeout_seconds, self.kind.send(message), name=self.channel.name)
+        except Exception:
+            del self._submitting[mark]
+            raise
+        del self._submitting[mark]
+
+    def _unless_left(self, mark: Mark, outcome: tuple[NoticeState, str]) -> tuple[NoticeState, str]:
+        """An earlier attempt may have left: then nothing else is known."""
+        if mark not in self._stops.perhaps_left:
+            return outcome
+        return NoticeState.UNKNOWN, "refused" if outcome[0] is NoticeState.FAILED else "no_answer"
 
     def _refusal(self, rows: NoticeRows) -> tuple[NoticeState, str] | None:
         """The third decision, just before the transport."""
@@ -248,10 +303,12 @@ class Worker:
         return None
 
     def _note(self, rows: NoticeRows, customer: int, state: NoticeState, reason: str) -> None:
-        key = (rows.communication, rows.phase, rows.revision, reason)
-        self._outcomes.setdefault(key, []).append((customer, int(state)))
+        mark = mark_of(rows, customer)
+        if self._open.pop(mark, None) is None:
+            return  # given back: its fate is with another worker
+        self._stops.perhaps_left.pop(mark, None)
+        self._outcomes.add(rows, customer, state, reason)
         self._metrics.notices.labels(self.channel.name, rows.phase.name.lower(), state.name.lower()).inc()
-        self._open.pop(_mark(rows, customer), None)
         self._metrics.in_flight.labels(self.channel.name).set(len(self._open))
         self._settled.set()
 
@@ -263,20 +320,7 @@ class Worker:
 
     async def flush(self) -> None:
         """Tells every outcome that is known."""
-        while self._outcomes:
-            key = next(iter(self._outcomes))
-            pairs = self._outcomes.pop(key)
-            communication, phase, revision, reason = key
-            await self._told(
-                NoticeOutcomes(
-                    communication=communication,
-                    phase=phase,
-                    revision=revision,
-                    customer=np.array([customer for customer, _ in pairs], np.uint32),
-                    state=np.array([state for _, state in pairs], np.uint8),
-                    reason=reason,
-                )
-            )
+        await self._outcomes.flush()
         self._settled.set()
 
     async def _send_alerts(self) -> None:
@@ -301,21 +345,9 @@ class Worker:
                 outcome = structs.replace(outcome, sent=False, unknown=True, reason=type(exc).__name__)
             word = "sent" if outcome.sent else "unknown" if outcome.unknown else "failed"
             self._metrics.alerts.labels(self.channel.name, word).inc()
-            await self._told(outcome)
+            await self._outcomes.tell(outcome)
             self._alerts_left -= 1
             self._settled.set()
-
-    async def _told(self, payload: Payload) -> None:
-        """Hands an entry to the core; a refusal for want of room is tried again, for the outcome must not be lost."""
-        waits = Backoff(first_seconds=0.1, longest_seconds=5.0)
-        while True:
-            try:
-                await self._submit(payload)
-            except Exception as exc:  # noqa: BLE001 -- the guard of this channel
-                self._log.error("outcome.refused", channel=self.channel.name, error=f"{type(exc).__name__}: {exc}")
-                await asyncio.sleep(waits.next_delay())
-            else:
-                return
 
     def _say_broken(self, exc: ChannelError) -> None:
         if not self._broken:
