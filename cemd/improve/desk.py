@@ -14,7 +14,8 @@ import msgspec
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
 from cemd.improve.doubt import waiting, why_wait
-from cemd.improve.grouping import WORDS, Relation, best_incident, deepest_first, shared_suspect
+from cemd.improve.grouping import Relation, best_incident, deepest_first, shared_suspect
+from cemd.improve.joining import why_joins
 from cemd.improve.ledger import Ledger, named
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, Grounds, hurts
@@ -128,15 +129,15 @@ class Desk:
         if reason != finding.waits:
             finding = _replace(finding, waits=reason)
             self.state.attach(finding)
-        return None if reason else self._join_or_open(finding, found)
+        if reason:
+            return None
+        return self._opened(finding).id if found is None else self._joined(finding, *found, picture)
 
-    def _join_or_open(self, finding: AttachedFinding, found: tuple[Incident, Relation] | None) -> str:
-        if found is None:
-            incident = self._opened(finding)
-        else:
-            incident, relation = found
-            self.state.attach(_replace(finding, incident=incident.id))
-            self.ledger.put(incident, None, f"{finding.finding.subject} joins: it {WORDS[relation]}.")
+    def _joined(self, finding: AttachedFinding, incident: Incident, relation: Relation, picture: Picture) -> str:
+        attached = self.state.attached(incident.id)
+        why = why_joins(relation, finding, incident, attached, picture, self.grouping)
+        self.state.attach(_replace(finding, incident=incident.id))
+        self.ledger.put(incident, None, f"{finding.finding.subject} joins: it {why}")
         return incident.id
 
     def _support(self, findings: Sequence[AttachedFinding]) -> dict[str, None]:

@@ -2,7 +2,7 @@
 
 Findings are related when one stands on the other, or when both stand on something that may well be the cause: it does
 not measure healthy itself, and not most of what stands on it is fine. The relation is a word, so that the time line
-can say why a finding joined.
+can say why a finding joined (`joining` has the words).
 """
 
 from __future__ import annotations
@@ -34,14 +34,6 @@ class Relation(IntEnum):
     DEEPER = 2
     RELAPSE = 3
     EXPLAINED = 4
-
-
-WORDS = {
-    Relation.COMMON_CAUSE: "may share its cause",
-    Relation.DEEPER: "is what it stands on",
-    Relation.RELAPSE: "was hurt in it before",
-    Relation.EXPLAINED: "stands on what is hurt",
-}
 
 
 def deepest_first(findings: Sequence[AttachedFinding], topology: Topology) -> list[AttachedFinding]:
@@ -95,7 +87,7 @@ def relation_of(
         return Relation.NONE
     if any(_stands_on(one.finding, services, site, picture.topology) for one in hurt):
         return Relation.DEEPER
-    return Relation.COMMON_CAUSE if _common_cause(finding, services, hurt, picture) else Relation.NONE
+    return Relation.COMMON_CAUSE if common_cause(finding, services, hurt, picture) else Relation.NONE
 
 
 def _is_cause(incident: Incident, services: Sequence[str], site: str, topology: Topology) -> bool:
@@ -156,12 +148,12 @@ def shared_suspect(
             continue
         if min(abs(finding.onset - one.onset) for one in hurt) > grouping.join_within_seconds:
             continue
-        if suspect := _common_cause(finding, services, hurt, picture, early=True):
+        if suspect := common_cause(finding, services, hurt, picture, early=True):
             return incident, suspect
     return None
 
 
-def _common_cause(
+def common_cause(
     finding: AttachedFinding,
     services: Sequence[str],
     hurt: Sequence[AttachedFinding],
