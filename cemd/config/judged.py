@@ -36,7 +36,7 @@ def unjudged(items: Items, topology: Topology) -> Iterator[str]:
 
 def misspelt(items: Items, kinds: Kinds) -> Iterator[Fault]:
     """Indicators of a metric that the kind of probe they look at never gives."""
-    kind_of = {probe.value.name: probe.value.kind for probe in items.probes}
+    kind_of = {name: one.value.kind for one in items.probes for name in (one.value.identity(), one.value.name)}
     for item in items.indicators:
         of = item.value.of
         kind = of.kind or kind_of.get(of.probe or "")

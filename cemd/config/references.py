@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from cemd.config.judged import looks_at
 from cemd.config.params import Kinds
-from cemd.config.probes import Probe
 from cemd.config.rules import Selector
 from cemd.config.source import NOUNS, Item, Items, did_you_mean
 from cemd.config.topology import Topology
@@ -39,8 +39,10 @@ def _references(items: Items) -> Iterator[tuple[Item[Any], Path, str, str]]:
         yield probe, ("service",), "services", probe.value.service
         yield from _one(probe, "site", "sites", probe.value.site)
         yield from _one(probe, "touchpoint", "touchpoints", probe.value.touchpoint)
+    uids = _uids(items)
     for indicator in items.indicators:
-        yield from _one(indicator, "of", "probes", indicator.value.of.probe, "probe")
+        if indicator.value.of.probe not in uids:
+            yield from _one(indicator, "of", "probes", indicator.value.of.probe, "probe")
         yield from _one(indicator, "of", "services", indicator.value.of.service, "service")
         yield from _one(indicator, "of", "sites", indicator.value.of.site, "site")
         yield from _one(indicator, "of", "touchpoints", indicator.value.of.touchpoint, "touchpoint")
@@ -107,7 +109,7 @@ def _selector(item: Item[Any], selector: Selector, items: Items, kinds: Kinds, t
     by_probe = selector.probe is not None or selector.kind is not None
     if not by_probe and sources:
         return  # pushed series may carry any service, site and metric
-    if _named(selector, items) and not any(_matches(selector, probe.value, topology) for probe in items.probes):
+    if _named(selector, items) and not any(looks_at(selector, probe.value, topology) for probe in items.probes):
         fact = "no probe can give a series that matches all of these words"
         yield item.fault(("of",), fact, "correct the words, or add such a probe")
 
@@ -120,23 +122,18 @@ def sources_of(items: Items) -> list[str]:
     return [f"mqtt:{source.name}" for source in intake.mqtt] + [f"http:{name}" for name in intake.http]
 
 
+def _uids(items: Items) -> set[str]:
+    """A selector may name a probe by its uid as well."""
+    return {probe.value.identity() for probe in items.probes}
+
+
 def _named(selector: Selector, items: Items) -> bool:
     """True when all names in it exist, and every probe was readable: else the other faults are enough."""
     valid = len(items.probes) == len(items.known("probes")) and not items.unread
     pairs = (
-        ("probes", selector.probe),
+        ("probes", selector.probe if selector.probe not in _uids(items) else None),
         ("services", selector.service),
         ("sites", selector.site),
         ("touchpoints", selector.touchpoint),
     )
     return valid and all(name is None or name in items.known(section) for section, name in pairs)
-
-
-def _matches(selector: Selector, probe: Probe, topology: Topology) -> bool:
-    return (
-        selector.probe in (None, probe.name)
-        and selector.kind in (None, probe.kind)
-        and selector.service in (None, probe.service)
-        and selector.touchpoint in (None, probe.touchpoint)
-        and (selector.site is None or (probe.site is not None and selector.site in topology.around(probe.site)))
-    )

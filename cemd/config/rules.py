@@ -17,7 +17,7 @@ class Selector(FileModel):
     """Which series an indicator looks at: all that match every word given."""
 
     probe: Name | None = None
-    """What this one probe measures."""
+    """What this one probe measures, by name or uid."""
     kind: str | None = None
     """What all probes of this kind measure."""
     service: Name | None = None

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from cemd.config.probes import Probe
-from cemd.config.rules import Indicator, Selector
+from cemd.config.judged import looks_at
+from cemd.config.rules import Indicator
 from cemd.config.topology import Topology
 from cemd.model.measurement import SUCCESS
 
@@ -45,11 +45,11 @@ class Watch:
         configuration = topology.configuration
         strict = [indicator for indicator in configuration.indicators if indicator.objective is not None]
         for probe in configuration.probes:
-            waits = [_wait(indicator) for indicator in strict if _matches(indicator.of, probe, topology)]
+            waits = [_wait(indicator) for indicator in strict if looks_at(indicator.of, probe, topology)]
             if waits:
                 delay = 2 * probe.every_seconds + probe.timeout_seconds + min(waits) + MARGIN_SECONDS
                 success = any(
-                    indicator.of.metric == SUCCESS and _matches(indicator.of, probe, topology) for indicator in strict
+                    indicator.of.metric == SUCCESS and looks_at(indicator.of, probe, topology) for indicator in strict
                 )
                 self._add(
                     probe.service,
@@ -104,7 +104,7 @@ class Watch:
                     indicator.model_dump_json()
                     for indicator in configuration.indicators
                     if indicator.of.service == service.name
-                    or any(_matches(indicator.of, probe, self.topology) for probe in mine)
+                    or any(looks_at(indicator.of, probe, self.topology) for probe in mine)
                 ]
                 digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8)
                 self._fingerprints[service.name] = digest.hexdigest()
@@ -116,15 +116,3 @@ class Watch:
 
 def _wait(indicator: Indicator) -> float:
     return indicator.objective.for_seconds if indicator.objective else 0.0
-
-
-def _matches(selector: Selector, probe: Probe, topology: Topology) -> bool:
-    """True when some series of the probe is one that the selector looks at."""
-    return (
-        selector.source is None
-        and selector.probe in (None, probe.name)
-        and selector.kind in (None, probe.kind)
-        and selector.service in (None, probe.service)
-        and selector.touchpoint in (None, probe.touchpoint)
-        and (selector.site is None or (probe.site is not None and selector.site in topology.around(probe.site)))
-    )

@@ -77,6 +77,14 @@ def test_metric_that_a_kind_never_gives_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_metric_that_is_misspelt_is_refused_where_the_probe_is_named_by_its_uid(tmp_path: Path) -> None:
+    kinds = replace(KINDS, metrics={"ping": frozenset({"success", "loss_ratio"}), "walk": None})
+    files = edited("probes/core.yaml", "name: core-east", "name: core-east\n            uid: core-1")
+    files |= edited("rules/analyze/core.yaml", "kind: ping, metric: loss_ratio", "probe: core-1, metric: los_ratio")
+    (fault,) = messages(write(tmp_path, **files), kinds)
+    assert 'a probe of kind "ping" gives no metric "los_ratio" (did you mean "loss_ratio"?)' in fault
+
+
 def test_values_are_put_into_params_and_become_numbers_where_numbers_are_meant(tmp_path: Path) -> None:
     ping, walk = load(write(tmp_path), KINDS).configuration.probes
     assert ping.params == {"target": "192.0.2.1", "packets": 5}

@@ -54,7 +54,6 @@ class Reason(StrEnum):
     LOGIN_REFUSED = "login_refused"
     SIGNATURE_INVALID = "signature_invalid"
     ANSWERS_DIFFER = "answers_differ"
-    STEP_FAILED = "step_failed"
     SERVER_UNSYNCHRONISED = "server_unsynchronised"
     STATE_NOT_REACHED = "state_not_reached"
     PLUGIN_CRITICAL = "plugin_critical"
