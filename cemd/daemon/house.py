@@ -33,6 +33,7 @@ from cemd.daemon.places import Places, made, places
 from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
 from cemd.errors import CemdError, ConfigError, Fault, StoreError, StoreUnavailable, UnwritableChange
+from cemd.improve import stage as improve
 from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
 from cemd.kit.secrets import secret_path
@@ -42,6 +43,7 @@ from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
 from cemd.model.effect import Effects
 from cemd.model.entry import Command, CommandKind, ConfigEpoch, Entry, SeriesAdded, Started
+from cemd.report.view import view as report_view
 from cemd.store.backup import is_restored, release_restored
 from cemd.store.sqlite import SqliteStore, open_store
 from cemd.store.upkeep import Upkeep
@@ -130,6 +132,7 @@ class _House:
         self.store = store
         self.registry = CollectorRegistry()
         self.published = Published()
+        self.news = News(log)
         self.stopping = asyncio.Event()
         self.notify = patient_notifier(log)
         self.fault: BaseException | None = None
@@ -152,7 +155,13 @@ class _House:
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_asked.set)  # from here to the end: by default it kills
+        said_seq = self.store.state.applied_seq()
         await asyncio.to_thread(self.core.recover, wall=time.time())
+        self.news.go_on(
+            improve.view(self.core.state.improve),
+            report_view(self.core.state.report, self.core.state.customers),
+            said_seq=said_seq,
+        )
         accepted = self._read_files("start")
         self.configuration = accepted.configuration
         self.sequencer = Sequencer(
@@ -187,7 +196,7 @@ class _House:
                 for name, work in (
                     ("watchdog", self._feed_watchdog),
                     ("upkeep", self._keep_files),
-                    ("news", lambda: News(log).run(self.published)),
+                    ("news", lambda: self.news.run(self.published)),
                     ("customers", self.edges.load_customers),
                     ("reload", self._reload_when_asked),
                     ("evidence", self.edges.evidence.keep_storing),

@@ -34,6 +34,13 @@ class _Loop(Collector):
             "cemd_loop_pending_samples", "Samples that wait for the log.", value=loop.pending_samples
         )
         yield GaugeMetricFamily("cemd_loop_since_tick_seconds", "Time since the last tick.", value=max(0.0, silent))
+        yield CounterMetricFamily(
+            "cemd_loop_clock_steps", "Times that the wall clock was found to be set.", value=loop.clock_steps
+        )
+        ahead = max(0.0, loop.core.state.at - time.time())
+        yield GaugeMetricFamily(
+            "cemd_loop_ahead_seconds", "By how much core time is ahead of a clock that was put back.", value=ahead
+        )
         slowest = loop.slowest_step_seconds
         yield GaugeMetricFamily("cemd_loop_slowest_group_seconds", "Longest group since the start.", value=slowest)
         refusing = float(bool(loop.trouble))

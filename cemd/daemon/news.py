@@ -1,17 +1,18 @@
 """News: what the log says of incidents and communications, one line for each change that a person would call news.
 
-Compares views, so nothing of the core waits for it. What was open already at a start is said once more: the log of this
-process should stand by itself.
+Compares views, so nothing of the core waits for it. What a former process said is not said again: a start says in one
+line what it goes on with, and then only what changes.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from cemd.daemon.published import Published
 from cemd.model.incident import Incident, IncidentState
-from cemd.model.view import Views
+from cemd.model.view import ReportView, Views
 
 LOOK_SECONDS = 1.0
 OVER = (IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.CANCELLED, IncidentState.REJECTED)
@@ -22,17 +23,35 @@ class News:
 
     def __init__(self, log: Any) -> None:
         self._log = log
+        self._seq = -1
         self._incidents: dict[str, tuple[object, ...]] = {}
         self._communications: dict[str, tuple[object, ...]] = {}
         self._switches = (False, False)
 
+    def go_on(self, incidents: Sequence[Incident], report: ReportView, *, said_seq: int) -> None:
+        """Takes what was loaded for said, as far as it was so at `said_seq`; what came later is still to be said."""
+        for one in incidents:
+            if one.seq <= said_seq:
+                self._incidents[one.id] = _standing(one)
+            elif one.timeline and one.timeline[0].seq <= said_seq:
+                self._incidents[one.id] = ()  # was open, and changed since
+        told = [view.communication for view in report.communications if view.communication.seq <= said_seq]
+        self._communications = {each.id: (each.state, each.reopened) for each in told}
+        self._switches = (report.killed, report.sending_held)
+        open_incidents = [one.id for one in incidents if one.state not in OVER and one.id in self._incidents]
+        open_communications = [each.id for each in told if each.ended_at is None]
+        if open_incidents or open_communications or any(self._switches):
+            self._log.info(
+                "goes_on", incidents=open_incidents, communications=open_communications,
+                killed=report.killed, held=report.sending_held,
+            )  # fmt: skip
+
     async def run(self, published: Published) -> None:
         """Looks at each new view until it is cancelled."""
-        seq = -1
         while True:
             views = published.views
-            if views is not None and views.seq != seq:
-                seq = views.seq
+            if views is not None and views.seq != self._seq:
+                self._seq = views.seq
                 self.look(views)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -60,7 +79,7 @@ class News:
 
     def _incident(self, one: Incident) -> None:
         over = one.state in OVER
-        said = (one.state, one.quality, one.cause.service, one.cause.confidence, one.acknowledged_by, one.reopened)
+        said = _standing(one)
         before = self._incidents.get(one.id)
         self._incidents[one.id] = said
         if before == said or (before is None and over):
@@ -74,3 +93,8 @@ class News:
             confidence=one.cause.confidence.value, customers=one.impact.customers, journeys=list(one.impact.journeys),
             acknowledged_by=one.acknowledged_by,
         )  # fmt: skip
+
+
+def _standing(one: Incident) -> tuple[object, ...]:
+    """What people would call the state of an incident."""
+    return (one.state, one.quality, one.cause.service, one.cause.confidence, one.acknowledged_by, one.reopened)

@@ -78,7 +78,8 @@ class Core:
             self._replay(decode_group(group.blob), applied)
         self.store.progress.rest()
         self._saved_customers = self.state.customers.version if self.replayed == 0 else -1
-        self._order = Order(max(self.store.log.last_seq(), self.state.seq), self.state.at)
+        ahead = max(0.0, self.state.analyze.even_at - self.state.at)
+        self._order = Order(max(self.store.log.last_seq(), self.state.seq), self.state.at, ahead_seconds=ahead)
 
     def process(
         self,

@@ -2,6 +2,8 @@
 
 A wall clock that jumps is noticed by the monotonic clock beside it and said in an entry. After a jump forward core time
 follows at once; after a jump back it goes on at half speed until the wall clock is even, so that timers keep running.
+While nobody ran there was no monotonic clock: then a wall clock that is behind core time by another distance than was
+known has been put back meanwhile. One that was put forward cannot be told from a long rest, and need not be.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ STEP_SECONDS = 2.0
 
 
 class Order:
-    """The next seq and time. Not shared between threads."""
+    """The next seq and time. Not shared between threads.
 
-    def __init__(self, seq: int, at: Instant) -> None:
+    `ahead_seconds`: how far core time was ahead of the wall clock when the last entry was logged, as far as was known.
+    """
+
+    def __init__(self, seq: int, at: Instant, *, ahead_seconds: float = 0.0) -> None:
         self.seq = seq
         self.at = at
+        self._ahead_seconds = ahead_seconds
         self._wall: float | None = None
         self._monotonic = 0.0
 
@@ -42,11 +48,12 @@ class Order:
 
     def _step(self, wall: float, monotonic: float) -> float:
         if self._wall is None:
-            return 0.0
-        step = wall - self._wall - (monotonic - self._monotonic)
+            step = self._ahead_seconds - (self.at - wall) if wall < self.at else 0.0
+        else:
+            step = wall - self._wall - (monotonic - self._monotonic)
         return step if abs(step) > STEP_SECONDS else 0.0
 
     def _core_time(self, wall: float, monotonic: float) -> Instant:
-        if wall >= self.at or self._wall is None:
-            return max(wall, self.at)
-        return self.at + (monotonic - self._monotonic) / 2
+        """At half speed as long as that is ahead of the wall clock: analyze counts on it."""
+        passed = monotonic - self._monotonic if self._wall is not None else 0.0
+        return max(wall, self.at + passed / 2)

@@ -18,7 +18,7 @@ import structlog
 
 from cemd.errors import Refused, StoreError, UnwritableChange
 from cemd.loop.core import Core
-from cemd.model.entry import Batch, Entry, Payload, Tick
+from cemd.model.entry import Batch, ClockStepped, Entry, Payload, Started, Tick
 
 GROUP_ENTRIES = 512
 GROUP_SAMPLES = 200_000
@@ -59,6 +59,7 @@ class Sequencer:
         self.rhythm = rhythm
         self.ticks = 0
         self.logged_entries = 0
+        self.clock_steps = 0
         self.slowest_step_seconds = 0.0
         self.last_tick_monotonic = time.monotonic()
         self.trouble = ""  # why the store refuses, "" when it does not
@@ -169,6 +170,7 @@ class Sequencer:
             nonlocal logged
             logged = True
             self.logged_entries += len(entries)
+            self._say_step(entries)
             seqs = [entry.seq for entry in entries[len(entries) - len(group) :]]
             self._loop.call_soon_threadsafe(_resolve, group, seqs)
 
@@ -197,6 +199,24 @@ class Sequencer:
                 log.info("store_back")
                 self.trouble = ""
             return True
+
+    def _say_step(self, entries: Sequence[Entry]) -> None:
+        """A clock that was set, now or while nobody ran, is for people to know: core time goes its own way then."""
+        if not entries or not isinstance(stepped := entries[0].payload, ClockStepped):
+            return
+        while_down = any(isinstance(one.payload, Started) for one in entries)
+        if while_down and stepped.seconds > 0:
+            return  # the clock was behind already, and came nearer while nobody ran
+        self.clock_steps += 1
+        ahead = round(max(0.0, entries[0].at - time.time()), 1)
+        remedy = "cemd's time goes on, at half speed while it is ahead; look why the clock was set"
+        log.warning(
+            "clock_stepped",
+            seconds=round(stepped.seconds, 1),
+            while_down=while_down,
+            ahead_seconds=ahead,
+            remedy=remedy,
+        )
 
     def _wait_for_store(self, exc: StoreError) -> bool:
         if not self.trouble:

@@ -49,7 +49,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
 
 
 class ClockStepped(msgspec.Struct, frozen=True, kw_only=True, tag="clock_stepped"):
-    """The wall clock jumped by `seconds`; after a jump back core time goes at half speed until the clock is even."""
+    """The wall clock jumped by `seconds`; after a jump back core time goes at half speed until the clock is even. The
+    first one of a process speaks of what happened while nobody ran."""
 
     seconds: float
 

@@ -110,7 +110,8 @@ def _empty_disk(victim: Victim) -> None:
     victim.trouble.full = False
 
 
-def _step_clock(victim: Victim, chance: random.Random) -> None:
+def step_clock(victim: Victim, chance: random.Random) -> None:
+    """Somebody sets the clock, whether the daemon is up or not."""
     seconds = chance.choice(CLOCK_STEPS_SECONDS)
     victim.note(f"the clock steps by {seconds:g} s")
     victim.clock.step(seconds)
@@ -178,7 +179,7 @@ ACTS: dict[str, Act] = {
     "kill": _arm,
     "idle-kill": _idle_kill,
     "full-disk": _fill_disk,
-    "clock-step": _step_clock,
+    "clock-step": step_clock,
     "reload": _reload,
     "bad-reload": _reload_badly,
     "customer-file": _load_customers,

@@ -26,9 +26,10 @@ DAILY = {
     "contact": 60,
 }
 """How often a day each kind of mishap happens."""
-HABITS = ("kills-while-telling", "kills-at-birth", "panic", "disorder", "lies")
-"""What may go wrong by chance all the time: deaths around sends and at starts, somebody who pulls the kill switch when
-he sees notices go, input that is late, doubled or overtaken, and transports that refuse, lose and lie."""
+HABITS = ("kills-while-telling", "kills-at-birth", "steps-while-down", "panic", "disorder", "lies")
+"""What may go wrong by chance all the time: deaths around sends and at starts, a clock that is set while nobody runs,
+somebody who pulls the kill switch when he sees notices go, input that is late, doubled or overtaken, and transports
+that refuse, lose and lie."""
 AT_A_FAULT = 4
 """Commands and contacts that follow each fault: people do most while something is wrong."""
 

@@ -23,10 +23,10 @@ from cemd.simulation.agenda import Agenda
 from cemd.simulation.arrivals import Arrivals
 from cemd.simulation.edges import Doors, LyingEdges
 from cemd.simulation.fakes import FakeClock, Killed, Trouble, WatchedStore, entropy
-from cemd.simulation.mishaps import Victim, befall, epoch_of
+from cemd.simulation.mishaps import Victim, befall, epoch_of, step_clock
 from cemd.simulation.outcome import Broken, SimulationReport
 from cemd.simulation.plan import Plan, mishaps
-from cemd.simulation.promises.moments import Born, Failed, Finished, Promise, Restarted, Stepped
+from cemd.simulation.promises.moments import Begun, Born, Failed, Finished, Promise, Restarted, Stepped
 from cemd.simulation.remembered import remembered, state_of
 from cemd.simulation.surroundings import Build
 from cemd.simulation.witness import PromiseBroken, Witness
@@ -224,6 +224,7 @@ class Simulation(Victim):
         except StoreError:
             self._perish("the disk is full at the start")
             return
+        self.hold(promises.AT_BEGUN, Begun(core=core, wall=self.clock.wall))
         self.note(f"life {self.life} begins, {core.replayed} entries replayed")
         self._inbox = self.arrivals.unacknowledged()
         self._later(0.5, self._tick)
@@ -246,6 +247,9 @@ class Simulation(Victim):
         self._inbox.clear()
         self.trouble.kill_in = None
         self.memory.restart()
+        chance = entropy(self.plan.seed, f"down {self.starts}")
+        if self.plan.has("steps-while-down") and chance.random() < 0.1 and self.clock.monotonic < self.end:
+            step_clock(self, chance)
         self.at(self.clock.monotonic + self.chance.choice((1.0, 3.0, 30.0, 600.0)), self._reborn)
 
     def _reborn(self) -> None:

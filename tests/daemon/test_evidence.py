@@ -119,6 +119,38 @@ def test_the_log_tells_each_change_of_an_incident_once() -> None:
     ]
 
 
+def test_the_log_of_a_start_says_what_goes_on_in_one_line_and_then_only_what_changes() -> None:
+    log = CapturingLogger()
+    news, views = News(log), rich_views()
+    news.go_on(views.incidents, views.report, said_seq=views.seq)
+    assert events(log) == ["goes_on"]
+    open_ones = [one.id for one in views.incidents if one.state not in ("resolved", "closed", "cancelled")]
+    assert log.calls[0].kwargs["incidents"] == open_ones
+    news.look(views)
+    assert events(log) == ["goes_on"]
+    one = next(one for one in views.incidents if one.id in open_ones)
+    taken = msgspec.structs.replace(one, acknowledged_by="anna")
+    news.look(replace(views, incidents=(taken,)))
+    assert events(log) == ["goes_on", "incident.changed"]
+
+
+def test_what_was_logged_but_not_carried_out_before_a_start_is_still_said() -> None:
+    log = CapturingLogger()
+    news, views = News(log), rich_views()
+    one = next(one for one in views.incidents if one.state not in ("resolved", "closed", "cancelled"))
+    began = msgspec.structs.replace(one.timeline[0], seq=views.seq - 1)
+    fresh = msgspec.structs.replace(one, seq=views.seq, timeline=(began,))
+    views = replace(views, incidents=(fresh,), report=msgspec.structs.replace(views.report, communications=()))
+    news.go_on(views.incidents, views.report, said_seq=views.seq - 2)
+    news.look(views)
+    assert events(log) == ["incident.open"], "it opened after what is known to be said"
+    log.calls.clear()
+    news = News(log)
+    news.go_on(views.incidents, views.report, said_seq=views.seq - 1)
+    news.look(views)
+    assert events(log) == ["goes_on", "incident.changed"], "it was open, and changed since"
+
+
 def test_the_log_tells_when_sending_is_stopped_and_let_go() -> None:
     log = CapturingLogger()
     news = News(log)

@@ -56,3 +56,30 @@ def test_a_group_that_was_not_logged_leaves_no_gap() -> None:
     lost = order.stamp([Tick(), Tick()], wall=1.0, monotonic=0.0)
     kept = stamped(order, wall=2.0, monotonic=1.0)
     assert lost[0].seq == kept[0].seq == 1
+
+
+def test_a_clock_that_was_put_back_while_nobody_ran_is_an_entry_and_time_goes_on() -> None:
+    order = Order(7, 1_000.0)
+    entries = stamped(order, wall=400.0, monotonic=5.0)
+    assert [entry.payload for entry in entries] == [ClockStepped(seconds=-600.0), Tick()]
+    assert {entry.at for entry in entries} == {1_000.0}
+    assert [entry.at for entry in stamped(order, wall=410.0, monotonic=15.0)] == [1_005.0]
+
+
+def test_a_start_while_core_time_is_known_to_be_ahead_is_no_new_step() -> None:
+    order = Order(7, 1_000.0, ahead_seconds=600.0)
+    assert [entry.payload for entry in stamped(order, wall=400.0, monotonic=5.0)] == [Tick()]
+
+
+def test_a_rest_brings_the_clock_nearer_to_core_time_and_that_is_known() -> None:
+    order = Order(7, 1_000.0, ahead_seconds=600.0)
+    assert stamped(order, wall=900.0, monotonic=5.0)[0].payload == ClockStepped(seconds=500.0)
+    order = Order(7, 1_000.0, ahead_seconds=600.0)
+    assert [entry.payload for entry in stamped(order, wall=5_000.0, monotonic=5.0)] == [Tick()]
+
+
+def test_core_time_goes_at_half_speed_however_far_apart_entries_are() -> None:
+    order = Order(0, 0.0)
+    stamped(order, wall=1_000.0, monotonic=0.0)
+    stamped(order, wall=900.0, monotonic=0.0)
+    assert stamped(order, wall=1_010.0, monotonic=110.0)[-1].at == 1_055.0, "halfway; even at 1,100"

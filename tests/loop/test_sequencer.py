@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+import structlog
 from cemd.errors import Refused, StoreError
 from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
-from cemd.model.entry import Batch, Command, CommandKind, Started
+from cemd.model.entry import Batch, ClockStepped, Command, CommandKind, Started, Tick, decode_group
 from cemd.store.base import Faults, Moment, no_faults
 from cemd.store.memory import MemoryStore
 
@@ -142,3 +143,40 @@ async def test_a_stop_finishes_what_was_taken_and_saves_a_snapshot() -> None:
     assert saved >= seq
     with pytest.raises(Refused):
         await here.sequencer.submit(batch(1))
+
+
+async def test_a_clock_that_was_put_back_while_nobody_ran_is_logged_said_and_counted() -> None:
+    async with room() as made:
+        later = time.time() + 3600.0
+        memory, before = made.memory, Core(made.memory.store(), lambda _entry, _effects: None)
+    before.recover(wall=later)
+    before.process([Tick()], wall=later, monotonic=0.0)
+    core = Core(memory.store(), lambda _entry, _effects: None)
+    core.recover(wall=time.time())
+    ticked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def tick(_: Core) -> None:
+        loop.call_soon_threadsafe(ticked.set)
+
+    failures: list[BaseException] = []
+    sequencer = Sequencer(
+        core,
+        Rhythm(tick_seconds=0.02, snapshot_seconds=3600.0, max_pending_samples=1000),
+        loop=loop,
+        after_tick=tick,
+        failed=failures.append,
+    )
+    sequencer.post(Started(version="test"))
+    with structlog.testing.capture_logs() as lines:
+        sequencer.start()
+        await asyncio.wait_for(ticked.wait(), 30)
+        await sequencer.stop()
+    (line,) = [line for line in lines if line["event"] == "clock_stepped"]
+    assert line["while_down"]
+    assert -3601.0 < line["seconds"] < -3590.0
+    assert sequencer.clock_steps == 1
+    assert failures == []
+    entries = [entry for group in memory.log.read(0) for entry in decode_group(group.blob)]
+    assert sum(isinstance(entry.payload, ClockStepped) for entry in entries) == 1
+    assert core.state.at >= later

@@ -17,7 +17,7 @@ from cemd.improve.orders import Orders
 from cemd.loop import core as core_module
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import Batch, Command, CommandKind, ConfigEpoch, Entry, Payload, encode_group
+from cemd.model.entry import Batch, Command, CommandKind, ConfigEpoch, Entry, Payload, Started, encode_group
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import NoticeState
 from cemd.model.quality import Outcome
@@ -83,6 +83,20 @@ class TakesBlindForFailed(Core):
             )
             entry = msgspec.structs.replace(entry, payload=batch)
         super()._apply(entry, behind)
+
+
+class KnowsNoClockOfBefore(Core):
+    def process(
+        self,
+        payloads: Sequence[Payload],
+        *,
+        wall: float,
+        monotonic: float,
+        logged: Callable[[Sequence[Entry]], None] = lambda _: None,
+    ) -> None:
+        if any(isinstance(one, Started) for one in payloads):
+            self._order.accept([], wall=wall, monotonic=monotonic)
+        super().process(payloads, wall=wall, monotonic=monotonic, logged=logged)
 
 
 class SaysFindingsAtOnce(Core):
@@ -203,6 +217,7 @@ PLANTED = (
     Planted(in_core(SendsBeforeCommit), "rows_before_effects"),
     Planted(in_core(ForgetsTheTold), "loaded_equals_lived"),
     Planted(in_core(AcknowledgesBeforeLogging), "acknowledged_is_never_lost"),
+    Planted(in_core(KnowsNoClockOfBefore), "a_clock_set_while_down_is_said"),
     Planted(in_core(LetsEffectsOutTwice), "order_never_goes_back"),
     Planted(in_core(SaysFindingsAtOnce), "findings_arise_at_ticks"),
     Planted(no_epoch, "everything_carries_its_evidence"),

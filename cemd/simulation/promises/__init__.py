@@ -20,6 +20,7 @@ from cemd.simulation.promises.ends import (
     over_only_to_the_told,
 )
 from cemd.simulation.promises.keeping import (
+    a_clock_set_while_down_is_said,
     a_refused_reload_changes_nothing,
     a_reload_forgets_nothing,
     a_settled_notice_stays_settled,
@@ -104,6 +105,7 @@ AT_START: tuple[Promise, ...] = (
     loaded_equals_lived,
     a_settled_notice_stays_settled,
 )
+AT_BEGUN: tuple[Promise, ...] = (a_clock_set_while_down_is_said,)
 AT_END: tuple[Promise, ...] = (
     replay_decides_the_same,
     a_firing_that_was_sent_gets_its_resolve,
@@ -118,6 +120,7 @@ PROMISES: tuple[Promise, ...] = (
     *AT_SEND,
     *AT_BIRTH,
     *AT_START,
+    *AT_BEGUN,
     *AT_RELOAD,
     *AT_FAILURE,
     *AT_END,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from cemd.loop.core import CRASHES_TO_QUARANTINE
+from cemd.loop.order import STEP_SECONDS
 from cemd.model.entry import ConfigEpoch
 from cemd.model.notice import NoticeState
 from cemd.simulation.book import Book
-from cemd.simulation.promises.moments import Born, Finished, Reloaded, Restarted, Sentences, Stepped
+from cemd.simulation.promises.moments import Begun, Born, Finished, Reloaded, Restarted, Sentences, Stepped
 
 NEVER_FORGOTTEN = ("communication", "contact", "decision", "incident", "kept_policy", "switch")
 """Tables from which no reload takes a row."""
@@ -29,6 +30,15 @@ def loaded_equals_lived(book: Book, now: Restarted) -> Sentences:
     for name, value in (now.lived or {}).items():
         if now.loaded.get(name) != value:
             yield f"{name} differs after the start: {_first_difference(value, now.loaded.get(name))}."
+
+
+def a_clock_set_while_down_is_said(book: Book, now: Begun) -> Sentences:
+    """How far core time is ahead of the wall clock is known after a start, though the clock was set meanwhile (3)."""
+    del book
+    state = now.core.state
+    known, true = max(0.0, state.analyze.even_at - state.at), max(0.0, state.at - now.wall)
+    if not now.core.stalled and abs(known - true) > STEP_SECONDS + 0.001:
+        yield f"core time is {true:.1f} s ahead of the clock, and {known:.1f} s are known."
 
 
 def replay_decides_the_same(book: Book, now: Finished) -> Sentences:

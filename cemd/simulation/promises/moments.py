@@ -9,6 +9,7 @@ from cemd.improve.lifecycle import OVER
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry
+from cemd.model.identity import Instant
 from cemd.model.incident import Incident
 from cemd.model.notice import NoticeRows
 from cemd.simulation.book import Book
@@ -60,6 +61,14 @@ class Restarted:
     core: Core
     lived: dict[str, object] | None
     loaded: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A new process has taken its first entries, at this wall time."""
+
+    core: Core
+    wall: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
