@@ -116,8 +116,8 @@ def selector(customers: Customers, topology: Topology, sites: tuple[str, ...]) -
     state.keep_policy("com", policy)
     communication = Communication(
         id="com", trace="t", incidents=(), policy=policy.name, mode=Mode.LIVE, message_class=MessageClass.SERVICE,
-        services=("data",), sites=sites, cause_key="k", state=CommunicationState.TELLING, opened_at=NOON,
-        hold_until=NOON, decide_by=NOON, decided_at=NOON,
+        services=("data",), sites=sites, places={"data": sites}, cause_key="k", state=CommunicationState.TELLING,
+        opened_at=NOON, hold_until=NOON, decide_by=NOON, decided_at=NOON,
     )  # fmt: skip
 
     def run() -> int:

@@ -8,7 +8,7 @@ service that measures healthy are not counted. Customers are counted from column
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -45,7 +45,8 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
     topology = picture.topology
     place = picture.common_place(one.finding.subject.site for one in hurt)
     services = hurt_services(hurt, cause, place, picture)
-    sites = hurt_sites(hurt, services, topology)
+    places = hurt_places(hurt, services, topology)
+    sites = hurt_sites(hurt, places)
     steps = [
         at
         for at in topology.steps()
@@ -57,10 +58,11 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
         if not set(services).isdisjoint([*point.offers, *point.depends_on]) and _is_here(point.name, sites, topology)
     )
     touched.update(dict.fromkeys(one.finding.touchpoint for one in hurt if one.finding.touchpoint))
-    count, critical, unknown = count_customers(services, sites, topology, customers, counts)
+    count, critical, unknown = count_customers(places, topology, customers, counts)
     impact = Impact(
         services=services,
         sites=sites,
+        places=places,
         touchpoints=tuple(touched),
         journeys=tuple(dict.fromkeys(at.journey.name for at in steps)),
         steps=tuple(at.path for at in steps),
@@ -89,11 +91,13 @@ def hurt_services(hurt: Sequence[AttachedFinding], cause: Cause, place: str, pic
     return (*known, *(name for name in own if name not in topology.services))
 
 
-def hurt_sites(hurt: Sequence[AttachedFinding], services: Sequence[str], topology: Topology) -> tuple[str, ...]:
-    """Where customers are hurt; empty: everywhere.
+def hurt_places(
+    hurt: Sequence[AttachedFinding], services: Sequence[str], topology: Topology
+) -> dict[str, tuple[str, ...]]:
+    """Where each hurt service that is sold is hurt; empty: everywhere.
 
-    A sold service that is measured by place is hurt where its own findings are, even when its cause has no place; one
-    without findings of its own is hurt wherever anything is.
+    One that is measured by place is hurt where its own findings are, even when its cause has no place; one without
+    findings of its own is hurt wherever anything is.
     """
     own: dict[str, list[str]] = {}
     for one in hurt:
@@ -101,46 +105,69 @@ def hurt_sites(hurt: Sequence[AttachedFinding], services: Sequence[str], topolog
             own.setdefault(service, []).append(one.finding.subject.site)
     every = [one.finding.subject.site for one in hurt]
     sold = [name for name in services if name in topology.services and topology.services[name].sold]
-    places = [site for name in sold for site in own.get(name, every)] if sold else every
-    return () if "" in places else tuple(dict.fromkeys(places))
+    return {name: _together(own.get(name, every)) for name in sold}
+
+
+def hurt_sites(hurt: Sequence[AttachedFinding], places: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Where anything is hurt that is sold, else where anything is; empty: everywhere."""
+    sites = [site for some in places.values() for site in some or ("",)]
+    return _together(sites if places else [one.finding.subject.site for one in hurt])
+
+
+def _together(sites: Sequence[str]) -> tuple[str, ...]:
+    return () if "" in sites else tuple(dict.fromkeys(sites))
 
 
 def count_customers(
-    services: Sequence[str], sites: Sequence[str], topology: Topology, customers: Customers, counts: CountCache
+    places: Mapping[str, tuple[str, ...]], topology: Topology, customers: Customers, counts: CountCache
 ) -> Count:
-    """Customers who are present, have a hurt sold service, and are at a hurt place (or it is hurt everywhere).
+    """Customers who are present and have a service that is hurt at their place (or everywhere).
 
     Who is abroad is not counted by home site. The answer is kept per version of the columns.
     """
-    sold = [name for name in services if name in topology.services and topology.services[name].sold]
-    bits = sum(1 << place for place, name in enumerate(customers.services) if name in sold)
+    bits: dict[tuple[str, ...], int] = {}  # of the services that are hurt at the same places
+    for place, name in enumerate(customers.services):
+        if name in places:
+            bits[places[name]] = bits.get(places[name], 0) | 1 << place
     if not bits or not customers.size:
         return 0, 0, 0
-    inside = dict.fromkeys(name for site in sites for name in topology.inside(site))
-    key = (customers.version, bits, tuple(inside), bool(sites))
+    inside = {sites: dict.fromkeys(name for site in sites for name in topology.inside(site)) for sites in bits}
+    key = (customers.version, *((each, tuple(inside[sites]), bool(sites)) for sites, each in bits.items()))
     if key not in counts:
         while len(counts) >= KEPT_COUNTS:
             counts.pop(next(iter(counts)))
-        counts[key] = _counted(bits, inside, customers, everywhere=not sites)
+        parts = [(each, inside[sites] if sites else None) for sites, each in bits.items()]
+        counts[key] = _counted(parts, customers)
     return counts[key]
 
 
-def _counted(bits: int, inside: dict[str, None], customers: Customers, *, everywhere: bool) -> Count:
-    here = np.array([name in inside for name in customers.sites], dtype=bool)
+def _counted(parts: Sequence[tuple[int, dict[str, None] | None]], customers: Customers) -> Count:
+    """Of each part (services as bits, names of sites; None: everywhere) whoever belongs to any."""
     nowhere = np.array([not name for name in customers.sites], dtype=bool)
-    wanted = np.uint64(bits)
+    tables = [
+        (
+            np.uint64(bits),
+            None if inside is None else np.array([name in inside for name in customers.sites], dtype=bool),
+        )
+        for bits, inside in parts
+    ]
     gone = np.uint8(CustomerFlag.ERASED)
     present, abroad = np.uint8(CustomerFlag.PRESENT), np.uint8(CustomerFlag.ABROAD)
     hurt = critical = unknown = 0
     for start in range(0, customers.size, BLOCK):
         part = slice(start, start + BLOCK)
-        flags = customers["flags"][part]
-        mask = ((flags & (present | gone)) == present) & ((customers["services"][part] & wanted) != 0)
-        if not everywhere:
-            mask &= (flags & abroad) == 0
-            site = customers["site"][part]
-            unknown += int(np.count_nonzero(mask & nowhere[site]))
-            mask &= here[site]
+        flags, services, site = customers["flags"][part], customers["services"][part], customers["site"][part]
+        here = (flags & (present | gone)) == present
+        at_home = here & ((flags & abroad) == 0)
+        mask, perhaps = np.zeros(len(flags), bool), np.zeros(len(flags), bool)
+        for wanted, table in tables:
+            theirs = (services & wanted) != 0
+            if table is None:
+                mask |= here & theirs
+            else:
+                perhaps |= at_home & theirs & nowhere[site]
+                mask |= at_home & theirs & table[site]
+        unknown += int(np.count_nonzero(perhaps & ~mask))
         hurt += int(np.count_nonzero(mask))
         critical += int(np.count_nonzero(mask & ((flags & np.uint8(CustomerFlag.CRITICAL)) != 0)))
     return hurt, critical, unknown

@@ -58,6 +58,8 @@ def difference(before: Incident, after: Incident) -> str:
         words.append(f"probable cause {named(after.cause)} (was {named(before.cause)})")
     if before.impact.services != after.impact.services or before.impact.sites != after.impact.sites:
         words.append(f"hurts {', '.join(after.impact.services)} {_places(after.impact.sites)}")
+    elif before.impact.places != after.impact.places:
+        words.append(f"hurts {', '.join(f'{name} {_places(at)}' for name, at in after.impact.places.items())}")
     elif before.impact.customers != after.impact.customers:
         words.append(f"hurts {counted(after.impact.customers, 'customer')} (was {before.impact.customers:,})")
     return f"{'; '.join(words)}." if words else ""

@@ -45,7 +45,10 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     """Who is hurt. `customers` is a count; the audience itself is worked out by report, from the same columns."""
 
     services: tuple[str, ...] = ()
-    sites: tuple[str, ...] = ()  # empty: everywhere
+    sites: tuple[str, ...] = ()  # of all services together; empty: everywhere
+    places: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Where each sold service is hurt (empty: everywhere). What hurts one here and another there hurts nobody who has
+    the first there; a service that is not named is hurt at all `sites`."""
     touchpoints: tuple[str, ...] = ()
     journeys: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()  # "journey/step"

@@ -108,7 +108,8 @@ class Communication(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     message_class: MessageClass
     services: tuple[str, ...]
-    sites: tuple[str, ...]  # empty: everywhere
+    sites: tuple[str, ...]  # of all services together; empty: everywhere
+    places: dict[str, tuple[str, ...]]  # where each service is disturbed; empty: everywhere
     cause_key: str  # same cause and place joins
     state: CommunicationState
     opened_at: Instant

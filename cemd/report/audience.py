@@ -7,7 +7,7 @@ million customers take a quarter of a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -25,14 +25,34 @@ T = TypeVar("T", bound=np.generic)
 
 BLOCK = 131_072
 _PRESENT = np.uint8(CustomerFlag.PRESENT)
+_ABROAD = np.uint8(CustomerFlag.ABROAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Which customers a problem concerns: any of these services, at any of these sites (None: everywhere)."""
+    """Which customers a problem concerns: those of any part, which is services as bits and sites by code (None:
+    everywhere). What is disturbed here and what is disturbed there do not add up to a third."""
 
-    services: int  # bits
-    sites: NDArray[np.bool_] | None  # by site code
+    parts: tuple[tuple[int, NDArray[np.bool_] | None], ...]
+
+    @property
+    def is_by_place(self) -> bool:
+        return bool(self.parts) and all(sites is not None for _, sites in self.parts)
+
+    def holds(self, customers: Customers, chosen: slice | NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Whom of the chosen it concerns. Where some services are disturbed by place and others everywhere, who is
+        abroad is concerned by the latter alone; where all are by place, the decision names the reason."""
+        services, site = customers["services"][chosen], customers["site"][chosen]
+        mixed = len({sites is None for _, sites in self.parts}) > 1
+        hit = np.zeros(len(services), dtype=np.bool_)
+        for bits, sites in self.parts:
+            theirs = (services & np.uint64(bits)) != 0
+            if sites is not None:
+                theirs &= np.take(sites, site, mode="clip")
+                if mixed:
+                    theirs &= (customers["flags"][chosen] & _ABROAD) == 0
+            hit |= theirs
+        return hit
 
 
 @dataclass(slots=True)
@@ -48,24 +68,30 @@ class Selection:
         return sum(map(len, self.audience.values()))
 
 
-def concern(customers: Customers, services: Sequence[str], sites: Sequence[str], topology: Topology) -> Concern:
-    """The concern in the codes of the columns; sites are taken with everything inside them."""
-    bits = sum(1 << place for place, name in enumerate(customers.services) if name in services)
+def concern(customers: Customers, places: Mapping[str, Sequence[str]], topology: Topology) -> Concern:
+    """The concern in the codes of the columns: each service at its sites with everything inside them, none being
+    everywhere."""
+    bits: dict[tuple[str, ...], int] = {}
+    for place, name in enumerate(customers.services):
+        if name in places:
+            bits[tuple(places[name])] = bits.get(tuple(places[name]), 0) | 1 << place
+    return Concern(tuple((each, _table(customers, sites, topology)) for sites, each in bits.items()))
+
+
+def _table(customers: Customers, sites: Sequence[str], topology: Topology) -> NDArray[np.bool_] | None:
     if not sites:
-        return Concern(bits, None)
+        return None
     inside = {name for site in sites for name in topology.inside(site)}
-    return Concern(bits, np.array([name in inside for name in customers.sites] or [False], dtype=np.bool_))
+    return np.array([name in inside for name in customers.sites] or [False], dtype=np.bool_)
 
 
 def concerned(customers: Customers, whom: Concern) -> Iterator[NDArray[np.uint32]]:
     """Numbers of the concerned, ascending, block by block."""
-    flags, services, site = customers["flags"], customers["services"], customers["site"]
+    flags = customers["flags"]
     for low in range(0, customers.size, BLOCK):
         block = slice(low, min(low + BLOCK, customers.size))
-        hit = (services[block] & np.uint64(whom.services)) != 0
+        hit = whom.holds(customers, block)
         hit &= (flags[block] & _PRESENT) != 0
-        if whom.sites is not None:
-            hit &= np.take(whom.sites, site[block], mode="clip")
         found = np.flatnonzero(hit)
         if len(found):
             yield (found + low).astype(np.uint32)

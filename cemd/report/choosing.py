@@ -15,7 +15,7 @@ from cemd.model.identity import record_id
 from cemd.model.notice import Communication, Decision, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import Concern, Selection, concern, concerned, of_bitmap, select
 from cemd.report.decide import Mask, Question, counts_of, packed, unpacked
-from cemd.report.matching import sites_hurt, sold_services_hurt, ways_now
+from cemd.report.matching import places_hurt, sold_services_hurt, united, ways_now
 from cemd.report.quiet import quiet_table
 from cemd.report.state import Audience, Moment, ReportState, Waiting, is_hurting
 from cemd.report.told import bitmap, is_member
@@ -31,23 +31,17 @@ def basis_bits(policy: Policy) -> int:
 
 
 def whom(communication: Communication, moment: Moment) -> Concern:
-    return concern(moment.customers, communication.services, communication.sites, moment.topology)
+    return concern(moment.customers, communication.places, moment.topology)
 
 
 def hurt_now(state: ReportState, communication: Communication, moment: Moment) -> Concern:
     """Whom it concerns at this moment. A communication speaks of everything that was hurt since it began; who is well
     again by the time that the first notice leaves (a person released it late, or the night passed) need not hear it."""
-    services: dict[str, None] = {}
-    places: list[tuple[str, ...]] = []
-    for incident in filter(is_hurting, state.incidents_of(communication)):
-        hurt = sold_services_hurt(incident, moment.topology)
-        if mine := [name for name in hurt if name in communication.services]:
-            services.update(dict.fromkeys(mine))
-            places.append(sites_hurt(incident))
-    if not services:
-        return whom(communication, moment)
-    sites = tuple(dict.fromkeys(site for some in places for site in some)) if all(places) else ()
-    return concern(moment.customers, tuple(services), sites, moment.topology)
+    places = united(
+        places_hurt(incident, filter(communication.places.__contains__, sold_services_hurt(incident, moment.topology)))
+        for incident in filter(is_hurting, state.incidents_of(communication))
+    )
+    return concern(moment.customers, places, moment.topology) if places else whom(communication, moment)
 
 
 def question_of(state: ReportState, communication: Communication, moment: Moment, *, at_dequeue: bool) -> Question:
@@ -70,7 +64,7 @@ def question_of(state: ReportState, communication: Communication, moment: Moment
         phase=phase,
         bases=basis_bits(policy),
         ways=ways_now(state, communication, policy, moment.topology),
-        by_place=bool(communication.sites),
+        by_place=bool(communication.sites) or place.is_by_place,
         affected=affected if at_dequeue and phase is Phase.FIRST else None,
         required=_required(state, communication),
         already=_already(state, communication),
@@ -85,8 +79,7 @@ def question_of(state: ReportState, communication: Communication, moment: Moment
 
 def is_concerned(moment: Moment, place: Concern, numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Whom of these the problem still concerns."""
-    hit: NDArray[np.bool_] = (moment.customers["services"][numbers] & np.uint64(place.services)) != 0
-    return hit if place.sites is None else hit & place.sites[moment.customers["site"][numbers]]
+    return place.holds(moment.customers, numbers)
 
 
 def _already(state: ReportState, communication: Communication) -> BitMap:

@@ -18,7 +18,16 @@ from cemd.model.incident import Incident, IncidentChange, IncidentEvent
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import concerned, select
 from cemd.report.choosing import drop_waiting, owed, put_decision, question_of, select_phase, standing, whom
-from cemd.report.matching import belongs_to, cause_key, hurts_more, matched_services, sites_hurt
+from cemd.report.matching import (
+    Places,
+    belongs_to,
+    cause_key,
+    hurts_more,
+    matched_services,
+    places_hurt,
+    sites_of,
+    united,
+)
 from cemd.report.state import Moment, ReportState, is_hurting
 
 State = CommunicationState
@@ -49,6 +58,7 @@ def _open(state: ReportState, policy: Policy, incident: Incident, services: tupl
     name = record_id("com", policy.name, incident.id, moment.seq)
     at = moment.at
     state.keep_policy(name, policy)
+    places = places_hurt(incident, services)
     state.communications.put(
         name,
         Communication(
@@ -59,7 +69,8 @@ def _open(state: ReportState, policy: Policy, incident: Incident, services: tupl
             mode=policy.mode,
             message_class=policy.message_class,
             services=services,
-            sites=sites_hurt(incident),
+            sites=sites_of(places),
+            places=places,
             cause_key=cause_key(policy, incident),
             state=State.HOLDING,
             opened_at=at,
@@ -89,7 +100,7 @@ def _join(
         if communication.state is State.HOLDING:
             joined = _as_hurt_now(state, joined, policy, moment)
         else:
-            joined = _widened(joined, services, sites_hurt(incident), moment, spreads=spreads)
+            joined = _widened(joined, places_hurt(incident, services), moment, spreads=spreads)
         if communication.state in (State.HOLDING, State.HELD):
             joined = replace(joined, cause_key=cause_key(policy, incident))
     match communication.state:
@@ -111,28 +122,24 @@ def _decides_again(communication: Communication, event: IncidentEvent) -> bool:
 
 def _as_hurt_now(state: ReportState, communication: Communication, policy: Policy, moment: Moment) -> Communication:
     """Until anybody is told it concerns what is hurt now and no more: who is well again need not hear of it."""
-    services: dict[str, None] = {}
-    places: list[tuple[str, ...]] = []
-    for incident in state.incidents_of(communication):
-        matched = matched_services(policy, incident, moment.topology)
-        if matched:
-            services.update(dict.fromkeys(matched))
-            places.append(sites_hurt(incident))
-    sites = tuple(dict.fromkeys(site for some in places for site in some)) if all(places) else ()
-    return replace(communication, services=tuple(services), sites=sites)
+    places = united(
+        places_hurt(incident, matched_services(policy, incident, moment.topology))
+        for incident in state.incidents_of(communication)
+    )
+    return _concerning(communication, places)
 
 
-def _widened(
-    communication: Communication, services: tuple[str, ...], sites: tuple[str, ...], moment: Moment, *, spreads: bool
-) -> Communication:
+def _concerning(communication: Communication, places: Places) -> Communication:
+    return replace(communication, services=tuple(places), sites=sites_of(places), places=places)
+
+
+def _widened(communication: Communication, places: Places, moment: Moment, *, spreads: bool) -> Communication:
     """Concerns more than before: then it looks again for those who are new to it. It never concerns fewer; where it
     `spreads` back to a place that was well for a while, it looks again for those who were passed over there."""
-    every = tuple(dict.fromkeys([*communication.services, *services]))
-    everywhere = not communication.sites or not sites
-    places = () if everywhere else tuple(dict.fromkeys([*communication.sites, *sites]))
-    if (every, places) == (communication.services, communication.sites) and not spreads:
+    every = united([communication.places, places])
+    if every == communication.places and not spreads:
         return communication
-    wider = replace(communication, services=every, sites=places)
+    wider = _concerning(communication, every)
     if communication.decided_at is None or communication.phase is not Phase.FIRST:
         return wider
     match communication.state:

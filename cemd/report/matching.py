@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from cemd.config.rules import Policy, Texts
@@ -14,6 +15,9 @@ from cemd.report.address import address_kind
 from cemd.report.decide import Way
 from cemd.report.quiet import zone_or
 from cemd.report.state import ReportState, is_hurting
+
+Places = dict[str, tuple[str, ...]]
+"""Services, and where each of them is hurt; empty: everywhere."""
 
 
 def sold_services_hurt(incident: Incident, topology: Topology) -> tuple[str, ...]:
@@ -33,11 +37,34 @@ def sites_hurt(incident: Incident) -> tuple[str, ...]:
     return (incident.subject.site,) if incident.subject.site else ()
 
 
+def places_hurt(incident: Incident, services: Iterable[str]) -> Places:
+    """Where each of these services is hurt."""
+    everywhere = sites_hurt(incident)
+    return {name: incident.impact.places.get(name, everywhere) for name in services}
+
+
+def united(several: Iterable[Places]) -> Places:
+    """Each service wherever any of them says."""
+    together: Places = {}
+    for places in several:
+        for name, sites in places.items():
+            known = together.get(name, sites)
+            together[name] = tuple(dict.fromkeys([*known, *sites])) if known and sites else ()
+    return together
+
+
+def sites_of(places: Places) -> tuple[str, ...]:
+    """All of them together; empty: everywhere."""
+    return tuple(dict.fromkeys(site for some in places.values() for site in some)) if all(places.values()) else ()
+
+
 def hurts_more(incident: Incident, than: Incident) -> bool:
-    """True when it hurts a service or a place that it did not hurt before."""
-    now, before = sites_hurt(incident), sites_hurt(than)
-    wider = bool(before) and (not now or not set(now).issubset(before))
-    return wider or not set(incident.impact.services).issubset(than.impact.services)
+    """True when it hurts a service, or a service at a place, that it did not hurt before."""
+    before, now = (places_hurt(one, one.impact.services or ("",)) for one in (than, incident))
+    return any(
+        name not in before or (before[name] and (not sites or not set(sites).issubset(before[name])))
+        for name, sites in now.items()
+    )
 
 
 def matched_services(policy: Policy, incident: Incident, topology: Topology) -> tuple[str, ...]:

@@ -224,7 +224,9 @@ class Cause(Shape):
 class Impact(Shape):
     services: tuple[str, ...]
     sites: tuple[str, ...]
-    """Empty: everywhere."""
+    """Of all services together. Empty: everywhere."""
+    places: dict[str, tuple[str, ...]]
+    """Where each sold service is hurt. Empty: everywhere."""
     touchpoints: tuple[str, ...]
     journeys: tuple[str, ...]
     steps: tuple[str, ...]

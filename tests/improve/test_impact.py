@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cemd.model.quality import Quality
 
-from tests.improve.house import House
+from tests.improve.house import GRAPH, House, configuration
 
 
 def test_hurt_spreads_upwards_and_stops_at_what_measures_healthy() -> None:
@@ -64,6 +64,16 @@ def test_a_cause_without_place_hurts_customers_only_where_their_service_is_hurt(
     assert house.only().cause.service == "hlr"
     assert house.only().impact.sites == ("east",)
     assert house.only().impact.customers == 15
+
+
+def test_two_faults_of_one_cause_hurt_each_service_where_it_is_hurt_and_not_where_the_other_is() -> None:
+    house = House(configuration(graph={**GRAPH, "top-up": ["payment", "hlr"]}), population=90)
+    house.tick(house.began("hlr"), house.began("mobile-data", "east"), house.began("top-up", "west"))
+    impact = house.only().impact
+    assert (impact.places["mobile-data"], impact.places["top-up"]) == (("east",), ("west",))
+    assert impact.sites == ("east", "west")
+    data_in_the_east, top_up_in_the_west = 15, 6
+    assert impact.customers == data_in_the_east + top_up_in_the_west
 
 
 def test_user_minutes_accrue_from_first_hurt_until_clear_and_write_a_row_a_minute() -> None:

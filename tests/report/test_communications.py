@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cemd.model.customers import ChannelKind, CustomerFlag
 from cemd.model.entry import CommandKind, ContactKind
+from cemd.model.incident import IncidentChange
 from cemd.model.notice import CommunicationState, NoticeState
 from cemd.report.view import reason_for
+from msgspec.structs import replace
 
 from tests.report.world import NOON, World, configuration, people, policy
 
@@ -298,6 +302,49 @@ def test_policy_set_back_to_shadow_stops_first_notices_but_the_end_is_owed() -> 
     world.run(700)
     assert world.told("over") == [0, 1]
     assert world.reasons()["policy_withdrawn"] == 2
+
+
+def two_faults() -> dict[str, Any]:
+    """One cause, data disturbed in the east and voice in the west."""
+    return {
+        "services": ("data", "voice"),
+        "sites": ("east", "west"),
+        "places": {"data": ("east",), "voice": ("west",)},
+        "cause": "hlr",
+    }
+
+
+EAST, WEST = 0, 1
+DATA, VOICE = 1, 2
+
+
+def test_two_faults_of_one_cause_reach_who_is_hurt_by_either_and_nobody_between_them() -> None:
+    load = people(5, services=[DATA, VOICE, DATA, VOICE, DATA | VOICE], site=[EAST, WEST, WEST, EAST, WEST])
+    world = World(load=load)
+    world.hurt(**two_faults())
+    world.run(400)
+    assert world.told("first") == [0, 1, 4]
+    assert world.communication.places == {"data": ("east",), "voice": ("west",)}
+
+
+def test_fault_that_spreads_to_a_place_where_another_was_reaches_the_newcomers() -> None:
+    load = people(4, services=[DATA, VOICE, DATA, VOICE], site=[EAST, WEST, WEST, EAST])
+    world = World(load=load)
+    first = world.hurt(**two_faults())
+    world.run(400)
+    places = {"data": ("east", "west"), "voice": ("west",)}
+    wider = replace(first, impact=replace(first.impact, places=places))
+    world.tell(IncidentChange.CHANGED, wider)
+    world.run(100)
+    assert world.told("first") == [0, 1, 2]
+
+
+def test_of_a_fault_everywhere_and_one_at_a_place_who_is_abroad_hears_of_the_first_alone() -> None:
+    abroad = CustomerFlag.PRESENT | CustomerFlag.ABROAD
+    world = World(load=people(3, services=[DATA, VOICE, DATA], site=[WEST, WEST, EAST], flags=[abroad, abroad, 0]))
+    world.hurt(**{**two_faults(), "sites": (), "places": {"data": (), "voice": ("west",)}})
+    world.run(400)
+    assert world.told("first") == [0, 2]
 
 
 def test_wider_impact_reaches_those_who_are_new_to_it() -> None:

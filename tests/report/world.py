@@ -230,7 +230,11 @@ class World:
             quality=changes.pop("quality", Quality.DOWN),
             subject=Subject(kind=SubjectKind.SERVICE, name=service, site=site),
             cause=Cause(confidence=Confidence.PROBABLE, service=changes.pop("cause", service)),
-            impact=Impact(services=changes.pop("services", (service,)), sites=(site,) if site else ()),
+            impact=Impact(
+                services=changes.pop("services", (service,)),
+                sites=changes.pop("sites", (site,) if site else ()),
+                places=changes.pop("places", {}),
+            ),
             findings=("f",),
             first_hurt_at=self.at,
             opened_at=self.at,

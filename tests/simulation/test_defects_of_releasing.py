@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,13 +17,17 @@ from cemd.report import audience, choosing, communications, dispatch, matching
 from cemd.report.contacts import ContactBook
 from cemd.report.decide import GRANTED, Answer, Question, answer
 from cemd.report.state import ReportState, Switches
+from cemd.simulation.book import Book
 from cemd.simulation.lives import Scene
 from cemd.simulation.plan import Plan
+from cemd.simulation.promises.moments import Written
+from cemd.simulation.promises.release import only_the_hurt_hear_first
 from cemd.simulation.run import Simulation
 from cemd.store import memory_state
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from tests.report.world import World, people
 from tests.simulation.planting import Patch, Planted, caught, says_stale_hints
 from tests.simulation.scenes import scene
 
@@ -107,6 +113,15 @@ def whoever_was_hurt_once(monkeypatch: Patch) -> None:
     monkeypatch.setattr(choosing, "is_concerned", lambda _moment, _place, numbers: np.ones(len(numbers), np.bool_))
 
 
+def every_service_at_every_place(monkeypatch: Patch) -> None:
+    for module in (choosing, communications):
+        monkeypatch.setattr(
+            module,
+            "places_hurt",
+            lambda incident, services: dict.fromkeys(services, matching.sites_hurt(incident)),
+        )
+
+
 def dark(name: str, site: str, at_hour: float, minutes: float) -> FaultEntry:
     return FaultEntry(
         name=name,
@@ -133,6 +148,36 @@ def test_telling_whoever_was_hurt_once_is_caught_in_a_whole_scenario(monkeypatch
     broken = Simulation(plan, build=narrowing).run().broken
     assert broken is not None
     assert broken.promise == "only_the_hurt_hear_first"
+
+
+def sentences_about(world: World) -> list[str]:
+    """What the checker says of all first notices of this time line."""
+    assert world.incident is not None
+    book = Book()
+    book.communications = {one.id: one for one in world.state.communications}
+    improve = SimpleNamespace(incidents={world.incident.id: world.incident})
+    core: Any = SimpleNamespace(
+        state=SimpleNamespace(customers=world.customers, topology=world.topology, improve=improve)
+    )
+    return [words for rows in world.rows for words in only_the_hurt_hear_first(book, Written(rows=rows, core=core))]
+
+
+def test_telling_of_every_service_at_every_place_of_an_incident_is_caught(monkeypatch: Patch) -> None:
+    """Data is disturbed in the east, voice in the west, by one cause. No simulated life has such an incident."""
+
+    def lived() -> World:
+        data, voice, east, west = 1, 2, 0, 1
+        world = World(load=people(4, services=[data, voice, data, voice], site=[east, west, west, east]))
+        places = {"data": ("east",), "voice": ("west",)}
+        world.hurt(services=("data", "voice"), sites=("east", "west"), places=places, cause="hlr")
+        world.run(400)
+        return world
+
+    assert sentences_about(lived()) == []
+    every_service_at_every_place(monkeypatch)
+    broken = lived()
+    assert broken.told("first") == [0, 1, 2, 3]
+    assert len(sentences_about(broken)) == 2
 
 
 def addresses_are_not_compared(monkeypatch: Patch) -> None:

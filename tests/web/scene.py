@@ -205,20 +205,20 @@ def communications() -> tuple[CommunicationView, ...]:
         CommunicationView(
             communication=Communication(
                 id="com-2d91f0c3b7aa", trace="trc-1", incidents=("inc-3f2a91c04d7e",), policy="payments-live", mode=Mode.LIVE,
-                message_class=MessageClass.SERVICE, services=("top-up",), sites=(), cause_key="payment-gateway", state=CommunicationState.TELLING,
+                message_class=MessageClass.SERVICE, services=("top-up",), sites=(), places={"top-up": ()}, cause_key="payment-gateway", state=CommunicationState.TELLING,
                 opened_at=NOW - 840, hold_until=NOW - 540, decide_by=NOW + 360, decided_at=NOW - 538, audience_count=9_812, phase=Phase.FIRST),
             told=7_204, reasons={"first_notice": 7_204, "quiet_hours": 1_102, "no_lawful_basis": 611, "open_ticket": 240, "already_told": 0, "in_call_queue": 55},
             states={"delivered": 6_871, "accepted": 290, "in_flight": 40, "unknown": 3}),
         CommunicationView(
             communication=Communication(
                 id="com-77ab3e5d1c02", trace="trc-2", incidents=("inc-b81e7705aa19",), policy="broadband-shadow", mode=Mode.SHADOW,
-                message_class=MessageClass.SERVICE, services=("broadband",), sites=("east",), cause_key="dns@east", state=CommunicationState.HELD,
+                message_class=MessageClass.SERVICE, services=("broadband",), sites=("east",), places={"broadband": ("east",)}, cause_key="dns@east", state=CommunicationState.HELD,
                 opened_at=NOW - 2400, hold_until=NOW - 2100, decide_by=NOW - 1200, audience_count=3_020, reason="ceiling"),
             told=0, reasons={"ceiling": 3_020}, states={"shadow": 0}),
         CommunicationView(
             communication=Communication(
                 id="com-08ee61f4d9b5", trace="trc-0", incidents=("inc-5c40d2f1e6b3",), policy="voice-live", mode=Mode.LIVE,
-                message_class=MessageClass.SERVICE, services=("voice",), sites=(), cause_key="subscriber-db", state=CommunicationState.ENDED,
+                message_class=MessageClass.SERVICE, services=("voice",), sites=(), places={"voice": ()}, cause_key="subscriber-db", state=CommunicationState.ENDED,
                 opened_at=NOW - 10_800, hold_until=NOW - 10_500, decide_by=NOW - 9_600, decided_at=NOW - 10_480, clear_since=NOW - 9_600,
                 ended_at=NOW - 8_900, audience_count=640, phase=Phase.OVER),
             told=640, reasons={"first_notice": 640, "over_notice": 640}, states={"delivered": 1_275, "failed": 5}),

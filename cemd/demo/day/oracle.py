@@ -100,7 +100,7 @@ class Oracle:
         services = [name for name in touched if name in self.world.people.services]
         services = [name for name in services if not policy.services or name in policy.services]
         customers, topology = core.state.customers, self.world.topology
-        place = concern(customers, services, sites, topology)
+        place = concern(customers, dict.fromkeys(services, sites), topology)
         book = core.state.report.book
         quiet = None
         if policy.message_class is not MessageClass.SAFETY:

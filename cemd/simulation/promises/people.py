@@ -48,11 +48,14 @@ def some_are_never_told(book: Book, now: Written) -> Sentences:
 
 
 def nobody_abroad_by_home_site(book: Book, now: Written) -> Sentences:
-    """Customers abroad are never selected by their home site (9.1)."""
-    if now.rows.phase is not Phase.FIRST or not book.communications[now.rows.communication].sites:
+    """Customers abroad are never selected by their home site (9.1): they hear of what is disturbed everywhere."""
+    if now.rows.phase is not Phase.FIRST:
         return
-    flags = now.core.state.customers["flags"][now.rows.customer]
-    abroad = now.rows.customer[(flags & np.uint8(CustomerFlag.ABROAD)) != 0]
+    customers, places = now.core.state.customers, book.communications[now.rows.communication].places
+    everywhere = sum(1 << at for at, name in enumerate(customers.services) if places.get(name) == ())
+    flags, services = customers["flags"][now.rows.customer], customers["services"][now.rows.customer]
+    by_home = (services & np.uint64(everywhere)) == 0
+    abroad = now.rows.customer[by_home & ((flags & np.uint8(CustomerFlag.ABROAD)) != 0)]
     if len(abroad):
         yield f"customers {abroad.tolist()} are abroad."
 

@@ -57,18 +57,27 @@ def only_the_hurt_hear_first(book: Book, now: Written) -> Sentences:
         return
     customers, topology = now.core.state.customers, now.core.state.topology
     hurt = [
-        (incident.impact.services, {name for site in incident.impact.sites for name in topology.inside(site)})
+        {
+            name: {
+                place
+                for site in incident.impact.places.get(name, incident.impact.sites)
+                for place in topology.inside(site)
+            }
+            for name in incident.impact.services
+        }
         for incident in incidents_behind(book, now)
         if is_hurting(incident)
     ]
     if not all(
-        any(topology.services[name].sold for name in services if name in topology.services) for services, _ in hurt
+        any(topology.services[name].sold for name in services if name in topology.services) for services in hurt
     ):
         return  # no sold service is named as hurt: what is sold on top of the cause stands in, and is not judged here
     for customer in now.rows.customer.tolist():
         bits, site = int(customers["services"][customer]), customers.sites[int(customers["site"][customer])]
         mine = {name for place, name in enumerate(customers.services) if bits >> place & 1}
-        if not any(mine.intersection(services) and (not sites or site in sites) for services, sites in hurt):
+        if not any(
+            name in mine and (not sites or site in sites) for services in hurt for name, sites in services.items()
+        ):
             yield f"customer {customer} at {site or 'no place'} hears of {now.rows.communication} and is not hurt now."
 
 
