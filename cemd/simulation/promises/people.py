@@ -48,7 +48,7 @@ def some_are_never_told(book: Book, now: Written) -> Sentences:
 
 
 def nobody_abroad_by_home_site(book: Book, now: Written) -> Sentences:
-    """Customers abroad are never selected by their home site (9.1): they hear of what is disturbed everywhere."""
+    """Customers abroad are never selected by their home site; they hear of what is disturbed everywhere (9.1)."""
     if now.rows.phase is not Phase.FIRST:
         return
     customers, places = now.core.state.customers, book.communications[now.rows.communication].places
