@@ -191,7 +191,9 @@ def _is_plausible(
         return False
     if not _meet(sites, topology):
         together = max(one.onset for one in explained) - since <= AT_ONCE_SECONDS or _are_neighbours(sites, topology)
-        return _mostly_hurt(candidate, place, since, picture, least=2 if together else 3)
+        itself = all(candidate in services_of(one.finding, topology) for one in explained)
+        speaking = (candidate,) if itself else topology.dependents(candidate)
+        return _mostly_hurt(speaking, place, since, picture, least=2 if together else 3)
     if own:  # it must reach both places: a fault in the east explains nothing in the west
         return False
     healthy, hurt = picture.contrary(candidate, place, since)
@@ -207,15 +209,19 @@ def _are_neighbours(sites: Sequence[str], topology: Topology) -> bool:
     return len({topology.around(site)[1:2] for site in sites}) == 1
 
 
-def _mostly_hurt(candidate: str, place: str, since: float, picture: Picture, *, least: int) -> bool:
-    """For places apart: more than half of the places where what stands on the candidate is watched are hurt, and at
-    least so many. Where only pushed figures speak of it, nobody knows what is well: so many hurt places suffice."""
-    above = picture.topology.dependents(candidate)
+def _mostly_hurt(speaking: Sequence[str], place: str, since: float, picture: Picture, *, least: int) -> bool:
+    """For places apart: more than half of the places where the services that speak of it are watched are hurt, and at
+    least so many. Where only pushed figures speak of it, nobody knows what is well: so many hurt places suffice.
+
+    Who speaks of a service that is hurt itself in each place is the service alone: what stands on it may have another
+    way, and be well. Of a service that nobody saw hurt speaks what stands on it."""
     watched: dict[tuple[str, str], None] = {}
-    for name in above:
+    for name in speaking:
         watched.update(dict.fromkeys((name, one.site) for one in picture.watch.lookouts(name, place)))
     if not watched:
-        return len({one.finding.subject.site for name in above for one in picture.hurting(name, place)} - {""}) >= least
+        return (
+            len({one.finding.subject.site for name in speaking for one in picture.hurting(name, place)} - {""}) >= least
+        )
     hurt = [pair for pair in watched if pair[1] and picture.hurting(*pair)]
     healthy = [pair for pair in watched if pair not in hurt and picture.is_surely_healthy(*pair, since)]
     return len({site for _, site in hurt}) >= least and len(hurt) > len(healthy)

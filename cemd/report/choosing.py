@@ -84,12 +84,16 @@ def is_concerned(moment: Moment, place: Concern, numbers: NDArray[np.uint32]) ->
 
 def _already(state: ReportState, communication: Communication) -> BitMap:
     """Whoever has a row of this phase and revision; for the first also who was told since the episode began."""
-    told = state.told_of(communication.id)
-    already = told.rows(communication.phase, communication.revision)
-    if communication.phase is Phase.FIRST:
-        for revision in range(communication.chain, communication.revision + 1):
-            already |= told.told(Phase.FIRST, revision)
-    return already
+    already = state.told_of(communication.id).rows(communication.phase, communication.revision)
+    return already | told_first(state, communication) if communication.phase is Phase.FIRST else already
+
+
+def told_first(state: ReportState, communication: Communication) -> BitMap:
+    """Who got a first notice since the episode began."""
+    told, first = state.told_of(communication.id), BitMap()
+    for revision in range(communication.chain, communication.revision + 1):
+        first |= told.told(Phase.FIRST, revision)
+    return first
 
 
 def _required(state: ReportState, communication: Communication) -> BitMap | None:

@@ -17,7 +17,16 @@ from cemd.model.identity import record_id
 from cemd.model.incident import Incident, IncidentChange, IncidentEvent
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import concerned, select
-from cemd.report.choosing import drop_waiting, owed, put_decision, question_of, select_phase, standing, whom
+from cemd.report.choosing import (
+    drop_waiting,
+    owed,
+    put_decision,
+    question_of,
+    select_phase,
+    standing,
+    told_first,
+    whom,
+)
 from cemd.report.matching import (
     Places,
     belongs_to,
@@ -29,6 +38,7 @@ from cemd.report.matching import (
     united,
 )
 from cemd.report.state import Moment, ReportState, is_hurting
+from cemd.report.told import bitmap
 
 State = CommunicationState
 OPEN_STATES = (State.HOLDING, State.TELLING, State.TOLD, State.STABILISING, State.ENDING, State.HELD)
@@ -254,11 +264,13 @@ def _tell(state: ReportState, communication: Communication, moment: Moment) -> C
 
 
 def _below_ceiling(state: ReportState, telling: Communication) -> Communication:
-    """Holds first notices when all together, those of former looks and those asleep included, exceed the ceiling."""
+    """Holds first notices when all together exceed the ceiling: those of former looks, those asleep, and those of this
+    episode before it relapsed, whether they are hurt again or not."""
     if telling.mode is not Mode.LIVE or telling.phase is not Phase.FIRST or telling.reason == "released":
         return telling
-    _, reasons = standing(state, telling, Phase.FIRST, telling.revision)
-    if np.isin(reasons, FIRST_REASONS).sum() <= (state.policy_of(telling).ceiling or 0):
+    numbers, reasons = standing(state, telling, Phase.FIRST, telling.revision)
+    audience = told_first(state, telling) | bitmap(numbers[np.isin(reasons, FIRST_REASONS)])
+    if len(audience) <= (state.policy_of(telling).ceiling or 0):
         return telling
     return replace(telling, state=State.HELD, reason="ceiling")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from cemd.config.catalogue import Site
+from cemd.config.configuration import Configuration
+from cemd.config.probes import Probe
 from cemd.config.rules import Grouping
 from cemd.model.entry import CommandKind
 from cemd.model.finding import Condition, FindingPhase
@@ -9,6 +12,21 @@ from cemd.model.incident import IncidentChange, IncidentState
 from cemd.model.quality import Quality
 
 from tests.improve.house import House, configuration
+
+TOWNS = ("east-1", "east-2", "east-3", "east-4", "east-5")
+
+
+def in_towns(*services: str) -> Configuration:
+    """The house with five towns in the east, where each of these services has a probe in each town."""
+    house = configuration()
+    probes = [
+        Probe(name=f"{service}-{town}", kind="tcp", service=service, site=town, every_seconds=30, timeout_seconds=5)
+        for service in services
+        for town in TOWNS
+    ]
+    return house.model_copy(
+        update={"sites": [*house.sites, *(Site(name=town, parent="east") for town in TOWNS)], "probes": probes}
+    )
 
 
 def test_two_unrelated_faults_at_once_stay_two_incidents() -> None:
@@ -85,6 +103,18 @@ def test_an_acknowledged_incident_is_not_taken_in() -> None:
 def test_the_same_service_in_two_places_without_common_cause_is_two_incidents() -> None:
     house = House()
     house.tick(house.began("payment", "east"), house.began("payment", "west"))
+    assert len(house.incidents) == 2
+
+
+def test_a_service_hurt_in_most_towns_of_a_province_at_once_is_one_incident_though_what_stands_on_it_is_well() -> None:
+    house = House(in_towns("hlr", "sms"))
+    house.tick(*(house.began("hlr", town, since=house.at - 300.0) for town in TOWNS))
+    assert len(house.only().findings) == len(TOWNS)
+
+
+def test_a_service_hurt_in_few_towns_of_a_province_is_an_incident_in_each() -> None:
+    house = House(in_towns("hlr", "sms"))
+    house.tick(*(house.began("hlr", town, since=house.at - 300.0) for town in TOWNS[:2]))
     assert len(house.incidents) == 2
 
 

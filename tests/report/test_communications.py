@@ -416,6 +416,19 @@ def test_who_is_well_again_when_a_person_releases_it_hears_of_it_only_when_it_co
     assert len(world.sent) == 4
 
 
+def test_who_was_told_before_a_relapse_and_moved_away_counts_against_the_ceiling() -> None:
+    world = World(configuration([policy(ceiling=3)]), load=people(4, site=[0, 0, 1, 1]))
+    world.hurt()
+    world.run(400)
+    world.clear()
+    world.run(700)
+    world.customers.load(people(4, site=[1, 1, 0, 0]))
+    world.relapse()
+    world.run(600)
+    assert sorted(world.told("first")) == [0, 1]
+    assert world.communication.state is CommunicationState.HELD
+
+
 def test_end_of_quiet_hours_above_the_ceiling_waits_for_a_person() -> None:
     world = World(configuration([policy(ceiling=3, **NIGHT)]), people(2, site=[1, 1]))
     world.at = NOON + 3600 * 5 + 2400  # 12:40 in New York, where the site is: both sleep

@@ -6,12 +6,18 @@ from collections import Counter
 
 import numpy as np
 
-from cemd.model.notice import TOLD_STATES, CommunicationState, Mode, NoticeState, Phase, Reason
+from cemd.model.notice import TOLD_STATES, CommunicationState, Mode, Phase, Reason
 from cemd.report.decide import unpacked
 from cemd.simulation.book import Book
-from cemd.simulation.promises.moments import Finished, Sentences, Written, incidents_behind, is_hurting
+from cemd.simulation.promises.moments import (
+    NEVER_TOLD,
+    Finished,
+    Sentences,
+    Written,
+    incidents_behind,
+    is_hurting,
+)
 
-NEVER_TOLD = (NoticeState.FAILED, NoticeState.CANCELLED, NoticeState.EXPIRED)
 STILL_OPEN = (Reason.OVER_NOTICE, Reason.QUIET_HOURS)
 
 

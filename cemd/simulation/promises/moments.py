@@ -11,13 +11,15 @@ from cemd.model.effect import Effects
 from cemd.model.entry import Entry
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident
-from cemd.model.notice import NoticeRows
+from cemd.model.notice import NoticeRows, NoticeState
 from cemd.simulation.book import Book
 
 Sentences = Iterator[str]
 """One for each way in which a promise is broken now."""
 Promise = Callable[..., Sentences]
 """Takes the book and a moment."""
+NEVER_TOLD = (NoticeState.FAILED, NoticeState.CANCELLED, NoticeState.EXPIRED)
+"""Rows that reached nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cemd.model.notice import CommunicationState, Mode, NoticeState, Phase
 from cemd.simulation.book import Book
-from cemd.simulation.promises.moments import Sentences, Stepped, Written, incidents_behind, is_hurting
+from cemd.simulation.promises.moments import NEVER_TOLD, Sentences, Stepped, Written, incidents_behind, is_hurting
 
 SLACK_SECONDS = 300.0
 """A deadline is met at a tick, and ticks are coarse here."""
@@ -37,7 +37,11 @@ def the_ceiling_holds(book: Book, now: Written) -> Sentences:
     if rows.phase is not Phase.FIRST or policy.ceiling is None or rows.communication in book.released:
         return
     chain = book.communications[rows.communication].chain
-    told = {key[0] for key in book.outbox[rows.communication] if key[1] is Phase.FIRST and key[2] >= chain}
+    told = {
+        customer
+        for (customer, phase, revision), row in book.outbox[rows.communication].items()
+        if phase is Phase.FIRST and revision >= chain and row.state not in NEVER_TOLD
+    }
     if len(told) > policy.ceiling:
         yield f"{len(told)} customers are told first, the ceiling of {policy.name} is {policy.ceiling}."
 
