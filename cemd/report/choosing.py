@@ -126,6 +126,18 @@ def owed(state: ReportState, communication: Communication) -> BitMap:
     return entitled(state, communication) - done - ended_by_decision(state, communication, communication.revision)
 
 
+def on_the_way(state: ReportState, communication: Communication, moment: Moment) -> BitMap:
+    """Who may still hear that something is wrong: nobody hears the end before that."""
+    since = moment.at - state.policy_of(communication).valid_for_seconds
+    return state.told_of(communication.id).in_flight(Phase.FIRST, Phase.CORRECTION, since=since)
+
+
+def unasked(state: ReportState, communication: Communication) -> BitMap:
+    """Who is owed an end and was not decided about yet: the first notice was on its way when the others were."""
+    numbers, _ = standing(state, communication, Phase.OVER, communication.revision)
+    return owed(state, communication) - bitmap(numbers)
+
+
 def standing(
     state: ReportState, communication: Communication, phase: Phase, revision: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
@@ -207,7 +219,8 @@ def _candidates(state: ReportState, communication: Communication, moment: Moment
     size = moment.customers.size
     match communication.phase:
         case Phase.OVER:
-            return of_bitmap(owed(state, communication) - _decided(state, communication), size)
+            asked = owed(state, communication) - _decided(state, communication)
+            return of_bitmap(asked - on_the_way(state, communication, moment), size)
         case Phase.CORRECTION:
             over = state.told_of(communication.id).told(Phase.OVER, communication.revision - 1)
             return of_bitmap(over - _decided(state, communication), size)

@@ -2,7 +2,8 @@
 
 Incident events open, join and reopen; everything else happens at ticks, by `advance`. All of it is rows: a restart
 goes on where it stood. `decided_at` None in TELLING or ENDING means that the selection of the phase is still to be
-made: it waits until nothing of the phase before is in flight, so that nobody hears an end before the beginning.
+made. A correction waits until no end is in flight. The end is told to all but those whose first notice is in flight,
+so that nobody hears an end before the beginning; they hear it when theirs has arrived, and nobody waits for them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from cemd.model.notice import Communication, CommunicationState, MessageClass, M
 from cemd.report.audience import concerned, select
 from cemd.report.choosing import (
     drop_waiting,
+    on_the_way,
     owed,
     put_decision,
     question_of,
     select_phase,
     standing,
     told_first,
+    unasked,
     whom,
 )
 from cemd.report.matching import (
@@ -314,8 +317,8 @@ def _telling(state: ReportState, communication: Communication, moment: Moment) -
 def _correct(state: ReportState, communication: Communication, moment: Moment) -> Communication:
     """Starts the correction as soon as the cause is confirmed and no "over" is still under way."""
     confirmed = any(each.confirmed_at is not None for each in state.incidents_of(communication) if is_hurting(each))
-    flying, newest = state.told_of(communication.id).in_flight(Phase.OVER)
-    if not confirmed or (flying and moment.at <= newest + state.policy_of(communication).valid_for_seconds):
+    since = moment.at - state.policy_of(communication).valid_for_seconds
+    if not confirmed or state.told_of(communication.id).in_flight(Phase.OVER, since=since):
         return communication
     return _tell(state, communication, moment)
 
@@ -343,9 +346,6 @@ def _stabilising(state: ReportState, communication: Communication, moment: Momen
 def _ending(state: ReportState, communication: Communication, moment: Moment) -> Communication:
     policy = state.policy_of(communication)
     if communication.decided_at is None:
-        flying, newest = state.told_of(communication.id).in_flight(Phase.FIRST, Phase.CORRECTION)
-        if flying and moment.at <= newest + policy.valid_for_seconds:
-            return communication
         communication = select_phase(state, replace(communication, decided_at=moment.at), moment)[0]
     elif communication.look_again_at is not None and moment.at >= communication.look_again_at:
         communication = select_phase(state, communication, moment)[0]
@@ -353,8 +353,12 @@ def _ending(state: ReportState, communication: Communication, moment: Moment) ->
     if waits and moment.at > (communication.decided_at or moment.at) + policy.valid_for_seconds:
         drop_waiting(state, communication, moment, _why_stuck(state, communication))
         waits = False
-    if waits or communication.look_again_at is not None:
+    if waits or communication.look_again_at is not None or on_the_way(state, communication, moment):
         return communication
+    if communication.mode is Mode.LIVE and unasked(state, communication):  # what was on its way has arrived
+        communication = select_phase(state, communication, moment)[0]
+        if state.waiting_of(communication.id) or communication.look_again_at is not None:
+            return communication
     return _ended(state, communication, moment)
 
 

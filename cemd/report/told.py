@@ -123,10 +123,10 @@ class Told:
         """Told in any phase."""
         return BitMap.union(BitMap(), *(each.of(*TOLD_STATES) for each in self.sets.values()))
 
-    def in_flight(self, *phases: Phase) -> tuple[int, float]:
-        """(count, instant of the newest row) of what is in flight in these phases."""
-        flying = [each for (phase, _), each in self.sets.items() if phase in phases and each.of(NoticeState.IN_FLIGHT)]
-        return sum(len(each.of(NoticeState.IN_FLIGHT)) for each in flying), max((s.last_at for s in flying), default=0)
+    def in_flight(self, *phases: Phase, since: float = 0.0) -> BitMap:
+        """Whose notice of these phases is in flight, of rows as new as `since`."""
+        flying = (each for (phase, _), each in self.sets.items() if phase in phases and each.last_at >= since)
+        return BitMap.union(BitMap(), *(each.of(NoticeState.IN_FLIGHT) for each in flying))
 
     def insert(self, rows: NoticeRows) -> None:
         """Rows that were just decided, in flight."""

@@ -470,3 +470,37 @@ def test_safety_that_was_settled_but_not_applied_before_the_end_is_not_sent_agai
     sent = world.rows[-1]
     world.restart(replay=lambda: world.outcome(sent, NoticeState.ACCEPTED, [0]))
     assert world.told("first") == [0, 1, 1]
+
+
+def test_a_first_notice_that_is_still_on_its_way_holds_back_nobody_elses_end() -> None:
+    world = World()
+    world.hurt()
+    world.run(300, channels=())
+    world.take(capacity=1, state=None)  # hangs
+    world.run(30)
+    assert world.told("first") == list(range(8))
+    (slow,) = [rows for rows in world.rows if len(rows.customer) == 1]
+    (number,) = slow.customer.tolist()
+    world.clear()
+    world.run(620)
+    assert world.told("over") == [one for one in range(8) if one != number], "nobody hears the end before the beginning"
+    assert world.communication.state is CommunicationState.ENDING
+    world.outcome(slow, NoticeState.ACCEPTED)
+    world.run(20)
+    assert sorted(world.told("over")) == list(range(8))
+    assert world.communication.state is CommunicationState.ENDED
+
+
+def test_a_first_notice_that_never_arrived_is_owed_no_end() -> None:
+    world = World()
+    world.hurt()
+    world.run(300, channels=())
+    world.take(capacity=1, state=None)
+    world.run(30)
+    (slow,) = [rows for rows in world.rows if len(rows.customer) == 1]
+    world.clear()
+    world.run(620)
+    world.outcome(slow, NoticeState.FAILED)
+    world.run(20)
+    assert len(world.told("over")) == 7
+    assert world.communication.state is CommunicationState.ENDED
