@@ -48,7 +48,8 @@ class Order:
 
     def _step(self, wall: float, monotonic: float) -> float:
         if self._wall is None:
-            step = self._ahead_seconds - (self.at - wall) if wall < self.at else 0.0
+            known = max(0.0, self._ahead_seconds - max(0.0, wall - self.at))  # at the instant where time goes on
+            step = known - max(0.0, self.at - wall)
         else:
             step = wall - self._wall - (monotonic - self._monotonic)
         return step if abs(step) > STEP_SECONDS else 0.0

@@ -75,6 +75,9 @@ def test_a_rest_brings_the_clock_nearer_to_core_time_and_that_is_known() -> None
     order = Order(7, 1_000.0, ahead_seconds=600.0)
     assert stamped(order, wall=900.0, monotonic=5.0)[0].payload == ClockStepped(seconds=500.0)
     order = Order(7, 1_000.0, ahead_seconds=600.0)
+    (said, _) = stamped(order, wall=1_150.0, monotonic=5.0)
+    assert (said.at, said.payload) == (1_150.0, ClockStepped(seconds=450.0)), "even, though it was not known to be yet"
+    order = Order(7, 1_000.0, ahead_seconds=600.0)
     assert [entry.payload for entry in stamped(order, wall=5_000.0, monotonic=5.0)] == [Tick()]
 
 

@@ -484,11 +484,11 @@ def test_a_first_notice_that_is_still_on_its_way_holds_back_nobody_elses_end() -
     world.clear()
     world.run(620)
     assert world.told("over") == [one for one in range(8) if one != number], "nobody hears the end before the beginning"
-    assert world.communication.state is CommunicationState.ENDING
+    assert world.communication.ended_at is None
     world.outcome(slow, NoticeState.ACCEPTED)
     world.run(20)
     assert sorted(world.told("over")) == list(range(8))
-    assert world.communication.state is CommunicationState.ENDED
+    assert world.communication.ended_at is not None
 
 
 def test_a_first_notice_that_never_arrived_is_owed_no_end() -> None:
