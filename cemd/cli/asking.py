@@ -10,18 +10,25 @@ from cemd.cli.base import JSON, ROOT, STATE, main
 
 
 @main.command()
-@click.argument("what")
+@click.argument("what", required=False)
 @click.option("--customer", help="Reference of a customer: why this one was told of WHAT, or not.")
 @ROOT
 @STATE
 @JSON
-def explain(what: str, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
+def explain(what: str | None, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
     """Explains an incident, finding, communication or notice by its id: the chain from sample to message.
 
-    WHAT may also be a kind of probe or channel (icmp, email, ...): its parameters with meaning, unit and default.
+    The page and `cemd notices` show ids. WHAT may also be a word of the files, and its keys are told with meaning, unit
+    and default: a kind of probe or channel (icmp, email, ...), a part of them (indicator, grouping for incidents and
+    who confirms them, policy for who is told, ...), or customers for the customer file. Without WHAT: all the words.
     """
-    from cemd.commands.explain import print_explanation
+    from cemd.commands.explain import print_explanation, print_words
 
+    if what is None and customer is not None:
+        raise click.UsageError("name the incident or communication of which --customer was told, or not.")
+    if what is None:
+        print_words(as_json=as_json)
+        return
     print_explanation(what, customer=customer, root=root, state=state, as_json=as_json)
 
 
@@ -56,20 +63,7 @@ def customers() -> None:
 def check_customers(file: Path, root: Path, as_json: bool) -> None:
     """Reads a customer CSV and prints every fault; loads nothing.
 
-    \b
-    The first line names the columns; all of them, in this order:
-      reference   the operator's own name of the customer; appears in no log
-      site        where the customer is served; a site of the catalogue
-      services    what the customer has: sold services, separated by ;
-      segment     any word, such as business
-      language    of the texts: en, de, pt-BR; empty: the operator's
-      zone        IANA time zone; empty: the site's, else the operator's
-      email       name@domain, or empty
-      sms         +491701234567, or empty
-      webhook     an https address, or empty
-      basis       lawful: contract, legal_duty, vital_interest, consent; by ;
-      preferred   email, sms or webhook; empty: the order of the policy
-      flags       machine, abroad, unsubscribed, critical; by ;
+    `cemd explain customers` tells the columns.
     """
     from cemd.commands.people import check_file
 

@@ -21,6 +21,24 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _PLACEHOLDER = "target.example.net"
 _OAUTH2: tuple[str, ...] = ("token_url", "client_id", "client_secret_file")
+_NO_PORT = "fill in"
+_PORTS = {
+    r"ssh|sftp": ("22", "22"),
+    r"pop3|\+ok": ("110", "995"),
+    r"imap|\* ok": ("143", "993"),
+    r"smtp|[eh][eh]lo\b": ("25", "465"),
+    r"irc(?![a-z])|nick\b": ("6667", "6697"),
+    r"ldap": ("389", "636"),
+    r"mqtt": ("1883", "8883"),
+    r"postgres": ("5432", "5432"),
+    r"mysql|mariadb": ("3306", "3306"),
+    r"redis": ("6379", "6379"),
+    r"sip(?![a-z])": ("5060", "5061"),
+    r"xmpp|jabber": ("5222", "5223"),
+    r"ftp": ("21", "990"),
+    r"http": ("80", "443"),
+}
+"""What a module's name or dialogue shows -> the port registered for the protocol in clear, and over TLS (IANA)."""
 GRPC_PATH = "/grpc.health.v1.Health/Check"
 
 
@@ -359,11 +377,23 @@ def _tls(config: Module, params: dict[str, Any], *, client: bool) -> None:
 
 def _host_port(module: Module, target: str) -> tuple[str, int | str]:
     if target.startswith("{"):
-        return target, _unknown(module, "port", "443" if module.left.get("tls") else "80")
+        return target, _unknown(module, "port", _usual_port(module))
     host, _, port = target.rpartition(":")
     if not port.isdigit():
         raise CemdError(f"module {module.name}: target {target!r} has no port; write host:port.")
     return host.strip("[]"), int(port)
+
+
+def _usual_port(module: Module) -> str:
+    """The port that the module's protocol usually has, told by its name or by what it says and expects; else a text
+    that is no port, so that `cemd check` asks for it."""
+    turns = [dict(turn) for turn in module.left.get("query_response") or []]
+    heard = " ".join([module.name, *(str(turn.get(key) or "") for turn in turns for key in ("expect", "send"))]).lower()
+    of_protocol = next((ports for mark, ports in _PORTS.items() if re.search(f"(?<![a-z])(?:{mark})", heard)), None)
+    if of_protocol is None:
+        module.say(f"which port it connects to stands nowhere; fill it in at the head of the file, for {_NO_PORT!r}")
+        return _NO_PORT
+    return of_protocol[bool(module.left.get("tls"))]
 
 
 def _duration(module: Module, text: Any) -> float:

@@ -17,14 +17,28 @@ import msgspec
 from cemd.commands.looking import found_places, state_rows
 from cemd.commands.people import number_of
 from cemd.config.reference import explained, topics
+from cemd.config.source import did_you_mean
 from cemd.daemon.explain import explain, explain_customer
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
 from cemd.kit.words import counted
 from cemd.model.identity import SeriesId
 from cemd.model.measurement import SeriesKey
+from cemd.report.customers import COLUMNS
 from cemd.store.sqlite import find_attempts, find_series
 
+_PEOPLE = ("customers", "customer")
+_CUSTOMERS = (
+    "a CSV file of the people whom notices can reach; its first line names the columns, all of them, in this order."
+)
+_REACHED = """Name the file in config/cemd.yaml:
+
+  customers: {file: customers.csv}
+
+`cemd check` says whether it is there, `cemd customers check FILE` reads it and prints every fault; a reload loads it
+again when it changed. A policy decides who of them is told of what (`cemd explain policy`), through a channel with
+`to: customers` (`cemd explain channel`), of problems that are confirmed alone (`confirm_sources` in
+`cemd explain grouping`). Why one was told or not: `cemd explain INCIDENT --customer REFERENCE`."""
 MOST_PROBES = 5
 ATTEMPTS_SHOWN = 3
 """Failed attempts shown of each of the first few probes behind a finding."""
@@ -36,14 +50,16 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
     Raises:
         CemdError: nobody knows it.
     """
-    page = explained(what, kinds())
+    page = _customer_file() if what in _PEOPLE else explained(what, kinds())
     if page is not None and customer is None:
         click.echo(json.dumps({"topic": what, "text": page}) if as_json else page)
         return
     if re.search(r"[-/]", what) is None:  # every id has one: no state is needed to say so
-        known = ", ".join(sorted(set(topics(kinds()))))
+        known = [*topics(kinds()), _PEOPLE[0]]
+        near = did_you_mean(what, known)
         raise CemdError(
-            f'"{what}" is no id and nothing of the files; the page shows ids, and these words are known: {known}.'
+            f'"{what}" is no id and nothing of the files{near}; the page shows ids, and these words are known: '
+            f"{', '.join(sorted(known))}."
         )
     chain = explain(state_rows(root, state), what)
     if chain is None:
@@ -55,6 +71,27 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
     if customer is not None:
         chain = _for_customer(chain, customer, root, state)
     click.echo(json.dumps(chain, indent=2) if as_json else "\n".join(_lines(chain)))
+
+
+def print_words(*, as_json: bool) -> None:
+    """Prints every word of the files that can be explained, with the place where it is written."""
+    known = topics(kinds()) | {_PEOPLE[0]: ("the file that `customers` in config/cemd.yaml names", _CUSTOMERS)}
+    if as_json:
+        words = [{"word": word, "place": place, "about": about} for word, (place, about) in known.items()]
+        click.echo(json.dumps(words, indent=2))
+        return
+    places: dict[str, list[str]] = {}
+    for word, (place, about) in known.items():
+        places.setdefault(place.partition(",")[0], []).append(f"  {word:<14}{about}")
+    for place, lines in places.items():
+        click.echo("\n".join((place, *lines, "")))
+    click.echo("`cemd explain WORD` tells its keys; `cemd explain ID` why something happened.")
+
+
+def _customer_file() -> str:
+    """What `cemd explain customers` prints."""
+    columns = [f"  {name:<11}{words}" for name, words in COLUMNS.items()]
+    return "\n".join(("customers: " + _CUSTOMERS, "", *columns, "", _REACHED))
 
 
 def _with_series(chain: dict[str, Any], root: Path, state: Path | None) -> dict[str, Any]:

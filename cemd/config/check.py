@@ -16,6 +16,7 @@ from cemd.config.settings import Settings
 from cemd.config.source import NOUNS, Item, Items, did_you_mean
 from cemd.config.targets import Targets, remedy
 from cemd.config.topology import Topology
+from cemd.config.voices import unconfirmable
 from cemd.errors import Fault
 from cemd.model.notice import Mode
 
@@ -317,6 +318,7 @@ def cautions(items: Items, topology: Topology) -> Iterator[str]:
     yield from topology.warnings
     yield from unjudged(items, topology)
     yield from never_known(items, topology)
+    yield from unconfirmable(items, topology)
     for item in items.services:
         if item.value.name in item.value.depends_on:
             yield f"{item.place}: {item.label}: depends on itself; this says nothing and can be removed"

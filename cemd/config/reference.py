@@ -58,9 +58,15 @@ _TYPES = {
 }
 
 
-def topics(kinds: Kinds) -> tuple[str, ...]:
-    """Every word that `explained` knows."""
-    return (*sorted(kinds.probe_params), *sorted(kinds.channel_params), *MODELS)
+def topics(kinds: Kinds) -> dict[str, tuple[str, str]]:
+    """Every word that `explained` knows -> where it is written, and what it is."""
+    tables = ((kinds.probe_params, "probes/*.yaml"), (kinds.channel_params, "config/channels.yaml"))
+    said = {
+        word: (f"{place}, as `kind: {word}`", _first_paragraph(table[word].__doc__ or kinds.channels.get(word, "")))
+        for table, place in tables
+        for word in sorted(table)
+    }
+    return said | {word: (place, _first_paragraph(model.__doc__ or "")) for word, (model, place) in MODELS.items()}
 
 
 def explained(word: str, kinds: Kinds) -> str | None:
@@ -158,4 +164,4 @@ def _limits(part: dict[str, Any]) -> str:
 
 
 def _first_paragraph(text: str) -> str:
-    return " ".join(text.split("\n\n")[0].split())
+    return " ".join(inspect.cleandoc(text).split("\n\n")[0].split())

@@ -194,7 +194,9 @@ class Grouping(FileModel):
     join_within_seconds: Seconds = 900.0
     """Findings related by dependency that began within this time belong together."""
     confirm_sources: Annotated[int, Field(ge=1, le=100)] = 2
-    """Independent pieces of evidence (probes, sources) that confirm a service problem without a person."""
+    """Independent voices that confirm a service problem without a person; customers hear of confirmed ones alone. A
+    voice is a probe with an indicator of its own, a probe from a second vantage point, or a source of pushed data.
+    Where one probe alone watches a service, nobody is told until a person confirms; 1: that probe suffices."""
     anomaly_opens: bool = False
     """True: an anomaly alone opens an incident; otherwise it only supports one."""
     stable_seconds: Seconds = 600.0

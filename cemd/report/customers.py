@@ -27,10 +27,22 @@ from cemd.model.entry import CustomersLoaded
 from cemd.model.identity import stable_hash
 from cemd.store.base import KeyStore
 
-HEADER = (
-    "reference", "site", "services", "segment", "language", "zone",
-    "email", "sms", "webhook", "basis", "preferred", "flags",
-)  # fmt: skip
+COLUMNS = {
+    "reference": "the operator's own name of the customer; appears in no log",
+    "site": "where the customer is served; a site of the catalogue",
+    "services": "what the customer has: sold services, separated by ;",
+    "segment": "any word, such as business",
+    "language": "of the texts: en, de, pt-BR; empty: the operator's",
+    "zone": "IANA time zone; empty: the site's, else the operator's",
+    "email": "name@domain, or empty",
+    "sms": "+491701234567, or empty",
+    "webhook": "an https address, or empty",
+    "basis": "what makes a message lawful: contract, legal_duty, vital_interest, consent; separated by ;",
+    "preferred": "email, sms or webhook; empty: the order of the policy",
+    "flags": "machine, abroad, unsubscribed, critical; separated by ;",
+}
+"""Columns of the file, in their order -> what they hold."""
+HEADER = tuple(COLUMNS)
 CHUNK = 50_000
 MOST_FAULTS = 100
 """Faults told at once; a file with more of them is wrong as a whole."""

@@ -45,6 +45,7 @@ class Chart:
     outcome: NDArray[np.uint8]
     band: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
     threshold: float | None = None
+    """An objective, in the unit of the series; of successes, the share of attempts that must be one."""
     shaded_from: Instant | None = None
     shaded_until: Instant | None = None
     width: int = WIDTH
@@ -218,7 +219,11 @@ def _threshold(chart: Chart, frame: _Frame) -> Iterable[str]:
         return
     y = frame.y(chart.threshold)
     yield f'<path d="M{LEFT} {y:.1f}H{frame.right}" stroke="#b3261e" stroke-dasharray="6 4" class="chart-threshold"/>'
-    yield _text(LEFT + 6, y - 5, "objective", "start", "chart-label chart-threshold-label")
+    words = f"objective {chart.threshold * frame.factor:.4g} {frame.unit}".strip()
+    if chart.metric == SUCCESS:  # a share is no value of one attempt
+        words += " of the attempts"
+    below = y - 5 < TOP + 8  # no room above it
+    yield _text(LEFT + 6, y + 14 if below else y - 5, words, "start", "chart-label chart-threshold-label")
 
 
 def _line(chart: Chart, frame: _Frame) -> Iterable[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cemd.model.identity import SeriesId
-from cemd.model.measurement import SUCCESS, Samples
+from cemd.model.measurement import Samples
 from cemd.model.view import Views
 from cemd.web import chart, documents
 from cemd.web.asked import Page, Span
@@ -28,7 +28,7 @@ class ChartAsked(Span):
     """A span, and what to mark in it."""
 
     threshold: float | None = Field(None, ge=-1e15, le=1e15, allow_inf_nan=False)
-    """Draw the objective at this value, in the unit of the series."""
+    """Draw the objective at this value, in the unit of the series; of `success`, the share that must be one."""
     mark_from: float | None = Field(None, ge=0, le=1e11, allow_inf_nan=False)
     """Shade from this instant, seconds since 1970."""
     mark_until: float | None = Field(None, ge=0, le=1e11, allow_inf_nan=False)
@@ -151,7 +151,7 @@ class History:
                     value=samples.value[kept],
                     outcome=samples.outcome[kept],
                     band=self._band(views, one, since, until),
-                    threshold=asked.threshold if one.metric != SUCCESS else None,  # a share is no value of one attempt
+                    threshold=asked.threshold,
                     shaded_from=asked.mark_from,
                     shaded_until=asked.mark_until,
                     width=asked.width,

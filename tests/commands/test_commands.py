@@ -151,13 +151,31 @@ def test_explain_what_nobody_knows_says_what_could_be_asked(root: Path) -> None:
 def test_explain_a_word_that_is_none_names_the_words_that_are_and_needs_no_state(tmp_path: Path) -> None:
     result = cemd("explain", "policies", "--root", tmp_path)
     assert result.exit_code == 1
-    assert "policy" in result.output
+    assert 'did you mean "policy"?' in result.output
     assert "state.db" not in result.output
 
 
-def test_the_columns_of_the_customer_file_are_explained() -> None:
-    said = cemd("customers", "check", "--help").output
-    assert [name for name in HEADER if f"\n    {name} " not in said] == []
+def test_explain_without_a_word_lists_every_word_with_its_place() -> None:
+    said = cemd("explain").output
+    for word, place in (("policy", "rules/report/*.yaml"), ("grouping", "rules/improve/*.yaml"), ("icmp", "probes/")):
+        head = said.index(place)
+        assert f"\n  {word} " in said[head : said.index("\n\n", head)]
+    words = [one["word"] for one in json.loads(cemd("explain", "--json").output)]
+    assert [word for word in words if cemd("explain", word).exit_code != 0] == []
+    assert "customers" in words
+
+
+def test_help_of_explain_leads_to_customers_and_to_who_is_told() -> None:
+    said = cemd("explain", "--help").output
+    assert [word for word in ("policy", "grouping", "customers") if word not in said] == []
+    assert cemd("explain", "--customer", "C-1").exit_code == 2
+
+
+def test_the_customer_file_is_explained_with_its_columns_and_the_way_to_a_person() -> None:
+    said = cemd("explain", "customers").output
+    assert [name for name in HEADER if f"\n  {name} " not in said] == []
+    assert [word for word in ("customers check", "explain policy", "confirm_sources") if word not in said] == []
+    assert "explain customers" in cemd("customers", "check", "--help").output
 
 
 def test_a_rollback_is_pinned_and_told(root: Path) -> None:

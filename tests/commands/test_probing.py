@@ -145,6 +145,12 @@ def test_example_of_blackbox_exporter_imports_whole(tmp_path: Path) -> None:
     root = root_with(tmp_path / "root", "probes: []\n")
     done = call("import", "blackbox", tmp_path / "blackbox.yml", "--write", root / "probes" / "p.yaml")
     assert done.exit_code == 0, done.output
+    refused = call("check", "--root", root)  # where `tcp_connect` connects to, the operator alone knows
+    assert refused.exit_code == 1
+    assert 'probe "tcp_connect": params.port is a text' in refused.output
+    assert "1 fault;" in refused.output
+    text = (root / "probes" / "p.yaml").read_text()
+    (root / "probes" / "p.yaml").write_text(text.replace("tcp_connect_port: fill in", 'tcp_connect_port: "8443"'))
     assert call("check", "--root", root).exit_code == 0, call("check", "--root", root).output
     written = yaml.safe_load((root / "probes" / "p.yaml").read_text())
     assert [probe["name"] for probe in written["probes"]] == list(yaml.safe_load(EXAMPLE)["modules"])
@@ -153,10 +159,34 @@ def test_example_of_blackbox_exporter_imports_whole(tmp_path: Path) -> None:
     assert by_name["grpc_plain"]["url"].endswith("/grpc.health.v1.Health/Check")
     assert by_name["grpc_plain"]["body_hex"] == "000000000a0a08" + b"service1".hex()
     assert [turn.get("send") for turn in by_name["irc_banner"]["dialogue"]][2] == "PONG {heard}\n"
-    written_as, note = done.output.splitlines()  # the pattern of POP3 alone is not what it was meant to be
+    ports = {name: port for name, port in written["values"].items() if name.endswith("_port")}
+    assert ports == {
+        "tcp_connect_port": "8443", "pop3s_banner_port": "995", "ssh_banner_port": "22", "irc_banner_port": "6667"
+    }  # fmt: skip
+    written_as, unknown, note = done.output.splitlines()  # the pattern of POP3 alone is not what it was meant to be
+    assert "tcp_connect: which port it connects to stands nowhere; fill it in" in unknown
     assert "p.yaml: 10 probes. Fill in the values at its head." in written_as
     assert 'must know the service "imported"' in written_as
     assert r"^\+OK" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "tcp", "port"),
+    [
+        ("login", "{query_response: [{expect: '^SSH-2.0-'}]}", "22"),
+        ("mail-out", "{query_response: [{expect: '^220 '}, {send: EHLO probe}]}", "25"),
+        ("smtp_tls", "{tls: true}", "465"),
+        ("imaps", "{tls: true}", "993"),
+        ("sftp", "{}", "22"),
+        ("circuit", "{}", "fill in"),
+        ("tls_connect", "{tls: true}", "fill in"),
+    ],
+)
+def test_usual_port_of_the_protocol_is_filled_in_or_asked_for(name: str, tcp: str, port: str, tmp_path: Path) -> None:
+    (tmp_path / "blackbox.yml").write_text(f"modules: {{{name}: {{prober: tcp, tcp: {tcp}}}}}\n")
+    found = json.loads(call("import", "blackbox", tmp_path / "blackbox.yml", "--json").output)
+    assert [value for value in found["values"].values() if value != "target.example.net"] == [port]
+    assert bool(found["notes"]) == (port == "fill in")
 
 
 def test_what_is_not_carried_over_is_said_and_targets_come_from_prometheus(tmp_path: Path) -> None:

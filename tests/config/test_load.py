@@ -30,6 +30,32 @@ def test_good_set_loads_without_a_warning(tmp_path: Path) -> None:
     assert loaded.configuration.grouping.confirm_sources == 2
 
 
+@pytest.mark.parametrize(
+    ("needed", "seen"),
+    [(1, ""), (2, ""), (3, "2 probes alone watch it and `confirm_sources` is 3")],
+)
+def test_customers_whom_nobody_tells_without_a_person_are_said(tmp_path: Path, needed: int, seen: str) -> None:
+    files = edited("rules/improve/grouping.yaml", "confirm_sources: 2", f"confirm_sources: {needed}")
+    warnings = load(write(tmp_path, **files), KINDS).warnings
+    if not seen:
+        assert warnings == ()
+        return
+    (warning,) = warnings
+    assert warning.startswith("rules/report/")
+    assert 'of a problem of service "broadband" no customer hears until a person confirms it' in warning
+    assert seen in warning
+
+
+def test_a_probe_from_two_vantage_points_and_pushed_data_may_confirm(tmp_path: Path) -> None:
+    alone = edited("rules/improve/grouping.yaml", "confirm_sources: 2", "confirm_sources: 3")
+    twice = edited("probes/core.yaml", "site: east\n", "site: east\n            vantages: [home, west]\n")
+    west = edited("config/cemd.yaml", "intake:", "vantages: [{name: west}]\n        intake:")
+    assert load(write(tmp_path / "twice", **alone, **twice, **west), KINDS).warnings == ()
+    pushed = edited("rules/analyze/shop.yaml", "of: {kind: walk,", 'of: {source: "http:counters",')
+    found = load(write(tmp_path / "pushed", **alone, **pushed), KINDS).warnings
+    assert [one for one in found if "no customer hears" in one] == []
+
+
 def test_missing_file_of_customers_is_warned_of_until_it_is_there(tmp_path: Path) -> None:
     files = edited(CEMD, "intake:", "customers: {file: people.csv}\n        intake:")
     fact = f"there is no file {(tmp_path / 'people.csv').resolve()}, so nobody can be told"

@@ -25,7 +25,7 @@ from cemd.web.house import PushAnswer
 from cemd.web.notable import TREND_POINTS, trend_of
 from cemd.web.server import WebServer
 
-from tests.web.scene import LOOKUP, NOW, SceneHouse, rich_views
+from tests.web.scene import CHARGE_OK, LOOKUP, NOW, SceneHouse, rich_views
 
 HERE = {FORGERY_HEADER: "1"}
 ACTOR = {"actor": "ines"}
@@ -206,9 +206,10 @@ async def test_one_series_has_history_and_the_band_that_was_recorded(
     assert len(document["points"]) <= 50
     assert [one["low"] for one in document["band"]] == [0.012] * len(document["band"])
     assert len(document["band"]) >= 3
-    async with client.get(f"/api/v1/series/{LOOKUP}/chart.svg?threshold=0.06") as response:
-        assert response.content_type == "image/svg+xml"
-        assert "chart-threshold" in await response.text()
+    for series, objective in ((LOOKUP, 0.06), (CHARGE_OK, 0.98)):
+        async with client.get(f"/api/v1/series/{series}/chart.svg?threshold={objective}") as response:
+            assert response.content_type == "image/svg+xml"
+            assert "chart-threshold" in await response.text()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from cemd.web.chart import Chart, describe, draw, nice_ticks, thinned, time_ticks
+from cemd.web.chart import BOTTOM, HEIGHT, TOP, Chart, describe, draw, nice_ticks, thinned, time_ticks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +69,25 @@ def test_the_band_before_its_first_record_is_fainter() -> None:
     text = draw(chart([1.0] * 60, band=band))
     (before,), (recorded,) = shapes(text, "chart-band-before"), shapes(text, "chart-band")
     assert float(str(before.get("fill-opacity"))) < float(str(recorded.get("fill-opacity")))
+
+
+@pytest.mark.parametrize(
+    ("values", "metric", "threshold", "words"),
+    [
+        ([1, 1, 0, 1], "success", 0.9, "objective 90 % of the attempts"),
+        ([1, 1, 1, 1], "success", 0.98, "objective 98 % of the attempts"),
+        ([0.02, 0.07], "round_trip_seconds", 0.06, "objective 60 ms"),
+        ([0.02, 0.07], "round_trip_seconds", 0.4, "objective 400 ms"),
+    ],
+)
+def test_the_objective_is_a_line_within_the_picture_that_says_its_value(
+    values: list[float], metric: str, threshold: float, words: str
+) -> None:
+    text = draw(chart(values, metric=metric, threshold=threshold))
+    (line,), (label,) = shapes(text, "chart-threshold"), shapes(text, "chart-label chart-threshold-label")
+    assert TOP <= float(str(line.get("d")).split()[1].partition("H")[0]) <= HEIGHT - BOTTOM
+    assert TOP <= float(str(label.get("y"))) <= HEIGHT - BOTTOM
+    assert label.text == words
 
 
 def test_no_samples_is_said() -> None:

@@ -383,6 +383,8 @@ async def test_evidence_leads_to_the_chart_with_its_band(server: WebServer, brow
     await expect(page.locator(".named h2")).to_have_text("resolver-east lookup_seconds")
     await expect(page.locator("svg.chart .chart-band").first).to_be_attached()
     await expect(page.locator("svg.chart .chart-threshold")).to_be_attached()
+    for words in ("measured", "expected range", "expected value", "objective", "failed attempt", "could not look"):
+        await expect(page.locator(".key")).to_contain_text(words)
     await page.get_by_label("Find by name").fill("core loss")
     await expect(page.locator(".picker li")).to_have_count(1)
     await page.go_back()

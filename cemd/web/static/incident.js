@@ -62,7 +62,7 @@ export function incidentPage(id) {
               open.length && ended.length ? h("details", { class: "over", "data-key": "ended" }, h("summary", {}, `${many(ended.length, "finding")} ended`), h("div", { class: "proofs" }, ended.map(proof)))
                 : ended.length ? h("div", { class: "proofs" }, ended.map(proof)) : null,
               open.length || ended.length ? null : h("p", { class: "empty" }, "No finding is known any more."),
-              charts.size ? chartKey(open.length ? "since the finding began" : "while the finding held") : null),
+              charts.size ? chartKey(open.length ? "since the finding began" : "while the finding held", [...open, ...ended].some((finding) => charts.get(finding.id) && finding.evidence.threshold !== null)) : null),
             panel("Time line", null, one.timeline.length ? h("ol", { class: "timeline" }, [...one.timeline].reverse().map((item) =>
               h("li", { "data-key": `${item.seq}-${item.what}` }, exact(item.at, now), h("span", {}, spokenWhole(item.what, null), item.by && item.by !== "cemd" ? h("span", { class: "muted" }, ` ${item.by}`) : null))))
               : h("p", { class: "empty" }, "Nothing is noted yet."))),

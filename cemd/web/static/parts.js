@@ -74,9 +74,10 @@ export function evidence(finding, briefly = false) {
 // Why a probe failed, in the words of the attempt itself.
 export const failed = (one, now) => h("p", { class: "muted" }, "Last failed attempt ", when(one.at, now, true), `: ${said(one.reason || one.outcome)}${one.detail ? `, ${one.detail}` : ""}`);
 
-export const chartKey = (marked) => h("p", { class: "muted key" },
-  h("span", {}, h("i", { class: "key-line" }), "measured"), h("span", {}, h("i", { class: "key-band" }), "expected (fainter: as of its first record)"),
-  h("span", {}, h("i", { class: "key-failed" }), "failed attempt"), marked ? h("span", {}, h("i", { class: "key-shade" }), marked) : null);
+export const chartKey = (marked, objective) => h("p", { class: "muted key" },
+  h("span", {}, h("i", { class: "key-line" }), "measured"), h("span", {}, h("i", { class: "key-band" }), "expected range (fainter: as of its first record)"), h("span", {}, h("i", { class: "key-usual" }), "expected value"),
+  objective ? h("span", {}, h("i", { class: "key-objective" }), "objective") : null,
+  h("span", {}, h("i", { class: "key-failed" }), "failed attempt"), h("span", {}, h("i", { class: "key-blind" }), "could not look"), marked ? h("span", {}, h("i", { class: "key-shade" }), marked) : null);
 
 export function cause(incident) {
   const { confidence, score } = incident.cause;

@@ -56,7 +56,7 @@ export function seriesPage(id) {
         one ? named(`${one.probe} ${one.metric}`,
           h("span", { class: "spans", role: "group", "aria-label": "Span" }, Object.keys(SPANS).map((name) => h("a", { href: keep("span", name), "data-link": true, "aria-current": params.get("span") === name ? "true" : null }, name))),
           h("div", { class: "chart-box" }, picture(chart)),
-          chartKey(params.has("mark") ? "since the finding began" : ""),
+          chartKey(params.has("mark") ? "since the finding began" : "", params.has("threshold")),
           failure ? failed(failure, now) : null,
           h("dl", { class: "facts" },
             fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", exact(one.last_at, now)),
