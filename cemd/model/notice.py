@@ -171,6 +171,9 @@ class NoticeRows:
     languages: tuple[str, ...] = ()  # table that `language` points into
     language: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))  # per row; empty: not known
     texts: dict[str, tuple[str, str]] = field(default_factory=dict)  # by language: subject, body
+    since: Instant = 0.0  # told in each reader's zone; `values` has it in the operator's
+    zones: tuple[str, ...] = ()  # table that `zone` points into; "": the operator's
+    zone: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))  # per row; empty: not known
 
     def notice_id(self, index: int) -> str:
         return f"{self.communication}.{int(self.customer[index])}.{int(self.phase)}.{self.revision}"

@@ -132,7 +132,9 @@ class AnalyzeView(msgspec.Struct, frozen=True, kw_only=True):
 
 class CommunicationView(msgspec.Struct, frozen=True, kw_only=True):
     communication: Communication  # with empty bitmaps
-    told: int
+    told: int  # customers of whom a transport accepted a notice
+    in_flight: int = 0  # of whom it did not yet, but one is on its way
+    unknown: int = 0  # of whom none did, and one may have left
     reasons: dict[str, int]  # why and why not, summed over its decisions
     states: dict[str, int]  # outbox rows by state
 

@@ -19,7 +19,8 @@ from cemd.model.notice import Communication, MessageClass, Mode, NoticeRows, Not
 from cemd.report.choosing import put_decision, question_of
 from cemd.report.communications import State, is_withdrawn
 from cemd.report.decide import GRANTED, Answer, answer, repeated
-from cemd.report.matching import spoken_texts, spoken_values
+from cemd.report.matching import hurt_since, spoken_texts, spoken_values
+from cemd.report.quiet import zones_spoken
 from cemd.report.state import Moment, ReportState, Waiting, is_hurting
 from cemd.report.told import bitmap, numbers_of
 
@@ -144,6 +145,7 @@ def rows_of(
     moment: Moment,
 ) -> NoticeRows:
     policy = state.policy_of(communication)
+    zones, zone = zones_spoken(moment.customers, moment.topology, customer)
     return NoticeRows(
         communication=communication.id,
         trace=communication.trace,
@@ -161,6 +163,9 @@ def rows_of(
         language=languages_of(moment, customer),
         values=spoken_values(state, communication, moment.topology),
         texts=spoken_texts(policy, phase),
+        since=hurt_since(state, communication),
+        zones=zones,
+        zone=zone,
     )
 
 

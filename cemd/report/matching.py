@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from cemd.config.rules import Policy, Texts
 from cemd.config.topology import Topology
@@ -13,7 +12,7 @@ from cemd.model.notice import Communication, CommunicationState, Phase
 from cemd.model.subject import SubjectKind
 from cemd.report.address import address_kind
 from cemd.report.decide import Way
-from cemd.report.quiet import zone_or
+from cemd.report.quiet import spoken_time
 from cemd.report.state import ReportState, is_hurting
 
 Places = dict[str, tuple[str, ...]]
@@ -121,17 +120,21 @@ def ways_now(state: ReportState, communication: Communication, policy: Policy, t
     return tuple(ways)
 
 
+def hurt_since(state: ReportState, communication: Communication) -> Instant:
+    """When the first of it began."""
+    known = [each.first_hurt_at for each in state.incidents_of(communication) if each.first_hurt_at]
+    return min(known, default=communication.opened_at)
+
+
 def spoken_values(state: ReportState, communication: Communication, topology: Topology) -> dict[str, str]:
     """What a text may say: no name, number or address of anybody."""
     settings = topology.configuration.settings.operator
-    since = min((each.first_hurt_at for each in state.incidents_of(communication) if each.first_hurt_at), default=0.0)
-    local = datetime.fromtimestamp(since or communication.opened_at, zone_or(settings.zone, "UTC"))
     services = [found.title or n if (found := topology.services.get(n)) else n for n in communication.services]
     sites = [place.title or n if (place := topology.sites.get(n)) else n for n in communication.sites]
     return {
         "service": _titles(services),
         "site": _titles(sites),
-        "since": f"{local:%H:%M} {local.tzname() or settings.zone}",
+        "since": spoken_time(hurt_since(state, communication), settings.zone, "UTC"),
         "operator": settings.name,
         "operator_language": settings.language,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Quiet hours: for each distinct zone once, then by code for every customer.
+"""Quiet hours and spoken times: for each distinct zone once, then by code for every customer.
 
 The zone is the customer's, else the site's, else the operator's. A window may pass midnight; where start and end are
 equal there is none. Ends are worked out on the wall clock and turned into instants, so that a change of the clocks
@@ -31,6 +31,29 @@ def zone_or(name: str, otherwise: str) -> ZoneInfo:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             continue
     return ZoneInfo("UTC")
+
+
+def spoken_time(at: Instant, zone: str, otherwise: str) -> str:
+    """A time of day as people say it, with its zone.
+
+    >>> spoken_time(0.0, "Asia/Tokyo", "UTC")
+    '09:00 JST'
+    """
+    local = datetime.fromtimestamp(at, zone_or(zone, otherwise))
+    return f"{local:%H:%M} {local.tzname() or zone}"
+
+
+def zones_spoken(
+    customers: Customers, topology: Topology, numbers: NDArray[np.uint32]
+) -> tuple[tuple[str, ...], NDArray[np.uint16]]:
+    """(names of zones, place of each customer's in them): the customer's own, else that of the site, "" where neither
+    is known. No places where the columns do not know them all."""
+    if len(numbers) and int(numbers.max()) >= customers.size:
+        return (), np.zeros(0, np.uint16)
+    names = (*customers.zones, *zones_of_sites(topology, tuple(customers.sites)))
+    unnamed = np.array([not name for name in customers.zones] or [True])
+    zone, site = customers["zone"][numbers], customers["site"][numbers]
+    return names, np.where(unnamed[zone], len(customers.zones) + site, zone).astype(np.uint16)
 
 
 def quiet_until(hours: QuietHours, zone: ZoneInfo, at: Instant) -> Instant | None:

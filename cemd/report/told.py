@@ -123,6 +123,16 @@ class Told:
         """Told in any phase."""
         return BitMap.union(BitMap(), *(each.of(*TOLD_STATES) for each in self.sets.values()))
 
+    def heard(self) -> tuple[int, int, int]:
+        """Customers by what is surest of their notices: (a transport accepted one, one is in flight, it is unknown)."""
+
+        def of(*states: NoticeState) -> BitMap:
+            return BitMap.union(BitMap(), *(each.of(*states) for each in self.sets.values()))
+
+        accepted = of(NoticeState.ACCEPTED, NoticeState.DELIVERED)
+        flying = of(NoticeState.IN_FLIGHT) - accepted
+        return len(accepted), len(flying), len(of(NoticeState.UNKNOWN) - accepted - flying)
+
     def in_flight(self, *phases: Phase, since: float = 0.0) -> BitMap:
         """Whose notice of these phases is in flight, of rows as new as `since`."""
         flying = (each for (phase, _), each in self.sets.items() if phase in phases and each.last_at >= since)

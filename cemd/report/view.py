@@ -32,8 +32,14 @@ def _seen(state: ReportState, communication: Communication) -> CommunicationView
         for reason, count in decision.counts.items():
             reasons[reason] = reasons.get(reason, 0) + count
     told = state.told_of(communication.id)
+    accepted, in_flight, unknown = told.heard()
     return CommunicationView(
-        communication=communication, told=len(told.everyone()), reasons=reasons, states=told.states()
+        communication=communication,
+        told=accepted,
+        in_flight=in_flight,
+        unknown=unknown,
+        reasons=reasons,
+        states=told.states(),
     )
 
 

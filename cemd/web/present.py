@@ -162,7 +162,15 @@ class Presenter:
         by_incident: dict[str, list[shapes.Told]] = defaultdict(list)
         for view in self.views.report.communications:
             one = view.communication
-            told = shapes.Told(id=one.id, state=one.state, mode=one.mode, told=view.told, audience=one.audience_count)
+            told = shapes.Told(
+                id=one.id,
+                state=one.state,
+                mode=one.mode,
+                told=view.told,
+                in_flight=view.in_flight,
+                unknown=view.unknown,
+                audience=one.audience_count,
+            )
             for name in one.incidents:
                 by_incident[name].append(told)
         return {name: tuple(told) for name, told in by_incident.items()}
@@ -211,6 +219,8 @@ class Presenter:
             phase=Phase(one.phase).name.lower(),
             audience=one.audience_count,
             told=view.told,
+            in_flight=view.in_flight,
+            unknown=view.unknown,
             reasons=view.reasons,
             states=view.states,
             **self._moments(one, shapes.Communication),

@@ -165,7 +165,11 @@ def counts(views: Views) -> Iterable[bytes]:
     by_state = [({"state": state.name.lower()}, float(notices[state.name.lower()])) for state in NoticeState]
     yield family("cemd_notices", "Notices to customers of the communications shown, by state.", by_state)
     told = float(sum(one.told for one in report.communications))
-    yield family("cemd_customers_told", "Customers told, over the communications shown.", [({}, told)])
+    yield family(
+        "cemd_customers_told",
+        "Customers of whom a transport accepted a notice, in what is shown.",
+        [({}, told)],
+    )
     yield family("cemd_sending_killed", "1 while the kill switch stops every message.", [({}, float(report.killed))])
     yield family("cemd_sending_held", "1 while sending is held after a restore.", [({}, float(report.sending_held))])
     yield family("cemd_view_seq", "Sequence number of the newest view.", [({}, float(views.seq))])

@@ -253,6 +253,11 @@ class Told(Shape):
     state: CommunicationState
     mode: Mode
     told: int
+    """Customers of whom a transport accepted a notice."""
+    in_flight: int
+    """A notice is on its way to them and not yet accepted."""
+    unknown: int
+    """A notice to them may have left or not."""
     audience: int
 
 
@@ -305,6 +310,11 @@ class Communication(Shape):
     reopened: int
     audience: int
     told: int
+    """Customers of whom a transport accepted a notice."""
+    in_flight: int
+    """A notice is on its way to them and not yet accepted."""
+    unknown: int
+    """A notice to them may have left or not."""
     reason: str
     reasons: dict[str, int]
     """Why told and why not, in customers."""

@@ -8,7 +8,7 @@ from cemd.model.customers import ChannelKind, CustomerFlag
 from cemd.model.entry import CommandKind, ContactKind
 from cemd.model.incident import IncidentChange
 from cemd.model.notice import CommunicationState, NoticeState
-from cemd.report.view import reason_for
+from cemd.report.view import reason_for, view
 from msgspec.structs import replace
 
 from tests.report.world import NOON, World, configuration, people, policy
@@ -302,6 +302,28 @@ def test_policy_set_back_to_shadow_stops_first_notices_but_the_end_is_owed() -> 
     world.run(700)
     assert world.told("over") == [0, 1]
     assert world.reasons()["policy_withdrawn"] == 2
+
+
+def test_told_means_that_the_transport_accepted_it() -> None:
+    world = World()
+    world.hurt()
+    for _ in range(31):
+        world.tick(10)
+    world.take("mail", state=None)
+    world.tick(10)
+    (seen,) = view(world.state, world.customers).communications
+    assert (seen.told, seen.in_flight) == (0, 8)
+    (rows,) = world.rows
+    world.outcome(rows, NoticeState.ACCEPTED, [0, 1, 2])
+    world.outcome(rows, NoticeState.UNKNOWN, [3])
+    world.outcome(rows, NoticeState.FAILED, [4, 5, 6])
+    world.tick(10)
+    (seen,) = view(world.state, world.customers).communications
+    assert (seen.told, seen.in_flight, seen.unknown) == (3, 1, 1)
+    world.outcome(rows, NoticeState.ACCEPTED, [7])
+    world.tick(10)
+    (seen,) = view(world.state, world.customers).communications
+    assert (seen.told, seen.in_flight) == (4, 0)
 
 
 def two_faults() -> dict[str, Any]:

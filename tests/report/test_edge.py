@@ -77,7 +77,16 @@ class Living:
                 await asyncio.sleep(0.02)
 
 
-def living(port: int, n: int = 5, timeout: float = 5.0, **params: Any) -> Living:
+def living(
+    port: int,
+    n: int = 5,
+    timeout: float = 5.0,
+    *,
+    zone: list[int] | None = None,
+    site: list[int] | None = None,
+    **params: Any,
+) -> Living:
+    where = {"zone": zone or [0] * n, "site": site or [0] * n}
     document = configuration().model_dump(mode="json")
     for channel in document["channels"]:
         if channel["kind"] == "email":
@@ -88,7 +97,7 @@ def living(port: int, n: int = 5, timeout: float = 5.0, **params: Any) -> Living
         if channel["name"] == "hook":
             channel["params"] = {"url": "http://127.0.0.1:9/", "secret_file": "/nowhere"}
 
-    world = World(Configuration.from_document(msgspec.json.encode(document)), people(n))
+    world = World(Configuration.from_document(msgspec.json.encode(document)), people(n, **where))
     keys = MemoryKeys()
     numbers = keys.numbers([f"ref-{i}" for i in range(n)])
     keys.put_addresses(numbers.tolist(), ChannelKind.EMAIL, [f"person{i}@example.org" for i in range(n)])
@@ -111,6 +120,27 @@ async def test_from_incident_to_mail_and_the_all_clear() -> None:
         await house.until(lambda: house.world.communication.state is CommunicationState.ENDED)
     states = house.world.state.told_of(house.world.communication.id).states()
     assert states == {"accepted": 10}
+
+
+async def test_times_in_a_mail_are_of_the_zone_of_who_reads_it() -> None:
+    handler = MailSink()
+    own_zone, site = (
+        [0, 2, 3, 0],
+        [0, 0, 0, 2],
+    )  # the site's, New York, Tokyo, that of a site around
+    async with mail_server(handler) as port:
+        house = living(port, n=4, zone=own_zone, site=site)
+        async with house.open():
+            house.world.hurt(site="")
+            await house.pass_time(350)
+            await house.until(lambda: len(handler.mails) == 4)
+    said = {mail["To"]: str(mail.get_payload()).split(" Mobile")[0] for mail in handler.mails}
+    assert [said[f"person{i}@example.org"] for i in range(4)] == [
+        "Since 13:00 CET",
+        "Since 07:00 EST",
+        "Since 21:00 JST",
+        "Since 13:00 CET",
+    ]
 
 
 async def test_refused_recipient_is_failed_and_owed_no_end() -> None:

@@ -29,6 +29,7 @@ from cemd.report.channels.base import Kind, Message, within
 from cemd.report.channels.bucket import Bucket
 from cemd.report.channels.outcomes import Outcomes, Submit
 from cemd.report.metrics import ReportMetrics
+from cemd.report.quiet import spoken_time
 from cemd.report.texts import choose_language, render
 
 Addresses = Callable[[list[int], Channel], Awaitable[list[str | None]]]
@@ -59,8 +60,21 @@ def mark_of(rows: NoticeRows, customer: int) -> Mark:
 
 def _only(rows: NoticeRows, places: list[int]) -> NoticeRows:
     """Some of the rows."""
-    language = rows.language[places] if len(rows.language) else rows.language
-    return dataclasses.replace(rows, customer=rows.customer[places], digest=rows.digest[places], language=language)
+    return dataclasses.replace(
+        rows,
+        customer=rows.customer[places],
+        digest=rows.digest[places],
+        language=rows.language[places] if len(rows.language) else rows.language,
+        zone=rows.zone[places] if len(rows.zone) else rows.zone,
+    )
+
+
+def _values(rows: NoticeRows, index: int) -> dict[str, str]:
+    """What the text to one customer says: times in the customer's zone, which is the site's or the operator's where no
+    other is known."""
+    place = int(rows.zone[index]) if index < len(rows.zone) else len(rows.zones)
+    zone = rows.zones[place] if place < len(rows.zones) else ""
+    return {**rows.values, "since": spoken_time(rows.since, zone, "UTC")} if zone else rows.values
 
 
 class Worker:
@@ -227,11 +241,12 @@ class Worker:
         try:
             language = choose_language(wanted, rows.texts, rows.values.get("operator_language", ""))
             subject, body = rows.texts[language]
+            values = _values(rows, index)
             return Message(
                 id=rows.notice_id(index),
                 to=address,
-                subject=render(subject, rows.values),
-                body=render(body, rows.values),
+                subject=render(subject, values),
+                body=render(body, values),
                 language=language,
                 communication=rows.communication,
                 phase=rows.phase.name.lower(),

@@ -98,12 +98,15 @@ export function impact(incident) {
     uncertainty ? h("div", { class: "fact" }, h("dt", {}, "Uncertain"), h("dd", { class: "light" }, uncertainty)) : null);
 }
 
+// Who is not told, but may be: a notice is on its way, or nobody knows whether it left.
+const apart = (one) => [one.in_flight ? `, ${count(one.in_flight)} on the way` : "", one.unknown ? `, ${count(one.unknown)} unknown` : ""];
+
 export function told(incident) {
   if (!incident.communications.length) return h("span", { class: "muted" }, "No customer communication.");
   return incident.communications.map((one) =>
     h("span", { class: "told", "data-key": one.id }, one.mode === "shadow" ? h("span", { class: "tag" }, "shadow") : null,
       one.audience
-        ? [h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told`, one.state === "told" ? "" : `, ${said(one.state)}`]
+        ? [h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told`, apart(one), one.state === "told" ? "" : `, ${said(one.state)}`]
         : `Customers: ${said(one.state)}, nobody told yet`));
 }
 
@@ -140,7 +143,7 @@ const waitsFor = (one, incidents, now) => (incidents.some((incident) => one.inci
 // How many were told; of a policy in shadow, how many would have been.
 const toldOf = (one) => (one.mode === "shadow" && !one.told
   ? [h("strong", {}, "0"), h("span", { class: "muted" }, ` told, for nothing leaves in shadow · ${count(one.audience)} would be told`)]
-  : [h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`)]);
+  : [h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`, apart(one))]);
 
 export function communicationCard(one, now, allHeld, incidents = []) {
   const due = Object.entries(one.reasons).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
