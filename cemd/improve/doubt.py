@@ -2,9 +2,9 @@
 
 A probe that says "failed" may be wrong itself: its check is stale, its account is locked. While others that would see
 the same fault look and see nothing, it waits for a second voice; that voice may be any other source with something
-unusual on the same service, on what it stands on, or on what stands on it. A check that only reaches the port says
-nothing against one that asks a question; what customers themselves get done (pushed as a share of success) does. What
-an announced window covers waits until the window is over.
+unusual on the same service, or (of no wider place than the probe's own) on what it stands on or what stands on it. A
+check that only reaches the port says nothing against one that asks a question; what customers themselves get done
+(pushed as a share of success) does. What an announced window covers waits until the window is over.
 """
 
 from __future__ import annotations
@@ -84,22 +84,40 @@ def contradicting(finding: Finding, picture: Picture) -> list[Lookout]:
 
 
 def _has_company(attached: AttachedFinding, picture: Picture, grouping: Grouping) -> bool:
-    finding, topology = attached.finding, picture.topology
-    own = services_of(finding, topology)
+    return any(_is_company(other, attached, picture.topology, grouping) for other in picture.findings)
+
+
+def _is_company(other: AttachedFinding, attached: AttachedFinding, topology: Topology, grouping: Grouping) -> bool:
+    """Whether another finding is a second voice for this one: near in time, of another source, and related."""
+    finding = attached.finding
+    if other.finding.condition is Condition.SILENCE or _may_be_same(other.finding, finding):
+        return False
+    hurt = hurts(other.finding, anomaly_opens=False)
+    apart = abs(other.onset - attached.onset)
+    if apart > (grouping.join_within_seconds if hurt else TOGETHER_SECONDS):
+        return False
+    own, theirs = services_of(finding, topology), services_of(other.finding, topology)
+    if not topology.overlap(other.finding.subject.site, finding.subject.site):
+        return not set(own).isdisjoint(theirs) and apart <= TOGETHER_SECONDS
+    return _share_a_need(own, theirs, topology) if hurt else _may_show_the_same(other.finding, finding, topology)
+
+
+def _share_a_need(own: Sequence[str], theirs: Sequence[str], topology: Topology) -> bool:
     needs = {need for service in own for need in topology.needs(service)}
-    for other in picture.findings:
-        if other.finding.condition is Condition.SILENCE or _may_be_same(other.finding, finding):
-            continue
-        apart = abs(other.onset - attached.onset)
-        if apart > (grouping.join_within_seconds if hurts(other.finding, anomaly_opens=False) else TOGETHER_SECONDS):
-            continue
-        theirs = services_of(other.finding, topology)
-        if topology.overlap(other.finding.subject.site, finding.subject.site):
-            if not needs.isdisjoint(need for service in theirs for need in topology.needs(service)):
-                return True
-        elif set(own) & set(theirs) and apart <= TOGETHER_SECONDS:
-            return True
-    return False
+    return any(need in needs for service in theirs for need in topology.needs(service))
+
+
+def _may_show_the_same(unusual: Finding, finding: Finding, topology: Topology) -> bool:
+    """What is only unusual speaks for the same service; for another one only where one stands on the other, and not
+    from a wider place: what is ill in all of that would be seen by the others, who see nothing."""
+    own, theirs = services_of(finding, topology), services_of(unusual, topology)
+    if not set(own).isdisjoint(theirs):
+        return True
+    below = {need for service in own for need in topology.needs(service)}
+    above = {need for service in theirs for need in topology.needs(service)}
+    stands = not below.isdisjoint(theirs) or not above.isdisjoint(own)
+    site = finding.subject.site
+    return stands and (not site or site in topology.around(unusual.subject.site))
 
 
 def _may_be_same(other: Finding, finding: Finding) -> bool:

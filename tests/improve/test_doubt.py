@@ -12,7 +12,7 @@ from cemd.config.rules import Grouping, Selector
 from cemd.model.finding import Condition
 from cemd.model.quality import Quality
 
-from tests.improve.house import NOON, House, configuration
+from tests.improve.house import GRAPH, NOON, House, configuration
 
 PATIENT = Grouping(alone_opens_after_seconds=3600.0)
 
@@ -86,6 +86,24 @@ def test_a_second_voice_opens_it_at_once_with_the_first_sign() -> None:
     assert incident.cause.service == "hlr"
     assert incident.first_hurt_at == first
     assert incident.confirmed_at == house.at
+
+
+def test_something_unusual_everywhere_below_is_no_second_voice_for_one_place() -> None:
+    house = House(configuration(grouping=PATIENT))
+    house.tick(house.began("hlr", "east"))
+    house.tick(house.began("database", condition=Condition.ANOMALY, quality=Quality.AT_RISK), after=30.0)
+    assert house.incidents == [], "were the database ill, those in the west would see it"
+    house.tick(house.began("database", "east", condition=Condition.ANOMALY, quality=Quality.AT_RISK), after=30.0)
+    assert house.only().subject.name == "hlr"
+
+
+def test_something_unusual_that_only_shares_a_need_is_no_second_voice() -> None:
+    house = House(configuration(grouping=PATIENT, graph={**GRAPH, "roaming": ["sms"]}))
+    house.tick(house.began("sms"))
+    house.tick(house.began("mobile-data", condition=Condition.ANOMALY, quality=Quality.AT_RISK), after=30.0)
+    assert house.incidents == [], "both stand on hlr, and neither on the other"
+    house.tick(house.began("roaming", condition=Condition.ANOMALY, quality=Quality.AT_RISK), after=30.0)
+    assert house.only().subject.name == "sms"
 
 
 def test_something_unusual_of_long_ago_is_no_second_voice() -> None:
