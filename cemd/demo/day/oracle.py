@@ -1,14 +1,15 @@
 """The oracle: the same policy with the truth known at the onset. Whom it tells is whom anybody could have told in time.
 
 It asks the report wing's own question, with the services and the place of the fault; it waits the policy's hold-down
-from the onset, holds back whoever has quiet hours until they are over, and tells nobody of a fault that is over by
-then.
+from the onset, holds back whoever has quiet hours until they are over, tells nobody of a fault that is over by then,
+and keeps to the policy's caps: of each fault a customer hears twice, that it is and that it is over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from cemd.model.identity import Instant
 from cemd.model.notice import MessageClass, Phase, Reason
 from cemd.report.address import address_kind
 from cemd.report.audience import concern, concerned, select
-from cemd.report.decide import Question, Way
+from cemd.report.decide import Mask, Question, Way
 from cemd.report.quiet import quiet_table
 from cemd.report.told import numbers_of
 
@@ -45,6 +46,7 @@ class Oracle:
         self.world = world
         self.told: dict[int, Told] = {}
         self._looked: dict[int, Instant] = {}
+        self._ends = {event.number: event.end for event in world.events}
 
     def policy(self, event: Event) -> Policy | None:
         """The first policy that speaks of what the event hurts."""
@@ -70,7 +72,8 @@ class Oracle:
             self._looked[event.number] = at
             told = self.told.setdefault(event.number, Told(at, np.full(self.world.people.count, np.inf)))
             sites = [event.site] if event.site else []
-            granted, held = self._ask(core, at, self.world.ground.services_of(event), sites, policy)
+            capped = partial(self.capped, event, policy, at)
+            granted, held = self._ask(core, at, self.world.ground.services_of(event), sites, policy, capped)
             if first:
                 told.at[held] = -1.0
                 told.at[granted] = at
@@ -93,8 +96,29 @@ class Oracle:
             return np.zeros(0, np.int64)
         return self._ask(core, at, self.world.topology.dependents(service), sites, policy)[0]
 
-    def _ask(
-        self, core: Core, at: Instant, touched: Sequence[str], sites: Sequence[str], policy: Policy
+    def capped(self, event: Event, policy: Policy, at: Instant, numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Who would hear too much: every other fault they were told of counts with its beginning and its end."""
+        full = np.zeros(len(numbers), np.bool_)
+        for cap in policy.caps:
+            heard = np.zeros(len(numbers), np.int64)
+            for number, told in self.told.items():
+                if number == event.number:
+                    continue
+                since, over = told.at[numbers], self._ends[number] + policy.stable_seconds
+                is_told = np.isfinite(since) & (since > 0)
+                heard += is_told & (since > at - cap.window_seconds)
+                heard += is_told & (over > at - cap.window_seconds)
+            full |= heard + 2 > cap.most
+        return full
+
+    def _ask(  # noqa: PLR0913, RUF100 -- what the report wing is asked
+        self,
+        core: Core,
+        at: Instant,
+        touched: Sequence[str],
+        sites: Sequence[str],
+        policy: Policy,
+        capped: Mask | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(who is granted, who is held by quiet hours)."""
         services = [name for name in touched if name in self.world.people.services]
@@ -113,6 +137,7 @@ class Oracle:
             tickets=book.tickets(services),
             calls=book.calls(services),
             quiet=quiet,
+            capped=capped,
         )
         chosen = select(customers, concerned(customers, place), question)
         numbers, reasons = numbers_of(chosen.concerned).astype(np.int64), chosen.reasons
