@@ -17,8 +17,6 @@ from functools import partial
 from math import inf
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from cemd.kit.clock import Clock
 from cemd.model.quality import Outcome
 from cemd.monitor.pressure import Pressure
@@ -161,8 +159,12 @@ class Runner:
             self._lag = max(self._lag, now - self._armed_for)
             if now - self._observed_at >= LONGEST_REST_SECONDS:
                 self._observe(now)
+            crowded = self._schedule.crowded()
             for engine in self._engines.values():
-                engine.collect()
+                if crowded:
+                    engine.collect()
+                else:
+                    engine.glance()
             turn = self._schedule.turn(now + ROUNDING_SECONDS)
             self._wall_offset = self.clock.now() - self.clock.monotonic()
             if not self._shedding:
@@ -264,7 +266,7 @@ class Runner:
     def landed(self, landed: Landed) -> None:
         """Takes errands that ended well."""
         self._deliver_good(landed)
-        if self._schedule.finished_well(np.array(landed.slots, dtype=np.intp), self.clock.monotonic()):
+        if self._schedule.finished_well(landed.slots, self.clock.monotonic()):
             self._poke()
 
     def ended(self, slot: int, errand: AnyErrand, at: float, seconds: float, result: Result) -> None:

@@ -33,6 +33,8 @@ QUICK_RECHECKS = 2
 QUICK_SECONDS = 5.0
 FEW = 24
 """So many runs due at once cost less one by one: the processor has forgotten numpy's ways since the last turn."""
+FEW_FINISHED = 48
+"""The same of runs that are over."""
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
@@ -179,19 +181,23 @@ class Schedule:
             self._slots.flags[slot] += ONE_LOOK
             self._agenda.ask(slot, now + quick)
 
-    def finished_well(self, slots: NDArray[np.intp], now: float) -> bool:
+    def finished_well(self, slots: Sequence[int] | NDArray[np.intp], now: float) -> bool:
         """Many runs are over that did not fail, each slot at most once; answers as `finished` does."""
-        own = self._slots
-        if (own.flags_column[slots] & ~np.uint8(LOOKS) != _RUNNING).nonzero()[0].size:
-            for slot in slots.tolist():
+        if len(slots) <= FEW_FINISHED:
+            for slot in slots:
                 self.finished(slot, now, failed=False)
             return bool(self._open)
-        groups = own.groups(slots)
+        own, column = self._slots, np.asarray(slots, dtype=np.intp)
+        if (own.flags_column[column] & ~np.uint8(LOOKS) != _RUNNING).nonzero()[0].size:
+            for slot in slots:
+                self.finished(slot, now, failed=False)
+            return bool(self._open)
+        groups = own.groups(column)
         self._walls.leave_all(groups)
         if self._waiting:
             for group in np.unique(groups).tolist():
                 self._open.update(self._walls.around(group, hung=False))
-        own.flags_column[slots] = _IDLE
+        own.flags_column[column] = _IDLE
         return bool(self._open)
 
     def recheck(self, uid: str, now: float) -> bool:
@@ -206,6 +212,10 @@ class Schedule:
         elif state == _IDLE:
             self._agenda.ask(slot, now)
         return True
+
+    def crowded(self) -> bool:
+        """Whether anybody waits for a place."""
+        return bool(self._waiting)
 
     def running(self) -> int:
         """Runs that have begun and are not over."""

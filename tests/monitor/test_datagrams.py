@@ -15,7 +15,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Reason, Result
 from cemd.monitor.probes.engines import lines
-from cemd.monitor.probes.engines.datagrams import Errand
+from cemd.monitor.probes.engines.datagram_errand import Errand
 from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.snmp import ValueType

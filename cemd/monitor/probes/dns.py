@@ -37,7 +37,7 @@ from cemd.monitor.probes.base import (
     Values,
     Way,
 )
-from cemd.monitor.probes.engines.datagrams import Found, GoesOn
+from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
 from cemd.monitor.probes.engines.dns_engine import Question, line_to
 from cemd.monitor.probes.engines.dns_exchange import Exchange, Transport
 from cemd.monitor.probes.engines.dnssec import Chain, checked_anchor

@@ -34,7 +34,7 @@ from cemd.monitor.probes.base import (
     read_secret,
     result_of,
 )
-from cemd.monitor.probes.engines.datagrams import Found, GoesOn
+from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.snmp_errand import Asking, line_for, place_as_heard, wish
 from cemd.monitor.probes.engines.snmp_session import Community, Line, Session, User, UserSession

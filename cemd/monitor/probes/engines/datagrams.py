@@ -1,9 +1,8 @@
 """Datagrams by the batch: what probes ask at one moment leaves together, what came meanwhile is read together.
 
-A wake-up of the loop costs more than a datagram. So the engine sleeps until the first answer comes, takes all that is
-there, and then looks again after a rest as long as something comes; when an answer came says the kernel's stamp, not
-the moment at which it was read. Answers that are as good as they should be are handed on as columns; whatever else
-befalls a question is told one by one. A loss is mended by asking again.
+A wake-up of the loop costs more than a datagram. So answers are read many at a time, some milliseconds apart; when one
+came says the kernel's stamp, not the moment at which it was read. Answers that are as good as they should be are handed
+on as columns; whatever else befalls a question is told one by one. A loss is mended by asking again.
 
 What a probe keeps here is made once and only read afterwards: fifty thousand of them are cold when their turn comes,
 and each piece of them that is touched costs as much as ten that were just made. What a run needs is a fresh tuple.
@@ -15,71 +14,29 @@ import asyncio
 import select
 import time
 from collections.abc import Callable, Hashable, Sequence
-from enum import Enum
+from itertools import repeat
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Blind, Done, Kind, Missed, Reason, Result, Values, result_of
-from cemd.monitor.probes.engines.errands import AnyErrand, Landed, Landing
+from cemd.monitor.probes.base import Blind, Done, Missed, Reason, Result, result_of
+from cemd.monitor.probes.engines.arrivals import AT_ONCE, Arrivals
+from cemd.monitor.probes.engines.datagram_errand import Errand, GoesOn
+from cemd.monitor.probes.engines.errands import Landed, Landing
 from cemd.monitor.probes.engines.lines import Door, Keys, Line, Run
 from cemd.monitor.probes.engines.names import Names, trouble
-from cemd.monitor.probes.engines.sockets import Place
-from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, STEP_SECONDS, TIMESPEC
+from cemd.monitor.probes.engines.stamps import STEP_SECONDS
+from cemd.monitor.probes.engines.watch import Watch
 
-REST_SECONDS = 0.005
-"""So long the engine looks away after it took answers; whoever sends more meanwhile has it look before."""
+GLANCE_SECONDS = 0.004
+GLANCE_SENT = 64
+"""Whoever comes by, to send more, has answers read after so long or so many questions: a little before a rest ends,
+and before the buffer of a socket, which may hold no more than 250 small datagrams, is half full."""
 TICK_SECONDS = 0.02
 """Lost questions and deadlines are looked at so often, and kept early rather than late."""
 SWEEP_SECONDS = 1.0
-_AT_ONCE = 512
-"""Answers of one socket that are taken before others have their turn."""
-_MOST_BYTES = 65_535
-_ONCE = select.EPOLLIN | select.EPOLLONESHOT
-
-
-class GoesOn(Enum):
-    """What an errand says that sees to the rest by itself; it calls `Datagrams.conclude` in the end."""
-
-    ELSEWHERE = "elsewhere"
-
-
-Found: TypeAlias = tuple[float, ...] | Result | GoesOn | None
-
-
-class Errand(AnyErrand):
-    """What one probe asks, again and again, never twice at once."""
-
-    __slots__ = ("after", "before", "done", "line", "place", "resend")
-
-    metrics: tuple[str, ...] = ("response_seconds",)
-    """Of a good answer: the time that it took, then what `take` answers."""
-
-    def __init__(
-        self,
-        kind: Kind,
-        line: Line,
-        host: str,
-        resend: float,
-        message: tuple[bytes, bytes],
-        place: Place | None = None,
-    ) -> None:
-        super().__init__(kind, host)
-        self.line, self.resend = line, resend
-        self.before, self.after = message
-        """What is sent before and after the number of the question."""
-        self.place = place
-        """Where it goes by a line that others share; only from there an answer comes."""
-        self.done: Done | None = None
-        """Whom a single attempt tells; None: whoever serves the batches."""
-
-    def take(self, data: bytes, seconds: float, began: float) -> Found:
-        """What a datagram with its number says, that came so long after the first sending: values of a good answer,
-        the result of another, None where it is no answer to this question. `began` is the loop's time at its start."""
-        raise NotImplementedError
-
-    def give_up(self) -> None:
-        """Ends what goes on elsewhere."""
+_LOOKS = 4
+"""So often one socket is read before others have their turn."""
 
 
 class Datagrams:
@@ -96,14 +53,10 @@ class Datagrams:
         self._lines: dict[Hashable, Line] = {}
         self._doors: dict[int, Door] = {}
         self._elsewhere: dict[Errand, Run] = {}
-        self._epoll = select.epoll()
-        """All sockets. `_bell` rings once when one of them is ready, and is silent until it is set again."""
-        self._bell = select.epoll()
-        self._bell.register(self._epoll.fileno(), _ONCE)
-        self.loop.add_reader(self._bell.fileno(), self._ring)
-        self._came = False
-        """Whether anything has since the last look."""
-        self._rest: asyncio.TimerHandle | None = None
+        self._watch = Watch(self.collect)
+        self._arrivals = Arrivals()
+        self._sent = 0
+        """Questions since the last look."""
         self._ticking: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._offset = time.time_ns() - time.monotonic_ns()
@@ -122,6 +75,7 @@ class Datagrams:
         """Sends all of them, in their order, each with its `timeout`; `landing` is told of a slot what became of it.
         `now` is the loop's time, `at` the wall clock's."""
         targets, clock = self._names.targets, time.time_ns
+        self._sent += len(slots)
         for errand, slot in zip(errands, slots, strict=True):
             line = errand.line
             try:
@@ -183,15 +137,13 @@ class Datagrams:
 
     def close(self) -> None:
         """Closes all; nobody is told."""
-        for timer in (self._rest, self._ticking, self._sweeping):
+        for timer in (self._ticking, self._sweeping):
             if timer is not None:
                 timer.cancel()
-        self.loop.remove_reader(self._bell.fileno())
+        self._watch.close()
         for door in self._doors.values():
             door.close()
         self._doors.clear()
-        self._bell.close()
-        self._epoll.close()
 
     def _forget(self, errand: Errand) -> None:
         for door in self._doors.values():
@@ -204,7 +156,7 @@ class Datagrams:
     def _open(self, line: Line, now: float) -> Door:
         door = line.open(now)
         try:
-            self._epoll.register(door.fileno, select.EPOLLIN)
+            self._watch.add(door.fileno)
         except OSError as exc:
             line.door = None
             door.close()
@@ -227,26 +179,17 @@ class Datagrams:
 
     # Reading.
 
-    def _ring(self) -> None:
-        self._bell.poll(0, 1)  # takes the ring: it is silent from now on
-        self.collect()
-        self._rest = self.loop.call_later(REST_SECONDS, self._look_again)
-
-    def _look_again(self) -> None:
-        self.collect()
-        if self._came:
-            self._came = False
-            self._rest = self.loop.call_later(REST_SECONDS, self._look_again)
-        else:
-            self._rest = None
-            self._bell.modify(self._epoll.fileno(), _ONCE)
+    def glance(self) -> None:
+        """Takes what has come if that is worth a look by now."""
+        if self._sent >= GLANCE_SENT or self.loop.time() - self._watch.looked_at >= GLANCE_SECONDS:
+            self.collect()
 
     def collect(self) -> bool:
         """Takes what has come; whether anything had. Worth calling before more is sent: places become free."""
-        ready = self._epoll.poll(0)
+        self._sent = 0
+        ready = self._watch.ready()
         if not ready:
             return False
-        self._came = True
         offset = time.time_ns() - time.monotonic_ns()
         if abs(offset - self._offset) > STEP_SECONDS * 1e9:
             self._stepped_at = self.loop.time()
@@ -263,28 +206,34 @@ class Datagrams:
         return True
 
     def _read(self, door: Door, landed: Landed) -> None:
-        receive, waiting, key_of, unpack = door.receive, door.waiting, door.key_of, TIMESPEC.unpack_from
-        slots, errands, ats, values = landed.slots, landed.errands, landed.at, landed.values
-        for _ in range(_AT_ONCE):
+        arrivals = self._arrivals
+        for _ in range(_LOOKS):
             try:
-                data, ancillary, _, sender = receive(_MOST_BYTES, ANCILLARY_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
+                count = arrivals.take(door.fileno)
             except OSError as exc:
                 self._fail(door, exc)
                 return
+            if count:
+                self._sort(door, landed)
+            if count < AT_ONCE:
+                return
+
+    def _sort(self, door: Door, landed: Landed) -> None:
+        """Hands each datagram that was taken to the errand that it answers."""
+        arrivals, waiting, key_of = self._arrivals, door.waiting, door.key_of
+        slots, errands, ats, values = landed.slots, landed.errands, landed.at, landed.values
+        now, stepped_at = self.loop.time(), self._stepped_at
+        senders = repeat(b"") if door.what else arrivals.senders()
+        for data, stamp, sender in zip(arrivals.data(), arrivals.stamps(), senders):  # noqa: B905 -- one may be endless
             run = waiting.get(key_of(data))
             if run is None:
                 continue
             errand, slot, key, sent_ns, began, at, _ = run
-            if errand.place is not None and errand.place != sender:
+            if errand.sender != sender:
                 continue
-            seconds = -1.0
-            if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
-                whole, part = unpack(ancillary[0][2])
-                seconds = (whole * 1_000_000_000 + part - sent_ns) / 1e9
-            if began <= self._stepped_at or seconds < 0.0:
-                seconds = self.loop.time() - began
+            seconds = (stamp - sent_ns) / 1e9
+            if seconds < 0.0 or began <= stepped_at:
+                seconds = now - began
             try:
                 found = errand.take(data, seconds, began)
             except Exception as exc:  # noqa: BLE001 -- the guard of every kind: our own fault must not read as theirs
@@ -300,7 +249,7 @@ class Datagrams:
             elif found is GoesOn.ELSEWHERE:
                 self._elsewhere[errand] = run
             else:
-                self._tell(run, found if isinstance(found, Result) else _good(errand, seconds, found))
+                self._tell(run, found if isinstance(found, Result) else errand.result(seconds, found))
 
     def _fail(self, door: Door, exc: OSError) -> None:
         """The port over there is closed, or the way to it: so for all who wait."""
@@ -386,12 +335,6 @@ class Datagrams:
             run = door.waiting.pop(key, None)
             if run is not None:
                 self._tell(run, self._result_of(trouble(again.errno or 0, errand.kind.target), errand))
-
-
-def _good(errand: Errand, seconds: float, values: tuple[float, ...]) -> Result:
-    """A good answer, told by itself."""
-    readings = Values(errand.metrics, (seconds, *values))
-    return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds)
 
 
 def _late(seconds: float) -> Result:

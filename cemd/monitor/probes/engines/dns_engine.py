@@ -12,7 +12,8 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from cemd.monitor.probes.base import Kind
-from cemd.monitor.probes.engines.datagrams import Datagrams, Errand, Found
+from cemd.monitor.probes.engines.datagram_errand import Errand, Found
+from cemd.monitor.probes.engines.datagrams import Datagrams
 from cemd.monitor.probes.engines.lines import Connected, Line
 from cemd.monitor.probes.engines.sockets import SocketParams, place_of
 

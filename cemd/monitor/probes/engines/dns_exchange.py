@@ -15,7 +15,7 @@ import dns.rdatatype
 from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Kind, Missed, Reason, Result
-from cemd.monitor.probes.engines.datagrams import Errand, Found
+from cemd.monitor.probes.engines.datagram_errand import Errand, Found
 from cemd.monitor.probes.engines.dns_engine import Query, answers, line_to
 from cemd.monitor.probes.engines.lines import Line
 from cemd.monitor.probes.engines.sockets import SocketParams, connect

@@ -96,7 +96,10 @@ class Engine(Protocol):
         `now` is the loop's time, `at` the wall clock's."""
 
     def collect(self) -> bool:
-        """Takes what has come; whether anything had. Worth calling before more is sent: places become free."""
+        """Takes what has come; whether anything had."""
+
+    def glance(self) -> None:
+        """Takes what has come if that is worth a look by now; for whoever comes by, to send more."""
 
     def give_up(self) -> list[int]:
         """Gives up all that were sent as batches and answers their slots; nobody is told."""

@@ -23,7 +23,7 @@ from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, 
 from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS
 
 if TYPE_CHECKING:
-    from cemd.monitor.probes.engines.datagrams import Errand
+    from cemd.monitor.probes.engines.datagram_errand import Errand
 
 Run: TypeAlias = "tuple[Errand, int, bytes, int, float, float, float]"
 """One question on its way: errand, slot of whoever sent it, number, when it was first sent (nanoseconds of the wall
@@ -90,7 +90,6 @@ class Door:
         "key_of",
         "left",
         "line",
-        "receive",
         "send",
         "send_to",
         "until",
@@ -117,7 +116,7 @@ class Door:
         """By number, in the order in which they were sent last."""
         self._socket = opened
         self.fileno = opened.fileno()
-        self.send, self.send_to, self.receive = opened.send, opened.sendto, opened.recvmsg
+        self.send, self.send_to = opened.send, opened.sendto
 
     def errors(self) -> Iterator[tuple[bytes, int]]:
         """(number of a question, what the system says of it) for each that came to nothing, on a shared line."""

@@ -9,7 +9,8 @@ from operator import mul
 from typing import TypeAlias
 
 from cemd.monitor.probes.base import Kind
-from cemd.monitor.probes.engines.datagrams import Datagrams, Errand, Found
+from cemd.monitor.probes.engines.datagram_errand import Errand, Found
+from cemd.monitor.probes.engines.datagrams import Datagrams
 from cemd.monitor.probes.engines.lines import Line, Shared
 from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of
 from cemd.monitor.protocols.ber import Oid
