@@ -119,22 +119,25 @@ class Budgets:
         )
 
     def _judge(self, row: int, budget: Budget, value: Array, samples: Array, now: float) -> None:
+        """What is said rises at once, and falls to what still fires when nothing as bad has fired for the clear time:
+        the slow pairs fire for hours after a fast burn is over, and that is a warning then, no degradation."""
         c = self.columns
         fires = self._firing(row, budget, value, samples, now)
         c["burn"][row] = max((burn for _, burn in fires), default=np.nan)
         c["samples"][row] = float(samples[0])
+        level = NONE
         if fires:
             number = max(fires, key=lambda one: (budget.burn_rates[one[0]].quality == "degraded", one[1]))[0]
             level = DEGRADED if budget.burn_rates[number].quality == "degraded" else AT_RISK
             c["rate"][row], c["samples"][row] = number, float(samples[2 * number])
-            c["said"][row] = max(level, int(c["said"][row]))
             c["worst"][row] = np.fmax(c["worst"][row], c["burn"][row])
-            c["quiet_since"][row] = np.nan
-        elif c["said"][row] != NONE:
-            if np.isnan(c["quiet_since"][row]):
-                c["quiet_since"][row] = now
-            if now - c["quiet_since"][row] >= self.clear_seconds[row]:
-                c["said"][row], c["quiet_since"][row] = NONE, np.nan
+        if level >= c["said"][row]:
+            c["said"][row], c["quiet_since"][row] = level, np.nan
+            return
+        if np.isnan(c["quiet_since"][row]):
+            c["quiet_since"][row] = now
+        if now - c["quiet_since"][row] >= self.clear_seconds[row]:
+            c["said"][row], c["quiet_since"][row] = level, np.nan
 
     def _firing(self, row: int, budget: Budget, value: Array, samples: Array, now: float) -> list[tuple[int, float]]:
         """(number, burn of the long window) of each pair that fires."""

@@ -67,6 +67,18 @@ def test_one_finding_that_opens_degraded_and_ends_soon_after_the_errors() -> Non
     assert evidence.value > 7.2
 
 
+def test_a_fast_burn_that_is_over_is_a_warning_while_the_slow_window_still_burns() -> None:
+    slow = BurnRate(budget_share=0.1, long_seconds=7200.0, short_seconds=1800.0, quality="at_risk")
+    world = with_budget(QUICK.model_copy(update={"burn_rates": [*QUICK.burn_rates, slow]}))
+    world.run(2400)
+    world.run(600, success=0.0)
+    assert [one.quality for one in world.open(Condition.BUDGET_BURNING)] == [Quality.DEGRADED]
+    world.run(400)
+    assert [one.quality for one in world.open(Condition.BUDGET_BURNING)] == [Quality.AT_RISK]
+    world.run(1800)
+    assert world.phases(Condition.BUDGET_BURNING)[-1] is FindingPhase.ENDED
+
+
 def test_few_failures_say_nothing() -> None:
     world = with_budget(QUICK.model_copy(update={"min_failures": 3, "burn_rates": [
         BurnRate(budget_share=0.001, long_seconds=1200.0, short_seconds=120.0, quality="degraded")]}))  # fmt: skip
