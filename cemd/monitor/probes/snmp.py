@@ -51,7 +51,7 @@ from cemd.monitor.protocols.snmp import (
     ValueType,
     read_community_message,
 )
-from cemd.monitor.protocols.snmp_get import Numbers
+from cemd.monitor.protocols.snmp_layout import Numbers
 from cemd.monitor.protocols.snmp_names import parse_oid
 from cemd.monitor.protocols.snmp_security import Authentication, Privacy
 

@@ -26,7 +26,7 @@ from cemd.monitor.protocols.snmp import (
     read_frame,
     request_pdu,
 )
-from cemd.monitor.protocols.snmp_get import Get, key_of
+from cemd.monitor.protocols.snmp_get import Get, Heads, key_of
 from cemd.monitor.protocols.snmp_names import NAMES, parse_oid
 from cemd.monitor.protocols.snmp_security import Authentication, local_key
 from hypothesis import given, settings
@@ -443,6 +443,75 @@ def test_quick_reader_takes_nothing_that_the_thorough_one_would_not(
     if seen is not None:
         answer = read_community_message(message)
         assert list(zip(*seen, strict=True)) == [(one.type, one.value) for one in answer.bindings]
+
+
+@settings(max_examples=300)
+@given(NUMBERS, st.data())
+def test_reader_that_has_seen_answers_sees_what_one_that_has_seen_none_sees(
+    found: list[tuple[ValueType, int]], data: st.DataObject
+) -> None:
+    get, whole = answer_of(found, community=b"public")
+    get.numbers(whole)
+    changed = [
+        (kind, data.draw(st.integers(-(1 << 31) if kind is ValueType.INTEGER else 0, (1 << 31) - 1)))
+        if data.draw(st.booleans())
+        else (kind, number)
+        for kind, number in found
+    ]
+    later = bytearray(
+        answer_of(changed, community=b"public", request=data.draw(st.integers(1 << 24, (1 << 31) - 1)))[1]
+    )
+    if data.draw(st.booleans()):
+        later[data.draw(st.integers(0, len(later) - 1))] = data.draw(st.integers(0, 255))
+    message = bytes(later)
+    if key_of(message):
+        fresh, _ = answer_of(found, community=b"public")
+        assert get.numbers(message) == fresh.numbers(message) == get.numbers(message)
+
+
+@given(st.lists(st.binary(min_size=0, max_size=9), min_size=1, max_size=12), st.data())
+def test_values_of_any_width_are_read_as_they_stand_there(widths: list[bytes], data: st.DataObject) -> None:
+    """Nine octets whose first is not zero, and more octets than a number needs, come from no honest agent."""
+    values = [value or b"\0" for value in widths]
+    names = tuple((*OCTETS_IN, row) for row in range(len(values)))
+    rows = sequence(
+        sequence((oid(name), bytes((ValueType.COUNTER64, len(value))) + value))
+        for name, value in zip(names, values, strict=True)
+    )
+    whole = community_message(b"public", tlv(Pdu.RESPONSE, integer(1 << 24), integer(0), integer(0), rows))
+    wanted = [int.from_bytes(value, "big", signed=True) for value in values]
+    get = Get(b"public", names)
+    for _ in range(2):
+        assert get.numbers(whole) == (bytes((ValueType.COUNTER64,)) * len(values), wanted)
+
+
+def test_layouts_that_are_kept_stay_few() -> None:
+    get = Get(b"public", tuple((*OCTETS_IN, row) for row in range(12)))
+    numbers = [1 << 7 * step for step in range(9)]
+    for turn in range(400):
+        found = [(ValueType.COUNTER64, numbers[(turn * (row + 1)) % 9]) for row in range(12)]
+        _, whole = answer_of(found, community=b"public")
+        assert get.numbers(whole) == (bytes((ValueType.COUNTER64,)) * 12, [number for _, number in found])
+    assert get.kept() <= 512
+
+
+@given(
+    st.lists(st.tuples(NUMBERS, st.binary(min_size=1, max_size=127)), min_size=1, max_size=4), st.binary(max_size=60)
+)
+def test_number_is_found_by_what_stands_before_it_as_it_is_by_reading(
+    answers: list[tuple[list[tuple[ValueType, int]], bytes]], noise: bytes
+) -> None:
+    heads = Heads()
+    messages = [answer_of(found, community=community)[1] for found, community in answers]
+    for message in (*messages, noise, *messages, *(one[:20] + noise for one in messages), *messages):
+        found = heads.key_of(message)
+        assert found == key_of(message) or len(found) < 4
+
+
+@pytest.mark.parametrize("length", range(45))
+def test_message_that_ends_anywhere_has_its_number_or_none(length: int) -> None:
+    _, whole = answer_of([(ValueType.INTEGER, 7)], community=b"public")
+    assert key_of(whole[:length]) in (b"", key_of(whole)[: max(0, length - 17)])
 
 
 @given(st.binary(max_size=60))

@@ -14,7 +14,8 @@ from cemd.monitor.probes.engines.datagrams import Datagrams
 from cemd.monitor.probes.engines.lines import Line, Shared
 from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of
 from cemd.monitor.protocols.ber import Oid
-from cemd.monitor.protocols.snmp_get import Get, Numbers, key_of
+from cemd.monitor.protocols.snmp_get import Get, Heads
+from cemd.monitor.protocols.snmp_layout import Numbers
 
 
 class Wish:
@@ -64,7 +65,7 @@ def line_for(datagrams: Datagrams, way: SocketParams, address: str) -> Line:
     """What agents with addresses like this one share."""
     family = family_of(address)
     key = ("snmp", family, way.source_address, way.vrf, way.dscp)
-    return datagrams.line(key, lambda: Shared(way, family, datagrams.long_keys, key_of))
+    return datagrams.line(key, lambda: Shared(way, family, datagrams.long_keys, Heads().key_of))
 
 
 def place_as_heard(address: str, port: int) -> Place:
