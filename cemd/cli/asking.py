@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -32,12 +33,17 @@ def explain(what: str | None, customer: str | None, root: Path, state: Path | No
     print_explanation(what, customer=customer, root=root, state=state, as_json=as_json)
 
 
+ACTOR = click.option("--actor", required=True, help="Who says so: a name of staff.")
+NOTE = click.option("--note", default="", help="Why, for those who read it later.")
+URL = click.option("--url", help="Page of the daemon; default: the one that config/cemd.yaml names.")
+
+
 @main.command()
 @click.argument("finding")
 @click.argument("label", type=click.Choice(["true", "false", "benign"]))
-@click.option("--actor", required=True, help="Who says so: a name of staff.")
-@click.option("--note", default="", help="Why, for those who read it later.")
-@click.option("--url", help="Page of the daemon; default: the one that config/cemd.yaml names.")
+@ACTOR
+@NOTE
+@URL
 @ROOT
 @JSON
 def label(finding: str, label: str, actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
@@ -46,9 +52,64 @@ def label(finding: str, label: str, actor: str, note: str, url: str | None, root
     The detector learns from it: after false it asks for more, after benign it learns the baseline anew at once, after
     true it keeps what was measured out of the baseline. The label is logged and stands in the audit trail.
     """
-    from cemd.commands.label import label_finding
+    from cemd.commands.word import Speaker, say
 
-    label_finding(finding, label, actor=actor, note=note, url=url, root=root, as_json=as_json)
+    done = f"{finding} is labelled {label}; `cemd explain {finding}` shows it"
+    speaker = Speaker(actor=actor, note=note, url=url, root=root)
+    say(f"findings/{quote(finding, safe='')}/label_{label}", done, speaker, as_json=as_json)
+
+
+@main.command()
+@click.argument("incident")
+@ACTOR
+@NOTE
+@URL
+@ROOT
+@JSON
+def acknowledge(incident: str, actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
+    """Says that somebody works on INCIDENT: the page and `cemd explain` show who.
+
+    This confirms nothing: that customers may hear of the cause, a person says on the page.
+    """
+    from cemd.commands.word import Speaker, say
+
+    done = f"{incident} is acknowledged by {actor}"
+    speaker = Speaker(actor=actor, note=note, url=url, root=root)
+    say(f"incidents/{quote(incident, safe='')}/acknowledge", done, speaker, as_json=as_json)
+
+
+@main.command("stop-sending")
+@ACTOR
+@NOTE
+@URL
+@ROOT
+@JSON
+def stop_sending(actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
+    """The kill switch: no message to customers leaves any more, in any communication, until somebody resumes.
+
+    It also stands on the page. Staff are told as before; a restart does not lift it.
+    """
+    from cemd.commands.word import Speaker, say
+
+    done = "All messages to customers are stopped; `cemd resume-sending` lets them leave again"
+    say("kill", done, Speaker(actor=actor, note=note, url=url, root=root), as_json=as_json)
+
+
+@main.command("resume-sending")
+@ACTOR
+@NOTE
+@URL
+@ROOT
+@JSON
+def resume_sending(actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
+    """Lifts the kill switch: messages to customers may leave again, as far as they are still due and still true.
+
+    The hold after a restore is another one: a person lifts it on the page.
+    """
+    from cemd.commands.word import Speaker, say
+
+    done = "Messages to customers may leave again, as far as they are still due and still true"
+    say("unkill", done, Speaker(actor=actor, note=note, url=url, root=root), as_json=as_json)
 
 
 @main.group()

@@ -46,7 +46,7 @@ def roll_back(root: Path, state: Path | None, epoch: str, *, as_json: bool) -> N
     where = found_places(root, state)
     rows = state_rows(root, state)
     name = hash_of(_epoch(rows, epoch).document())
-    reload.pin(where.state, name, hash_of(loaded_files(root).configuration.document()))
+    reload.pin(where.state, name, root)
     daemon = _tell(where.pid)
     if as_json:
         click.echo(json.dumps({"epoch": name, "daemon": daemon.name.lower()}, indent=2))

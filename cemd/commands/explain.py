@@ -134,8 +134,8 @@ def _lines(chain: dict[str, Any]) -> Iterator[str]:
         yield f"alert to {alert['route']}: {alert['state']}; {_staff_know(alert)}"
     for communication in chain["communications"]:
         yield from _communication(communication)
-        if communication["state"] == "holding":
-            yield waits_for(communication, chain["incidents"])
+        if communication["waits"]:
+            yield f"  {communication['waits']}"
     for communication, steps in chain.get("customer", {}).items():
         nothing = f"{communication} has decided nothing about this customer so far."
         yield f"this customer in {communication}:" if steps else nothing
@@ -201,17 +201,6 @@ def _communication(communication: dict[str, Any]) -> Iterator[str]:
         yield f"  {_at(decision['at'])} {decision['stage']} {decision['phase']}: {counts}"
     for phase, states in communication["notices"].items():
         yield f"  notices {phase}: " + ", ".join(f"{state} {count}" for state, count in states.items())
-
-
-def waits_for(communication: dict[str, Any], incidents: list[dict[str, Any]]) -> str:
-    """What must happen before a communication that holds tells anybody."""
-    mine = [one for one in incidents if one["id"] in communication["incidents"]]
-    if any(one["confirmed_at"] is not None for one in mine):
-        return f"  waits for the end of its hold-down at {_at(communication['hold_until'])}"
-    return (
-        f"  waits until {_at(communication['decide_by'])} for a confirmation: further independent sources that see it "
-        "(`confirm_sources` of the grouping), or a person on the page; else nobody is told"
-    )
 
 
 def _subject(record: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from cemd.commands.looking import found_places
+from cemd.kit.words import counted
 from cemd.store import backup
 
 
@@ -17,9 +18,10 @@ def back_up(target: Path, root: Path, state: Path | None, *, with_master_key: bo
     if as_json:
         click.echo(msgspec.json.encode(note))
         return
-    click.echo(f"{target}: up to entry {note.last_seq}, rows up to {note.applied_seq}.")
+    left = counted(note.last_seq - note.applied_seq, "entry", "entries")
+    click.echo(f"{target}: holds all up to entry {note.last_seq}; of these {left} are worked off at the next start.")
     if not note.master_key:
-        click.echo("master.key is not in it: keep a copy elsewhere, or addresses cannot be opened after a restore.")
+        click.echo("master.key is not in it: keep a copy elsewhere (or --with-master-key); no restore without it.")
 
 
 def put_back(source: Path, root: Path, state: Path | None, *, as_json: bool) -> None:
@@ -30,5 +32,6 @@ def put_back(source: Path, root: Path, state: Path | None, *, as_json: bool) -> 
         click.echo(msgspec.json.encode(note))
         return
     click.echo(
-        f"{where}: restored up to entry {note.last_seq}. Sending is held until a person releases it on the page."
+        f"{where}: restored up to entry {note.last_seq}; start cemd now. Sending is held until a person releases it on"
+        " the page."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def check_file(file: Path, root: Path, *, as_json: bool) -> None:
     """Reads a customer file without keeping anything; exit code 1 when it has faults."""
     faults = check_customers(file, Topology(loaded_files(root).configuration))
     if as_json:
-        click.echo(json.dumps({"ok": not faults, "faults": [str(fault) for fault in faults]}, indent=2))
+        click.echo(json.dumps({"ok": not faults, "faults": [asdict(fault) for fault in faults]}, indent=2))
         sys.exit(1 if faults else 0)
     if faults:
         raise ConfigError(faults)
@@ -86,5 +87,7 @@ def show_communications(root: Path, state: Path | None, *, as_json: bool) -> Non
             states.update(by_state)
         told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in states.items()) or _nobody(one)
         click.echo(f"{one['id']}  {one['state']}  {one['mode']}  {', '.join(one['services'])}  {told}")
+        if one["waits"]:
+            click.echo(f"  {one['waits']}")
     if not found:
         click.echo("No communication yet.")

@@ -6,6 +6,7 @@ among everything that could be read. Files are read in the order of their names,
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -100,6 +101,18 @@ def load_settings(root: Path) -> Settings:
     if reader.faults:
         raise ConfigError(reader.faults)
     return reader.items.settings[0].value
+
+
+def fingerprint(root: Path) -> str:
+    """Names the files below `root` as they are, byte for byte: another one as soon as any of them changes."""
+    digest = hashlib.sha256()
+    for name, _ in _files(root):
+        try:
+            content = (root / name).read_bytes()
+        except OSError as exc:
+            content = str(exc.errno).encode()  # a file that cannot be read is a fault that `load` tells
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
 
 
 def _files(root: Path, rules: Path | None = None) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +17,17 @@ from pyroaring import BitMap
 
 from cemd.improve.records import AttachedFinding
 from cemd.model.incident import Incident
-from cemd.model.notice import Alert, Communication, Decision, NoticeState, Phase, Reason
+from cemd.model.notice import (
+    Alert,
+    Communication,
+    CommunicationState,
+    Decision,
+    Mode,
+    NoticeState,
+    Phase,
+    Reason,
+)
+from cemd.report.state import SENDING, Switches
 from cemd.store.base import StateStore
 
 R = TypeVar("R")
@@ -53,20 +64,59 @@ def explain(rows: StateStore, record: str) -> dict[str, Any] | None:
             if kept.incident in wanted or kept in alone
         ],
         "alerts": [_plain(alert) for alert in alerts.values() if alert.incident in wanted],
-        "communications": [
-            {**_plain(one), "decisions": _decisions(decisions, one.id), "notices": _notices(rows, one.id)}
-            for one in told
-        ],
+        "communications": [_told(rows, one, decisions, incidents) for one in told],
     }
 
 
 def communications(rows: StateStore) -> list[dict[str, Any]]:
-    """Every communication, oldest first, with its decisions and the states of its notices."""
+    """Every communication, oldest first, with its decisions, the states of its notices, and what it waits for."""
     decisions = dict(_table(rows, "decision", Decision))
-    return [
-        {**_plain(one), "decisions": _decisions(decisions, name), "notices": _notices(rows, name)}
-        for name, one in _table(rows, "communication", Communication)
-    ]
+    incidents = dict(_table(rows, "incident", Incident))
+    return [_told(rows, one, decisions, incidents) for _, one in _table(rows, "communication", Communication)]
+
+
+def _told(
+    rows: StateStore, one: Communication, decisions: dict[str, Decision], incidents: dict[str, Incident]
+) -> dict[str, Any]:
+    confirmed = any(incidents[name].confirmed_at is not None for name in one.incidents if name in incidents)
+    return {
+        **_plain(one),
+        "decisions": _decisions(decisions, one.id),
+        "notices": _notices(rows, one.id),
+        "waits": waits_for(one, _switches(rows), confirmed=confirmed),
+    }
+
+
+def _switches(rows: StateStore) -> Switches:
+    return dict(_table(rows, "switch", Switches)).get(SENDING, Switches())
+
+
+def waits_for(communication: Communication, switches: Switches, *, confirmed: bool) -> str:
+    """What must happen before anybody else is told of it, as a sentence; "" where it waits for nothing."""
+    state, live = communication.state, communication.mode is Mode.LIVE
+    if state in (CommunicationState.ENDED, CommunicationState.DECLINED):
+        return ""
+    if live and switches.killed:
+        return (
+            f"waits for somebody to resume: {switches.killed_by} stopped all messages to customers"
+            " (`cemd resume-sending`, or the page)"
+        )
+    if live and switches.held and communication.id not in switches.released:
+        return "waits for a person to release it on the page: sending is held after a restore"
+    if state is CommunicationState.HELD:
+        return "waits for a person to release it on the page"
+    if state is not CommunicationState.HOLDING:
+        return ""
+    if confirmed:
+        return f"waits for the end of its hold-down at {_at(communication.hold_until)}"
+    return (
+        f"waits until {_at(communication.decide_by)} for a confirmation: further independent sources that see it"
+        " (`confirm_sources` of the grouping), or a person on the page; else nobody is told"
+    )
+
+
+def _at(instant: float) -> str:
+    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def explain_customer(rows: StateStore, communication: str, customer: int) -> list[dict[str, Any]]:

@@ -20,7 +20,6 @@ import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from cemd import __version__
-from cemd.config.load import load
 from cemd.config.settings import Settings
 from cemd.daemon import reload
 from cemd.daemon.doors import Doors
@@ -68,12 +67,12 @@ def run_house(root: Path, *, state: Path | None, with_prober: bool, port: int | 
     try:
         root = root.resolve()
         _enter(root)
-        settings = load(root, kinds()).configuration.settings
+        settings = reload.settings_to_start_with(root, kinds(), state)
         set_up_logs(json_lines=json_lines, lines_per_second=settings.retention.log_lines_per_second)
         where = made(places(root, settings, state))
         store = open_store(where.state, ballast_megabytes=settings.retention.ballast_megabytes)
     except ConfigError as exc:
-        print(exc, file=sys.stderr)
+        print(exc, *reload.way_back(root, state), sep="\n", file=sys.stderr)
         return EXIT_CONFIG
     except StoreError as exc:
         print(f"cemd: {exc}", file=sys.stderr)

@@ -6,14 +6,18 @@ A rollback pins an old epoch: it holds, also over a restart, until somebody chan
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cemd.config.configuration import Configuration, hash_of
 from cemd.config.diff import changes
-from cemd.config.load import Kinds, load
-from cemd.errors import StoreError
+from cemd.config.load import Kinds, fingerprint, load, load_settings
+from cemd.config.settings import Settings
+from cemd.daemon.places import places
+from cemd.errors import CemdError, ConfigError, StoreError
 from cemd.store.base import StateStore
+from cemd.store.sqlite import open_state_readers
 
 PIN = "pinned-epoch.json"
 
@@ -36,18 +40,20 @@ def read(
     """What should be in effect now: the files below `root`, or the epoch that a rollback pinned over them.
 
     Raises:
-        ConfigError: the files have faults; nothing changes.
+        ConfigError: the files have faults, and no epoch is pinned over them; nothing changes.
         StoreError: the pinned epoch cannot be read.
     """
-    loaded = load(root, kinds)
-    configuration, warnings = loaded.configuration, loaded.warnings
-    document = configuration.document()
-    pinned = pinned_epoch(state, hash_of(document))
-    if pinned is not None:
+    pinned = pinned_epoch(state, root)
+    if pinned is None:
+        loaded = load(root, kinds)
+        configuration, warnings = loaded.configuration, loaded.warnings
+        document = configuration.document()
+    else:
         kept = rows.epoch(pinned)
         if kept is None:
             raise StoreError(f"{state / PIN} names epoch {pinned}, which state.db does not hold; delete the file.")
         configuration, document, author = Configuration.from_document(kept), kept, f"rollback to {pinned}"
+        warnings = (f"epoch {pinned} holds by `cemd config rollback`; the files count again as soon as they change",)
     return Accepted(
         configuration=configuration,
         document=document,
@@ -58,17 +64,54 @@ def read(
     )
 
 
-def pin(state: Path, epoch: str, files: str) -> None:
-    """Lets `epoch` hold while the files have the hash `files`."""
-    (state / PIN).write_text(json.dumps({"epoch": epoch, "files": files}))
+def pin(state: Path, epoch: str, root: Path) -> None:
+    """Lets `epoch` hold while the files below `root` stay as they are, right or faulty.
+
+    Raises:
+        StoreError: the state directory cannot be written.
+    """
+    try:
+        (state / PIN).write_text(json.dumps({"epoch": epoch, "files": fingerprint(root)}))
+    except OSError as exc:
+        raise StoreError(f"{state / PIN} cannot be written ({exc.strerror}); run this as the daemon's user.") from exc
 
 
-def pinned_epoch(state: Path, files: str) -> str | None:
-    """The pinned epoch, if there is one and the files are still those that it was pinned over."""
+def pinned_epoch(state: Path, root: Path) -> str | None:
+    """The pinned epoch, if there is one and the files are still those that it was pinned over.
+
+    Raises:
+        StoreError: the pin cannot be read.
+    """
     try:
         pinned = json.loads((state / PIN).read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as exc:
         raise StoreError(f"{state / PIN} cannot be read ({exc}); delete it.") from exc
-    return str(pinned["epoch"]) if pinned.get("files") == files else None
+    return str(pinned["epoch"]) if pinned.get("files") == fingerprint(root) else None
+
+
+def settings_to_start_with(root: Path, kinds: Kinds, state: Path | None) -> Settings:
+    """Settings to open the state with. Files with faults will do where a rollback pinned an epoch over them.
+
+    Raises:
+        ConfigError: the files have faults, and no epoch is pinned over them.
+        StoreError: the pin cannot be read.
+    """
+    try:
+        return load(root, kinds).configuration.settings
+    except ConfigError:
+        settings = Settings() if state is not None else load_settings(root)
+        if pinned_epoch(places(root, settings, state).state, root) is None:
+            raise
+        return settings
+
+
+def way_back(root: Path, state: Path | None) -> Iterator[str]:
+    """How to start with what was in effect before the files had faults, where something was."""
+    try:
+        settings = Settings() if state is not None else load_settings(root)
+        epoch, _, _ = open_state_readers(places(root, settings, state).state).epochs()[-1]
+    except (CemdError, IndexError):
+        return  # it never ran here, or the state is not to be found: there is no way back to tell
+    yield f"cemd: epoch {epoch} was in effect last; `cemd config rollback {epoch}` lets it hold until the files change."

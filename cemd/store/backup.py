@@ -152,7 +152,8 @@ def _one_moment(directory: Path, held: ExitStack) -> dict[str, sqlite3.Connectio
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
-        raise StoreError(f"{path}: there is no such file; is {path.parent} the state directory?")
+        where = f"is {path.parent} the state directory? `--state` names another."
+        raise StoreError(f"{path}: there is no such file; {where}")
     connection = connect(path)
     try:
         with sentences(path):
@@ -224,7 +225,8 @@ def _check(source: Path, directory: Path, note: BackupNote) -> None:
     given = os.environ.get("CREDENTIALS_DIRECTORY")
     if not note.master_key and not (directory / MASTER_KEY).exists() and not given:
         raise StoreError(
-            f"{directory / MASTER_KEY}: the backup does not hold the master key and it is not here; put it there first."
+            f"{directory / MASTER_KEY}: the backup does not hold the master key and it is not here; copy it there"
+            " first from where the backup was made."
         )
 
 

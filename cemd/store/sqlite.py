@@ -125,7 +125,7 @@ def open_readers(directory: Path, kind: str) -> Readers:
     """
     path = directory / f"{kind}.db"
     if not path.exists():
-        raise StoreError(f"{path}: there is no such file; is {directory} the state directory (`state_directory`)?")
+        raise StoreError(f"{path}: there is no such file; is {directory} the state directory? `--state` names another.")
     return Readers(path)
 
 

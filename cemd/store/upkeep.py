@@ -65,6 +65,8 @@ class Upkeep:
             running |= self._store.evidence.trim(now - self._evidence_seconds, self._evidence_bytes)
         except StoreError as exc:
             faults.append(str(exc))
+        if ballast.bytes and not standing:
+            faults.append(self._without_ballast())
         faults.extend(self._over_quota())
         return UpkeepReport(
             bytes_used={kind: self._used(kind) for kind in KINDS},
@@ -78,6 +80,14 @@ class Upkeep:
         path = self._store.directory / f"{kind}.db"
         files = (path, path.with_name(path.name + "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
+
+    def _without_ballast(self) -> str:
+        """The last warning before a full disk: what keeps the state writable was given up, or never found room."""
+        megabytes = self._store.ballast.bytes // 2**20
+        return (
+            f"{self._store.directory}: the disk has too little room for the ballast of {megabytes} MiB, which is"
+            " given up when it is full; until it stands again the oldest samples give way; free space on it."
+        )
 
     def _over_quota(self) -> list[str]:
         """state.db is never cut from outside: its rows are what the wings remember. So people are told."""

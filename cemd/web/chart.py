@@ -222,7 +222,7 @@ def _threshold(chart: Chart, frame: _Frame) -> Iterable[str]:
     words = f"objective {chart.threshold * frame.factor:.4g} {frame.unit}".strip()
     if chart.metric == SUCCESS:  # a share is no value of one attempt
         words += " of the attempts"
-    below = y - 5 < TOP + 8  # no room above it
+    below = y - TOP < 30  # what is good lies there, at the upper edge
     yield _text(LEFT + 6, y + 14 if below else y - 5, words, "start", "chart-label chart-threshold-label")
 
 

@@ -24,6 +24,11 @@ READ_SECONDS = 20.0
 LOG_SECONDS = 20.0
 FINDING = re.compile(r"fnd-[0-9a-f]{12}")
 
+NEVER_TAKEN = {404: "name the source under `intake: http` of config/cemd.yaml, and reload"}
+WRONG_BODY = (
+    'send {"metric": "sessions_count", "value": 412}, or a list of such; `labels`, `target` and `at` may be added'
+)
+
 ON_INCIDENT = {
     CommandKind.ACKNOWLEDGE: "Somebody works on it.",
     CommandKind.CONFIRM: "The cause is right: customers may hear of it.",
@@ -152,7 +157,7 @@ class Commands:
                 answer.status,
                 f"measurements of {source[:80]!r}",
                 fact,
-                "send them again later" if retry else "see /api/v1/openapi.json",
+                "send them again later" if retry else NEVER_TAKEN.get(answer.status, WRONG_BODY),
                 retry,
             )
         document = {"accepted": answer.accepted, "refused": answer.refused, "message": answer.message}

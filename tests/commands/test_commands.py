@@ -8,16 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cemd.cli import main
-from cemd.commands.explain import waits_for
 from cemd.config.configuration import hash_of
 from cemd.config.load import load
+from cemd.daemon.explain import waits_for
 from cemd.daemon.kinds import kinds
+from cemd.daemon.reload import settings_to_start_with, way_back
 from cemd.loop.core import Core
 from cemd.model.entry import Batch, ConfigEpoch, SeriesAdded, Tick
 from cemd.model.measurement import SUCCESS, Attempt, SeriesKey
+from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode
 from cemd.report.customers import HEADER
+from cemd.report.state import Switches
 from cemd.store.sqlite import open_store
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 FILES = {
     "config/cemd.yaml": "tick_seconds: 1.0\ntargets: {loopback: true}\n",
@@ -129,13 +133,32 @@ def test_explain_an_incident_tells_the_chain(root: Path) -> None:
     assert "no_answer_in_time" not in told  # of another day
 
 
+def told(state: CommunicationState) -> Communication:
+    return Communication(
+        id="com-1", trace="trc-1", incidents=("inc-1",), policy="p", mode=Mode.LIVE, services=("web",), sites=(),
+        places={}, message_class=MessageClass.SERVICE, cause_key="web", state=state, opened_at=0.0, hold_until=60.0,
+        decide_by=1200.0,
+    )  # fmt: skip
+
+
 def test_what_holds_says_what_it_waits_for() -> None:
-    communication = {"incidents": ["inc-1"], "hold_until": 60.0, "decide_by": 1200.0}
-    unconfirmed = waits_for(communication, [{"id": "inc-1", "confirmed_at": None}])
+    unconfirmed = waits_for(told(CommunicationState.HOLDING), Switches(), confirmed=False)
     assert "for a confirmation" in unconfirmed
     assert "1970-01-01 00:20:00 UTC" in unconfirmed
-    confirmed = waits_for(communication, [{"id": "inc-1", "confirmed_at": 5.0}, {"id": "inc-2", "confirmed_at": None}])
+    confirmed = waits_for(told(CommunicationState.HOLDING), Switches(), confirmed=True)
     assert confirmed.endswith("hold-down at 1970-01-01 00:01:00 UTC")
+
+
+def test_what_is_stopped_or_held_says_who_can_let_it_go_on() -> None:
+    stopped, held = Switches(killed=True, killed_by="nina"), Switches(held=True, released=("com-2",))
+    telling = told(CommunicationState.TELLING)
+    assert "nina stopped all messages" in waits_for(telling, stopped, confirmed=True)
+    assert "cemd resume-sending" in waits_for(telling, stopped, confirmed=True)
+    assert "held after a restore" in waits_for(telling, held, confirmed=True)
+    assert waits_for(replace(telling, id="com-2"), held, confirmed=True) == ""
+    assert waits_for(replace(telling, mode=Mode.SHADOW), stopped, confirmed=True) == ""
+    assert waits_for(replace(telling, state=CommunicationState.ENDED), stopped, confirmed=True) == ""
+    assert "for a person to release" in waits_for(told(CommunicationState.HELD), Switches(), confirmed=True)
 
 
 def test_explain_a_kind_prints_its_parameters(root: Path) -> None:
@@ -241,3 +264,12 @@ def test_missing_package_is_one_sentence_with_its_remedy(monkeypatch: pytest.Mon
     assert "package pcodec is not installed" in result.output
     assert "start.py" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_rollback_over_faulty_files_is_the_way_back_that_a_start_names(root: Path) -> None:
+    epoch = json.loads(cemd("config", "history", "--root", root, "--json").output)[0]["hash"]
+    (root / "probes/web.yaml").write_text("probes:\n  - {name: X, kind: tcp}\n")
+    assert [f"`cemd config rollback {epoch}`" in line for line in way_back(root, None)] == [True]
+    assert list(way_back(root / "elsewhere", None)) == []
+    assert cemd("config", "rollback", epoch, "--root", root).exit_code == 0
+    assert settings_to_start_with(root, kinds(), None).tick_seconds == 1.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cemd.config.configuration import hash_of
 from cemd.daemon import reload
 from cemd.daemon.kinds import kinds
 from cemd.errors import ConfigError, StoreError
@@ -47,11 +46,28 @@ def test_a_rollback_holds_until_the_files_change(tmp_path: Path) -> None:
     first = read(tmp_path, rows, None)
     write(tmp_path, "two")
     second = read(tmp_path, rows, first)
-    reload.pin(tmp_path, first.hash, hash_of(second.document))
+    reload.pin(tmp_path, first.hash, tmp_path)
     assert read(tmp_path, rows, second).hash == first.hash
     assert read(tmp_path, rows, None).hash == first.hash
     write(tmp_path, "three")
     assert read(tmp_path, rows, first).configuration.services[0].title == "three"
+
+
+def test_a_rollback_holds_over_faulty_files_until_they_change(tmp_path: Path) -> None:
+    rows = MemoryStore()
+    write(tmp_path, "one")
+    first = read(tmp_path, rows, None)
+    (tmp_path / "config/cemd.yaml").write_text("tick_secnds: 1.0\n")
+    reload.pin(tmp_path, first.hash, tmp_path)
+    again = read(tmp_path, rows, None)
+    assert again.hash == first.hash
+    assert [first.hash in warning for warning in again.warnings] == [True]
+    assert reload.settings_to_start_with(tmp_path, kinds(), tmp_path).tick_seconds == 2.0  # of the daemon's own
+    (tmp_path / "config/cemd.yaml").write_text("tick_secnds: 2.0\n")
+    with pytest.raises(ConfigError):
+        read(tmp_path, rows, None)
+    with pytest.raises(ConfigError):
+        reload.settings_to_start_with(tmp_path, kinds(), tmp_path)
 
 
 def test_faulty_files_are_refused_whole(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,23 @@ def test_upkeep_tells_sizes_and_a_broken_quota(store: SqliteStore) -> None:
     report = upkeep.run(START)
     assert "more than its quota of 1 MiB; raise retention.state_megabytes" in report.faults[0]
     assert report.bytes_used["state"] > 2**20
+
+
+def test_upkeep_says_that_the_ballast_was_given_up_until_it_stands_again(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = Upkeep(
+        store, samples_days=30, samples_megabytes=100, state_megabytes=100, evidence_days=90, evidence_megabytes=1
+    )
+    store.ballast.bytes = 2**20
+    store.ballast.give_up()
+    free = shutil.disk_usage(store.directory)._replace(free=2**20)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: free)
+        (fault,) = upkeep.run(START).faults
+    assert "too little room for the ballast of 1 MiB" in fault
+    assert fault.endswith("free space on it.")
+    assert upkeep.run(START).faults == ()
 
 
 def populate(store: SqliteStore, upto: int) -> None:

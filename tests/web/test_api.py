@@ -368,6 +368,10 @@ async def test_pushed_measurements_are_answered_as_the_house_says(
     async with client.post("/api/v1/measurements/billing", json=[], headers=HERE) as response:
         assert (response.status, response.headers["Retry-After"]) == (429, "5")
         assert (await response.json())["error"]["fact"] == "100000 samples wait for the log"
+    for status, remedy in ((404, "under `intake: http` of config/cemd.yaml"), (400, '{"metric": "sessions_count", ')):
+        house.push_answer = PushAnswer(status=status, accepted=0, refused=0, message="not taken")
+        async with client.post("/api/v1/measurements/billing", json=[], headers=HERE) as response:
+            assert remedy in (await response.json())["error"]["remedy"]
 
 
 async def test_a_packed_bomb_is_refused_before_it_is_whole(client: aiohttp.ClientSession, house: SceneHouse) -> None:

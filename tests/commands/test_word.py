@@ -1,4 +1,4 @@
-"""`cemd label` against the real page, and the audit row that the core writes."""
+"""A word of a person by the command line, against the real page; and of a label the audit row that the core writes."""
 
 from __future__ import annotations
 
@@ -47,6 +47,27 @@ async def test_it_says_the_label_to_a_running_daemon(tmp_path: Path) -> None:
     assert (command.kind, command.subject, command.actor) == (CommandKind.LABEL_FALSE, ID, "ann")
     assert refused.exit_code == 1
     assert "see /api/v1/findings" in refused.output
+
+
+async def test_acknowledging_and_the_kill_switch_need_no_page(tmp_path: Path) -> None:
+    house = SceneHouse(rich_views())
+    server = WebServer(house, port=0)
+    await server.start()
+    more = ("--actor", "ann", "--root", tmp_path, "--url", server.url)
+    try:
+        taken = await asyncio.to_thread(cemd, "acknowledge", "inc-3f2a91c04d7e", *more)
+        unknown = await asyncio.to_thread(cemd, "acknowledge", "inc-0/../kill", *more)
+        stopped = await asyncio.to_thread(cemd, "stop-sending", *more)
+        resumed = await asyncio.to_thread(cemd, "resume-sending", *more, "--json")
+    finally:
+        await server.stop()
+    assert [(one.kind, one.subject) for one in house.commands] == [
+        (CommandKind.ACKNOWLEDGE, "inc-3f2a91c04d7e"), (CommandKind.KILL, ""), (CommandKind.UNKILL, "")
+    ]  # fmt: skip
+    assert "acknowledged by ann" in taken.output
+    assert unknown.exit_code == 1
+    assert "`cemd resume-sending`" in stopped.output
+    assert json.loads(resumed.output)["kind"] == "unkill"
 
 
 @pytest.mark.parametrize("url", ["", "ftp://x"], ids=["nobody there", "no page"])

@@ -1,11 +1,13 @@
-"""`cemd label`: says to a running cemd what a finding was; the detector learns from it."""
+"""A word of a person to a running cemd, by its API: `cemd label | acknowledge | stop-sending | resume-sending`."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,34 +19,50 @@ from cemd.kit.secrets import secret_path
 SECONDS = 30.0
 
 
-def label_finding(  # noqa: PLR0913, RUF100 -- the words of the call
-    finding: str, label: str, *, actor: str, note: str, url: str | None, root: Path, as_json: bool
-) -> None:
-    """Sends the label as a command and prints under which number it was logged.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """Who says it, to which page."""
+
+    actor: str
+    note: str
+    url: str | None
+    root: Path
+
+
+def say(path: str, done: str, speaker: Speaker, *, as_json: bool) -> None:
+    """Sends a command to a running cemd and prints that, and under which number, it was logged.
+
+    Args:
+        path: Of the command, below `/api/v1/`.
+        done: What is so now, as the beginning of a sentence.
+        speaker: Who says it.
+        as_json: Print the answer as it came.
 
     Raises:
         CemdError: nobody answers there, or the daemon refused it.
     """
-    settings = load_settings(root)
-    base = (url or _own_url(settings)).rstrip("/")
-    headers = {"Content-Type": "application/json", "X-Cemd-Request": "1", **_token(settings, root)}
-    body = json.dumps({"actor": actor, "note": note}).encode()
-    place = f"{base}/api/v1/findings/{finding}/label_{label}"
+    settings = load_settings(speaker.root)
+    base = (speaker.url or _own_url(settings)).rstrip("/")
+    place = f"{base}/api/v1/{path}"
     if not place.startswith(("http://", "https://")):
         raise CemdError(f"{base}: this is no address of a page; give one that begins with http:// or https://.")
-    request = urllib.request.Request(place, body, headers, method="POST")  # noqa: S310 -- checked above
+    document = _sent(place, base, {"actor": speaker.actor, "note": speaker.note}, _token(settings, speaker.root))
+    click.echo(json.dumps(document) if as_json else f"{done} (entry {document['seq']}).")
+
+
+def _sent(place: str, base: str, said: dict[str, str], token: dict[str, str]) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", "X-Cemd-Request": "1", **token}
+    body = json.dumps(said).encode()
+    request = urllib.request.Request(place, body, headers, method="POST")  # noqa: S310 -- checked before
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 -- as above
-            document = json.load(answer)
+            document: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as exc:
         raise CemdError(f"{place}: refused with {exc.code}: {_reason(exc)}.") from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "reason", None) or exc
         raise CemdError(f"{base}: no cemd answers there ({reason}); name another page by --url.") from exc
-    if as_json:
-        click.echo(json.dumps(document))
-        return
-    click.echo(f"{finding} is labelled {label}, as entry {document['seq']}; see `cemd explain {finding}`.")
+    return document
 
 
 def _own_url(settings: Settings) -> str:
