@@ -14,7 +14,7 @@ import click
 
 from cemd.commands.looking import found_places, loaded_files, state_rows
 from cemd.config.topology import Topology
-from cemd.daemon.explain import communications
+from cemd.daemon.explain import communications, stopped
 from cemd.errors import CemdError, ConfigError
 from cemd.kit.words import counted
 from cemd.model.notice import Mode, Reason
@@ -77,10 +77,13 @@ def _nobody(communication: dict[str, Any]) -> str:
 
 def show_communications(root: Path, state: Path | None, *, as_json: bool) -> None:
     """Prints every communication with its reasons and the states of its notices."""
-    found = communications(state_rows(root, state))
+    rows = state_rows(root, state)
+    found = communications(rows)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
+    if words := stopped(rows):
+        click.echo(words)
     for one in found:
         states: Counter[str] = Counter()
         for by_state in one["notices"].values():

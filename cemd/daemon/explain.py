@@ -87,6 +87,16 @@ def _told(
     }
 
 
+def stopped(rows: StateStore) -> str:
+    """What keeps every message to customers from leaving, as a sentence; "" where nothing does."""
+    switches = _switches(rows)
+    if switches.killed:
+        return f"{switches.killed_by} stopped all messages to customers; `cemd resume-sending` lets them leave again."
+    if switches.held:
+        return "Sending is held after a restore; a person lifts that on the page."
+    return ""
+
+
 def _switches(rows: StateStore) -> Switches:
     return dict(_table(rows, "switch", Switches)).get(SENDING, Switches())
 

@@ -11,10 +11,12 @@ from aiohttp import web
 
 from cemd.model.entry import Command, CommandKind
 from cemd.model.finding import LEARNT
+from cemd.model.incident import IncidentState
 from cemd.web import documents
 from cemd.web.asked import CommandAsked, Nothing
 from cemd.web.desk import Desk
 from cemd.web.guard import COMMAND_BYTES, Refused, refusal
+from cemd.web.present import OVER
 from cemd.web.routes import Route, body_of, query_of
 
 PUSH_BYTES = 8 * 1024 * 1024
@@ -35,6 +37,14 @@ ON_INCIDENT = {
     CommandKind.CLOSE: "It is dealt with.",
     CommandKind.CANCEL: "It never was one.",
 }
+_OPEN = frozenset(IncidentState) - frozenset(OVER)
+POSSIBLE = {
+    CommandKind.ACKNOWLEDGE: (_OPEN, "it is over: there is nothing to take in hand"),
+    CommandKind.CONFIRM: (_OPEN, "it is over: nobody is told of its cause any more"),
+    CommandKind.CLOSE: (frozenset((IncidentState.RESOLVED,)), "close it when it is resolved, or cancel it now"),
+    CommandKind.CANCEL: (_OPEN, "it is over already"),
+}
+"""States of an incident in which a command has an effect, and what to say in the others. The core looks again."""
 ON_FINDING = {
     CommandKind.LABEL_TRUE: "It was a fault: what was measured meanwhile is kept out of the baseline.",
     CommandKind.LABEL_FALSE: "It was none: the detector asks for more before it says so again.",
@@ -49,6 +59,13 @@ ON_ALL = {
     CommandKind.UNKILL: "Let messages to customers leave again.",
     CommandKind.RELEASE: "Lift the hold after a restore as a whole.",
 }
+
+
+def _refusals(path: str) -> tuple[int, ...]:
+    """What a command may be answered with, beside what any request may."""
+    if "{" not in path:
+        return ()
+    return (404,) if path.startswith("communications/") else (404, 409)
 
 
 class Commands:
@@ -69,7 +86,7 @@ class Commands:
                 handler=self._handler(kind, "{" in path),
                 answer=documents.CommandDoc,
                 body=CommandAsked,
-                refusals=((404, 409) if kind in ON_FINDING else (404,)) if "{" in path else (),
+                refusals=_refusals(path),
             )
 
         return (
@@ -111,10 +128,7 @@ class Commands:
     def _subject(self, kind: CommandKind, request: web.Request) -> str:
         """The id in the path, which must be one that the view knows."""
         if kind in ON_INCIDENT:
-            name = request.match_info["incident"]
-            if all(one.id != name for one in self._desk.views().incidents):
-                raise Refused(404, "incident", f"nobody knows {name[:80]!r}", "see /api/v1/incidents")
-            return name
+            return self._incident(kind, request.match_info["incident"])
         if kind in ON_FINDING:
             name = request.match_info["finding"]
             if FINDING.fullmatch(name) is None:
@@ -123,6 +137,16 @@ class Commands:
         name = request.match_info["communication"]
         if all(one.communication.id != name for one in self._desk.views().report.communications):
             raise Refused(404, "communication", f"nobody knows {name[:80]!r}", "see /api/v1/communications")
+        return name
+
+    def _incident(self, kind: CommandKind, name: str) -> str:
+        """An incident of which the command can be obeyed as it stands now."""
+        found = next((one for one in self._desk.views().incidents if one.id == name), None)
+        if found is None:
+            raise Refused(404, "incident", f"nobody knows {name[:80]!r}", "see /api/v1/incidents")
+        states, remedy = POSSIBLE[kind]
+        if found.state not in states:
+            raise Refused(409, "incident", f"{name!r} is {found.state}", remedy)
         return name
 
     async def _learnt(self, finding: str) -> None:

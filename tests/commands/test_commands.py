@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from cemd.cli import main
@@ -18,10 +19,13 @@ from cemd.model.entry import Batch, ConfigEpoch, SeriesAdded, Tick
 from cemd.model.measurement import SUCCESS, Attempt, SeriesKey
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode
 from cemd.report.customers import HEADER
-from cemd.report.state import Switches
+from cemd.report.state import SENDING, Switches
+from cemd.store.base import StateChange
 from cemd.store.sqlite import open_store
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
+
+from tests.store.house import row
 
 FILES = {
     "config/cemd.yaml": "tick_seconds: 1.0\ntargets: {loopback: true}\n",
@@ -159,6 +163,14 @@ def test_what_is_stopped_or_held_says_who_can_let_it_go_on() -> None:
     assert waits_for(replace(telling, mode=Mode.SHADOW), stopped, confirmed=True) == ""
     assert waits_for(replace(telling, state=CommunicationState.ENDED), stopped, confirmed=True) == ""
     assert "for a person to release" in waits_for(told(CommunicationState.HELD), Switches(), confirmed=True)
+
+
+def test_notices_say_first_who_stopped_all_of_them(root: Path) -> None:
+    store = open_store(root / "state", ballast_megabytes=0)
+    stopped = msgspec.json.encode(Switches(killed=True, killed_by="nina"))
+    store.state.commit(StateChange(applied_seq=10**6, at=NOW, rows=[row("switch", SENDING, stopped)]))
+    store.close()
+    assert cemd("notices", "--root", root).output.startswith("nina stopped all messages to customers")
 
 
 def test_explain_a_kind_prints_its_parameters(root: Path) -> None:

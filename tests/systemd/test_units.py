@@ -80,6 +80,12 @@ def test_prober_is_another_user_that_may_use_the_socket_of_the_daemon() -> None:
     assert daemon["StateDirectoryMode"] == ["0700"]
 
 
+def test_prober_finds_secrets_from_the_same_root_as_the_daemon() -> None:
+    words = shlex.split(settings("cemd.service")["ExecStart"][0])
+    root = words[words.index("--root") + 1]
+    assert [folder.removeprefix("-") for folder in settings("cemd-prober.service")["WorkingDirectory"]] == [root]
+
+
 def test_daemon_keeps_no_capability_and_the_prober_one() -> None:
     assert settings("cemd.service")["CapabilityBoundingSet"] == [""]
     assert settings("cemd-prober.service")["CapabilityBoundingSet"] == ["CAP_NET_RAW"]

@@ -12,11 +12,13 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 import jsonschema
+import msgspec
 import numpy as np
 import pytest
 import structlog
 from cemd.errors import CemdError
 from cemd.model.entry import CommandKind
+from cemd.model.incident import IncidentState
 from cemd.model.measurement import Attempt, Samples
 from cemd.web import present
 from cemd.web.commands import PUSHES_AT_ONCE
@@ -30,6 +32,7 @@ from tests.web.scene import CHARGE_OK, LOOKUP, NOW, SceneHouse, rich_views
 HERE = {FORGERY_HEADER: "1"}
 ACTOR = {"actor": "ines"}
 PAYMENT = "inc-3f2a91c04d7e"
+OVER = "inc-5c40d2f1e6b3"
 
 
 async def got(client: aiohttp.ClientSession, path: str) -> Any:
@@ -250,7 +253,6 @@ async def test_whole_numbers_are_read_leniently(client: aiohttp.ClientSession) -
         ("findings/fnd-0f3d4410cc87/label_false", CommandKind.LABEL_FALSE, "fnd-0f3d4410cc87"),
         ("findings/fnd-0f3d4410cc87/label_benign", CommandKind.LABEL_BENIGN, "fnd-0f3d4410cc87"),
         (f"incidents/{PAYMENT}/confirm", CommandKind.CONFIRM, PAYMENT),
-        (f"incidents/{PAYMENT}/close", CommandKind.CLOSE, PAYMENT),
         (f"incidents/{PAYMENT}/cancel", CommandKind.CANCEL, PAYMENT),
         ("communications/com-77ab3e5d1c02/release", CommandKind.RELEASE, "com-77ab3e5d1c02"),
         ("communications/com-77ab3e5d1c02/decline", CommandKind.DECLINE, "com-77ab3e5d1c02"),
@@ -267,6 +269,29 @@ async def test_each_command_is_handed_on_with_its_actor(
         assert (await response.json())["seq"] == 41_261
     (command,) = house.commands
     assert (command.kind, command.subject, command.actor, command.note) == (kind, subject, "ines", "seen")
+
+
+async def test_an_incident_is_closed_when_it_is_resolved_and_told_why_not_otherwise(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    for path, fact in (
+        (f"{PAYMENT}/close", "is pending"), (f"{OVER}/acknowledge", "is closed"), (f"{OVER}/cancel", "is closed")
+    ):  # fmt: skip
+        async with client.post(f"/api/v1/incidents/{path}", json=ACTOR, headers=HERE) as response:
+            assert response.status == 409
+            error = (await response.json())["error"]
+            assert fact in error["fact"]
+            assert error["remedy"]
+    assert house.commands == []
+    assert house.shown is not None
+    resolved = [
+        msgspec.structs.replace(one, state=IncidentState.RESOLVED) if one.id == PAYMENT else one
+        for one in house.shown.incidents
+    ]
+    house.shown = replace(house.shown, incidents=tuple(resolved))
+    async with client.post(f"/api/v1/incidents/{PAYMENT}/close", json=ACTOR, headers=HERE) as response:
+        assert response.status == 200, await response.text()
+    assert [one.kind for one in house.commands] == [CommandKind.CLOSE]
 
 
 @pytest.mark.parametrize(("finding", "status"), [("fnd-71c2aa30b1e4", 409), ("fnd-000000000000", 404), ("fnd-x", 404)])

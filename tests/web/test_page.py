@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from cemd.model.entry import CommandKind
+from cemd.model.incident import IncidentState
 from cemd.model.notice import CommunicationState
 from cemd.model.quality import Quality
 from cemd.web.server import WebServer
@@ -406,6 +407,20 @@ async def test_an_incident_has_its_own_page_with_time_line_and_rivals(server: We
     await watched.page.get_by_role("link", name="Explain: the chain").click()
     await expect(main).to_contain_text("fnd-71c2aa30b1e4")
     assert watched.complaints == []
+
+
+async def test_an_incident_offers_only_what_can_be_done_with_it(
+    server: WebServer, house: SceneHouse, browser: Browser
+) -> None:
+    page = (await opened(browser, f"{server.url}incidents/inc-3f2a91c04d7e")).page
+    await expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    await expect(page.get_by_role("button", name="Close", exact=True)).to_have_count(0)
+    assert house.shown is not None
+    resolved = tuple(msgspec.structs.replace(one, state=IncidentState.RESOLVED) for one in house.shown.incidents)
+    house.shown = replace(house.shown, incidents=resolved)
+    house.tick()
+    await expect(page.get_by_role("button", name="Close", exact=True)).to_be_visible()
+    await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
 
 async def test_hostile_names_are_only_text(browser: Browser) -> None:

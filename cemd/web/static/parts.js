@@ -111,14 +111,14 @@ export function told(incident) {
 }
 
 export function incidentButtons(incident, all) {
-  if (!incident.open) return null;
   const button = (kind, words, style) => h("button", { type: "button", class: style, "data-command": kind, "data-subject": incident.id }, words);
+  if (!incident.open) return all && incident.state === "resolved" ? h("div", { class: "buttons" }, button("close", "Close", "")) : null;
   return h("div", { class: "buttons" },
     incident.acknowledged_by ? h("span", { class: "done" }, `Acknowledged by ${incident.acknowledged_by}`) : button("acknowledge", "Acknowledge", "primary"),
     incident.confirmed_at
       ? h("span", { class: "done" }, "Cause confirmed", incident.confirmed_by ? ` by ${incident.confirmed_by}` : "")
       : incident.cause.service ? button("confirm", "Confirm cause", "") : null,
-    all ? [button("close", "Close", ""), button("cancel", "Cancel", "quiet")] : null);
+    all ? button("cancel", "Cancel", "quiet") : null);
 }
 
 // What is unusual and belongs to no open incident: why something is at risk.
