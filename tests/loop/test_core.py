@@ -189,6 +189,31 @@ def test_an_entry_in_progress_at_two_crashes_in_a_row_is_set_aside() -> None:
     assert poison in life.memory.state.quarantined()
 
 
+def test_core_time_goes_on_after_an_entry_in_quarantine_though_the_clock_was_put_back() -> None:
+    poison = 0
+
+    def disk(operation: str, moment: Moment) -> None:
+        if operation == "state.commit" and moment is Moment.BEFORE and life.core.state.seq == poison:
+            raise Killed
+
+    life = Life(disk)
+    life.set_up()
+    poison = life.core.state.seq + 1
+    life.now += 30.0
+    given = life.now
+    with pytest.raises(Killed):
+        life.take(Tick())
+    life.now -= 3600.0
+    core = Core(life.memory.store(), lambda _entry, _effects: None)
+    life.core = core
+    life.memory.restart()
+    with pytest.raises(Killed):
+        core.start(version="test", wall=life.now, monotonic=life.now)
+    life.born()
+    assert life.core.set_aside == (poison,)
+    assert life.core.state.at >= given
+
+
 def test_the_log_is_trimmed_only_below_what_a_start_needs() -> None:
     life = Life()
     life.set_up()
