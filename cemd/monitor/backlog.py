@@ -11,7 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from math import nan
 from pathlib import Path
 
@@ -93,9 +93,9 @@ class _Columns:
     def add_rows(
         self, series: Sequence[bytes], at: Sequence[float], values: Sequence[Sequence[float]], outcome: int
     ) -> None:
-        counts = [len(its) for its in values]
+        counts = list(map(len, values))
         self.series.frombytes(b"".join(series))
-        self.at.frombytes(np.repeat(np.array(at), counts).tobytes())
+        self.at.extend(chain.from_iterable(map(repeat, at, counts)))
         self.value.extend(chain.from_iterable(values))
         self.outcome.frombytes(bytes((outcome,)) * sum(counts))
 

@@ -51,7 +51,7 @@ class Bulkheads:
             self._limit[number] = self._group_at_once * (LIGHT_TIMES if light else 1)
         return number
 
-    def enter(self, group: int, *, hung: bool) -> int | None:
+    def enter(self, group: int, *, hung: bool = False) -> int | None:
         """Begins a run, or answers the wall that it would have to wait for."""
         running, kind = self._running, self._kind_of[group]
         if running[group] >= self._limit[group]:
@@ -65,7 +65,11 @@ class Bulkheads:
                 return kind + 1
             if running[self.HUNG] >= max(1, self._most // 2):
                 return self.HUNG
-        self._count(group, hung, 1)
+            self._count(group, hung, 1)
+            return None
+        running[group] += 1
+        running[kind] += 1
+        running[0] += 1
         return None
 
     def enter_all(self, groups: NDArray[np.intp]) -> bool:
@@ -87,6 +91,14 @@ class Bulkheads:
     def leave(self, group: int, *, hung: bool) -> None:
         """A run is over."""
         self._count(group, hung, -1)
+
+    def leave_few(self, groups: list[int]) -> None:
+        """As `leave_all`."""
+        running, kind_of = self._running, self._kind_of
+        for group in groups:
+            running[group] -= 1
+            running[kind_of[group]] -= 1
+        running[0] -= len(groups)
 
     def leave_all(self, groups: NDArray[np.intp]) -> None:
         """Runs of which none was let in as one that hung are over."""

@@ -52,23 +52,27 @@ class Record:
 
     def take_good(self, landed: Landed) -> None:
         """Attempts that went well, as columns."""
-        rows = [errand.row or self._row_of(errand) for errand in landed.errands]
+        rows = _rows(landed)
+        if len(rows) < len(landed.errands):
+            self._look_at(landed)
+            rows = _rows(landed)
         self._backlog.add_rows(rows, landed.at, landed.values, Outcome.OK)
         self._runs[Outcome.OK] += len(rows)
-        if True in [errand.watched for errand in landed.errands]:
-            for post, at, result in landed.results():
-                if post.failing:
-                    self._attempts.append(_note(post, at, result))
-                    self._mark(post, failing=False)
+
+    def _look_at(self, landed: Landed) -> None:
+        """Makes the rows that are missing; the first success after a failure is evidence."""
+        for post, at, result in landed.results():
+            if post.failing:
+                self._attempts.append(_note(post, at, result))
+            self._mark(post, failing=False)
 
     def _mark(self, post: Post, *, failing: bool) -> None:
         post.failing = failing
         if post.errand is not None:
-            post.errand.watched = failing
+            post.errand.row = None if failing else post.errand.row or self._row_of(post.errand)
 
     def _row_of(self, errand: AnyErrand) -> bytes:
-        row = errand.row = array("i", self._row(errand.owner, with_common(errand.metrics))).tobytes()
-        return row
+        return array("i", self._row(errand.owner, with_common(errand.metrics))).tobytes()
 
     def _take_readings(self, post: Post, at: float, result: Result) -> None:
         for reading in result.readings:
@@ -115,6 +119,10 @@ class Record:
             local = self._backlog.local(key, important=post.probe.moment_of_truth)
             post.locals[metric, labels] = local
         return local
+
+
+def _rows(landed: Landed) -> list[bytes]:
+    return [row for errand in landed.errands if (row := errand.row) is not None]
 
 
 def _note(post: Post, at: float, result: Result) -> wire.AttemptNote:

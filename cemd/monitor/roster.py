@@ -77,7 +77,7 @@ class Post:
         self.timeout = self.probe.timeout_seconds
         self.errand = self.kind.errand() if isinstance(self.kind, Batching) else None
         if self.errand is not None:
-            self.errand.owner, self.errand.timeout, self.errand.watched = self, self.timeout, self.failing
+            self.errand.owner, self.errand.timeout = self, self.timeout
         self.always = self.probe.active is None
 
 

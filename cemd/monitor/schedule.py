@@ -183,11 +183,15 @@ class Schedule:
 
     def finished_well(self, slots: Sequence[int] | NDArray[np.intp], now: float) -> bool:
         """Many runs are over that did not fail, each slot at most once; answers as `finished` does."""
-        if len(slots) <= FEW_FINISHED:
-            for slot in slots:
-                self.finished(slot, now, failed=False)
-            return bool(self._open)
-        own, column = self._slots, np.asarray(slots, dtype=np.intp)
+        own = self._slots
+        if len(slots) <= FEW_FINISHED and not self._waiting:
+            flags, group = own.flags, own.group
+            if all([flags[slot] & ~LOOKS == _RUNNING for slot in slots]):  # noqa: C419 -- a generator costs more
+                self._walls.leave_few([group[slot] for slot in slots])
+                for slot in slots:
+                    flags[slot] = _IDLE
+                return bool(self._open)
+        column = np.asarray(slots, dtype=np.intp)
         if (own.flags_column[column] & ~np.uint8(LOOKS) != _RUNNING).nonzero()[0].size:
             for slot in slots:
                 self.finished(slot, now, failed=False)
@@ -277,7 +281,7 @@ class Schedule:
         for slot, at in zip(slots, times, strict=True):
             following = at + every[slot]
             plan(slot, following if following > now else self._next(slot, now))
-            if not flags[slot] and at >= on_time and enter(groups[slot], hung=False) is None:
+            if not flags[slot] and at >= on_time and enter(groups[slot]) is None:
                 flags[slot] = _RUNNING
                 turn.slots.append(slot)
                 turn.planned.append(at)

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import socket
+import struct
 from typing import Final
 
 import numpy as np
@@ -24,8 +25,9 @@ _STRIDE: Final = _MOST_BYTES + 1 + 192
 """From one datagram's place to the next: by whole pages all would want the same few lines of the processor's cache."""
 _SENDER_BYTES: Final = 28
 """Of `sockaddr_in6`, the longest."""
-_CONTROL_BYTES: Final = 128
-_STAMPED_BYTES: Final = 32
+_CONTROL: Final = struct.Struct("@8xqqq32x")
+"""Of the first control message the level and type as one word, and what the kernel's stamp would be."""
+_CONTROL_BYTES: Final = _CONTROL.size
 _STAMPED: Final = socket.SOL_SOCKET | SO_TIMESTAMPNS << 32
 """Level and type of a control message that is the kernel's stamp, as the second word of eight bytes."""
 
@@ -75,7 +77,7 @@ class Arrivals:
             headers[name] for name in ("name_bytes", "control_bytes", "bytes")
         )
         self._name_bytes[:], self._control_bytes[:] = _SENDER_BYTES, _CONTROL_BYTES
-        self._kinds, self._stamps = control[:, 1], control[:, 2:4]
+        self._kinds, self._control = control[:, 1], control.data.cast("B")
         self._view = self._data.data
         self._starts = [place * _STRIDE for place in range(AT_ONCE)]
         self._count = 0
@@ -87,7 +89,9 @@ class Arrivals:
         Raises:
             OSError: what the system has to say of something that was sent before; with nothing taken.
         """
-        self._name_bytes[: self._count], self._control_bytes[: self._count] = _SENDER_BYTES, _CONTROL_BYTES
+        before = slice(self._count)
+        self._name_bytes[before], self._control_bytes[before] = _SENDER_BYTES, _CONTROL_BYTES
+        self._kinds[before] = 0  # a stamp that no later datagram writes over must not look like its own
         count: int = _recvmmsg(fileno, self._address, AT_ONCE, socket.MSG_DONTWAIT, None)
         if count < 0:
             number = ctypes.get_errno()
@@ -108,10 +112,8 @@ class Arrivals:
     def stamps(self) -> list[int]:
         """When the kernel received each, nanoseconds of the wall clock; 0 where it does not say."""
         count = self._count
-        stamps = self._stamps[:count, 0] * 1_000_000_000 + self._stamps[:count, 1]
-        told = (self._control_bytes[:count] >= _STAMPED_BYTES) & (self._kinds[:count] == _STAMPED)
-        out: list[int] = (stamps * told).tolist()
-        return out
+        words = _CONTROL.iter_unpack(self._control[: count * _CONTROL_BYTES])
+        return [seconds * 1_000_000_000 + part if kind == _STAMPED else 0 for kind, seconds, part in words]
 
     def senders(self) -> list[bytes]:
         """Where each came from, as `sender_of` writes it."""

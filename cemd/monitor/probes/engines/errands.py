@@ -19,7 +19,7 @@ from cemd.monitor.probes.base import Kind, Reason, Result, Values, with_common
 class AnyErrand:
     """What one probe does, again and again, never twice at once."""
 
-    __slots__ = ("allowed_by", "host", "kind", "owner", "row", "timeout", "watched")
+    __slots__ = ("allowed_by", "host", "kind", "owner", "row", "timeout")
 
     by: ClassVar[str] = "datagrams"
     """The engine that runs it, by its name among the tools."""
@@ -34,8 +34,7 @@ class AnyErrand:
         """Seconds; given by whoever sends it."""
         self.owner: Any = None
         self.row: bytes | None = None
-        self.watched = False
-        """These three are kept here for whoever serves the batches."""
+        """These two are kept here for whoever serves the batches; without a `row` its next good end is looked at."""
 
 
 @runtime_checkable
