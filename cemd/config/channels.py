@@ -22,7 +22,8 @@ class Channel(FileModel):
     per_second: Annotated[float, Field(gt=0, le=100_000)] = 50.0
     """Most messages per second that the channel is given."""
     timeout_seconds: Seconds = 20.0
-    """A transport that answers later may have taken the message: the notice is `unknown`."""
+    """So long reaching the transport may take, each step of it, before it is tried again; and so long its answer to a
+    message: one that comes later may have taken it, and the notice is `unknown`."""
     params: dict[str, Any] = {}
     """Of the kind; `cemd explain KIND` prints them."""
 

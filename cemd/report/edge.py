@@ -27,7 +27,8 @@ from cemd.report.address import address_kind
 from cemd.report.channels import KINDS
 from cemd.report.channels.base import Kind
 from cemd.report.channels.outcomes import Submit
-from cemd.report.channels.worker import Stops, Worker, mark_of
+from cemd.report.channels.stops import Stops, mark_of
+from cemd.report.channels.worker import Worker
 from cemd.report.metrics import ReportMetrics
 from cemd.store.base import KeyStore
 

@@ -13,10 +13,11 @@ from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.model.notice import Alert
 from cemd.report.channels import KINDS, Message
-from cemd.report.channels.base import CUSTOMERS, STAFF, within
+from cemd.report.channels.attempt import Attempt
+from cemd.report.channels.base import CUSTOMERS, STAFF
 from pydantic import ValidationError
 
-from tests.report.servers import silent_server
+from tests.report.servers import full_server, silent_server
 
 ALERT = Alert(id="a", trace="t", route="r", channel="c", incident="i", firing=True, due_at=0.0, summary="s")
 MESSAGE = Message(id="m", to="anna@example.org", subject="secret subject", body="secret body")
@@ -65,20 +66,33 @@ async def test_deadline_holds_against_a_server_that_never_answers(word: str, tmp
         pytest.importorskip("apprise", reason="the extra chat is not installed")
     async with silent_server() as port:
         channel = built(word, port, tmp_path)
-        began = time.monotonic()
+        began, attempt = time.monotonic(), Attempt(0.3, name="the-channel")
         with pytest.raises(ChannelError) as caught:
-            await within(0.3, channel.alert(ALERT), name="the-channel")
+            await attempt.run(channel.alert(ALERT, attempt))
         assert time.monotonic() - began < 4
         assert not caught.value.permanent
+        assert caught.value.unknown == attempt.begun
         assert str(caught.value).startswith("channel 'the-channel': ")
         await channel.close()
+
+
+@pytest.mark.parametrize("word", ["email", "webhook", "alertmanager"])
+async def test_server_that_takes_no_connection_took_no_message(word: str, tmp_path: Path) -> None:
+    async with full_server() as port:
+        channel, attempt = built(word, port, tmp_path), Attempt(0.3, name="the-channel")
+        with pytest.raises(ChannelError) as caught:
+            await attempt.run(channel.alert(ALERT, attempt))
+        await channel.close()
+    assert not attempt.begun
+    assert (caught.value.permanent, caught.value.unknown) == (False, False)
+    assert "cannot be reached" in str(caught.value)
 
 
 @pytest.mark.parametrize("word", [word for word, kind in KINDS.items() if CUSTOMERS in kind.serves])
 async def test_error_names_neither_the_customer_nor_the_text(word: str, tmp_path: Path) -> None:
     channel = built(word, 9, tmp_path)
     with pytest.raises(ChannelError) as caught:
-        await channel.send(MESSAGE)
+        await channel.send(MESSAGE, Attempt(5.0, name="the-channel"))
     await channel.close()
     words = str(caught.value)
     assert not any(each in words for each in ("anna", "secret subject", "secret body", "very-secret"))
@@ -89,7 +103,7 @@ async def test_error_names_neither_the_customer_nor_the_text(word: str, tmp_path
 async def test_staff_channel_refuses_customers_for_good(word: str, tmp_path: Path) -> None:
     channel = built(word, 9, tmp_path)
     with pytest.raises(ChannelError) as caught:
-        await channel.send(MESSAGE)
+        await channel.send(MESSAGE, Attempt(5.0, name="the-channel"))
     await channel.close()
     assert caught.value.permanent
 
@@ -98,7 +112,7 @@ async def test_staff_channel_refuses_customers_for_good(word: str, tmp_path: Pat
 async def test_cancellation_is_passed_on_and_leaves_nothing_open(word: str, tmp_path: Path) -> None:
     async with silent_server() as port:
         channel = built(word, port, tmp_path, timeout=30.0)
-        task = asyncio.create_task(channel.alert(ALERT))
+        task = asyncio.create_task(channel.alert(ALERT, Attempt(30.0, name="the-channel")))
         await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import Message as Mail
@@ -21,6 +22,7 @@ class MailSink:
         self.sessions = 0
         self.hang_in_data = asyncio.Event()
         self.hang_in_data.set()
+        self.answer_seconds = 0.0
 
     async def handle_RCPT(self, _s: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
         if address in self.refuse:
@@ -32,6 +34,7 @@ class MailSink:
         if self.answer.startswith("250"):
             self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
         await self.hang_in_data.wait()
+        await asyncio.sleep(self.answer_seconds)
         return self.answer
 
 
@@ -75,6 +78,54 @@ async def silent_server() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         for writer in writers:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def full_server() -> AsyncIterator[int]:
+    """A host that answers no attempt to connect: its queue of connections is full, and nobody takes one."""
+    clients: list[socket.socket] = []
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        try:
+            for _ in range(8):
+                clients.append(socket.socket())
+                clients[-1].setblocking(False)
+                clients[-1].connect_ex(listening.getsockname())
+            yield listening.getsockname()[1]
+        finally:
+            for client in clients:
+                client.close()
+
+
+@asynccontextmanager
+async def late_server(port: int, opened: asyncio.Event) -> AsyncIterator[tuple[int, list[int]]]:
+    """Takes connections and lets them speak with the server at `port` only once `opened`; tells how many came."""
+    came: list[int] = []
+    kept: list[asyncio.StreamWriter] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(len(came))
+        kept.append(writer)
+        await opened.wait()
+        behind_reader, behind = await asyncio.open_connection("127.0.0.1", port)
+        kept.append(behind)
+        await asyncio.gather(pass_on(reader, behind), pass_on(behind_reader, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], came
+    finally:
+        opened.set()
+        for writer in kept:
             writer.close()
         server.close()
         await server.wait_closed()

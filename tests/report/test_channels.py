@@ -22,6 +22,7 @@ from cemd.errors import ChannelError
 from cemd.model.notice import Alert
 from cemd.report.channels.alertmanager import Alertmanager, AlertmanagerParams
 from cemd.report.channels.apprise import Apprise, AppriseParams
+from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.base import Message
 from cemd.report.channels.email import Email, EmailParams
 from cemd.report.channels.webhook import Webhook, WebhookParams
@@ -36,6 +37,10 @@ ALERT = Alert(
     summary="data is down", labels={"alertname": "CemdIncident", "incident": "inc-1", "service": "data", "site": ""},
     annotations={"quality": "down"}, starts_at=1.0, revision=3,
 )  # fmt: skip
+
+
+def attempt(seconds: float = 5.0) -> Attempt:
+    return Attempt(seconds, name="the channel")
 
 
 def mail(port: int, timeout: float = 5.0, **params: Any) -> Email:
@@ -53,7 +58,7 @@ async def closing(channel: Any) -> AsyncIterator[Any]:
 
 async def refusal(channel: Any, *, alert: bool = False) -> ChannelError:
     with pytest.raises(ChannelError) as caught:
-        await (channel.alert(ALERT) if alert else channel.send(MESSAGE))
+        await (channel.alert(ALERT, attempt()) if alert else channel.send(MESSAGE, attempt()))
     await channel.close()
     assert "anna" not in str(caught.value)
     return caught.value
@@ -63,7 +68,7 @@ async def test_mail_carries_identity_and_reuses_its_connection() -> None:
     sink = MailSink()
     async with mail_server(sink) as port, closing(mail(port, list_unsubscribe="https://demo.example/off")) as channel:
         for _ in range(5):
-            await channel.send(MESSAGE)
+            await channel.send(MESSAGE, attempt())
     assert sink.sessions == 1
     assert sink.mails[0]["Subject"] == "Mobile data is disturbed"
     assert sink.mails[0]["Message-ID"] == "<com-1.7.0.0@demo.example>"
@@ -119,9 +124,9 @@ async def test_mail_server_that_never_speaks_took_nothing() -> None:
 async def test_idle_connection_that_the_server_gave_up_is_replaced() -> None:
     sink = MailSink()
     async with mail_server(sink, timeout=0.1) as port, closing(mail(port)) as channel:
-        await channel.send(MESSAGE)
+        await channel.send(MESSAGE, attempt())
         await asyncio.sleep(0.3)
-        await channel.send(MESSAGE)
+        await channel.send(MESSAGE, attempt())
     assert len(sink.mails) == 2
 
 
@@ -129,7 +134,7 @@ async def test_line_break_in_an_address_adds_no_header() -> None:
     sink = MailSink()
     async with mail_server(sink) as port, closing(mail(port)) as channel:
         with pytest.raises(ChannelError) as caught:
-            await channel.send(Message(id="x", to="a@b.example\r\nBcc: c@d.example", subject="s", body="b"))
+            await channel.send(Message(id="x", to="a@b.example\r\nBcc: c@d.example", subject="s", body="b"), attempt())
     assert caught.value.permanent
     assert sink.mails == []
 
@@ -141,7 +146,7 @@ async def test_alert_reaches_the_others_when_one_recipient_is_refused() -> None:
         mail_server(sink) as port,
         closing(mail(port, recipients=["gone@noc.example", "on-call@noc.example"])) as channel,
     ):
-        await channel.alert(ALERT)
+        await channel.alert(ALERT, attempt())
     assert sink.mails[0]["Subject"] == "[FIRING] data is down"
 
 
@@ -181,8 +186,8 @@ def hook(url: str, folder: Path, timeout: float = 5.0, **params: Any) -> Webhook
 
 async def test_webhook_is_signed_so_that_the_receiver_can_verify_it(tmp_path: Path) -> None:
     async with receiver(lambda _: web.Response(status=204)) as (url, seen), closing(hook(url, tmp_path)) as channel:
-        await channel.send(MESSAGE)
-        await channel.send(MESSAGE)
+        await channel.send(MESSAGE, attempt())
+        await channel.send(MESSAGE, attempt())
     request = seen[0]
     name, stamp = request.headers["webhook-id"], request.headers["webhook-timestamp"]
     body = await request.read()
@@ -217,6 +222,28 @@ async def test_receiver_that_hangs_may_have_taken_it(tmp_path: Path) -> None:
     async with receiver(hang) as (url, _):
         error = await refusal(hook(url, tmp_path, timeout=0.2))
     assert error.unknown
+
+
+async def test_request_that_only_waited_for_a_connection_did_not_leave(tmp_path: Path) -> None:
+    answered = asyncio.Event()
+
+    async def hang(_: Any) -> web.Response:
+        await answered.wait()
+        return web.Response()
+
+    async with receiver(hang) as (url, seen), closing(hook(url, tmp_path, timeout=30.0, connections=1)) as channel:
+        first, second = attempt(30.0), attempt(0.1)
+        sending = asyncio.create_task(first.run(channel.send(MESSAGE, first)))
+        async with asyncio.timeout(10):
+            while not seen:
+                await asyncio.sleep(0.01)
+        with pytest.raises(ChannelError) as caught:
+            await second.run(channel.send(MESSAGE, second))
+        answered.set()
+        await sending
+    assert (first.begun, second.begun) == (True, False)
+    assert (caught.value.permanent, caught.value.unknown) == (False, False)
+    assert len(seen) == 1
 
 
 async def test_nobody_listens_so_nothing_left(tmp_path: Path) -> None:
@@ -274,9 +301,9 @@ async def test_real_alertmanager_fires_and_resolves(tmp_path: Path) -> None:
             async with session.get(f"{url}/api/v2/alerts?active=true") as answer:
                 return [alert["labels"]["incident"] for alert in await answer.json()]
 
-        await channel.alert(firing)
+        await channel.alert(firing, attempt())
         assert await active() == ["inc-1"]
-        await channel.alert(msgspec.structs.replace(firing, firing=False, ends_at=time.time() - 0.5))
+        await channel.alert(msgspec.structs.replace(firing, firing=False, ends_at=time.time() - 0.5), attempt())
         assert await active() == []
 
 
@@ -293,7 +320,7 @@ async def test_apprise_hands_the_alert_to_a_service(tmp_path: Path) -> None:
         (tmp_path / "urls").write_text(f"# staff\n{url.replace('http', 'json')}\n")
         channel = Apprise(AppriseParams(urls_file=str(tmp_path / "urls")), name="chat", timeout_seconds=5.0)
         async with closing(channel):
-            await channel.alert(ALERT)
+            await channel.alert(ALERT, attempt())
         assert len(seen) == 1
     async with receiver(lambda _: web.Response(status=500)) as (url, _):
         (tmp_path / "urls").write_text(url.replace("http", "json"))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
+import pytest
 from cemd.config.configuration import Configuration
 from cemd.kit.clock import ManualClock
 from cemd.model.customers import ChannelKind
+from cemd.model.effect import Effects
 from cemd.model.entry import AlertOutcome, CommandKind, NoticeOutcomes, Payload
-from cemd.model.notice import AlertState, CommunicationState, NoticeState
+from cemd.model.notice import Alert, AlertState, CommunicationState, NoticeState
 from cemd.report.channels import KINDS, Kind, Message
+from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.email import Email
 from cemd.report.channels.webhook import Webhook
 from cemd.report.edge import Edge
@@ -22,7 +25,7 @@ from cemd.report.metrics import ReportMetrics
 from cemd.store.memory import MemoryKeys
 from prometheus_client import CollectorRegistry
 
-from tests.report.servers import MailSink, mail_server, silent_server
+from tests.report.servers import MailSink, late_server, mail_server, silent_server
 from tests.report.world import NOON, World, configuration, people
 
 
@@ -71,7 +74,7 @@ class Living:
             await asyncio.sleep(0)
 
     async def until(self, true: Any) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(15):
             while not true():
                 self.world.tick()
                 await asyncio.sleep(0.02)
@@ -184,13 +187,56 @@ async def test_lost_answer_is_unknown_and_never_sent_again() -> None:
     assert house.world.state.told_of(house.world.communication.id).states() == {"unknown": 1}
 
 
+async def test_mail_that_waited_longer_than_its_deadline_for_a_slow_server_is_sent() -> None:
+    handler = MailSink()
+    handler.answer_seconds = 0.2
+    async with mail_server(handler) as port, living(port, n=12, timeout=1.0, connections=1).open() as house:
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: len(handler.mails) == 12 and "in_flight" not in states(house))
+    assert states(house) == {"accepted": 12}
+    assert len({mail["To"] for mail in handler.mails}) == len(handler.mails) == 12
+
+
+async def test_server_that_lets_nobody_in_for_a_while_makes_no_mail_unknown() -> None:
+    handler, opened = MailSink(), asyncio.Event()
+    async with (
+        mail_server(handler) as behind,
+        late_server(behind, opened) as (port, came),
+        living(port, n=4, timeout=1.0, connections=1).open() as house,
+    ):
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: len(came) > 4)  # each was tried, one after another, and one is tried again
+        assert states(house) == {"in_flight": 4}
+        opened.set()
+        await house.until(lambda: "in_flight" not in states(house))
+    assert states(house) == {"accepted": 4}
+    assert len(handler.mails) == 4
+
+
+async def test_mail_that_waits_for_a_connection_is_stopped_by_the_kill_switch() -> None:
+    handler = MailSink()
+    handler.hang_in_data.clear()
+    async with mail_server(handler) as port, living(port, timeout=30.0, connections=1).open() as house:
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: len(handler.mails) == 1)
+        house.world.command(CommandKind.KILL)
+        handler.hang_in_data.set()
+        await house.until(lambda: "in_flight" not in states(house))
+    assert states(house) == {"accepted": 1, "cancelled": 4}
+    assert len(handler.mails) == 1
+
+
 async def test_dead_mail_server_delays_no_other_channel() -> None:
     taken: list[str] = []
 
     class Recorder(Webhook):
         """Keeps what it is given."""
 
-        async def send(self, message: Message) -> None:
+        async def send(self, message: Message, attempt: Attempt) -> None:
+            attempt.begins()
             taken.append(message.to)
 
     async with silent_server() as port:
@@ -263,6 +309,99 @@ async def test_mail_that_surely_did_not_leave_is_cancelled_when_its_channel_is_g
     assert states(house) == {"cancelled": 5}
 
 
+async def test_outcome_that_was_being_handed_over_when_its_channel_was_removed_is_handed_over_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cemd.report.edge.GRACE_SECONDS", 0.0)
+    handler, cut_off = MailSink(), asyncio.Event()
+
+    class Busy(Living):
+        """Takes no outcome until the one that hands it over was cut off."""
+
+        async def submit(self, payload: Payload) -> None:
+            if isinstance(payload, NoticeOutcomes) and not cut_off.is_set():
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cut_off.set()
+            await super().submit(payload)
+
+    async with mail_server(handler) as port:
+        plain = living(port, n=1, timeout=1.0)
+        house = Busy(plain.world, plain.keys)
+        async with house.open():
+            house.world.hurt()
+            await house.pass_time(350)
+            await house.until(lambda: len(handler.mails) == 1)
+            await asyncio.sleep(0.5)  # a flush is under way
+            assert house.edge is not None
+            house.edge.configure(with_mail(house))
+            await house.until(cut_off.is_set)
+            await house.until(lambda: "in_flight" not in states(house))
+    assert states(house) == {"accepted": 1}
+
+
+class Desk(Webhook):
+    """Takes an alert only while it is open."""
+
+    opened = True
+    taken: ClassVar[list[tuple[str, str]]] = []
+    asked: ClassVar[list[str]] = []
+
+    async def alert(self, alert: Alert, attempt: Attempt) -> None:
+        self.asked.append(alert.incident)
+        attempt.begins()
+        if self._params.url.endswith("/shut"):
+            await asyncio.Event().wait()
+        self.taken.append((alert.incident, self._params.url))
+
+
+def with_desk(house: Living, url: str) -> Configuration:
+    document = house.world.topology.configuration.model_dump(mode="json")
+    for channel in document["channels"]:
+        if channel["to"] == "staff":
+            channel["params"] = {"url": url, "secret_file": "/nowhere"}
+            channel["timeout_seconds"] = 0.2
+    return Configuration.from_document(msgspec.json.encode(document))
+
+
+def alert_to(channel: str, incident: str) -> Alert:
+    return Alert(id=f"noc/{channel}/{incident}", trace="t", route="noc", channel=channel, incident=incident,
+                 firing=True, due_at=0.0, summary="s", revision=1)  # fmt: skip
+
+
+@pytest.fixture
+def desk() -> type[Desk]:
+    Desk.taken.clear()
+    Desk.asked.clear()
+    return Desk
+
+
+async def test_alerts_that_wait_in_a_channel_are_sent_by_what_it_is_now(
+    monkeypatch: pytest.MonkeyPatch, desk: type[Desk]
+) -> None:
+    monkeypatch.setattr("cemd.report.edge.GRACE_SECONDS", 0.0)
+    heard: list[Payload] = []
+
+    async def submit(payload: Payload) -> None:
+        heard.append(payload)
+
+    house = living(9)
+    first, second = (with_desk(house, f"http://127.0.0.1:9/{word}") for word in ("shut", "open"))
+    staff = "desk"
+    metrics = ReportMetrics.build(CollectorRegistry())
+    async with Edge(first, keys=house.keys, submit=submit, metrics=metrics, kinds={**KINDS, "webhook": desk}) as edge:
+        edge.take(Effects(alerts=[alert_to(staff, f"inc-{n}") for n in range(3)]))
+        await house.until(lambda: desk.asked == ["inc-0"])
+        edge.configure(second)
+        await house.until(lambda: len(desk.taken) == 2)
+        await house.until(lambda: len(heard) == 3)
+    assert [incident for incident, _ in desk.taken] == ["inc-1", "inc-2"]
+    outcomes = {one.alert: one for one in heard if isinstance(one, AlertOutcome)}
+    assert [outcomes[f"noc/{staff}/inc-{n}"].sent for n in range(3)] == [False, True, True]
+    assert outcomes[f"noc/{staff}/inc-0"].unknown  # it was cut off while it was submitted
+
+
 async def test_expired_notice_is_not_sent_any_more() -> None:
     house = living(9, n=1)
     async with house.open():
@@ -279,7 +418,8 @@ async def test_fault_in_a_channel_stays_there_and_is_unknown() -> None:
     class Broken(Email):
         """Breaks."""
 
-        async def send(self, message: Message) -> None:
+        async def send(self, message: Message, attempt: Attempt) -> None:
+            attempt.begins()
             raise RuntimeError(message.id)
 
     house = living(9, n=2)

@@ -1,5 +1,5 @@
-"""Ways to reach people: one file a kind, one table from word to class; `base` holds what is common, and
-`worker` drives one channel for the edge.
+"""Ways to reach people: one file a kind, one table from word to class; `base` holds what is common, `attempt` says from
+when on a message may have left, and `worker` drives one channel for the edge.
 
 A channel sends one message or tells why not (`ChannelError`). It decides nothing, retries nothing, remembers nothing
 but its connections, and never logs an address.

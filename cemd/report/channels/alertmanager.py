@@ -7,12 +7,9 @@ Sending twice is harmless there: labels name the alert.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
-from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 from pydantic import Field
 
@@ -20,7 +17,9 @@ from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.model.identity import Instant
 from cemd.model.notice import Alert
+from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.base import STAFF, HttpUrl, Message, secret_in
+from cemd.report.channels.poster import Poster
 
 
 class AlertmanagerParams(FileModel):
@@ -37,18 +36,18 @@ class Alertmanager:
 
     Params: ClassVar[type[FileModel]] = AlertmanagerParams
     serves: ClassVar[tuple[str, ...]] = (STAFF,)
+    connections = 1
 
     def __init__(self, params: AlertmanagerParams, *, name: str, timeout_seconds: float) -> None:
         self._params = params
         self._name = name
-        self._timeout = timeout_seconds
-        self._session: aiohttp.ClientSession | None = None
+        self._poster = Poster(name=name, timeout_seconds=timeout_seconds, connections=self.connections)
 
-    async def send(self, message: Message) -> None:
-        del message
+    async def send(self, message: Message, attempt: Attempt) -> None:
+        del message, attempt
         raise ChannelError(f"channel {self._name!r}: an Alertmanager reaches no customers.", permanent=True)
 
-    async def alert(self, alert: Alert) -> None:
+    async def alert(self, alert: Alert, attempt: Attempt) -> None:
         document = {
             "labels": {name: value for name, value in alert.labels.items() if value},
             "annotations": {"summary": alert.summary, **{n: v for n, v in alert.annotations.items() if v}},
@@ -57,31 +56,14 @@ class Alertmanager:
         }
         token = secret_in(self._params.token_file, name=self._name)
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-        status = await self._post(msgspec.json.encode([document]), headers)
+        url = self._params.url.rstrip("/") + "/api/v2/alerts"
+        status = await self._poster.post(url, msgspec.json.encode([document]), headers, attempt)
         if status >= 300:
             words = f"channel {self._name!r}: the Alertmanager answered {status}."
             raise ChannelError(words, permanent=status in (400, 404, 413))
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    async def _post(self, body: bytes, headers: dict[str, str]) -> int:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(trust_env=False)
-        url = self._params.url.rstrip("/") + "/api/v2/alerts"
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
-            ):
-                return answer.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            host = urlsplit(url).netloc.rpartition("@")[2]
-            unknown = not isinstance(exc, aiohttp.ClientConnectorError)
-            words = f"channel {self._name!r}: {host} gave no answer ({type(exc).__name__})."
-            raise ChannelError(words, permanent=False, unknown=unknown) from exc
+        await self._poster.close()
 
 
 def rfc3339(at: Instant) -> str:

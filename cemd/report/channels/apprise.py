@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.model.notice import Alert
+from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.base import STAFF, Message, alert_text, secret_in
 
 
@@ -26,6 +27,7 @@ class Apprise:
 
     Params: ClassVar[type[FileModel]] = AppriseParams
     serves: ClassVar[tuple[str, ...]] = (STAFF,)
+    connections = 1
 
     def __init__(self, params: AppriseParams, *, name: str, timeout_seconds: float) -> None:
         self._params = params
@@ -33,17 +35,17 @@ class Apprise:
         self._timeout = timeout_seconds
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"apprise-{name}")
 
-    async def send(self, message: Message) -> None:
-        del message
+    async def send(self, message: Message, attempt: Attempt) -> None:
+        del message, attempt
         raise ChannelError(f"channel {self._name!r}: Apprise reaches no customers.", permanent=True)
 
-    async def alert(self, alert: Alert) -> None:
+    async def alert(self, alert: Alert, attempt: Attempt) -> None:
         subject, body = alert_text(alert)
         urls = (secret_in(self._params.urls_file, name=self._name) or "").splitlines()
         wanted = [url.strip() for url in urls if url.strip() and not url.strip().startswith("#")]
+        attempt.begins()  # Apprise does not tell connecting from sending
         loop = asyncio.get_running_loop()
-        status = await loop.run_in_executor(self._thread, self._notify, wanted, subject, body, alert.firing)
-        self._judge(status)
+        self._judge(await loop.run_in_executor(self._thread, self._notify, wanted, subject, body, alert.firing))
 
     async def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,12 +1,11 @@
 """What every channel is: parameters, whom it serves, and one call that sends or raises `ChannelError`.
 
 A channel maps its own failures: `permanent` when trying again is useless, `unknown` when the message may have left.
-Deadline, retry, rate and logging belong to the edge; `within` here turns a missed deadline into an unknown outcome.
+Deadline, retry, rate and logging belong to the edge; so does waiting for one of the channel's `connections`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -17,12 +16,11 @@ from cemd.errors import ChannelError
 from cemd.kit.secrets import read_secret_text
 from cemd.kit.urls import absolute_url
 from cemd.model.notice import Alert
+from cemd.report.channels.attempt import Attempt
 
 CUSTOMERS = "customers"
 STAFF = "staff"
 HttpUrl = Annotated[str, AfterValidator(absolute_url)]
-GRACE_SECONDS = 1.0
-"""What a channel gets beyond its own deadline before it is cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,30 +44,20 @@ class Kind(Protocol):
     Params: ClassVar[type[FileModel]]
     serves: ClassVar[tuple[str, ...]]
 
+    @property
+    def connections(self) -> int:
+        """How many messages it carries at once; it is never given more."""
+
     def __init__(self, params: Any, *, name: str, timeout_seconds: float) -> None: ...
 
-    async def send(self, message: Message) -> None:
-        """To a customer. Raises ChannelError."""
+    async def send(self, message: Message, attempt: Attempt) -> None:
+        """To a customer; says `attempt.begins()` just before what may bring it out. Raises ChannelError."""
 
-    async def alert(self, alert: Alert) -> None:
-        """To staff. Raises ChannelError."""
+    async def alert(self, alert: Alert, attempt: Attempt) -> None:
+        """To staff, likewise. Raises ChannelError."""
 
     async def close(self) -> None:
         """Gives its connections up; never waits for a peer."""
-
-
-async def within(seconds: float, work: Any, *, name: str) -> None:
-    """Runs one sending under a deadline; what was cut off may have left.
-
-    Raises:
-        ChannelError: the channel's own, or unknown when the deadline passed.
-    """
-    try:
-        async with asyncio.timeout(seconds + GRACE_SECONDS):
-            await work
-    except TimeoutError as exc:
-        words = f"channel {name!r}: no answer within {seconds:g} s; look at its server."
-        raise ChannelError(words, permanent=False, unknown=True) from exc
 
 
 def secret_in(path: str | None, *, name: str) -> str | None:

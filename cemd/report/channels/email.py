@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.model.notice import Alert
+from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.base import CUSTOMERS, STAFF, Message, alert_text, secret_in
 
 
@@ -77,18 +78,19 @@ class Email:
         self._name = name
         self._timeout = timeout_seconds
         self._idle: list[aiosmtplib.SMTP] = []
-        self._room = asyncio.Semaphore(params.connections)
+        self.connections = params.connections
 
-    async def send(self, message: Message) -> None:
-        await self._deliver(self._mail(message.id, message.subject, message.body, [message.to]), [message.to])
+    async def send(self, message: Message, attempt: Attempt) -> None:
+        mail = self._mail(message.id, message.subject, message.body, [message.to])
+        await self._deliver(mail, [message.to], attempt)
 
-    async def alert(self, alert: Alert) -> None:
+    async def alert(self, alert: Alert, attempt: Attempt) -> None:
         subject, body = alert_text(alert)
         to = self._params.recipients
         if not to:
             words = f"channel {self._name!r}: nobody is named; add `recipients` to its params."
             raise ChannelError(words, permanent=True)
-        await self._deliver(self._mail(f"{alert.id}.{alert.revision}", subject, body, to), to)
+        await self._deliver(self._mail(f"{alert.id}.{alert.revision}", subject, body, to), to, attempt)
 
     async def close(self) -> None:
         while self._idle:
@@ -113,16 +115,16 @@ class Email:
             raise ChannelError(f"channel {self._name!r}: the address cannot stand in a mail.", permanent=True) from exc
         return mail
 
-    async def _deliver(self, mail: EmailMessage, to: list[str]) -> None:
-        async with self._room:
-            server = self._idle.pop() if self._idle else None
-            if server is not None and not await self._greeted(server, mail, to):
-                server = None  # an idle connection that the server had given up: begin again on a new one
-            if server is None:
-                server = await self._connected()
-                await self._enveloped(server, to)
-            await self._submitted(server, mail)
-            self._idle.append(server)
+    async def _deliver(self, mail: EmailMessage, to: list[str], attempt: Attempt) -> None:
+        server = self._idle.pop() if self._idle else None
+        if server is not None and not await self._greeted(server, to):
+            server = None  # an idle connection that the server had given up: begin again on a new one
+        if server is None:
+            server = await self._connected()
+            await self._enveloped(server, to)
+        attempt.begins()
+        await self._submitted(server, mail)
+        self._idle.append(server)
 
     async def _connected(self) -> aiosmtplib.SMTP:
         params = self._params
@@ -148,8 +150,7 @@ class Email:
             raise
         return server
 
-    async def _greeted(self, server: aiosmtplib.SMTP, mail: EmailMessage, to: list[str]) -> bool:
-        del mail
+    async def _greeted(self, server: aiosmtplib.SMTP, to: list[str]) -> bool:
         try:
             await self._enveloped(server, to)
         except ChannelError as exc:

@@ -6,7 +6,6 @@ that may have come after the work, is unknown; 429 and 503 say that nothing was 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,15 +13,16 @@ import time
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 from pydantic import Field, model_validator
 
 from cemd.config.base import FileModel
 from cemd.errors import ChannelError
 from cemd.model.notice import Alert
+from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.base import CUSTOMERS, STAFF, HttpUrl, Message, alert_text, secret_in
 from cemd.report.channels.email import is_loopback
+from cemd.report.channels.poster import Poster
 
 TRY_AGAIN = (408, 425, 429, 503)
 MAYBE_DONE = (500, 502, 504)
@@ -67,10 +67,10 @@ class Webhook:
     def __init__(self, params: WebhookParams, *, name: str, timeout_seconds: float) -> None:
         self._params = params
         self._name = name
-        self._timeout = timeout_seconds
-        self._session: aiohttp.ClientSession | None = None
+        self._poster = Poster(name=name, timeout_seconds=timeout_seconds, connections=params.connections)
+        self.connections = params.connections
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, attempt: Attempt) -> None:
         await self._post(
             message.id,
             {
@@ -85,9 +85,10 @@ class Webhook:
                 "subject": message.subject,
                 "body": message.body,
             },
+            attempt,
         )
 
-    async def alert(self, alert: Alert) -> None:
+    async def alert(self, alert: Alert, attempt: Attempt) -> None:
         subject, body = alert_text(alert)
         await self._post(
             f"{alert.id}.{alert.revision}",
@@ -104,14 +105,13 @@ class Webhook:
                 "subject": subject,
                 "body": body,
             },
+            attempt,
         )
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._poster.close()
 
-    async def _post(self, name: str, document: dict[str, Any]) -> None:
+    async def _post(self, name: str, document: dict[str, Any], attempt: Attempt) -> None:
         body = msgspec.json.encode(document)
         timestamp = int(time.time())
         secret = secret_in(self._params.secret_file, name=self._name) or ""
@@ -122,30 +122,9 @@ class Webhook:
             "webhook-signature": signature(secret, name, timestamp, body),
             "Idempotency-Key": name,
         }
-        status = await self._answer(body, headers)
+        status = await self._poster.post(self._params.url, body, headers, attempt)
         if status < 300:
             return
         words = f"channel {self._name!r}: the receiver answered {status}."
         unknown = status in MAYBE_DONE
         raise ChannelError(words, permanent=status not in (*TRY_AGAIN, *MAYBE_DONE), unknown=unknown)
-
-    async def _answer(self, body: bytes, headers: dict[str, str]) -> int:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._params.connections, keepalive_timeout=4.0)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._session.post(self._params.url, data=body, headers=headers, allow_redirects=False) as answer,
-            ):
-                return answer.status
-        except aiohttp.ClientConnectorError as exc:
-            raise self._error("cannot be reached", exc, unknown=False) from exc
-        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            raise self._error("gave no answer", exc, unknown=True) from exc
-
-    def _error(self, fact: str, exc: BaseException, *, unknown: bool) -> ChannelError:
-        host = urlsplit(self._params.url).netloc.rpartition("@")[2]
-        return ChannelError(
-            f"channel {self._name!r}: {host} {fact} ({type(exc).__name__}).", permanent=False, unknown=unknown
-        )

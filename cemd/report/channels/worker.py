@@ -4,6 +4,9 @@ Every channel has its own worker, window, connections and pace, so a dead server
 surely did not leave is tried again until it expires; one that may have left is unknown, and class `safety` alone is
 tried again then. Nothing is sent after the kill switch, after the communication was withdrawn, or past its expiry.
 
+At most as many notices are under way as the channel has connections. Those that wait for one are not trying yet: their
+deadline has not begun, and they are decided about when it is their turn.
+
 A channel that is configured anew gets another worker. The old one gives back what surely did not leave, so that it goes
 on there, and waits for the answers to what is being submitted.
 """
@@ -11,26 +14,25 @@ on there, and waits for the answers to what is being submitted.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
-
-from msgspec import structs
 
 from cemd.config.channels import Channel
 from cemd.errors import CemdError, ChannelError
 from cemd.kit.clock import Clock
 from cemd.kit.retry import Backoff
-from cemd.model.entry import AlertOutcome, DispatchRequest
-from cemd.model.notice import Alert, MessageClass, NoticeRows, NoticeState, Phase
-from cemd.report.channels.base import Kind, Message, within
+from cemd.model.entry import DispatchRequest
+from cemd.model.notice import Alert, MessageClass, NoticeRows, NoticeState
+from cemd.report.channels.attempt import Attempt
+from cemd.report.channels.base import Kind, Message
 from cemd.report.channels.bucket import Bucket
+from cemd.report.channels.health import Health
+from cemd.report.channels.letters import message_to, only
 from cemd.report.channels.outcomes import Outcomes, Submit
+from cemd.report.channels.pager import Pager
+from cemd.report.channels.stops import Mark, Outcome, Stops, mark_of
 from cemd.report.metrics import ReportMetrics
-from cemd.report.quiet import spoken_time
-from cemd.report.texts import choose_language, render
 
 Addresses = Callable[[list[int], Channel], Awaitable[list[str | None]]]
 
@@ -38,43 +40,6 @@ FLUSH_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 """So long an unanswered request is waited for; an answer without rows is not told."""
 LOT = 200
-
-
-@dataclass(slots=True)
-class Stops:
-    """What must not leave any more; shared by all workers, changed by effects."""
-
-    killed: bool = False
-    withdrawn: dict[tuple[str, Phase, int], None] = field(default_factory=dict)
-    perhaps_left: dict[tuple[str, Phase, int, int], None] = field(default_factory=dict)
-    """Class `safety`: submitted without an answer, and tried again, perhaps by the next worker of the channel."""
-
-
-Mark = tuple[str, Phase, int, int]
-
-
-def mark_of(rows: NoticeRows, customer: int) -> Mark:
-    """What names a row of the outbox."""
-    return rows.communication, rows.phase, rows.revision, customer
-
-
-def _only(rows: NoticeRows, places: list[int]) -> NoticeRows:
-    """Some of the rows."""
-    return dataclasses.replace(
-        rows,
-        customer=rows.customer[places],
-        digest=rows.digest[places],
-        language=rows.language[places] if len(rows.language) else rows.language,
-        zone=rows.zone[places] if len(rows.zone) else rows.zone,
-    )
-
-
-def _values(rows: NoticeRows, index: int) -> dict[str, str]:
-    """What the text to one customer says: times in the customer's zone, which is the site's or the operator's where no
-    other is known."""
-    place = int(rows.zone[index]) if index < len(rows.zone) else len(rows.zones)
-    zone = rows.zones[place] if place < len(rows.zones) else ""
-    return {**rows.values, "since": spoken_time(rows.since, zone, "UTC")} if zone else rows.values
 
 
 class Worker:
@@ -102,16 +67,16 @@ class Worker:
         self._bucket = Bucket(channel.per_second, clock)
         self._window = max(20, min(2_000, int(channel.per_second * 4)))
         self._open: dict[Mark, tuple[NoticeRows, int]] = {}
-        self._submitting: dict[Mark, None] = {}
+        self._trying: dict[Mark, Attempt] = {}
         self._give_back: Callable[[NoticeRows], None] | None = None
         self._due = asyncio.Event()
         self._arrived = asyncio.Event()
         self._lots: deque[NoticeRows] = deque()
-        self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
-        self._alerts_left = 0
+        self._room = asyncio.Semaphore(kind.connections)
+        self._health = Health(channel.name, log)
         self._outcomes = Outcomes(submit, channel=channel.name, log=log)
-        self._settled = asyncio.Event()
-        self._broken = False
+        self._pager = Pager(channel, kind, outcomes=self._outcomes, metrics=metrics, health=self._health)
+        self._settled = self._pager.settled
 
     def wake(self) -> None:
         """Notices wait for this channel."""
@@ -125,8 +90,7 @@ class Worker:
         self._arrived.set()
 
     def take_alert(self, alert: Alert) -> None:
-        self._alerts_left += 1
-        self._alerts.put_nowait(alert)
+        self._pager.take(alert)
 
     def retire(self, give_back: Callable[[NoticeRows], None]) -> list[Alert]:
         """The channel is configured otherwise, or gone: gives back what surely did not leave, now and when an attempt
@@ -135,19 +99,18 @@ class Worker:
         self._lots.clear()
         places: dict[int, tuple[NoticeRows, list[int]]] = {}
         for mark, (rows, index) in list(self._open.items()):
-            if mark not in self._submitting:
+            if mark not in self._trying:
                 del self._open[mark]
                 places.setdefault(id(rows), (rows, []))[1].append(index)
         for rows, chosen in places.values():
-            give_back(_only(rows, chosen))
-        left = [self._alerts.get_nowait() for _ in range(self._alerts.qsize())]
-        self._alerts_left -= len(left)
+            give_back(only(rows, chosen))
+        left = self._pager.retire()
         self._settled.set()
         return left
 
     async def until_idle(self) -> None:
         """Returns when nothing is on its way and every outcome was told."""
-        while self._open or self._outcomes or self._alerts_left:
+        while self._open or self._outcomes or self._pager:
             self._settled.clear()
             await self._settled.wait()
 
@@ -157,7 +120,7 @@ class Worker:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ask(), name=f"{self.channel.name}-ask")
                 tasks.create_task(self._send_lots(tasks), name=f"{self.channel.name}-send")
-                tasks.create_task(self._send_alerts(), name=f"{self.channel.name}-alerts")
+                tasks.create_task(self._pager.run(), name=f"{self.channel.name}-alerts")
                 tasks.create_task(self._tell(), name=f"{self.channel.name}-tell")
         finally:
             await self.kind.close()
@@ -209,7 +172,7 @@ class Worker:
     async def _addresses_of(self, rows: NoticeRows, customers: list[int]) -> list[str | None] | None:
         """The addresses; None when the store did not give them until it was too late, which is then the outcome."""
         waits = Backoff(first_seconds=0.5, longest_seconds=30.0)
-        while (refusal := self._refusal(rows)) is None:
+        while (refusal := self._stops.refusal(rows, self._clock.now())) is None:
             try:
                 return await self._addresses(customers, self.channel)
             except CemdError as exc:
@@ -220,102 +183,87 @@ class Worker:
         return None
 
     async def abandon(self) -> None:
-        """The worker ended: what has no outcome by now was being submitted, and may have left or not."""
-        for rows, index in list(self._open.values()):
-            self._note(rows, int(rows.customer[index]), NoticeState.UNKNOWN, "channel_removed")
+        """The worker ended: what has no outcome by now was under way. It may have left or not if it was being
+        submitted; before that it goes on with the channel as it is now."""
+        for mark, (rows, index) in list(self._open.items()):
+            attempt = self._trying.get(mark)
+            if attempt is not None and not attempt.begun:
+                self._return(rows, index)
+            else:
+                self._note(rows, mark[-1], NoticeState.UNKNOWN, "channel_removed")
+        await self._pager.abandon()
         await self._outcomes.flush()
 
     async def _send_one(self, rows: NoticeRows, index: int, address: str | None) -> None:
-        mark = mark_of(rows, int(rows.customer[index]))
-        outcome: tuple[NoticeState, str] | None = NoticeState.FAILED, "no_address"
-        if address and mark in self._open:
-            outcome = await self._until_settled(rows, self._message(rows, index, address), mark)
+        outcome: Outcome | None = NoticeState.FAILED, "no_address"
+        if address:
+            outcome = await self._until_settled(rows, index, address)
         if outcome is not None:
             self._note(rows, int(rows.customer[index]), *outcome)
-        elif self._give_back is not None and self._open.pop(mark, None) is not None:
-            self._give_back(_only(rows, [index]))
+        else:
+            self._return(rows, index)
+
+    def _return(self, rows: NoticeRows, index: int) -> None:
+        """Gives a row that surely did not leave to the next worker, unless that was done when this one retired."""
+        if self._give_back is not None and self._open.pop(mark_of(rows, int(rows.customer[index])), None) is not None:
+            self._give_back(only(rows, [index]))
             self._settled.set()
 
     def _message(self, rows: NoticeRows, index: int, address: str) -> Message | None:
-        wanted = rows.languages[rows.language[index]] if index < len(rows.language) and rows.languages else ""
         try:
-            language = choose_language(wanted, rows.texts, rows.values.get("operator_language", ""))
-            subject, body = rows.texts[language]
-            values = _values(rows, index)
-            return Message(
-                id=rows.notice_id(index),
-                to=address,
-                subject=render(subject, values),
-                body=render(body, values),
-                language=language,
-                communication=rows.communication,
-                phase=rows.phase.name.lower(),
-                revision=rows.revision,
-                trace=rows.trace,
-            )
+            return message_to(address, rows, index)
         except (ValueError, LookupError, StopIteration) as exc:
             self._log.error("text.refused", communication=rows.communication, error=f"{type(exc).__name__}: {exc}")
             return None
 
-    async def _until_settled(
-        self, rows: NoticeRows, message: Message | None, mark: Mark
-    ) -> tuple[NoticeState, str] | None:
+    async def _until_settled(self, rows: NoticeRows, index: int, address: str) -> Outcome | None:
         """Tries until the fate is known, or the third decision says no; None when it is for another worker to try."""
-        if message is None:
+        mark = mark_of(rows, int(rows.customer[index]))
+        if (message := self._message(rows, index, address)) is None:
             return NoticeState.FAILED, "text"
         waits = Backoff(first_seconds=1.0, longest_seconds=60.0)
-        while (refusal := self._refusal(rows)) is None:
-            try:
-                await self._attempt(message, mark)
-            except ChannelError as exc:
-                if exc.unknown:
-                    self._stops.perhaps_left[mark] = None
-                if exc.unknown and rows.message_class is not MessageClass.SAFETY:
-                    self._say_broken(exc)
-                    return NoticeState.UNKNOWN, "no_answer"
-                if exc.permanent:
-                    return self._unless_left(mark, (NoticeState.FAILED, "refused"))
-                self._say_broken(exc)
-                self._metrics.retries.labels(self.channel.name).inc()
-                if self._give_back is not None:
-                    return None
-                await asyncio.sleep(waits.next_delay())
+        while True:
+            async with self._room:
                 if mark not in self._open:
                     return None
-                continue
-            except Exception as exc:  # noqa: BLE001 -- the guard of this channel: a fault of the kind stays in its room
-                self._log.error("channel.fault", channel=self.channel.name, error=type(exc).__name__)
-                return NoticeState.UNKNOWN, "fault"
-            self._say_working()
-            return NoticeState.ACCEPTED, ""
-        return self._unless_left(mark, refusal)
+                if (refusal := self._stops.refusal(rows, self._clock.now())) is not None:
+                    return self._stops.unless_left(mark, refusal)
+                outcome = await self._tried(rows, message, mark)
+            if outcome is not None or self._give_back is not None:
+                return outcome
+            self._metrics.retries.labels(self.channel.name).inc()
+            await asyncio.sleep(waits.next_delay())
+
+    async def _tried(self, rows: NoticeRows, message: Message, mark: Mark) -> Outcome | None:
+        """What one attempt made of a notice; None when it is to be tried again."""
+        try:
+            await self._attempt(message, mark)
+        except ChannelError as exc:
+            if exc.unknown:
+                self._stops.perhaps_left[mark] = None
+            if exc.unknown and rows.message_class is not MessageClass.SAFETY:
+                self._health.fails(exc)
+                return NoticeState.UNKNOWN, "no_answer"
+            if exc.permanent:
+                return self._stops.unless_left(mark, (NoticeState.FAILED, "refused"))
+            self._health.fails(exc)
+            return None
+        except Exception as exc:  # noqa: BLE001 -- the guard of this channel: a fault of the kind stays in its room
+            self._health.fault(exc)
+            return NoticeState.UNKNOWN, "fault"
+        self._health.works()
+        return NoticeState.ACCEPTED, ""
 
     async def _attempt(self, message: Message, mark: Mark) -> None:
-        """One submission. What is cut off in it stays marked: it may have left."""
-        self._submitting[mark] = None
+        """One try. What is cut off in it stays marked, and its attempt knows whether it may have left."""
+        attempt = self._trying[mark] = Attempt(self.channel.timeout_seconds, name=self.channel.name)
         try:
             with self._metrics.seconds.labels(self.channel.name).time():
-                await within(self.channel.timeout_seconds, self.kind.send(message), name=self.channel.name)
+                await attempt.run(self.kind.send(message, attempt))
         except Exception:
-            del self._submitting[mark]
+            del self._trying[mark]
             raise
-        del self._submitting[mark]
-
-    def _unless_left(self, mark: Mark, outcome: tuple[NoticeState, str]) -> tuple[NoticeState, str]:
-        """An earlier attempt may have left: then nothing else is known."""
-        if mark not in self._stops.perhaps_left:
-            return outcome
-        return NoticeState.UNKNOWN, "refused" if outcome[0] is NoticeState.FAILED else "no_answer"
-
-    def _refusal(self, rows: NoticeRows) -> tuple[NoticeState, str] | None:
-        """The third decision, just before the transport."""
-        if self._stops.killed:
-            return NoticeState.CANCELLED, "kill_switch"
-        if (rows.communication, rows.phase, rows.revision) in self._stops.withdrawn:
-            return NoticeState.CANCELLED, "incident_over"
-        if self._clock.now() >= rows.expires_at:
-            return NoticeState.EXPIRED, "expired"
-        return None
+        del self._trying[mark]
 
     def _note(self, rows: NoticeRows, customer: int, state: NoticeState, reason: str) -> None:
         mark = mark_of(rows, customer)
@@ -337,39 +285,3 @@ class Worker:
         """Tells every outcome that is known."""
         await self._outcomes.flush()
         self._settled.set()
-
-    async def _send_alerts(self) -> None:
-        while True:
-            alert = await self._alerts.get()
-            outcome = AlertOutcome(alert=alert.id, revision=alert.revision, sent=True)
-            try:
-                await within(self.channel.timeout_seconds, self.kind.alert(alert), name=self.channel.name)
-                self._say_working()
-            except ChannelError as exc:
-                self._say_broken(exc)
-                outcome = AlertOutcome(
-                    alert=alert.id,
-                    revision=alert.revision,
-                    sent=False,
-                    permanent=exc.permanent,
-                    unknown=exc.unknown,
-                    reason=str(exc),
-                )
-            except Exception as exc:  # noqa: BLE001 -- as above
-                self._log.error("channel.fault", channel=self.channel.name, error=type(exc).__name__)
-                outcome = structs.replace(outcome, sent=False, unknown=True, reason=type(exc).__name__)
-            word = "sent" if outcome.sent else "unknown" if outcome.unknown else "failed"
-            self._metrics.alerts.labels(self.channel.name, word).inc()
-            await self._outcomes.tell(outcome)
-            self._alerts_left -= 1
-            self._settled.set()
-
-    def _say_broken(self, exc: ChannelError) -> None:
-        if not self._broken:
-            self._broken = True
-            self._log.warning("channel.failed", channel=self.channel.name, error=str(exc))
-
-    def _say_working(self) -> None:
-        if self._broken:
-            self._broken = False
-            self._log.info("channel.works_again", channel=self.channel.name)
