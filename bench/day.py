@@ -40,7 +40,7 @@ def scorecards(words: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def pooled(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """All seeds as one."""
+    """All seeds as one; a figure about faults is None where no seed had one."""
     total = {key: sum(card["total"][key] for card in cards) for key in (*COUNTED, "promises_broken")}
     faults = [one for card in cards for one in card["faults"] if one["customers_hurt"]]
     named = [one for one in faults if one["cause_right"] is not None]
@@ -53,13 +53,13 @@ def pooled(cards: Sequence[dict[str, Any]]) -> dict[str, Any]:
     weeks = total["incident_weeks"]
     return {
         **total,
-        "delay_median": float(np.median(delays)),
-        "delay_p95": float(np.quantile(delays, 0.95)),
+        "delay_median": float(np.median(delays)) if delays else None,
+        "delay_p95": float(np.quantile(delays, 0.95)) if delays else None,
         "by_class": by_class,
         "false_a_week": total["false_incidents"] / weeks,
         "false_a_week_at_most": upper_bound(total["false_incidents"]) / weeks,
-        "cause_right": sum(one["cause_right"] for one in named) / max(1, len(named)),
-        "undetermined": 1.0 - len(named) / max(1, len(found)),
+        "cause_right": sum(one["cause_right"] for one in named) / len(named) if named else None,
+        "undetermined": 1.0 - len(named) / len(found) if found else None,
         "reachable": _mean(cards, "told_before_contact_reachable"),
         "oracle": _mean(cards, "told_before_contact_oracle"),
         "baseline": {

@@ -137,7 +137,9 @@ def check_customers(file: Path, root: Path, as_json: bool) -> None:
 @STATE
 @JSON
 def show_customer(reference: str, root: Path, state: Path | None, as_json: bool) -> None:
-    """Lists what one customer was told, by the operator's own reference. Prints no address."""
+    """Lists what one customer was told, by the operator's own reference, and what policies in shadow decided: what the
+    customer would have been told of, or why not. Prints no address.
+    """
     from cemd.commands.people import show_told
 
     show_told(reference, root, state, as_json=as_json)

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from cemd.commands.looking import found_places, state_rows
-from cemd.commands.people import number_of
+from cemd.commands.people import number_of, state_word
 from cemd.config.reference import explained, topics
 from cemd.config.source import did_you_mean
 from cemd.daemon.explain import explain, explain_customer
@@ -195,7 +195,8 @@ def _incident(incident: dict[str, Any]) -> Iterator[str]:
 
 def _communication(communication: dict[str, Any]) -> Iterator[str]:
     policy = f"policy {communication['policy']} ({communication['mode']})"
-    yield f"communication {communication['id']}: {communication['state']}, {policy} {communication['reason']}".rstrip()
+    state = state_word(communication)
+    yield f"communication {communication['id']}: {state}, {policy} {communication['reason']}".rstrip()
     for decision in communication["decisions"]:
         counts = ", ".join(f"{reason} {count}" for reason, count in decision["counts"].items())
         yield f"  {_at(decision['at'])} {decision['stage']} {decision['phase']}: {counts}"

@@ -14,10 +14,10 @@ import click
 
 from cemd.commands.looking import found_places, loaded_files, state_rows
 from cemd.config.topology import Topology
-from cemd.daemon.explain import communications, stopped
+from cemd.daemon.explain import communications, shadow_of, stopped
 from cemd.errors import CemdError, ConfigError
 from cemd.kit.words import counted
-from cemd.model.notice import Mode, Reason
+from cemd.model.notice import CommunicationState, Mode, NoticeState, Reason
 from cemd.report.customers import check_customers
 from cemd.store.sqlite import find_number
 
@@ -46,24 +46,49 @@ def number_of(reference: str, root: Path, state: Path | None) -> int:
 
 
 def show_told(reference: str, root: Path, state: Path | None, *, as_json: bool) -> None:
-    """Prints the notices of one customer, oldest first."""
-    found = [
+    """Prints the notices of one customer, and what policies in shadow decided, oldest first."""
+    number, rows = number_of(reference, root, state), state_rows(root, state)
+    notices = [
         {"communication": name, "phase": phase.name.lower(), "revision": revision, "state": outcome.name.lower(),
          "channel": channel, "at": at}
-        for name, phase, revision, outcome, channel, at in state_rows(root, state).notices_of(
-            number_of(reference, root, state), 0.0
-        )
+        for name, phase, revision, outcome, channel, at in rows.notices_of(number, 0.0)
     ]  # fmt: skip
+    shadow = shadow_of(rows, number)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps({"notices": notices, "shadow": shadow}, indent=2))
         return
-    for one in found:
-        at = datetime.fromtimestamp(float(str(one["at"])), UTC)
-        click.echo(
-            f"{at:%Y-%m-%d %H:%M:%S} UTC  {one['communication']}  {one['phase']}  {one['state']}  {one['channel']}"
-        )
-    if not found:
+    for one in notices:
+        click.echo(f"{_at(one)}  {one['communication']}  {one['phase']}  {one['state']}  {one['channel']}")
+    if not notices:
         click.echo("This customer was told nothing.")
+    if shadow:
+        click.echo("Decided in shadow, of which nothing leaves:")
+    for decided in shadow:
+        click.echo(f"{_at(decided)}  {_in_shadow(decided)}")
+
+
+def _in_shadow(decided: dict[str, Any]) -> str:
+    where = f" at {', '.join(decided['sites'])}" if decided["sites"] else ""
+    about = f"{', '.join(decided['services'])}{where}"
+    why_not = f"would not be told: {decided['reason'].replace('_', ' ')}"
+    would = "would be told" if decided["would_be_told"] else why_not
+    return f"{decided['communication']}  {about}  {decided['phase']}  {would}"
+
+
+def _at(one: dict[str, Any]) -> str:
+    return f"{datetime.fromtimestamp(one['at'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def state_word(communication: dict[str, Any]) -> str:
+    """The state for people: nobody is told of a communication while every notice of it is still on its way."""
+    states: Counter[str] = Counter()
+    for by_state in communication["notices"].values():
+        states.update(by_state)
+    told = any(states[name.name.lower()] for name in (NoticeState.ACCEPTED, NoticeState.DELIVERED))
+    waits = (
+        communication["state"] == CommunicationState.TOLD and states[NoticeState.IN_FLIGHT.name.lower()] and not told
+    )
+    return str(CommunicationState.TELLING if waits else communication["state"])
 
 
 def _nobody(communication: dict[str, Any]) -> str:
@@ -89,7 +114,7 @@ def show_communications(root: Path, state: Path | None, *, as_json: bool) -> Non
         for by_state in one["notices"].values():
             states.update(by_state)
         told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in states.items()) or _nobody(one)
-        click.echo(f"{one['id']}  {one['state']}  {one['mode']}  {', '.join(one['services'])}  {told}")
+        click.echo(f"{one['id']}  {state_word(one)}  {one['mode']}  {', '.join(one['services'])}  {told}")
         if one["waits"]:
             click.echo(f"  {one['waits']}")
     if not found:

@@ -31,6 +31,7 @@ from cemd.report.state import SENDING, Switches
 from cemd.store.base import StateStore
 
 R = TypeVar("R")
+_TELLING = (Reason.FIRST_NOTICE, Reason.OVER_NOTICE, Reason.CORRECTION_NOTICE, Reason.UPDATE_NOTICE)
 
 
 def explain(rows: StateStore, record: str) -> dict[str, Any] | None:
@@ -134,12 +135,9 @@ def explain_customer(rows: StateStore, communication: str, customer: int) -> lis
     became of each notice."""
     steps: list[dict[str, Any]] = []
     for _, decision in _table(rows, "decision", Decision):
-        if decision.communication == communication and decision.customers:
-            members = BitMap.deserialize(decision.customers)
-            if customer in members:
-                reason = zstandard.decompress(decision.reasons)[members.rank(customer) - 1]
-                steps.append({"at": decision.at, "stage": decision.stage, "phase": decision.phase.name.lower(),
-                              "revision": decision.revision, "reason": Reason(reason).name.lower()})  # fmt: skip
+        if decision.communication == communication and (reason := _reason(decision, customer)) is not None:
+            steps.append({"at": decision.at, "stage": decision.stage, "phase": decision.phase.name.lower(),
+                          "revision": decision.revision, "reason": reason.name.lower()})  # fmt: skip
     steps.extend(
         {"at": at, "stage": "outbox", "phase": phase.name.lower(), "revision": revision,
          "channel": channel, "state": state.name.lower()}
@@ -147,6 +145,34 @@ def explain_customer(rows: StateStore, communication: str, customer: int) -> lis
         if told == communication
     )  # fmt: skip
     return sorted(steps, key=lambda step: float(step["at"]))
+
+
+def shadow_of(rows: StateStore, customer: int) -> list[dict[str, Any]]:
+    """What was decided about one customer under policies in shadow, of which nothing left: for each communication,
+    phase and revision the decision that stands, oldest first."""
+    shadow = {name: one for name, one in _table(rows, "communication", Communication) if one.mode is Mode.SHADOW}
+    decisions = sorted((one for _, one in _table(rows, "decision", Decision)), key=lambda one: (one.at, one.seq))
+    standing: dict[tuple[str, Phase, int], dict[str, Any]] = {}
+    for decision in decisions:
+        owner = shadow.get(decision.communication)
+        if owner is None or (reason := _reason(decision, customer)) is None:
+            continue
+        standing[owner.id, decision.phase, decision.revision] = {
+            "communication": owner.id, "services": list(owner.services), "sites": list(owner.sites),
+            "phase": decision.phase.name.lower(), "revision": decision.revision, "at": decision.at,
+            "would_be_told": reason in _TELLING, "reason": reason.name.lower(),
+        }  # fmt: skip
+    return sorted(standing.values(), key=lambda one: float(one["at"]))
+
+
+def _reason(decision: Decision, customer: int) -> Reason | None:
+    """The word of a decision about one customer; None when it does not name the customer."""
+    if not decision.customers:
+        return None
+    members = BitMap.deserialize(decision.customers)
+    if customer not in members:
+        return None
+    return Reason(zstandard.decompress(decision.reasons)[members.rank(customer) - 1])
 
 
 def _table(rows: StateStore, table: str, record: type[R]) -> Iterator[tuple[str, R]]:

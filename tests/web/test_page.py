@@ -502,3 +502,19 @@ async def test_who_is_not_told_yet_or_in_shadow_is_said_so(
     house.shown = replace(views, report=report, incidents=unsure)
     house.tick()
     await expect(page.locator(".communication").first).to_contain_text("another independent source that sees it")
+
+
+async def test_nobody_is_said_to_be_told_while_every_notice_is_on_its_way(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    page = (await opened(browser, server.url)).page
+    views = rich_views()
+    first, *others = views.report.communications
+    core_says_told = msgspec.structs.replace(first.communication, state=CommunicationState.TOLD)
+    for tick, told, said, not_said in ((1, 40, "Told", "Telling"), (2, 0, "Telling", "Told")):
+        view = msgspec.structs.replace(first, communication=core_says_told, told=told, in_flight=9_812 - told)
+        report = msgspec.structs.replace(views.report, communications=(view, *others))
+        house.shown = replace(views, report=report, seq=views.seq + tick)
+        header = page.locator(".communication").first.locator("header")
+        await expect(header).to_contain_text(said)
+        await expect(header).not_to_contain_text(not_said)

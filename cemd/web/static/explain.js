@@ -1,7 +1,7 @@
 // The chain behind an id: records as foldable cards, in the order in which one led to the other; ids are links.
 import { h } from "/static/dom.js";
 import { panel } from "/static/parts.js";
-import { capital, count, moment, said, shape, STATES, when } from "/static/words.js";
+import { capital, count, moment, said, shape, standing, STATES, when } from "/static/words.js";
 
 const ID = /^(inc|fnd|com|dec|alr)-[0-9a-z.]+$/;
 const ORDER = ["incident", "incidents", "findings", "alerts", "communications", "notices", "decisions"];
@@ -28,9 +28,17 @@ function value(item, name) {
 const tree = (item) => h("dl", { class: "tree" }, Object.entries(item).filter(([, one]) => !empty(one)).map(([name, one]) =>
   h("div", { class: ASIDE.has(name) ? "aside" : "" }, h("dt", {}, capital(said(name))), h("dd", {}, value(one, name)))));
 
+// A communication with the state that its notices allow.
+function asSaid(record) {
+  if (!record.notices) return record;
+  const sum = (...states) => Object.values(record.notices).reduce((all, one) => states.reduce((n, state) => n + (one[state] || 0), all), 0);
+  return { ...record, state: standing(record.state, sum("accepted", "delivered"), sum("in_flight")) };
+}
+
 // One record: what it is in a line, all of it when unfolded.
-function card(item, name, index) {
-  if (typeof item !== "object" || item === null) return value(item, name);
+function card(record, name, index) {
+  if (typeof record !== "object" || record === null) return value(record, name);
+  const item = asSaid(record);
   const { id, what, at } = item;
   const words = [item.condition, item.indicator, item.stage, item.state, item.phase !== undefined && typeof item.phase !== "number" ? item.phase : null].filter(Boolean).map(said);
   if (what && !id) return h("p", { class: "event" }, at ? value(at, "at") : null, " ", what, h("span", { class: "muted" }, item.by ? ` ${item.by}` : ""));

@@ -1,6 +1,6 @@
 // Parts that several pages share.
 import { h } from "/static/dom.js";
-import { amount, badge, between, capital, count, exact, listed, metricWords, said, share, shape, span, spokenWhole, titled, when } from "/static/words.js";
+import { amount, badge, between, capital, count, exact, listed, metricWords, said, share, shape, span, spokenWhole, standing, titled, when } from "/static/words.js";
 
 export const panel = (title, side, ...body) =>
   h("section", { class: "panel", "aria-label": title }, h("div", { class: "panel-head" }, h("h2", {}, title), side), body);
@@ -101,12 +101,14 @@ export function impact(incident) {
 // Who is not told, but may be: a notice is on its way, or nobody knows whether it left.
 const apart = (one) => [one.in_flight ? `, ${count(one.in_flight)} on the way` : "", one.unknown ? `, ${count(one.unknown)} unknown` : ""];
 
+const stateOf = (one) => standing(one.state, one.told, one.in_flight);
+
 export function told(incident) {
   if (!incident.communications.length) return h("span", { class: "muted" }, "No customer communication.");
   return incident.communications.map((one) =>
     h("span", { class: "told", "data-key": one.id }, one.mode === "shadow" ? h("span", { class: "tag" }, "shadow") : null,
       one.audience
-        ? [h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told`, apart(one), one.state === "told" ? "" : `, ${said(one.state)}`]
+        ? [h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told`, apart(one), stateOf(one) === "told" ? "" : `, ${said(stateOf(one))}`]
         : `Customers: ${said(one.state)}, nobody told yet`));
 }
 
@@ -157,7 +159,7 @@ export function communicationCard(one, now, allHeld, incidents = []) {
   return h("article", { class: `communication ${one.ended_at ? "over" : ""}`, "data-key": one.id },
     h("header", {},
       h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites)}` : ""),
-      h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(one.state)), one.reason ? `: ${said(one.reason)}` : ""),
+      h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(stateOf(one))), one.reason ? `: ${said(one.reason)}` : ""),
       h("span", { class: "muted" }, `${said(one.phase)} · ${one.policy} · `, when(one.opened_at, now))),
     h("div", { class: "told-row" }, one.state === "holding" && !one.told ? h("span", {}, waitsFor(one, incidents, now)) : toldOf(one),
       states.length ? h("span", { class: "muted" }, ` · notices: ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),

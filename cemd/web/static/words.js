@@ -27,6 +27,10 @@ export const star = () =>
 
 export const said = (word) => String(word).replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
 
+// The state of a communication: nobody is told yet while every notice is on its way; the core's `told` means that all of
+// them left its hands.
+export const standing = (state, told, inFlight) => (state === "told" && inFlight && !told ? "telling" : state);
+
 // Names as people say them, learned from the newest view.
 let titles = new Map();
 export function useTitles(view) {
