@@ -4,7 +4,7 @@ Runs the selection that report makes (columns, reasons, bitmaps, decision packed
 and to a loop over rows in Python, in the same run. A thread that only looks at the clock measures the longest pause
 that the interpreter lock causes.
 
-    python bench/audience.py [--customers 10000000] [--json]
+    python -m bench.audience [--customers 10000000] [--json]
 """
 
 from __future__ import annotations

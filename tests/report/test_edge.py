@@ -74,7 +74,7 @@ class Living:
             await asyncio.sleep(0)
 
     async def until(self, true: Any) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not true():
                 self.world.tick()
                 await asyncio.sleep(0.02)
@@ -339,6 +339,33 @@ async def test_outcome_that_was_being_handed_over_when_its_channel_was_removed_i
             await house.until(cut_off.is_set)
             await house.until(lambda: "in_flight" not in states(house))
     assert states(house) == {"accepted": 1}
+
+
+async def test_mail_that_only_waited_for_its_server_when_its_worker_ended_goes_on_with_the_channel_as_it_is_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cemd.report.edge.GRACE_SECONDS", 0.0)
+
+    class Stuck(Email):
+        """Reaches no server at port 9, and never gives up."""
+
+        async def send(self, message: Message, attempt: Attempt) -> None:
+            if self._params.port == 9:
+                await asyncio.Event().wait()
+            await super().send(message, attempt)
+
+    handler, house = MailSink(), living(9, timeout=1.0)
+    house.kinds = {**KINDS, "email": Stuck}
+    async with mail_server(handler) as port, house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: states(house) == {"in_flight": 5})
+        await asyncio.sleep(0.1)  # as many as there are connections are being sent
+        assert house.edge is not None
+        house.edge.configure(with_mail(house, port=port))
+        await house.until(lambda: "in_flight" not in states(house))
+    assert states(house) == {"accepted": 5}
+    assert len(handler.mails) == 5
 
 
 class Desk(Webhook):
