@@ -77,13 +77,15 @@ class Assessor:
         attached = [one for one in self.state.attached(incident.id) if self.hurts(one)]
         if not attached:
             return incident
-        cause = incident.cause
-        if not self.state.grounds[incident.id].cause_by and not (cause.service and self._is_recovering(attached)):
+        cause, recovering = incident.cause, self._is_recovering(attached)
+        if not self.state.grounds[incident.id].cause_by and not (cause.service and recovering):
             changes: dict[str, ServiceChange] = self._changes()
             cause = probable_cause(attached, picture, self.grouping, changes)
             cause = confirmed(cause) if incident.confirmed_at is not None and cause.service else cause
         hurt = [one for one in attached if one.open] or attached
-        impact, critical = impact_of(hurt, cause, picture, self.customers, self.state.counts, incident.impact)
+        impact, critical = impact_of(
+            hurt, cause, picture, self.customers, self.state.counts, incident.impact, recovering=recovering
+        )
         factor, priority = urgency(impact, incident.quality, critical, self.topology, self.customers)
         return _replace(incident, cause=cause, impact=impact, importance_factor=factor, priority=priority)
 

@@ -40,12 +40,18 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
     customers: Customers,
     counts: CountCache,
     before: Impact,
+    *,
+    recovering: bool = False,
 ) -> tuple[Impact, int]:
-    """The impact now, and how many critical customers are in it; user-minutes and peak go on from `before`."""
+    """The impact now, and how many critical customers are in it; user-minutes and peak go on from `before`. While it
+    is `recovering`, no service is hurt at a place where it was not: what has nothing of its own any more is about to
+    be well, and not hurt wherever something else still is."""
     topology = picture.topology
     place = picture.common_place(one.finding.subject.site for one in hurt)
     services = hurt_services(hurt, cause, place, picture)
     places = hurt_places(hurt, services, topology)
+    if recovering:
+        places = {name: _still(before.places.get(name, sites), sites, topology) for name, sites in places.items()}
     sites = hurt_sites(hurt, places)
     steps = [
         at
@@ -112,6 +118,12 @@ def hurt_sites(hurt: Sequence[AttachedFinding], places: Mapping[str, tuple[str, 
     """Where anything is hurt that is sold, else where anything is; empty: everywhere."""
     sites = [site for some in places.values() for site in some or ("",)]
     return _together(sites if places else [one.finding.subject.site for one in hurt])
+
+
+def _still(before: tuple[str, ...], now: tuple[str, ...], topology: Topology) -> tuple[str, ...]:
+    """Of the places now those that are inside the places before; where there is none, those before."""
+    left = tuple(site for site in now if not before or not set(topology.around(site)).isdisjoint(before))
+    return left or before
 
 
 def _together(sites: Sequence[str]) -> tuple[str, ...]:

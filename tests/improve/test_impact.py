@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cemd.model.finding import Condition
 from cemd.model.quality import Quality
 
 from tests.improve.house import GRAPH, House, configuration
@@ -45,6 +46,16 @@ def test_the_most_customers_that_were_ever_hurt_stay_known_while_it_recovers() -
     assert house.only().impact.customers == 45
     house.tick(house.ended(everywhere))
     assert (house.only().impact.customers, house.only().impact.peak_customers) == (15, 45)
+
+
+def test_what_recovers_first_is_hurt_nowhere_else_because_something_else_still_is() -> None:
+    house = House()
+    data = house.began("mobile-data", "east")
+    odd = house.began("mobile-data", "east", condition=Condition.ANOMALY, quality=Quality.AT_RISK)
+    house.tick(data, odd, house.began("sms", "west"), house.began("hlr", "land"))
+    assert house.only().impact.places == {"mobile-data": ("east",), "sms": ("west",)}
+    house.tick(house.ended(data))
+    assert house.only().impact.places == {"mobile-data": ("east",), "sms": ("west",)}
 
 
 def test_customers_at_a_place_exclude_other_places_and_name_the_unknown() -> None:
