@@ -201,12 +201,13 @@ class Demo:
         return len(judgements) == len(self._records) and all(one.is_settled for one in judgements)
 
     async def _break_and_mend(self, elapsed: float) -> None:
+        told = {one.record.fault.name for one in self._judgements() if one.all_told}
         for record in self._records:
             fault = record.fault
             if record.began_at is None and elapsed >= fault.begins_after_seconds:
                 self._story.fault_began(fault)
                 record.began_at = await self._telco.begin(fault)
-            elif record.is_due_to_end(time.time()):
+            elif record.is_due_to_end(time.time(), all_told=fault.name in told):
                 record.ended_at = await self._telco.end_fault(fault)
                 self._story.fault_ended(fault)
 

@@ -18,6 +18,7 @@ from cemd.demo.sinks import Mail
 
 Document = Mapping[str, Any]
 FIRST, OVER, CORRECTION, OTHER = "first", "over", "correction", "other"
+PATIENCE_SECONDS = 40.0
 
 
 @dataclass(slots=True)
@@ -34,8 +35,13 @@ class FaultRecord:
     def is_over(self) -> bool:
         return self.ended_at is not None
 
-    def is_due_to_end(self, now: float) -> bool:
-        return self.began_at is not None and not self.is_over and now - self.began_at >= self.fault.lasts_seconds
+    def is_due_to_end(self, now: float, *, all_told: bool) -> bool:
+        """True when its time is over. On a slow machine it waits for its first notices, for so long as is bearable:
+        else it would be mended before the daemon could tell what the story is about."""
+        if self.began_at is None or self.is_over:
+            return False
+        late = now - self.began_at - self.fault.lasts_seconds
+        return late >= (0.0 if all_told else PATIENCE_SECONDS)
 
 
 class Subjects:
@@ -68,6 +74,11 @@ class Judgement:
         """Found, told and over: nothing more has to happen."""
         ended = set(self.mails.get(OVER, Counter()))
         return self.record.is_over and self.incident is not None and ended >= self.record.expected
+
+    @property
+    def all_told(self) -> bool:
+        """Everybody who had to hear of it has heard of it."""
+        return set(self.mails.get(FIRST, Counter())) >= self.record.expected
 
     def document(self) -> dict[str, Any]:
         record, incident = self.record, self.incident

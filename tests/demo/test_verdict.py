@@ -8,7 +8,7 @@ import pytest
 from cemd.demo.conditions import Fault, Mode
 from cemd.demo.faults import TIME_LINE, time_line
 from cemd.demo.sinks import Mail
-from cemd.demo.verdict import FaultRecord, Subjects, judge, problems_of
+from cemd.demo.verdict import PATIENCE_SECONDS, FaultRecord, Subjects, judge, problems_of
 
 TEXTS = {
     "first_subject": "{{ operator }}: disturbance ({{ service }})",
@@ -94,3 +94,14 @@ def test_two_minutes_have_one_fault_and_longer_runs_have_more() -> None:
     assert len(faults) == len(TIME_LINE)
     ends = [fault.begins_after_seconds + fault.lasts_seconds for fault in faults]
     assert all(end < later.begins_after_seconds for end, later in zip(ends, faults[1:], strict=False))
+
+
+def test_a_fault_is_mended_when_its_time_is_over_and_waits_bearably_for_its_first_notices() -> None:
+    begun = FaultRecord(fault=record().fault, expected=frozenset(HURT), began_at=100.0)
+    lasts = begun.fault.lasts_seconds
+    assert not begun.is_due_to_end(100.0 + lasts - 1.0, all_told=True)
+    assert begun.is_due_to_end(100.0 + lasts, all_told=True)
+    assert not begun.is_due_to_end(100.0 + lasts + PATIENCE_SECONDS - 1.0, all_told=False)
+    assert begun.is_due_to_end(100.0 + lasts + PATIENCE_SECONDS, all_told=False)
+    assert [one.all_told for one in judge([record()], [incident()], RIGHT[:1], SUBJECTS)] == [False]
+    assert [one.all_told for one in judge([record()], [incident()], RIGHT[:2], SUBJECTS)] == [True]
