@@ -38,6 +38,7 @@ from cemd.monitor.probes.base import (
     Way,
 )
 from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
+from cemd.monitor.probes.engines.dns_comparison import compared, texts_of
 from cemd.monitor.probes.engines.dns_engine import Question, line_to
 from cemd.monitor.probes.engines.dns_exchange import Exchange, Transport
 from cemd.monitor.probes.engines.dnssec import Chain, checked_anchor
@@ -45,8 +46,6 @@ from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols import dns_answer
-
-_SERIAL_HALF = 1 << 31
 
 
 class Flag(StrEnum):
@@ -295,7 +294,10 @@ class Dns:
             result = self._judge(answer, data, seconds)
             if self._params.dnssec:
                 result = await self._validated(result, answer, server, attempt)
-            return self._compared(result, answer, await asyncio.gather(*others)) if others else result
+            if not others:
+                return result
+            said = zip(self._params.compare_with, await asyncio.gather(*others), strict=True)
+            return compared(result, answer, said, self._params)
         finally:
             for other in others:
                 other.cancel()
@@ -305,7 +307,7 @@ class Dns:
         seen = dns_answer.read(data, self._query.end, self._type)
         if seen is None:
             raise Missed(Reason.PROTOCOL_BROKEN, "the answer is malformed.")
-        records = _texts(answer, self._type)
+        records = texts_of(answer, self._type)
         readings = Values(Question.metrics, (seconds, float(len(records))))
         fault = self._fault(seen._replace(rcode=int(answer.rcode())))
         if fault is None and self._raw is None:
@@ -349,29 +351,6 @@ class Dns:
         except TimeoutError:
             return Missed(Reason.NO_ANSWER, "no answer")
 
-    def _compared(
-        self, result: Result, answer: dns.message.Message, others: list[dns.message.Message | Missed]
-    ) -> Result:
-        words = []
-        behind = 0
-        mine, serial = (answer.rcode(), _texts(answer, self._type)), _serial(answer)
-        for host, other in zip(self._params.compare_with, others, strict=True):
-            if isinstance(other, Missed):
-                words.append(f"{host}: {other.detail.rstrip('.')}")
-            elif self._params.type == "SOA" and serial is not None and (its := _serial(other)) is not None:
-                behind = max(behind, serials_behind(serial, its))
-            elif (other.rcode(), _texts(other, self._type)) != mine:
-                said = ", ".join(sorted(_texts(other, self._type))[:4]) or dns.rcode.to_text(other.rcode())
-                words.append(f"{host} says {said}")
-        readings = [*result.readings, Reading(metric="disagreeing_count", value=float(len(words)))]
-        if self._params.type == "SOA":
-            readings.append(Reading(metric="serial_behind_count", value=float(behind)))
-        if behind > self._params.max_serials_behind:
-            words.append(f"the serial {serial} is {behind} behind")
-        if words:
-            raise Missed(Reason.ANSWERS_DIFFER, f"{'; '.join(words)}.", readings=readings)
-        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
-
 
 _Raw = tuple[tuple[tuple[bytes, str], ...], tuple[tuple[bytes, str], ...]]
 
@@ -387,24 +366,3 @@ def _raw(kind: str, wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> _Raw 
     except ValueError:
         return None
     return made[0], made[1]
-
-
-def _texts(answer: dns.message.Message, kind: int) -> frozenset[str]:
-    return frozenset(record.to_text() for rrset in answer.answer if rrset.rdtype == kind for record in rrset)
-
-
-def _serial(answer: dns.message.Message) -> int | None:
-    for rrset in answer.answer:
-        if rrset.rdtype == dns.rdatatype.SOA:
-            serial: int = rrset[0].serial
-            return serial
-    return None
-
-
-def serials_behind(mine: int, other: int) -> int:
-    """How far a serial is behind another, 0 where it is not.
-
-    Source: RFC 1982, serial number arithmetic over 32 bits.
-    """
-    ahead = (other - mine) % (2 * _SERIAL_HALF)
-    return ahead if ahead < _SERIAL_HALF else 0

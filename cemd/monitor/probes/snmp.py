@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from functools import partial
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -36,16 +34,16 @@ from cemd.monitor.probes.base import (
 )
 from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
 from cemd.monitor.probes.engines.names import is_address
+from cemd.monitor.probes.engines.snmp_counters import UPTIME, Counters, Now, number_of, uptime_of
 from cemd.monitor.probes.engines.snmp_errand import Asking, line_for, place_as_heard, wish
+from cemd.monitor.probes.engines.snmp_questions import AT_ONCE, TOO_BIG, Questions, found_of, titled
 from cemd.monitor.probes.engines.snmp_session import Community, Line, Session, User, UserSession
 from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols import Malformed
 from cemd.monitor.protocols.ber import Oid
 from cemd.monitor.protocols.snmp import (
-    ERRORS,
     MISSING,
-    Answer,
     Bound,
     Pdu,
     ValueType,
@@ -54,12 +52,6 @@ from cemd.monitor.protocols.snmp import (
 from cemd.monitor.protocols.snmp_layout import Numbers
 from cemd.monitor.protocols.snmp_names import parse_oid
 from cemd.monitor.protocols.snmp_security import Authentication, Privacy
-
-UPTIME: Oid = (1, 3, 6, 1, 2, 1, 1, 3, 0)
-_TOO_BIG = 1
-_AT_ONCE = 20
-"""Names in one question: an answer of twenty counters fits a datagram of 1,472 bytes."""
-_MODULUS = {ValueType.COUNTER32: 1 << 32, ValueType.COUNTER64: 1 << 64}
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 
@@ -180,15 +172,6 @@ class SnmpParams(SocketParams):
         return ((("host",), self.host),)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A counter as it was at its last answer."""
-
-    value: int
-    at: float
-    uptime: int | None
-
-
 class Snmp:
     """`response_seconds` until the first answer; then the values and rates that were asked for."""
 
@@ -210,7 +193,7 @@ class Snmp:
         self._plain = None if rates or bounded else tuple(one.scale for one in params.values)
         """Scales, where every number that the agent gives is a reading as it is."""
         self._session: Session | None = None
-        self._seen: dict[Oid, _Seen] = {}
+        self._counters = Counters()
 
     @property
     def target(self) -> str:
@@ -225,7 +208,7 @@ class Snmp:
     def errand(self) -> Asking | None:
         """Single values of v2c in one question to a numeric address."""
         params = self._params
-        if params.user is not None or self._columns or len(self._asked) > _AT_ONCE or not is_address(params.host):
+        if params.user is not None or self._columns or len(self._asked) > AT_ONCE or not is_address(params.host):
             return None
         if "%" in params.host:
             return None  # the system writes zones in words of its own
@@ -258,17 +241,17 @@ class Snmp:
             return None
         if answer.pdu is not Pdu.RESPONSE:
             return None
-        if answer.error == _TOO_BIG and len(self._asked) > 1:
+        if answer.error == TOO_BIG and len(self._asked) > 1:
             asking.ending = asyncio.ensure_future(self._in_pieces(asking, began)).cancel
             return GoesOn.ELSEWHERE
         try:
-            return self._judged(_found(answer, self._asked), seconds, began + seconds)
+            return self._judged(found_of(answer, self._asked), seconds, began + seconds)
         except Missed as missed:
             return result_of(missed, self, self.target, self._log)
 
     def _judged(self, found: Mapping[Oid, Bound], seconds: float, at: float) -> Found:
         readings, faults = list[Reading](), list[str]()
-        now = _Now(at, _uptime(found))
+        now = Now(at, uptime_of(found))
         for oid, one in self._values:
             self._take(one, found[oid], now, (), readings, faults)
         if not faults and len(readings) == len(self._values):
@@ -297,7 +280,7 @@ class Snmp:
         params = self._params
         session = self._session = self._session or self._make_session()
         with talking_to(self.target), await connect(params, address, params.port, socket.SOCK_DGRAM) as door:
-            return await self._measure(_Questions(session, Line(door, params.resend_seconds)))
+            return await self._measure(Questions(session, Line(door, params.resend_seconds)))
 
     def _community(self) -> bytes:
         file = self._params.community_file
@@ -320,27 +303,27 @@ class Snmp:
             )
         )
 
-    async def _measure(self, questions: _Questions) -> Result:
+    async def _measure(self, questions: Questions) -> Result:
         loop = asyncio.get_running_loop()
         began = loop.time()
         found = await questions.get(self._asked)
         readings = [Reading(metric="response_seconds", value=loop.time() - began)]
-        now = _Now(loop.time(), _uptime(found))
+        now = Now(loop.time(), uptime_of(found))
         faults: list[str] = []
         for oid, one in self._values:
             self._take(one, found[oid], now, (), readings, faults)
         for column, names, one in self._columns:
             rows = await questions.column(column, self._params.max_rows)
             titles = await questions.column(names, self._params.max_rows) if names else {}
-            now = _Now(loop.time(), now.uptime)
-            self._take_column(one, _titled(rows, titles), now, readings, faults)
+            now = Now(loop.time(), now.uptime)
+            self._take_column(one, titled(rows, titles), now, readings, faults)
         if faults:
             words = f"{'; '.join(faults[:5])}."
             raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=tuple(readings))
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings))
 
     def _take_column(
-        self, one: SnmpColumn, rows: Mapping[str, Bound], now: _Now, readings: list[Reading], faults: list[str]
+        self, one: SnmpColumn, rows: Mapping[str, Bound], now: Now, readings: list[Reading], faults: list[str]
     ) -> None:
         faults += [f"{one.oid} has no row {name!r}" for name in one.rows if name not in rows]
         for name, bound in rows.items():
@@ -351,20 +334,20 @@ class Snmp:
         self,
         one: SnmpValue,
         bound: Bound,
-        now: _Now,
+        now: Now,
         labels: tuple[tuple[str, str], ...],
         readings: list[Reading],
         faults: list[str],
     ) -> None:
         """One value becomes a reading, or a fault, or nothing yet: a rate needs two runs."""
         name = " ".join((one.oid, *(row for _, row in labels)))
-        number = _number(bound)
+        number = number_of(bound)
         if number is None:
             faults.append(f"{name} is {'missing' if bound.type in MISSING else 'no number'}")
             return
         value: float | None = number
         if one.report is Report.RATE:
-            value = self._rate(bound, now)
+            value = self._counters.rate(bound, now)
         if value is None:
             return
         value *= one.scale
@@ -373,137 +356,3 @@ class Snmp:
             faults.append(f"{name} is {value:g}, at least {one.at_least:g} is due")
         if one.at_most is not None and value > one.at_most:
             faults.append(f"{name} is {value:g}, at most {one.at_most:g} is due")
-
-    def _rate(self, bound: Bound, now: _Now) -> float | None:
-        if not isinstance(bound.value, int):
-            return None
-        before = self._seen.get(bound.oid)
-        self._seen[bound.oid] = _Seen(bound.value, now.at, now.uptime)
-        if before is None or now.at <= before.at:
-            return None
-        grown = growth(before.value, bound.value, bound.type, restarted=_restarted(before.uptime, now.uptime))
-        return None if grown is None else grown / (now.at - before.at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Now:
-    at: float
-    uptime: int | None
-
-
-def _restarted(before: int | None, now: int | None) -> bool:
-    return before is not None and now is not None and now < before
-
-
-def growth(before: int, now: int, kind: ValueType, *, restarted: bool) -> int | None:
-    """How much a number grew; None where that cannot be known.
-
-    A counter that is lower than before has wrapped, unless its agent began anew. One of 64 bits that would have to
-    grow by more than half its range was reset: no line is that fast. What is no counter may fall.
-
-    Source: RFC 2578, sections 7.1.6 and 7.1.10.
-    """
-    if restarted:
-        return None
-    modulus = _MODULUS.get(kind)
-    if now >= before or modulus is None:
-        return now - before
-    grown = now - before + modulus
-    return None if kind is ValueType.COUNTER64 and grown > modulus // 2 else grown
-
-
-def _number(bound: Bound) -> float | None:
-    """The value as a number; some agents write numbers as text."""
-    if isinstance(bound.value, int):
-        return float(bound.value)
-    if isinstance(bound.value, bytes) and bound.type is ValueType.OCTETS and len(bound.value) <= 40:
-        try:
-            number = float(bound.value)
-        except ValueError:
-            return None
-        return number if abs(number) < float("inf") else None
-    return None
-
-
-def _titled(rows: Mapping[Oid, Bound], titles: Mapping[Oid, Bound]) -> dict[str, Bound]:
-    """Rows by name; a row without one keeps its index, and so does the second of two with the same name."""
-    named: dict[str, Bound] = {}
-    for index, bound in rows.items():
-        plain = ".".join(map(str, index))
-        title = titles[index].value if index in titles else None
-        text = title.decode(errors="replace").strip("\0 ")[:80] if isinstance(title, bytes) else ""
-        printable = text if text and text.isprintable() else plain
-        named[plain if printable in named else printable] = bound
-    return named
-
-
-class _Questions:
-    """Asks one agent in one attempt: values in groups, columns in steps."""
-
-    def __init__(self, session: Session, line: Line) -> None:
-        self._ask = partial(session.ask, line)
-
-    async def get(self, oids: Sequence[Oid]) -> dict[Oid, Bound]:
-        """Each of these names with what the agent has for it.
-
-        Raises:
-            Missed: it refused, or left one out.
-        """
-        found: dict[Oid, Bound] = {}
-        for group in _groups(oids):
-            found |= await self._get(group)
-        return found
-
-    async def _get(self, oids: Sequence[Oid]) -> dict[Oid, Bound]:
-        answer = await self._ask(Pdu.GET, oids)
-        if answer.error == _TOO_BIG and len(oids) > 1:
-            half = len(oids) // 2
-            return {**await self._get(oids[:half]), **await self._get(oids[half:])}
-        return _found(answer, oids)
-
-    async def column(self, column: Oid, most: int) -> dict[Oid, Bound]:
-        """The column's rows by index, in the agent's order.
-
-        Raises:
-            Missed: the agent refused, does not move on, or has more rows than are taken.
-        """
-        rows: dict[Oid, Bound] = {}
-        last = column
-        while True:
-            answer = await self._ask(Pdu.GET_BULK, [last], repetitions=_AT_ONCE)
-            _refuse_errors(answer)
-            for bound in answer.bindings:
-                if bound.type in MISSING or bound.oid[: len(column)] != column:
-                    return rows
-                if bound.oid <= last:
-                    raise Missed(Reason.PROTOCOL_BROKEN, "the agent does not move on within a table.")
-                if len(rows) >= most:
-                    raise Missed(Reason.ANSWER_TOO_LARGE, f"a table has more than {most} rows (max_rows).")
-                last = bound.oid
-                rows[last[len(column) :]] = bound
-            if not answer.bindings:
-                return rows
-
-
-def _found(answer: Answer, oids: Sequence[Oid]) -> dict[Oid, Bound]:
-    _refuse_errors(answer)
-    found = {bound.oid: bound for bound in answer.bindings}
-    if set(found) != set(oids):
-        raise Missed(Reason.PROTOCOL_BROKEN, "the agent answered for other objects than it was asked for.")
-    return found
-
-
-def _uptime(found: Mapping[Oid, Bound]) -> int | None:
-    uptime = found[UPTIME].value if UPTIME in found else None
-    return uptime if isinstance(uptime, int) else None
-
-
-def _groups(oids: Sequence[Oid]) -> Iterator[Sequence[Oid]]:
-    for start in range(0, len(oids), _AT_ONCE):
-        yield oids[start : start + _AT_ONCE]
-
-
-def _refuse_errors(answer: Answer) -> None:
-    if answer.error:
-        words = ERRORS.get(answer.error, str(answer.error))
-        raise Missed(Reason.STATUS_UNEXPECTED, f"the agent answered {words} (object {answer.index} of the question).")

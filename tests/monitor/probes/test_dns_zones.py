@@ -15,7 +15,7 @@ import pytest
 from cemd.kit.clock import ManualClock
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason, Result
-from cemd.monitor.probes.dns import serials_behind
+from cemd.monitor.probes.engines.dns_comparison import serials_behind
 
 from tests.conftest import program
 from tests.monitor.peers import NameServer, complaints, free_port, listening, look, name_server, tools, value
