@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,15 +229,10 @@ def beside(
     """
     pace = len(probes) / probes[0].every_seconds
 
-    def told(count: int, per_second: float) -> tuple[float, float]:
-        command = [sys.executable, "-c", peer, *arguments, str(count), str(per_second)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        return float(said[0]), float(said[1])
-
     ours, fast, paced = [], [], []
     for _ in range(rounds):
-        fast.append(told(int(10_000 * seconds), 0.0))
-        paced.append(told(int(pace * seconds), pace))
+        fast.append(peer_rates(peer, arguments, int(10_000 * seconds), 0.0))
+        paced.append(peer_rates(peer, arguments, int(pace * seconds), pace))
         ours.append(asyncio.run(own_rate(folder, probes, seconds)))
     ratios = [mine["per_cpu_second"] / its for mine, (its, _) in zip(ours, fast, strict=True)]
     return {
@@ -251,6 +246,13 @@ def beside(
         "peer_per_second": statistics.median(wall for _, wall in fast),
         "peer_at_pace_per_cpu_second": statistics.median(rate for rate, _ in paced),
     }
+
+
+def peer_rates(peer: str, arguments: Sequence[str], count: int, per_second: float) -> tuple[float, float]:
+    """What a peer's program made per CPU second and per second, of so many at such a pace (0: its full speed)."""
+    command = [sys.executable, "-c", peer, *arguments, str(count), str(per_second)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(said[0]), float(said[1])
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from math import nan
 from pathlib import Path
 
@@ -152,17 +152,16 @@ class Backlog:
     ) -> None:
         """Takes many attempts of one outcome; `locals_` are their series' numbers, as arrays of `i` hold them."""
         for first in range(0, len(locals_), _ROWS):
-            piece = slice(first, first + _ROWS)
-            self._pending.add_rows(locals_[piece], at[piece], values[piece], outcome)
             if len(self._pending) >= MAX_SAMPLES // 2:
                 self.cut()
+            piece = slice(first, first + _ROWS)
+            self._pending.add_rows(locals_[piece], at[piece], values[piece], outcome)
 
     def cut(self) -> None:
         """Makes a numbered batch of what is pending, and tells what was shed where there is room again."""
         if self._given_up and self._samples() < self._most // 2:
-            for local, at in self._given_up.items():
-                self._pending.add(local, at, nan, Outcome.BLIND)
-            self._given_up.clear()
+            for local in list(islice(self._given_up, max(0, MAX_SAMPLES - len(self._pending)))):
+                self._pending.add(local, self._given_up.pop(local), nan, Outcome.BLIND)
         if len(self._pending):
             self._batches.append(_Batch(self._numbers.take(), self._pending))
             self._pending = _Columns()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from array import array
 from pathlib import Path
 
 from cemd.model.measurement import SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import SAMPLE_BYTES, WINDOW, Backlog, Numbers
+from cemd.monitor.wire import MAX_SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +62,38 @@ def test_only_a_window_of_batches_is_under_way(tmp_path: Path) -> None:
     assert sent(owed) == []
     owed.acknowledged(batches[4].number)
     assert len(sent(owed)) == 5
+
+
+def test_no_mixture_of_runs_makes_a_batch_that_the_daemon_refuses(tmp_path: Path) -> None:
+    """A batch that is too long ends the connection, and would end the next one too."""
+    owed = backlog(tmp_path)
+    locals_ = [owed.local(key("a", f"m{number}"), important=False) for number in range(200)]
+    row = array("i", locals_).tobytes()
+    for _ in range(MAX_SAMPLES - 1):
+        owed.add(locals_[0], 1.0, math.nan, Outcome.BLIND)
+    owed.add_rows([row] * 250, [2.0] * 250, [(1.0,) * 200] * 250, Outcome.OK)
+    owed.cut()
+    lengths = [len(wire.columns(frame)[0]) for frame in sent(owed)]
+    assert max(lengths) <= MAX_SAMPLES
+    assert sum(lengths) == MAX_SAMPLES - 1 + 250 * 200
+
+
+def test_what_was_given_up_of_very_many_probes_is_told_in_batches_that_the_daemon_takes(tmp_path: Path) -> None:
+    probes = MAX_SAMPLES + 7
+    owed = backlog(tmp_path, samples=2 * probes)
+    locals_ = [owed.local(key(f"p{number}"), important=False) for number in range(probes)]
+    for at in (1.0, 2.0, 3.0):
+        for local in locals_:
+            owed.add(local, at, 1.0, Outcome.OK)
+    owed.cut()
+    assert owed.shed_total >= probes
+    told = 0
+    for _ in range(4):
+        for frame in sent(owed):
+            told += int((wire.columns(frame)[3] == Outcome.BLIND).sum())
+        owed.acknowledged(owed.last_number)
+        owed.cut()
+    assert told == probes
 
 
 def test_pressure_takes_our_own_polls_first_and_tells_them_as_blind(tmp_path: Path) -> None:
