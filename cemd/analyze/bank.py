@@ -21,7 +21,7 @@ from cemd.analyze import season as seasons
 from cemd.analyze.columns import Array, Columns, Field, aligned_zeros
 from cemd.analyze.kernel import BLOCK, Beyond, Block, Rows, Scratch, span_of
 from cemd.analyze.realised import Realised
-from cemd.analyze.season import SEASON
+from cemd.analyze.season import NEVER, SEASON
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome
 
@@ -29,7 +29,6 @@ WEEK_SECONDS = 604_800.0
 HOUR_SECONDS = 3600.0
 NOT_SEEN = 255
 FIRST = float(np.log10(kernel.SHARE))
-NEVER = -(2**30)
 FIRST_LIMIT = 120.0  # bits; until the interval is known
 SPARSE = 16  # up to one row in so many is sought, not sorted
 FULL, SET_BACK = np.float32(2.0**23), np.float32(2.0**22)  # samples: 97 days at one a second
@@ -57,6 +56,12 @@ FIELDS = {
     "hour_dev": Field("<f4"),
     "last_mean": Field("<f4", np.nan),
     "foretold": Field("<f4"),
+    "over_mean": Field("<f4", np.nan),  # of the hour before, until it is learnt
+    "over_dev": Field("<f4"),
+    "now": Field("<f4", np.nan),  # usual in the next hour, and in the one after that
+    "after": Field("<f4", np.nan),
+    "next_evenness": Field("<f4", 1.0),
+    "foreseen": Field("|b1"),  # these three are looked up, and the hour before is learnt
     "usual_dev": Field("<f4"),
     "hours": Field("<f4"),
     "trust_product": Field("<f4"),
@@ -256,18 +261,41 @@ class Bank:
         return at
 
     def _turn_hour(self, block: Block, at: Array) -> None:
-        """Where a series enters another hour of the week: the season."""
-        if np.maximum.reduce(at) < block.hour_ends:  # time never goes back here, so that nobody is in an earlier one
+        """Where a series enters another hour of the week, or it is its time to look ahead to the next: the season."""
+        newest = np.maximum.reduce(at)
+        if newest < block.season_due:
             return
-        known = self._fixed["hour"][block.span]
-        self.altered()
+        seasons.look_ahead(block)
+        if newest < block.season_due:
+            return
         hour = np.floor(at / HOUR_SECONDS).astype(np.int32)  # a sixth of the time of `//`
-        turns: NDArray[np.intp] = (hour != known).nonzero()[0]
+        since = at - hour * HOUR_SECONDS
+        turns = hour != self._fixed["hour"][block.span]
+        if newest >= block.hour_ends:  # time never goes back here, so that nobody is in an earlier one
+            self.altered()
+            self._begin_hour(block, turns.nonzero()[0], hour, since)
+        self._settle(block, ~turns, since)
+        seasons.look_ahead(block)
+
+    def _settle(self, block: Block, stays: Array, since: Array) -> None:
+        """Of the series that stay in their hour, those whose time it is."""
+        waits = (stays & ~self._fixed["foreseen"][block.span]).nonzero()[0]
+        rows = block.rows[waits]
+        rows = rows[since[waits] >= seasons.due_after(rows)]
+        for start in range(0, len(rows), seasons.BLOCK):
+            seasons.settle(self.season, self._fixed, span_of(rows[start : start + seasons.BLOCK]))
+
+    def settle(self, rows: NDArray[np.intp]) -> None:
+        """Before whoever reads or writes the season of these rows: what waits of it is learnt now."""
+        waits = rows[~self._fixed["foreseen"][rows] & (self._fixed["hour"][rows] != NEVER)]
+        seasons.settle(self.season, self._fixed, waits)
+
+    def _begin_hour(self, block: Block, turns: NDArray[np.intp], hour: Array, since: Array) -> None:
         self._count_anew(block, turns)
         for start in range(0, len(turns), seasons.BLOCK):
             places = turns[start : start + seasons.BLOCK]
-            since = (at[places] - hour[places] * HOUR_SECONDS).astype(np.float32)
-            seasons.roll(self.season, block, span_of(places), span_of(block.rows[places]), hour[places], since)
+            rows, where = span_of(block.rows[places]), span_of(places)
+            seasons.turn(self.season, block, where, rows, hour[places], since[places].astype(np.float32))
 
     def _count_anew(self, block: Block, places: NDArray[np.intp]) -> None:
         """Sets counts back, and what was noted by them, before single precision counts no further (2^24)."""

@@ -35,6 +35,8 @@ MEMORY = number(1.0 / 512.0)
 CAUTION = number(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
 AGAIN = number(0.6)
+FORGIVES = number(0.002 / 3600.0)
+"""Share of such a peak, a second, that is forgotten when the next cluster begins: half is left after two weeks."""
 LEAST, MOST = number(6.0), number(4000.0)
 HOLD, ENDS_BELOW = number(12.0), number(16.0)
 """Evidence above the limit that is kept. An alarm ends so far below the limit, at half of it at the
@@ -93,6 +95,7 @@ def gather(c: Mapping[str, Array], rows: Rows, before: Array, gain: Array, alarm
         entering = Memory(memory.held[enters])
         interval, realised = c["interval"].take(rows[enters]), terms.realised
         count_clusters(entering, clusters_per_alarm(entering, interval, terms.limit_seconds), realised)
+        forgive(entering, n[enters], interval)
         close_clusters(entering, n[enters])
         set_limit(entering, interval, terms.limit_seconds, realised.of(entering.excess))
         memory.held[enters] = entering.held
@@ -130,6 +133,11 @@ def count_clusters(m: Memory, clusters: Array, realised: Realised) -> None:
     counted = ((m.peak > OVER) & (m.clusters >= SETTLED)).nonzero()[0]
     if len(counted):
         realised.count(m.excess[counted], m.peak[counted] >= m.often[counted], clusters[counted])
+
+
+def forgive(m: Memory, n: Array, interval: Array) -> None:
+    """What alarmed fades with the time since the cluster before."""
+    m.record /= np.maximum(n - m.cluster_at, NOTHING) * interval * FORGIVES + ONE
 
 
 def close_clusters(m: Memory, n: Array) -> None:

@@ -94,7 +94,7 @@ class Block:
 
     __slots__ = (
         *("columns", "flag", "gap", "held", "hour_ends", "learn_samples", "limit_seconds", "longest"),
-        *("realised", "rows", "shortest", "span", "tmp", "version", "x", "youngest", "zeros"),
+        *("realised", "rows", "season_due", "shortest", "span", "tmp", "version", "x", "youngest", "zeros"),
     )
 
     def __init__(self, columns: Mapping[str, Array], rows: Rows, scratch: Scratch, realised: Realised) -> None:
@@ -105,6 +105,7 @@ class Block:
         self.x, self.gap, *self.tmp = (one[:size] for one in scratch.floats)
         self.flag, self.zeros = scratch.flag[:size], scratch.zeros[:size]
         self.learn_samples = self.limit_seconds = self.youngest = self.shortest = self.longest = self.hour_ends = 0.0
+        self.season_due = -np.inf  # instant before which the season asks for nothing
 
     def begin(self, rows: Rows, learn_samples: float, limit_seconds: float, version: int) -> None:
         """The next sample of each; `limit_seconds` is a week / stated rate: by the interval, samples per alarm. What
@@ -114,7 +115,7 @@ class Block:
             self.youngest = float(np.minimum.reduce(self.held["n"]))
             interval = self.held["interval"]
             self.shortest, self.longest = float(np.minimum.reduce(interval)), float(np.maximum.reduce(interval))
-            self.hour_ends = (int(np.minimum.reduce(self.columns["hour"][self.span])) + 1) * 3600.0
+            self.season_due = -np.inf
             self.version = version
 
 

@@ -176,6 +176,7 @@ def _deviation(value: float, expected: float, low: float, high: float) -> float:
 
 def baseline(bank: Bank, row: int) -> dict[str, bytes]:
     """What is expected of a row, as it is now."""
+    bank.settle(np.array([row]))
     parts = {name: bank.columns[name][row].tobytes() for name in BASELINE}
     parts |= {f"season.{name}": np.ascontiguousarray(part[:, row]).tobytes() for name, part in bank.season.items()}
     return parts
@@ -184,6 +185,8 @@ def baseline(bank: Bank, row: int) -> dict[str, bytes]:
 def put_back(bank: Bank, row: int, parts: dict[str, bytes]) -> None:
     """The row expects again what it did when `parts` were taken."""
     bank.altered()
+    bank.settle(np.array([row]))
+    bank.columns["foreseen"][row] = False  # by the season that comes back
     for name, body in parts.items():
         if name.startswith("season."):
             season = bank.season[name.removeprefix("season.")]

@@ -1,4 +1,4 @@
-"""The season: what the hour of the week foretells about the next hour, learnt and applied once an hour and series.
+"""The season: what the hour of the week foretells about the next hour.
 
 Of an hour that is over two things are kept: its mean, and its spread as a ratio of the usual one; under the hour of the
 week (168 slots, UTC) and, so that a new series need not wait for weeks, under the hour of the day (24). An hour of the
@@ -9,6 +9,11 @@ Only differences count: into the next hour the level moves by the difference of 
 along the hour, as regressions of the last hours say (`trust`, `jump`): on a series without season both are near 0. So a
 shift of the level spoils no slot but one, and what the season cannot foretell (another holiday, a changed clock) is
 forgotten within two days of hours.
+
+At a whole hour all series turn at once. So only what the first sample of an hour needs is done then (`turn`), and what
+the hour before showed is put aside. It is learnt, and what the next two hours bring is looked up, some time within the
+hour (`settle`), a run of neighbours at a time. When does not matter: these are other slots than those that the hour
+under way will write, and nobody asks for them before the next hour; what reaches it unsettled is settled there.
 """
 
 from __future__ import annotations
@@ -18,7 +23,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from cemd.analyze import episodes
 from cemd.analyze.columns import Array, Columns
 from cemd.analyze.kernel import ABSOLUTE_FLOOR, RELATIVE_FLOOR, Block, Rows
 
@@ -36,17 +40,19 @@ TRUST_RATE = np.float32(1.0 / 48.0)
 USUAL_RATE = np.float32(1.0 / 48.0)
 LEAST_RATIO, MOST_RATIO = np.float32(0.25), np.float32(4.0)
 SHORTER = np.float32(0.9)  # the longest gap that is usual fades
-FORGIVES = np.float32(0.998)  # an hour; a peak that alarmed weighs half after two weeks
 PER_TWO_HOURS = np.float32(1.0 / 7200.0)
 UNKNOWN = np.float32(np.nan)
-EVERY = slice(None)
-BLOCK = 8192  # series a call
+BLOCK = 8192  # series a call, and a run that is settled together
+SPREAD_OUT = 2227  # seconds from run to run: near the golden section of an hour, so that any number lies evenly
+NEVER = -(2**30)  # the hour before the first
 Where: TypeAlias = Rows | slice
+KINDS = (("slot", HOURS, SLOT_RATE), ("day", DAY_HOURS, DAY_RATE))
+MOST_COUNTED = np.float32(255.0)
 ZERO, ONE, TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 
 
-def roll(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour: Array, since: Array) -> None:
-    """These series enter another hour: learns the one before, moves the level on, sets what holds in this one.
+def turn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour: Array, since: Array) -> None:
+    """These series enter another hour: moves the level on, sets what holds in this one, puts the one before aside.
 
     Args:
         season: The slots, each (hours, series).
@@ -59,10 +65,16 @@ def roll(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour
     c, h = b.columns, b.held
     before, n = c["hour"][rows].copy(), h["n"][places]
     adjacent = hour == before + 1
+    if not np.logical_and.reduce(c["foreseen"][rows]):
+        late = (~c["foreseen"][rows] & (before != NEVER)).nonzero()[0]
+        settle(season, c, _within(rows, late))
     knows = n > c["hour_from"][rows]
-    _learn(season, b, places, rows, before, knows)
-    then, now, after = (profile(season, rows, one) for one in (before, hour, hour + 1))
-    ahead = np.where(knows, now - then, UNKNOWN)
+    mean = _put_aside(b, places, rows, knows)
+    then = _profile_with(season, rows, before, mean)
+    if not np.logical_and.reduce(adjacent):
+        leaps = (~adjacent & (before != NEVER)).nonzero()[0]
+        then[leaps] = _leap(season, c, _within(rows, leaps), before[leaps], hour[leaps])
+    ahead = np.where(knows, c["now"][rows] - then, UNKNOWN)
     known = np.isfinite(ahead)
     ahead[~known] = ZERO
     left = np.where(adjacent, np.maximum(b.gap[places] - since, ZERO), ZERO)
@@ -70,59 +82,139 @@ def roll(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour
     trust = _share(c, rows, "trust_product", "trust_square")
     jump = _jump(c, rows, ahead, b.x[places] - level, trust, known & adjacent)
     level += np.where(adjacent, jump, trust) * ahead
-    slope = (trust - jump) * (after - then) * PER_TWO_HOURS
+    slope = (trust - jump) * (c["after"][rows] - then) * PER_TWO_HOURS
     slope[~(known & np.isfinite(slope))] = ZERO
-    h["level"][places] = level + slope * np.maximum(since, ZERO)
+    h["level"][places] = level + slope * since
     h["slope"][places] = slope
     b.gap[places] = ZERO
     c["foretold"][rows] = np.where(adjacent, ahead, ZERO)
-    c["hour"][rows], c["hour_from"][rows] = hour, n
-    h["hour_sum"][places] = ZERO
-    h["hour_dev"][places] = ZERO
-    evenness = ONE / _ratio(season, rows, hour)
+    _open_hour(b, places, rows, level)
+    c["hour"][rows], c["hour_from"][rows], c["foreseen"][rows] = hour, n, False
+
+
+def settle(season: Mapping[str, Array], c: Mapping[str, Array], rows: Where) -> None:
+    """Learns the hour before the one in which these series are, and looks up the next."""
+    hour = c["hour"][rows]
+    _learn(season, c, rows, hour - 1)
+    _foresee(season, c, rows, hour + 1)
+    c["foreseen"][rows] = True
+
+
+def look_ahead(b: Block) -> None:
+    """When the next of these series enters another hour (`b.hour_ends`), and when there is anything to do for any of
+    them (`b.season_due`): not later than that, at least."""
+    hour = b.columns["hour"][b.span]
+    b.hour_ends = (int(np.minimum.reduce(hour)) + 1) * 3600.0
+    b.season_due = b.hour_ends
+    foreseen = b.columns["foreseen"][b.span]
+    if not np.logical_and.reduce(foreseen):
+        waits = (~foreseen).nonzero()[0]
+        begins = float(np.minimum.reduce(hour[waits])) * 3600.0
+        b.season_due = min(b.season_due, begins + float(np.minimum.reduce(due_after(b.rows[waits]))))
+
+
+def due_after(rows: Rows) -> Array:
+    """Seconds of an hour after which these series are to be settled: runs that follow each other lie far apart."""
+    seconds: Array = rows // BLOCK * SPREAD_OUT % 3600
+    return seconds
+
+
+def _put_aside(b: Block, places: Where, rows: Where, knows: Array) -> Array:
+    """What the hour that is over showed.
+
+    Returns:
+        Its mean; NaN if it ended in an alarm.
+    """
+    c, h = b.columns, b.held
+    samples = h["n"][places] - c["hour_from"][rows]
+    teaches = knows & ~c["alarm"][rows]
+    if not np.logical_and.reduce(teaches):
+        samples[~teaches] = UNKNOWN
+        c["last_mean"][_within(rows, (~knows).nonzero()[0])] = UNKNOWN
+    mean: Array = h["hour_sum"][places] / samples
+    c["over_mean"][rows], c["over_dev"][rows] = mean, h["hour_dev"][places] / samples
+    _learn_trust(c, rows, mean)
+    c["last_mean"][rows] = np.where(teaches, mean, c["last_mean"][rows])
+    return mean
+
+
+def _leap(season: Mapping[str, Array], c: Mapping[str, Array], rows: Rows, before: Array, hour: Array) -> Array:
+    """These left out hours, so that what the next one brings is looked up now.
+
+    Returns:
+        What the hour before was usually like.
+    """
+    _learn(season, c, rows, before)
+    _foresee(season, c, rows, hour)
+    return profile(season, rows, before)
+
+
+def _open_hour(b: Block, places: Where, rows: Where, level: Array) -> None:
+    """What holds in this hour, and what fades hour by hour."""
+    c, h = b.columns, b.held
+    evenness = c["next_evenness"][rows]
     h["spread"][places] *= c["evenness"][rows] / evenness
     c["evenness"][rows] = evenness
-    _tidy(b, places, rows, level)
+    h["floor"][places] = (np.absolute(level) * RELATIVE_FLOOR + ABSOLUTE_FLOOR) / evenness
+    h["long_gap"][places] = np.maximum(h["long_gap"][places] * SHORTER, h["interval"][places])
+    h["first"][places] = np.maximum(h["first"][places], ONE)
+    h["hour_sum"][places] = ZERO
+    h["hour_dev"][places] = ZERO
 
 
-def _some(mask: Array, rows: Where, places: Where) -> tuple[Array | slice, Where, Where]:
-    """Where a mask holds: within itself, among all series, within the block."""
-    if np.logical_and.reduce(mask):
-        return EVERY, rows, places
-    chosen: Rows = mask.nonzero()[0]
-    return chosen, _within(rows, chosen), _within(places, chosen)
-
-
-def _within(where: Where, chosen: Rows) -> Where:
+def _within(where: Where, chosen: Rows) -> Rows:
     return chosen + where.start if isinstance(where, slice) else where[chosen]
 
 
-def _learn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour: Array, knows: Array) -> None:
-    """The hour that is over, unless it ended in an alarm."""
-    c = b.columns
-    told, rows, local = _some(knows & ~c["alarm"][rows], rows, places)
-    if len(hour[told]) < len(knows):
-        c["last_mean"][_within(b.rows[places], (~knows).nonzero()[0])] = UNKNOWN
-    hour = hour[told]
+def _foresee(season: Mapping[str, Array], c: Mapping[str, Array], rows: Where, hour: Array) -> None:
+    """What is usual in this hour and in the one after it."""
+    c["now"][rows], c["after"][rows] = profile(season, rows, hour), profile(season, rows, hour + 1)
+    c["next_evenness"][rows] = ONE / _ratio(season, rows, hour)
+
+
+def _learn(season: Mapping[str, Array], c: Mapping[str, Array], rows: Where, hour: Array) -> None:
+    """What was put aside of this hour."""
+    told = np.isfinite(c["over_mean"][rows])
+    if not np.logical_and.reduce(told):
+        chosen = told.nonzero()[0]
+        rows, hour = _within(rows, chosen), hour[chosen]
     if not len(hour):
         return
-    samples = b.held["n"][local] - c["hour_from"][rows]
-    mean = b.held["hour_sum"][local] / samples
-    away = b.held["hour_dev"][local] / samples
-    _learn_trust(c, rows, mean)
+    mean, away = c["over_mean"][rows], c["over_dev"][rows]
     hours = np.minimum(c["hours"][rows] + ONE, np.float32(1e6))
     usual = c["usual_dev"][rows]
     usual = usual + (away - usual) * np.maximum(ONE / hours, USUAL_RATE)
     ratio = np.minimum(np.maximum(away / np.maximum(usual, ABSOLUTE_FLOOR), LEAST_RATIO), MOST_RATIO)
-    c["usual_dev"][rows], c["hours"][rows], c["last_mean"][rows] = usual, hours, mean
-    for kind, length, rate in (("slot", HOURS, SLOT_RATE), ("day", DAY_HOURS, DAY_RATE)):
+    c["usual_dev"][rows], c["hours"][rows] = usual, hours
+    for kind, length, least in KINDS:
         slot = _slot(hour, length)
-        count = _read(season, f"{kind}_count", slot, rows)
-        share = np.maximum(ONE / (count + ONE), rate)
+        count, share = _counted(season, kind, slot, rows, least)
         for name, value in ((f"{kind}_mean", mean), (f"{kind}_ratio", ratio)):
             held = _read(season, name, slot, rows)
             season[name][slot, _each(slot, rows)] = held + (value - held) * share
-        season[f"{kind}_count"][slot, _each(slot, rows)] = np.minimum(count + ONE, np.float32(255.0))
+        season[f"{kind}_count"][slot, _each(slot, rows)] = np.minimum(count + ONE, MOST_COUNTED)
+    c["over_mean"][rows] = UNKNOWN
+
+
+def _counted(
+    season: Mapping[str, Array], kind: str, slot: Array | int, rows: Where, least: np.float32
+) -> tuple[Array, Array]:
+    """How often the slot was seen, and what a new hour weighs."""
+    count = _read(season, f"{kind}_count", slot, rows)
+    return count, np.maximum(ONE / (count + ONE), least)
+
+
+def _profile_with(season: Mapping[str, Array], rows: Where, hour: Array, mean: Array) -> Array:
+    """As `profile` will be when this mean is learnt, where there is one."""
+    told = np.isfinite(mean)
+    value = np.where(told, mean, ZERO)
+    parts: list[tuple[Array, Array]] = []
+    for kind, length, least in KINDS:
+        slot = _slot(hour, length)
+        count, share = _counted(season, kind, slot, rows, least)
+        held = _read(season, f"{kind}_mean", slot, rows)
+        parts.append((np.minimum(count + told, MOST_COUNTED), held + (value - held) * (share * told)))
+    return _mix(parts[0], parts[1], UNKNOWN)
 
 
 def _slot(hour: Array, length: int) -> Array | int:
@@ -194,26 +286,20 @@ def _ratio(season: Mapping[str, Array], rows: Where, hour: Array) -> Array:
 
 
 def _mixed(season: Mapping[str, Array], rows: Where, hour: Array, what: str, unknown: np.float32) -> Array:
-    slot, day = _slot(hour, HOURS), _slot(hour, DAY_HOURS)
-    count = _read(season, "slot_count", slot, rows)
+    parts: list[tuple[Array, Array]] = []
+    for kind, length, _ in KINDS:
+        slot = _slot(hour, length)
+        parts.append((_read(season, f"{kind}_count", slot, rows), _read(season, f"{kind}_{what}", slot, rows)))
+    return _mix(parts[0], parts[1], unknown)
+
+
+def _mix(week: tuple[Array, Array], day: tuple[Array, Array], unknown: np.float32) -> Array:
+    """What is usual by hour of the week and of the day; of each, how often it was seen, and what was."""
+    (count, of_week), (day_count, of_day) = week, day
     weight = count * count
     weight /= weight + ONE
-    of_day = _read(season, f"day_{what}", day, rows)
-    mixed = _read(season, f"slot_{what}", slot, rows) - of_day
+    mixed = of_week - of_day
     mixed *= weight
     mixed += of_day
-    mixed[_read(season, "day_count", day, rows) == ZERO] = unknown
+    mixed[day_count == ZERO] = unknown
     return mixed
-
-
-def _tidy(b: Block, places: Where, rows: Where, level: Array) -> None:
-    """What fades or follows hour by hour."""
-    c, h = b.columns, b.held
-    interval = h["interval"][places]
-    h["long_gap"][places] = np.maximum(h["long_gap"][places] * SHORTER, interval)
-    h["first"][places] = np.maximum(h["first"][places], ONE)
-    h["floor"][places] = (np.absolute(level) * RELATIVE_FLOOR + ABSOLUTE_FLOOR) / c["evenness"][rows]
-    memory = episodes.Memory(c["episode"][rows])
-    memory.record *= FORGIVES
-    episodes.set_limit(memory, interval, b.limit_seconds, b.realised.of(memory.excess))
-    c["episode"][rows] = memory.held

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from cemd.analyze import episodes
+from cemd.analyze import episodes, season
 from cemd.analyze.bank import SET_BACK, WEEK_SECONDS, Bank
 from cemd.analyze.columns import Array
 from cemd.analyze.kernel import places_of
@@ -248,6 +248,72 @@ def test_it_makes_no_difference_where_series_lie_and_what_hour_the_others_are_in
         assert near.columns[name].tobytes() == far.columns[name][::2].tobytes(), name
     for name, part in near.season.items():
         assert part[:, :6].tobytes() == far.season[name][:, :12:2].tobytes(), name
+
+
+@pytest.fixture
+def settled_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """All series settle so many seconds after the whole hour."""
+    return lambda seconds: monkeypatch.setattr(season, "due_after", lambda rows: np.full(len(rows), seconds))
+
+
+def seasonal_bank(days: int) -> Iterator[Bank]:
+    """Ten-minute samples of a rhythm, with a gap of hours, one of a day, and alarms; after each, the bank."""
+    rng, bank, outcome = np.random.default_rng(25), Bank(), np.zeros(40, np.uint8)
+    bank.add(np.zeros(40, np.bool_))
+    at, rows = np.full(40, T0), np.arange(40)
+    for number in range(days * 144):
+        at = at + 600.0 + 7200.0 * (rng.random(40) < 0.002) + 86_400.0 * (rng.random(40) < 0.001)
+        value = 100 + 20 * np.sin(at / 43_200 * np.pi) + rng.normal(0, 1, 40) + 40.0 * (number % 500 > 480)
+        bank.observe(rows, at + rng.uniform(0, 60, 40), value, outcome, DETECTOR)
+        yield bank
+
+
+def test_when_within_the_next_hour_an_hour_is_learnt_makes_no_difference(
+    settled_after: Callable[[float], None],
+) -> None:
+    """At once, late, or not before the end of it: then the series settles as it turns."""
+    ends, alarms = [], []
+    for seconds in (0.0, 2700.0, 3601.0):
+        settled_after(seconds)
+        seen = []
+        for bank in seasonal_bank(8):
+            seen.append(bank.columns["alarm"].copy())
+        bank.settle(np.arange(40))
+        alarms.append(np.array(seen))
+        ends.append(bank.dump())
+    assert alarms[0].any()
+    assert (alarms[0] == alarms[1]).all()
+    assert (alarms[0] == alarms[2]).all()
+    assert ends[0] == ends[1] == ends[2]
+
+
+def test_series_that_turn_together_are_learnt_one_run_after_the_other() -> None:
+    """At a whole hour no slot is written; within the hour each is, and neighbours not together."""
+    bank, series = Bank(), 3 * season.BLOCK
+    bank.add(np.zeros(series, np.bool_))
+    rows, outcome = np.arange(series), np.zeros(series, np.uint8)
+    hour, written = T0 // 3600 * 3600 + 3600, []
+    for at in np.arange(hour - 3600, hour + 3600, 300.0):
+        bank.observe(rows, np.full(series, at), np.full(series, 7.0), outcome, DETECTOR)
+        seen = bank.season["day_count"].sum(axis=0)[:series] > 0
+        if at >= hour:
+            written.append(np.flatnonzero(seen.reshape(3, -1).all(axis=1)).tolist())
+            assert seen.sum() == len(written[-1]) * season.BLOCK
+    assert written[0] == []
+    assert [one for place, one in enumerate(written) if one not in written[:place]] == [[], [0], [0, 2], [0, 1, 2]]
+
+
+def test_a_peak_that_alarmed_weighs_about_half_after_two_weeks() -> None:
+    """However many clusters began in between; the limit is worked out only then."""
+    for clusters in (1, 14, 336):
+        memory = episodes.Memory(np.zeros((1, len(episodes.EPISODE)), np.float32))
+        memory.record[:] = 100.0
+        samples = 2 * WEEK_SECONDS / EVERY
+        for number in range(clusters):
+            memory.cluster_at[:] = number * samples / clusters
+            n = np.array([(number + 1) * samples / clusters], np.float32)
+            episodes.forgive(memory, n, np.array([EVERY], np.float32))
+        assert 48.0 < memory.record[0] < 61.0
 
 
 def test_it_makes_no_difference_in_how_many_pieces_a_tick_comes() -> None:
