@@ -207,19 +207,19 @@ class Bank:
     def _block(self, rows: NDArray[np.intp], span: Array | slice) -> Block:
         """Views of series that follow each other are kept: mostly the same ones come together again."""
         if not isinstance(span, slice):
-            return Block(self._fixed, rows, self._scratch, self.realised)
+            return Block(self._fixed, rows, self._scratch)
         known = self._blocks.get((span.start, span.stop))
         if known is None:
             if len(self._blocks) >= MOST_VIEWS:
                 self._blocks.clear()
-            known = self._blocks[span.start, span.stop] = Block(self._fixed, rows, self._scratch, self.realised)
+            known = self._blocks[span.start, span.stop] = Block(self._fixed, rows, self._scratch)
         return known
 
     def _teach(self, rows: NDArray[np.intp], at: Array, value: Array, *, binary: bool) -> None:
         c, span, zeros = self._fixed, span_of(rows), None
         block = self._block(rows, span)
         held = block.held
-        block.begin(rows, *self._terms, self._version)
+        block.begin(rows, self._terms[0], self._version)
         if block.youngest == 0:
             fresh = held["n"] == 0
             new = rows[fresh]
@@ -294,13 +294,14 @@ class Bank:
         self._count_anew(block, turns)
         for start in range(0, len(turns), seasons.BLOCK):
             places = turns[start : start + seasons.BLOCK]
-            rows, where = span_of(block.rows[places]), span_of(places)
-            seasons.turn(self.season, block, where, rows, hour[places], since[places].astype(np.float32))
+            where = span_of(places)
+            rows = span_of(block.rows[where])
+            seasons.turn(self.season, block, where, rows, hour[where], since[where].astype(np.float32))
 
     def _count_anew(self, block: Block, places: NDArray[np.intp]) -> None:
         """Sets counts back, and what was noted by them, before single precision counts no further (2^24)."""
-        full = places[block.held["n"][places] > FULL]
-        if len(full):
+        if np.maximum.reduce(block.held["n"]) > FULL:
+            full = places[block.held["n"][places] > FULL]
             rows, memory = block.rows[full], self.columns["episode"]
             block.held["n"][full] -= SET_BACK
             self.columns["hour_from"][rows] -= SET_BACK

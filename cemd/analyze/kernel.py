@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from cemd.analyze import episodes
 from cemd.analyze.columns import Array, aligned_zeros, number
-from cemd.analyze.realised import Realised
 
 JUDGED = 16_384  # samples beyond the first threshold that wait for each other
 BLOCK = 50_176  # series a call: whole pages of single precision, and 100,000 series make two calls
@@ -93,24 +92,24 @@ class Block:
     """
 
     __slots__ = (
-        *("columns", "flag", "gap", "held", "hour_ends", "learn_samples", "limit_seconds", "longest"),
-        *("realised", "rows", "season_due", "shortest", "span", "tmp", "version", "x", "youngest", "zeros"),
+        *("columns", "flag", "gap", "held", "hour_ends", "learn_samples", "longest"),
+        *("rows", "season_due", "shortest", "span", "tmp", "version", "x", "youngest", "zeros"),
     )
 
-    def __init__(self, columns: Mapping[str, Array], rows: Rows, scratch: Scratch, realised: Realised) -> None:
-        size, self.realised = len(rows), realised
+    def __init__(self, columns: Mapping[str, Array], rows: Rows, scratch: Scratch) -> None:
+        size = len(rows)
         self.columns, self.rows, self.span = columns, rows, span_of(rows)
         self.held = {name: columns[name][self.span] for name in DENSE}
         self.version = -1
         self.x, self.gap, *self.tmp = (one[:size] for one in scratch.floats)
         self.flag, self.zeros = scratch.flag[:size], scratch.zeros[:size]
-        self.learn_samples = self.limit_seconds = self.youngest = self.shortest = self.longest = self.hour_ends = 0.0
+        self.learn_samples = self.youngest = self.shortest = self.longest = self.hour_ends = 0.0
         self.season_due = -np.inf  # instant before which the season asks for nothing
 
-    def begin(self, rows: Rows, learn_samples: float, limit_seconds: float, version: int) -> None:
-        """The next sample of each; `limit_seconds` is a week / stated rate: by the interval, samples per alarm. What
-        holds for all series together is looked up where it may have changed: the bank's `version` says so."""
-        self.rows, self.learn_samples, self.limit_seconds = rows, learn_samples, limit_seconds
+    def begin(self, rows: Rows, learn_samples: float, version: int) -> None:
+        """The next sample of each. What holds for all series together is looked up where it may have changed: the
+        bank's `version` says so."""
+        self.rows, self.learn_samples = rows, learn_samples
         if self.version != version or self.youngest < max(OLD, learn_samples):
             self.youngest = float(np.minimum.reduce(self.held["n"]))
             interval = self.held["interval"]

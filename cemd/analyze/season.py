@@ -68,26 +68,33 @@ def turn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour
     if not np.logical_and.reduce(c["foreseen"][rows]):
         late = (~c["foreseen"][rows] & (before != NEVER)).nonzero()[0]
         settle(season, c, _within(rows, late))
-    knows = n > c["hour_from"][rows]
-    mean = _put_aside(b, places, rows, knows)
+    mean, knows = _put_aside(b, places, rows)
     then = _profile_with(season, rows, before, mean)
-    if not np.logical_and.reduce(adjacent):
+    together = bool(np.logical_and.reduce(adjacent))
+    if not together:
         leaps = (~adjacent & (before != NEVER)).nonzero()[0]
         then[leaps] = _leap(season, c, _within(rows, leaps), before[leaps], hour[leaps])
-    ahead = np.where(knows, c["now"][rows] - then, UNKNOWN)
-    known = np.isfinite(ahead)
-    ahead[~known] = ZERO
-    left = np.where(adjacent, np.maximum(b.gap[places] - since, ZERO), ZERO)
+    ahead = c["now"][rows] - then
+    known = knows & np.isfinite(ahead)
+    if not np.logical_and.reduce(known):
+        np.copyto(ahead, ZERO, where=~known)
+    left = np.maximum(b.gap[places] - since, ZERO)
+    if not together:
+        np.copyto(left, ZERO, where=~adjacent)
     level = h["level"][places] + h["slope"][places] * left
-    trust = _share(c, rows, "trust_product", "trust_square")
-    jump = _jump(c, rows, ahead, b.x[places] - level, trust, known & adjacent)
-    level += np.where(adjacent, jump, trust) * ahead
-    slope = (trust - jump) * (c["after"][rows] - then) * PER_TWO_HOURS
-    slope[~(known & np.isfinite(slope))] = ZERO
-    h["level"][places] = level + slope * since
-    h["slope"][places] = slope
     b.gap[places] = ZERO
-    c["foretold"][rows] = np.where(adjacent, ahead, ZERO)
+    h["slope"][places] = ZERO
+    if np.logical_or.reduce(known):
+        trust = _share(c, rows, "trust_product", "trust_square")
+        jump = _jump(c, rows, ahead, b.x[places] - level, trust, adjacent)
+        level += (jump if together else np.where(adjacent, jump, trust)) * ahead
+        slope = (trust - jump) * (c["after"][rows] - then) * PER_TWO_HOURS
+        np.copyto(slope, ZERO, where=~(known & np.isfinite(slope)))
+        h["slope"][places] = slope
+        h["level"][places] = level + slope * since
+    else:
+        h["level"][places] = level
+    c["foretold"][rows] = ahead if together else np.where(adjacent, ahead, ZERO)
     _open_hour(b, places, rows, level)
     c["hour"][rows], c["hour_from"][rows], c["foreseen"][rows] = hour, n, False
 
@@ -119,23 +126,25 @@ def due_after(rows: Rows) -> Array:
     return seconds
 
 
-def _put_aside(b: Block, places: Where, rows: Where, knows: Array) -> Array:
+def _put_aside(b: Block, places: Where, rows: Where) -> tuple[Array, Array]:
     """What the hour that is over showed.
 
     Returns:
-        Its mean; NaN if it ended in an alarm.
+        Its mean, NaN if it ended in an alarm; and whether there was such an hour.
     """
     c, h = b.columns, b.held
     samples = h["n"][places] - c["hour_from"][rows]
+    knows = samples > ZERO
     teaches = knows & ~c["alarm"][rows]
-    if not np.logical_and.reduce(teaches):
+    all_teach = np.logical_and.reduce(teaches)
+    if not all_teach:
         samples[~teaches] = UNKNOWN
         c["last_mean"][_within(rows, (~knows).nonzero()[0])] = UNKNOWN
     mean: Array = h["hour_sum"][places] / samples
     c["over_mean"][rows], c["over_dev"][rows] = mean, h["hour_dev"][places] / samples
     _learn_trust(c, rows, mean)
-    c["last_mean"][rows] = np.where(teaches, mean, c["last_mean"][rows])
-    return mean
+    c["last_mean"][rows] = mean if all_teach else np.where(teaches, mean, c["last_mean"][rows])
+    return mean, knows
 
 
 def _leap(season: Mapping[str, Array], c: Mapping[str, Array], rows: Rows, before: Array, hour: Array) -> Array:
@@ -155,7 +164,11 @@ def _open_hour(b: Block, places: Where, rows: Where, level: Array) -> None:
     evenness = c["next_evenness"][rows]
     h["spread"][places] *= c["evenness"][rows] / evenness
     c["evenness"][rows] = evenness
-    h["floor"][places] = (np.absolute(level) * RELATIVE_FLOOR + ABSOLUTE_FLOOR) / evenness
+    floor = np.absolute(level)
+    floor *= RELATIVE_FLOOR
+    floor += ABSOLUTE_FLOOR
+    floor /= evenness
+    h["floor"][places] = floor
     h["long_gap"][places] = np.maximum(h["long_gap"][places] * SHORTER, h["interval"][places])
     h["first"][places] = np.maximum(h["first"][places], ONE)
     h["hour_sum"][places] = ZERO
@@ -201,19 +214,30 @@ def _counted(
 ) -> tuple[Array, Array]:
     """How often the slot was seen, and what a new hour weighs."""
     count = _read(season, f"{kind}_count", slot, rows)
-    return count, np.maximum(ONE / (count + ONE), least)
+    share = count + ONE
+    np.divide(ONE, share, out=share)
+    return count, np.maximum(share, least, out=share)
 
 
 def _profile_with(season: Mapping[str, Array], rows: Where, hour: Array, mean: Array) -> Array:
     """As `profile` will be when this mean is learnt, where there is one."""
-    told = np.isfinite(mean)
-    value = np.where(told, mean, ZERO)
+    told: Array | np.float32 = np.isfinite(mean)
+    if np.logical_and.reduce(told):
+        told = ONE  # the same bits, in fewer passes
+    else:
+        mean = np.where(told, mean, ZERO)
     parts: list[tuple[Array, Array]] = []
     for kind, length, least in KINDS:
         slot = _slot(hour, length)
         count, share = _counted(season, kind, slot, rows, least)
+        if told is not ONE:
+            share *= told
         held = _read(season, f"{kind}_mean", slot, rows)
-        parts.append((np.minimum(count + told, MOST_COUNTED), held + (value - held) * (share * told)))
+        learnt = mean - held
+        learnt *= share
+        learnt += held
+        count += told
+        parts.append((np.minimum(count, MOST_COUNTED, out=count), learnt))
     return _mix(parts[0], parts[1], UNKNOWN)
 
 
@@ -240,23 +264,33 @@ def _each(slot: Array | int, rows: Where) -> Where:
 def _learn_trust(c: Mapping[str, Array], rows: Where, mean: Array) -> None:
     """Regression of how the mean of the hour changed on how it should have changed."""
     foretold, changed = c["foretold"][rows], mean - c["last_mean"][rows]
-    rate = np.where((foretold != ZERO) & np.isfinite(changed), TRUST_RATE, ZERO)
-    changed[~np.isfinite(changed)] = ZERO
-    _regress(c, rows, "trust", foretold, changed, rate)
+    finite = np.isfinite(changed)
+    if not np.logical_and.reduce(finite):
+        np.copyto(changed, ZERO, where=~finite)
+    _regress(c, rows, "trust", foretold, changed, (foretold != ZERO) & finite)
 
 
-def _regress(c: Mapping[str, Array], rows: Where, name: str, of: Array, on: Array, rate: Array) -> None:
+def _regress(c: Mapping[str, Array], rows: Where, name: str, of: Array, on: Array, teaches: Array) -> None:
+    if not np.logical_or.reduce(teaches):
+        return
+    rate = TRUST_RATE if np.logical_and.reduce(teaches) else np.where(teaches, TRUST_RATE, ZERO)
     for part, value in ((f"{name}_product", of * on), (f"{name}_square", of * of)):
         held = c[part][rows]
-        c[part][rows] = held + (value - held) * rate
+        value -= held
+        value *= rate
+        value += held
+        c[part][rows] = value
 
 
-def _jump(c: Mapping[str, Array], rows: Where, ahead: Array, step: Array, trust: Array, known: Array) -> Array:
+def _jump(c: Mapping[str, Array], rows: Where, ahead: Array, step: Array, trust: Array, adjacent: Array) -> Array:
     """Share of the difference that comes with the first sample of an hour; learns from this one, after it was asked."""
     share = np.minimum(_share(c, rows, "jump_product", "jump_square"), trust)
-    rate = np.where(known & (ahead != ZERO), TRUST_RATE, ZERO)
-    bound = np.absolute(ahead) * TWO
-    _regress(c, rows, "jump", ahead, np.minimum(np.maximum(step, -bound), bound), rate)
+    bound = np.absolute(ahead)
+    bound *= TWO
+    np.minimum(step, bound, out=step)
+    np.negative(bound, out=bound)
+    np.maximum(step, bound, out=step)
+    _regress(c, rows, "jump", ahead, step, adjacent & (ahead != ZERO))
     return share
 
 
