@@ -141,8 +141,10 @@ def forgive(m: Memory, n: Array, interval: Array) -> None:
 
 
 def close_clusters(m: Memory, n: Array) -> None:
-    """A cluster begins: the one before is over, its peak is counted."""
+    """A cluster begins: the one before is over, its peak is counted; of one that alarmed no more than twice the limit:
+    what goes on for long has gathered any number of bits, and would make the series deaf for as long as it lasted."""
     any_ = m.peak > OVER
+    np.minimum(m.peak, m.limit * TWO, out=m.peak)
     m.clusters += any_
     rate = np.maximum(TWO / (PRIOR + m.clusters), MEMORY) * any_
     m.record[:] = np.where(m.peak > m.limit, np.maximum(m.record, m.peak * AGAIN), m.record)

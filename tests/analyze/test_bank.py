@@ -250,6 +250,23 @@ def test_it_makes_no_difference_where_series_lie_and_what_hour_the_others_are_in
         assert part[:, :6].tobytes() == far.season[name][:, :12:2].tobytes(), name
 
 
+def remembering(peaks: list[float]) -> episodes.Memory:
+    """Old series with a limit of 30 bits, whose clusters reached these peaks."""
+    memory = episodes.Memory(np.zeros((len(peaks), len(episodes.EPISODE)), np.float32))
+    memory.clusters[:], memory.excess[:], memory.deep[:], memory.limit[:] = 200.0, 2.0, 5.0, 30.0
+    memory.often[:], memory.peak[:] = 20.0, peaks
+    return memory
+
+
+def test_what_an_episode_teaches_does_not_grow_with_how_long_it_lasts() -> None:
+    """It gathers bits as long as it lasts; the series must not ask for as many once more."""
+    memory = remembering([25.0, 61.0, 4000.0])
+    episodes.close_clusters(memory, np.full(3, 1000.0, np.float32))
+    assert memory.record.tolist() == [0.0, pytest.approx(36.0), pytest.approx(36.0)]
+    assert memory.excess[0] < memory.excess[1] == memory.excess[2] < 2.6
+    assert memory.beyond[1] == memory.beyond[2]
+
+
 @pytest.fixture
 def settled_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """All series settle so many seconds after the whole hour."""
