@@ -56,6 +56,9 @@ EXIT_STORE_LATER = 75
 GRACE_SECONDS = 20.0
 UPKEEP_SECONDS = 30.0
 UPKEEP_BUSY_SECONDS = 1.0
+SWITCH_SECONDS = 0.001
+"""After so long another thread may have the interpreter: of the five milliseconds that are usual, the loop would wait
+two turns where the core and the exposition work beside it."""
 
 log = structlog.get_logger("cemd")
 
@@ -206,6 +209,7 @@ class _House:
                 prober = ProberProcess(self.where.socket, self.where.prober, vantage=vantage, log_json=self._log_json)
                 running.append(tasks.create_task(keep_running(prober.run, name="prober", log=log), name="prober"))
             self._write_pid()
+            sys.setswitchinterval(SWITCH_SECONDS)
             gc.freeze()  # what stands now stays: full collections would only hold the loop for it
             self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")
             log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
