@@ -101,8 +101,8 @@ def settings_to_start_with(root: Path, kinds: Kinds, state: Path | None) -> Sett
     try:
         return load(root, kinds).configuration.settings
     except ConfigError:
-        settings = Settings() if state is not None else load_settings(root)
-        if pinned_epoch(places(root, settings, state).state, root) is None:
+        settings, where = _without_the_rest(root, state)
+        if pinned_epoch(where, root) is None:
             raise
         return settings
 
@@ -110,8 +110,15 @@ def settings_to_start_with(root: Path, kinds: Kinds, state: Path | None) -> Sett
 def way_back(root: Path, state: Path | None) -> Iterator[str]:
     """How to start with what was in effect before the files had faults, where something was."""
     try:
-        settings = Settings() if state is not None else load_settings(root)
-        epoch, _, _ = open_state_readers(places(root, settings, state).state).epochs()[-1]
+        _, where = _without_the_rest(root, state)
+        epoch, _, _ = open_state_readers(where).epochs()[-1]
     except (CemdError, IndexError):
         return  # it never ran here, or the state is not to be found: there is no way back to tell
     yield f"cemd: epoch {epoch} was in effect last; `cemd config rollback {epoch}` lets it hold until the files change."
+
+
+def _without_the_rest(root: Path, state: Path | None) -> tuple[Settings, Path]:
+    """Settings and state directory where the other files have faults: those of config/cemd.yaml alone, which are not
+    needed to find a state that was named."""
+    settings = Settings() if state is not None else load_settings(root)
+    return settings, places(root, settings, state).state

@@ -100,6 +100,8 @@ class Demo:
         self._incidents: list[Mapping[str, Any]] = []
         self._communications: list[Mapping[str, Any]] = []
         self._mails: list[Mail] = []
+        self._judged: list[Judgement] = []
+        """As of the newest look."""
         self._notices: dict[str, Counter[str]] = {}
         self._settled_at: float | None = None
         self._was_stopped = False
@@ -184,7 +186,7 @@ class Demo:
 
     def _is_finished(self) -> bool:
         """Settled for a while where an end was asked for, or out of time."""
-        settled = self._is_settled(self._judgements())
+        settled = self._is_settled(self._judged)
         if settled and self._settled_at is None:
             self._settled_at = time.monotonic()
             if self._seconds is None:
@@ -201,7 +203,7 @@ class Demo:
         return len(judgements) == len(self._records) and all(one.is_settled for one in judgements)
 
     async def _break_and_mend(self, elapsed: float) -> None:
-        told = {one.record.fault.name for one in self._judgements() if one.all_told}
+        told = {one.record.fault.name for one in self._judged if one.all_told}
         for record in self._records:
             fault = record.fault
             if record.began_at is None and elapsed >= fault.begins_after_seconds:
@@ -217,6 +219,8 @@ class Demo:
         self._mails = read_mails(self._scratch / "sink" / "mail")
         begun = [record.began_at for record in self._records if record.began_at is not None]
         self._story.look(self._incidents, self._communications, self._mails, max(begun, default=None))
+        oldest_first = sorted(self._incidents, key=lambda one: float(one["opened_at"]["epoch"]))
+        self._judged = judge(self._records, oldest_first, self._mails, self._subjects)
 
     async def count_notices(self) -> None:
         """Asks the command line, as an operator would, what became of the notices."""
@@ -232,13 +236,9 @@ class Demo:
             return False
         return True
 
-    def _judgements(self) -> list[Judgement]:
-        oldest_first = sorted(self._incidents, key=lambda one: float(one["opened_at"]["epoch"]))
-        return judge(self._records, oldest_first, self._mails, self._subjects)
-
     def report(self, *, as_json: bool) -> int:
         """Prints what happened; returns the exit code."""
-        judgements = self._judgements()
+        judgements = self._judged
         if self._was_stopped and not self._is_settled(judgements):
             self.say("demo", "stopped before the story was told to its end")
             return INTERRUPTED

@@ -19,6 +19,7 @@ from cemd.demo.sinks import Mail
 Document = Mapping[str, Any]
 FIRST, OVER, CORRECTION, OTHER = "first", "over", "correction", "other"
 PATIENCE_SECONDS = 40.0
+"""A fault is mended at most so late for want of its first notices."""
 
 
 @dataclass(slots=True)

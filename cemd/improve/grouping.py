@@ -85,7 +85,7 @@ def relation_of(
         return Relation.EXPLAINED
     if not near:
         return Relation.NONE
-    if any(_stands_on(one.finding, services, site, picture.topology) for one in hurt):
+    if any(stands_on(one.finding, services, site, picture.topology) for one in hurt):
         return Relation.DEEPER
     return Relation.COMMON_CAUSE if common_cause(finding, services, hurt, picture) else Relation.NONE
 
@@ -126,7 +126,7 @@ def _explains(  # noqa: PLR0913, RUF100 -- the two sides of the relation
     )
 
 
-def _stands_on(hurt: Finding, services: Sequence[str], site: str, topology: Topology) -> bool:
+def stands_on(hurt: Finding, services: Sequence[str], site: str, topology: Topology) -> bool:
     """True when what is hurt needs one of the services at the site."""
     return topology.overlap(hurt.subject.site, site) and any(
         service in topology.needs(above) for above in services_of(hurt, topology) for service in services
@@ -219,9 +219,8 @@ def _mostly_hurt(speaking: Sequence[str], place: str, since: float, picture: Pic
     for name in speaking:
         watched.update(dict.fromkeys((name, one.site) for one in picture.watch.lookouts(name, place)))
     if not watched:
-        return (
-            len({one.finding.subject.site for name in speaking for one in picture.hurting(name, place)} - {""}) >= least
-        )
+        hurt_places = {one.finding.subject.site for name in speaking for one in picture.hurting(name, place)} - {""}
+        return len(hurt_places) >= least
     hurt = [pair for pair in watched if pair[1] and picture.hurting(*pair)]
     healthy = [pair for pair in watched if pair not in hurt and picture.is_surely_healthy(*pair, since)]
     return len({site for _, site in hurt}) >= least and len(hurt) > len(healthy)

@@ -41,7 +41,7 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
     counts: CountCache,
     before: Impact,
     *,
-    recovering: bool = False,
+    recovering: bool,
 ) -> tuple[Impact, int]:
     """The impact now, and how many critical customers are in it; user-minutes and peak go on from `before`. While it
     is `recovering`, no service is hurt at a place where it was not: what has nothing of its own any more is about to

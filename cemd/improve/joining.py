@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
-from cemd.improve.grouping import Relation, common_cause
+from cemd.improve.grouping import Relation, common_cause, stands_on
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, hurts
 from cemd.model.finding import Finding
@@ -41,7 +41,8 @@ def why_joins(  # noqa: PLR0913, RUF100 -- the two sides of the relation, and wh
         case Relation.RELAPSE:
             return "was its cause." if _is(finding, incident.cause.service, topology) else "was hurt in it before."
         case Relation.DEEPER:
-            above = [one.finding for one in hurt if _needs_one_of(one.finding, finding, topology)]
+            services, site = services_of(finding, topology), finding.subject.site
+            above = [one.finding for one in hurt if stands_on(one.finding, services, site, topology)]
             return f"is what {above[0].subject.name if above else incident.subject.name} stands on."
         case _:
             shared = common_cause(joining, services_of(finding, topology), hurt, picture)
@@ -69,10 +70,3 @@ def _is(finding: Finding, service: str, topology: Topology) -> bool:
     """The finding is about this service itself; touchpoints and journeys only stand on theirs."""
     only_stands = finding.subject.kind in (SubjectKind.TOUCHPOINT, SubjectKind.JOURNEY)
     return bool(service) and not only_stands and service in services_of(finding, topology)
-
-
-def _needs_one_of(above: Finding, finding: Finding, topology: Topology) -> bool:
-    services = services_of(finding, topology)
-    return topology.overlap(above.subject.site, finding.subject.site) and any(
-        service in topology.needs(one) for one in services_of(above, topology) for service in services
-    )

@@ -74,16 +74,14 @@ class Core:
         self._set_aside_poison(wall)
         self._snapshot_seq = snapshot.restore(self.state, self.store.snapshots, self.store.state)
         applied = self.store.state.applied_seq()
-        newest = self.state.at
+        given = 0.0
         for group in self.store.log.read(0):
             entries = decode_group(group.blob)
             self._replay(entries, applied)
-            newest = max(
-                [newest, *(entry.at for entry in entries[-1:])]
-            )  # the last entry may be in quarantine, and its time was given away
+            given = entries[-1].at  # time that was given away, also to an entry that is in quarantine now
         self.store.progress.rest()
         self._saved_customers = self.state.customers.version if self.replayed == 0 else -1
-        newest = max(newest, self.state.at)
+        newest = max(given, self.state.at)
         ahead = max(0.0, self.state.analyze.even_at - newest)
         self._order = Order(max(self.store.log.last_seq(), self.state.seq), newest, ahead_seconds=ahead)
 

@@ -63,10 +63,9 @@ class Life:
 
     def born(self) -> Core:
         self.memory.restart()
-        core = Core(self.memory.store(), lambda entry, effects: self.effects.append((entry.seq, effects)))
-        core.start(version="test", wall=self.now, monotonic=self.now)
-        self.core = core
-        return core
+        self.core = Core(self.memory.store(), lambda entry, effects: self.effects.append((entry.seq, effects)))
+        self.core.start(version="test", wall=self.now, monotonic=self.now)
+        return self.core
 
     def take(self, *payloads: Payload) -> None:
         self.core.process(payloads, wall=self.now, monotonic=self.now, logged=self._logged)
@@ -204,11 +203,8 @@ def test_core_time_goes_on_after_an_entry_in_quarantine_though_the_clock_was_put
     with pytest.raises(Killed):
         life.take(Tick())
     life.now -= 3600.0
-    core = Core(life.memory.store(), lambda _entry, _effects: None)
-    life.core = core
-    life.memory.restart()
     with pytest.raises(Killed):
-        core.start(version="test", wall=life.now, monotonic=life.now)
+        life.born()
     life.born()
     assert life.core.set_aside == (poison,)
     assert life.core.state.at >= given
@@ -266,11 +262,8 @@ def test_an_entry_whose_rows_can_never_be_written_is_set_aside_at_last() -> None
     life.now += 1.0
     with pytest.raises(UnwritableChange):
         life.take(Command(kind=CommandKind.KILL, actor="test"))
-    core = Core(life.memory.store(), lambda _entry, _effects: None)
-    life.core = core
-    life.memory.restart()
     with pytest.raises(UnwritableChange):
-        core.start(version="test", wall=life.now, monotonic=life.now)
+        life.born()
     life.born()
     assert life.core.set_aside == (poison,)
 
