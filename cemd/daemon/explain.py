@@ -5,6 +5,7 @@ It works beside a running daemon and on the state of a stopped one. No address i
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -116,6 +117,8 @@ def waits_for(communication: Communication, switches: Switches, *, confirmed: bo
         return "waits for a person to release it on the page: sending is held after a restore"
     if state is CommunicationState.HELD:
         return "waits for a person to release it on the page"
+    if state is CommunicationState.TELLING and communication.hold_until > (communication.decided_at or math.inf):
+        return f"waits until {_at(communication.hold_until)}: nobody watched for a while, so the hold-down began anew"
     if state is not CommunicationState.HOLDING:
         return ""
     if confirmed:

@@ -30,13 +30,16 @@ def step(state: State, entry: Entry) -> tuple[State, Effects]:
     """
     effects = Effects()
     before = state.topology
+    paused = entry.at - state.at if state.seq else 0.0
     _common(state, entry)
     if isinstance(entry.payload, ConfigEpoch):
         effects.config = ConfigChanged(hash=entry.payload.hash)
     findings = analyze.handle(state.analyze, entry, state.topology)
     effects.findings = tuple(findings)
     events = improve.handle(state.improve, entry, findings, state.topology, state.customers, effects)
-    report.handle(state.report, entry, events, state.topology, state.customers, effects, before=before)
+    report.handle(
+        state.report, entry, events, state.topology, state.customers, effects, before=before, paused_seconds=paused
+    )
     for table in (*state.improve.tables(), *state.report.tables()):
         effects.rows.extend(table.take_changes())
     return state, effects

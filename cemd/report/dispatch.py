@@ -35,6 +35,8 @@ def is_sendable(state: ReportState, communication: Communication, moment: Moment
     sending = state.sending
     if communication.mode is not Mode.LIVE or sending.killed or communication.decided_at is None:
         return False
+    if moment.at < communication.hold_until:  # it was put off after an absence
+        return False
     if sending.held and communication.id not in sending.released:
         return False
     hurting = any(map(is_hurting, state.incidents_of(communication)))

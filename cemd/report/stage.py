@@ -24,6 +24,7 @@ from cemd.model.entry import (
 from cemd.model.incident import IncidentEvent
 from cemd.model.notice import CommunicationState, Phase, Reason
 from cemd.report import alerts
+from cemd.report.absence import after_absence
 from cemd.report.choosing import drop_waiting
 from cemd.report.communications import OPEN_STATES, advance, at_start, on_event
 from cemd.report.contacts import apply_contact
@@ -44,9 +45,11 @@ def handle(
     effects: Effects,
     *,
     before: Topology,  # noqa: ARG001 -- a route that is gone is known by its rows
+    paused_seconds: float = 0.0,
 ) -> None:
-    """Applies an entry and the incident events that arose from it."""
+    """Applies an entry and the incident events that arose from it; `paused_seconds` passed since the entry before."""
     moment = Moment(at=entry.at, seq=entry.seq, topology=topology, customers=customers, effects=effects)
+    after_absence(state, paused_seconds, moment)
     for event in events:
         on_event(state, event, moment)
         alerts.consider(state.alerts, event.incident, topology, moment.at)

@@ -30,6 +30,8 @@ from cemd.store.base import LogGroup, StateChange
 
 Key = tuple[int, Phase, int]
 """(customer, phase, revision)."""
+UNWATCHED_SECONDS = 120.0
+"""Entries further apart than this: nobody watched in between."""
 MOVABLE = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
 
 
@@ -53,6 +55,7 @@ class Book:
     acknowledged_seq: int = 0
     applied_seq: int = 0
     last_at: Instant = 0.0
+    watched_since: Instant = 0.0  # end of the last pause between two entries in which nobody watched
     stepped_seq: int = 0  # its effects left last
     stepped_at: Instant = 0.0  # of the entry that was committed last
     skipped: frozenset[int] = frozenset()
@@ -98,7 +101,10 @@ class Book:
         """These entries are in the log."""
         self.logged_seq = entries[-1].seq if entries else self.logged_seq
         self._unread.extend(entries)
-        self.last_at = entries[-1].at if entries else self.last_at
+        for entry in entries:
+            if entry.at - self.last_at > UNWATCHED_SECONDS:
+                self.watched_since = entry.at
+            self.last_at = entry.at
 
     def commit(self, change: StateChange) -> None:
         """A change is durable."""

@@ -153,6 +153,13 @@ def test_what_holds_says_what_it_waits_for() -> None:
     assert confirmed.endswith("hold-down at 1970-01-01 00:01:00 UTC")
 
 
+def test_what_was_decided_before_an_absence_says_until_when_it_waits() -> None:
+    telling = replace(told(CommunicationState.TELLING), decided_at=60.0)
+    assert waits_for(telling, Switches(), confirmed=True) == ""
+    put_off = waits_for(replace(telling, hold_until=900.0), Switches(), confirmed=True)
+    assert "until 1970-01-01 00:15:00 UTC: nobody watched for a while" in put_off
+
+
 def test_what_is_stopped_or_held_says_who_can_let_it_go_on() -> None:
     stopped, held = Switches(killed=True, killed_by="nina"), Switches(held=True, released=("com-2",))
     telling = told(CommunicationState.TELLING)

@@ -41,8 +41,8 @@ class Living:
         self.kinds: Mapping[str, type[Kind]] = {**KINDS, "webhook": Webhook}
         enter = world.enter
 
-        def entered(payload: Payload, *events: Any) -> Any:
-            effects = enter(payload, *events)
+        def entered(payload: Payload, *events: Any, **options: Any) -> Any:
+            effects = enter(payload, *events, **options)
             if self.edge is not None:
                 self.edge.take(effects)
             return effects

@@ -147,7 +147,7 @@ class World:
         self.rows: list[NoticeRows] = []
         self.due: list[str] = []
 
-    def enter(self, payload: Payload, *events: IncidentEvent) -> Effects:
+    def enter(self, payload: Payload, *events: IncidentEvent, paused_seconds: float = 0.0) -> Effects:
         before = self.topology
         self.seq += 1
         if isinstance(payload, ConfigEpoch):
@@ -158,7 +158,10 @@ class World:
                 self.customers.set_flag(payload.customer, flag[payload.kind])
         effects = Effects()
         entry = Entry(seq=self.seq, at=self.at, payload=payload)
-        handle(self.state, entry, events, self.topology, self.customers, effects, before=before)
+        handle(
+            self.state, entry, events, self.topology, self.customers, effects, before=before,
+            paused_seconds=paused_seconds,
+        )  # fmt: skip
         for table in self.state.tables():
             effects.rows.extend(table.take_changes())
         self.store.commit(
@@ -181,13 +184,14 @@ class World:
         self.effects = effects
         return effects
 
-    def restart(self, replay: Callable[[], None] = lambda: None) -> None:
-        """Kill -9 and a new start: nothing but the store survives (customers are restored by the core). `replay`
-        enters what was logged and not applied."""
+    def restart(self, replay: Callable[[], None] = lambda: None, *, after_seconds: float = 0.0) -> None:
+        """Kill -9 and a new start, later: nothing but the store survives (customers are restored by the core).
+        `replay` enters what was logged and not applied."""
+        before, self.at = self.at, self.at + after_seconds
         self.state = ReportState()
         self.state.restore(self.store)
         replay()
-        self.enter(Started(version="test"))
+        self.enter(Started(version="test"), paused_seconds=self.at - before)
 
     def tick(self, seconds: float = 0.0) -> Effects:
         self.at += seconds

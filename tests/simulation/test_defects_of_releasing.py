@@ -13,7 +13,7 @@ from cemd.demo.world.scenario import EventKind, FaultEntry, Hurt, When
 from cemd.model.customers import Customers
 from cemd.model.incident import Incident
 from cemd.model.notice import Mode, Reason
-from cemd.report import audience, choosing, communications, dispatch, matching
+from cemd.report import audience, choosing, communications, dispatch, matching, stage
 from cemd.report.contacts import ContactBook
 from cemd.report.decide import GRANTED, Answer, Question, answer
 from cemd.report.state import ReportState, Switches
@@ -187,6 +187,10 @@ def addresses_are_not_compared(monkeypatch: Patch) -> None:
     monkeypatch.setattr(memory_state._Outbox, "refuse_repeats", lambda *_: None)
 
 
+def old_news(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(stage, "after_absence", lambda *_: None)
+
+
 PLANTED = (
     Planted(no_cap, "caps_hold"),
     Planted(no_quiet_hours, "quiet_hours_hold"),
@@ -197,6 +201,7 @@ PLANTED = (
     Planted(ceiling_ignored, "the_ceiling_holds"),
     Planted(shadow_leaks, "only_live_policies_send"),
     Planted(unconfirmed, "first_needs_confirmation"),
+    Planted(old_news, "nobody_hears_before_it_is_watched_again"),
     Planted(always_hurting, "nobody_hears_of_what_is_over"),
     Planted(nobody_is_on_the_line, "nobody_on_the_line_is_told"),
     Planted(broken_channels_too, "never_over_the_broken_channel"),

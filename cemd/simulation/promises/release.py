@@ -96,6 +96,20 @@ def first_needs_confirmation(book: Book, now: Written) -> Sentences:
         yield f"{communication.id} tells customers before its hold-down is over."
 
 
+def nobody_hears_before_it_is_watched_again(book: Book, now: Written) -> Sentences:
+    """After a pause in which nobody watched, no first notice or correction is released before the hold-down has passed
+    again, and no "over" before the time of stability has (9.2, 9.6)."""
+    watched = now.rows.at - book.watched_since
+    policy = book.policies[now.rows.communication]
+    communication = book.communications[now.rows.communication]
+    ends = now.rows.phase is Phase.OVER
+    if communication.opened_at >= book.watched_since or (communication.reopened and not ends):
+        return  # a relapse was measured, and its correction is held down by nothing
+    due = policy.stable_seconds if ends else policy.hold_seconds
+    if watched < due:
+        yield f"{communication.id} speaks {watched:.0f} s after nobody had watched, not {due:.0f} s."
+
+
 def decided_by_the_deadline(book: Book, now: Stepped) -> Sentences:
     """By its deadline a communication is decided: told, or a reason why not (9.2)."""
     for communication in book.communications.values():

@@ -142,6 +142,10 @@ const waitsFor = (one, incidents, now) => (incidents.some((incident) => one.inci
   ? ["Nobody told yet: customers are told if it still lasts at ", exact(one.hold_until, now), "."]
   : ["Nobody told yet: waits until ", exact(one.decide_by, now), " for another independent source that sees it, or for a person who confirms the cause; else nobody is told."]);
 
+// What was decided, and then nobody watched for a while.
+const isPutOff = (one, now) => one.state === "telling" && one.decided_at && now && one.hold_until.epoch > Math.max(one.decided_at.epoch, now.epoch);
+const putOff = (one, now) => (isPutOff(one, now) ? h("span", { class: "muted" }, " · nobody watched for a while: goes on at ", exact(one.hold_until, now)) : null);
+
 // How many were told; of a policy in shadow, how many would have been.
 const toldOf = (one) => (one.mode === "shadow" && !one.told
   ? [h("strong", {}, "0"), h("span", { class: "muted" }, ` told, for nothing leaves in shadow · ${count(one.audience)} would be told`)]
@@ -161,7 +165,7 @@ export function communicationCard(one, now, allHeld, incidents = []) {
       h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites)}` : ""),
       h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(stateOf(one))), one.reason ? `: ${said(one.reason)}` : ""),
       h("span", { class: "muted" }, `${said(one.phase)} · ${one.policy} · `, when(one.opened_at, now))),
-    h("div", { class: "told-row" }, one.state === "holding" && !one.told ? h("span", {}, waitsFor(one, incidents, now)) : toldOf(one),
+    h("div", { class: "told-row" }, one.state === "holding" && !one.told ? h("span", {}, waitsFor(one, incidents, now)) : toldOf(one), putOff(one, now),
       states.length ? h("span", { class: "muted" }, ` · notices: ${states.map(([state, n]) => `${said(state)} ${count(n)}`).join(" · ")}`) : null),
     due.length ? h("ul", { class: "reasons" }, due.map(([reason, n]) => h("li", { "data-key": reason }, h("span", {}, said(reason)), h("span", { class: "number" }, count(n))))) : null,
     buttons.length ? h("div", { class: "buttons" }, buttons) : null);
