@@ -8,6 +8,8 @@ enough good samples began to mend goes on mending over instants with too few, as
 One sample alone breaks no ratio and no mean (the value must be bad without its worst sample too), and nothing of the
 kind begins to break while the newest samples are good, as many as series stand behind it: a hiccup that a window still
 remembers is over, and one vantage point of three that fails is not hidden by the two after it.
+What was measured under announced work counts only until the work is over: then a window that holds something bad of it
+restarts, what broke in it ends, and what is still bad breaks anew by its first sample.
 Surprising: a changed definition restarts its window, but what it had open stays open until there is proof that it
 ended.
 """
@@ -25,6 +27,7 @@ from cemd.analyze.budgets import Budgets, Burning
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.series import Place, SeriesTable
 from cemd.analyze.windows import BUCKETS, Windows
+from cemd.analyze.work import AnnouncedWork
 from cemd.config.rules import Indicator, Objective, Selector, Summary
 from cemd.config.topology import Topology
 from cemd.model.measurement import Series
@@ -65,6 +68,14 @@ FIELDS = {
     "warned": Field("|b1"),
     "mixed": Field("|b1"),  # a good sample was measured since it is bad
     "lowest": Field("<f8", np.nan),  # of `sign * value`, since it went beyond warning or objective
+    "bad_at": Field("<f8", -np.inf),  # when the newest bad sample was measured
+    # announced work: the window that covers it now or next, and what became of it
+    "work_from": Field("<f8", np.nan),
+    "work_until": Field("<f8", np.nan),
+    "under_work": Field("|b1"),  # at the last tick
+    "broke_before": Field("|b1"),  # was broken when the work began
+    "counts_from": Field("<f8", -np.inf),  # what was measured earlier was under work that is over
+    "after_work": Field("|b1"),  # was bad until work was over, and nothing good was measured since
 }
 SEEN = tuple(FIELDS)[14:]
 STREAKS = ("bad_since", "good_since", "warn_since", "calm_since", "up_since")
@@ -98,6 +109,7 @@ class Turns:
     mended: NDArray[np.intp]
     warned: NDArray[np.intp]
     calmed: NDArray[np.intp]
+    restarted: NDArray[np.intp]  # work that was announced is over: among `mended` and `calmed`, if they were open
     burning: Burning  # rows of the budgets
 
 
@@ -111,6 +123,8 @@ class Indicators:
         self.columns = Columns(FIELDS)
         self.windows = Windows()
         self.budgets = Budgets()
+        self._work = AnnouncedWork(topology)
+        self._places: list[tuple[str, str]] = []
         self._by_metric: dict[str, list[Indicator]] = {}
         for indicator in topology.configuration.indicators:
             self._by_metric.setdefault(indicator.of.metric, []).append(indicator)
@@ -137,6 +151,7 @@ class Indicators:
     def _open(self, fresh: Sequence[Instance]) -> None:
         first = len(self.instances)
         self.instances.extend(fresh)
+        self._places.extend((one.service, one.site) for one in fresh)
         self.columns.add(len(fresh))
         self.windows.open([(one.indicator.summary, one.indicator.window_seconds) for one in fresh])
         for number, one in enumerate(fresh, first):
@@ -163,14 +178,19 @@ class Indicators:
     def observe(self, rows: NDArray[np.intp], at: Array, value: Array) -> None:
         """Adds samples with finite values to every window that looks at their rows."""
         place, window = self.index.expand(rows)
-        self.windows.add(window, at[place], value[place])
-        self._count_good(window, value[place])
         c = self.columns
-        good = (c["sign"][window] * value[place] >= c["target"][window]) & (at[place] >= c["bad_since"][window])
+        counts = at[place] >= c["counts_from"][window]
+        if not counts.all():
+            place, window = place[counts], window[counts]
+        at, value = at[place], value[place]
+        self.windows.add(window, at, value)
+        self._count_good(window, at, value)
+        good = (c["sign"][window] * value >= c["target"][window]) & (at >= c["bad_since"][window])
         c["mixed"][window[good]] = True
-        self.budgets.observe(window, at[place], value[place])
+        promised = ~((at >= c["work_from"][window]) & (at < c["work_until"][window]))  # work is no part of the promise
+        self.budgets.observe(window[promised], at[promised], value[promised])
 
-    def _count_good(self, window: NDArray[np.intp], value: Array) -> None:
+    def _count_good(self, window: NDArray[np.intp], at: Array, value: Array) -> None:
         """Counts samples since the last bad one, in the order in which they came."""
         c = self.columns
         bad = np.flatnonzero(c["sign"][window] * value < c["target"][window])
@@ -179,12 +199,14 @@ class Indicators:
             last = np.full(len(self.instances), -1, np.intp)
             last[window[bad]] = bad  # of repeats the last one stands
             c["good_in_row"][window[bad]] = 0
+            np.maximum.at(c["bad_at"], window[bad], at[bad])
             counts = np.flatnonzero(counts > last[window])
         np.add.at(c["good_in_row"], window[counts], 1)
 
     def tick(self, now: float, blind: Array) -> Turns:
         """Evaluates and moves along the objectives. `blind`: per row, the newest attempt could not look."""
         c = self.columns
+        restarted = self._end_work(now)
         due = self.windows.due(now)
         if len(due):
             c["value"][due], c["samples"][due] = self.windows.evaluate(due, now)
@@ -192,7 +214,9 @@ class Indicators:
             means = means[c["sign"][means] * c["value"][means] < c["target"][means]]  # elsewhere nobody asks
             if len(means):
                 c["spared"][means] = self.windows.without_worst(means, now, c["sign"][means])
-        known = (c["samples"] >= c["min_samples"]) & ~np.isnan(c["value"])
+        after_work = c["after_work"]
+        after_work &= c["good_in_row"] == 0
+        known = ((c["samples"] >= c["min_samples"]) | (after_work & (c["samples"] >= 1))) & ~np.isnan(c["value"])
         seen = (c["samples"] >= 1) & ~np.isnan(c["value"])
         thin = ~known
         if blind.any():
@@ -202,7 +226,7 @@ class Indicators:
             seen &= sighted
         good = c["sign"] * c["value"]
         bad = known & (good < c["target"])
-        bad &= ~c["means"] | (c["sign"] * c["spared"] < c["target"])
+        bad &= ~c["means"] | (c["sign"] * c["spared"] < c["target"]) | after_work
         _streak(c["bad_since"], bad, now)
         c["mixed"][~bad] = False
         _streak(c["good_since"], (good >= c["clear"]) & (known | (seen & ~np.isnan(c["good_since"]))), now)
@@ -212,10 +236,40 @@ class Indicators:
         is_down = bad & (good <= c["down"])
         _streak(c["up_since"], known & ~is_down, now)
         self._remember_worst(np.where(known, good, np.nan))
-        return self._turn(now, known=known, thin=thin, bad=bad, warning=warning, is_down=is_down)
+        return self._turn(now, known=known, thin=thin, bad=bad, warning=warning, is_down=is_down, restarted=restarted)
+
+    def _end_work(self, now: float) -> NDArray[np.bool_]:
+        """Restarts what was bad under announced work that is over, but for what was broken before it; which ones."""
+        c = self.columns
+        plan = self._work.plan(self._places, now)
+        covers = plan.begins <= now
+        over = np.flatnonzero((c["work_from"] <= now) & ~covers)
+        c["broke_before"][:] = (c["broke_before"] | (covers & ~c["under_work"])) & c["broken"]
+        c["under_work"][:] = covers
+        ended_at = np.minimum(c["work_until"][over], now)
+        c["counts_from"][over] = ended_at
+        bad = (c["bad_at"][over] >= c["work_from"][over]) | c["broken"][over]
+        again = bad & ~c["broke_before"][over]
+        over, ended_at = over[again], ended_at[again]
+        c["after_work"][over] = c["needs_fresh"][over] & (c["means"] | c["broken"])[over]
+        self.windows.forget(over, ended_at)
+        for name in STREAKS:
+            c[name][over] = np.nan
+        c["work_from"][:], c["work_until"][:] = plan
+        restarted = np.zeros(len(self.instances), np.bool_)
+        restarted[over] = True
+        return restarted
 
     def _turn(  # noqa: PLR0913, RUF100 -- everything that moves an objective
-        self, now: float, *, known: Array, thin: Array, bad: Array, warning: Array, is_down: Array
+        self,
+        now: float,
+        *,
+        known: Array,
+        thin: Array,
+        bad: Array,
+        warning: Array,
+        is_down: Array,
+        restarted: Array,
     ) -> Turns:
         c = self.columns
         broken, warned, down_now = c["broken"], c["warned"], c["down_now"]
@@ -225,13 +279,15 @@ class Indicators:
         # its window never holds enough (a slow probe opened it by quick looks): as many good samples in a row will do
         enough = np.maximum(np.maximum(c["min_samples"], 2), self.index.series_count)
         mended |= broken & thin & c["needs_fresh"] & (c["good_in_row"] >= enough)
+        mended |= broken & restarted
         stays = (broken | broke) & ~mended
         down = stays & (is_down | (down_now & ~(now - c["up_since"] >= c["clear_seconds"])))
         worsened = broken & stays & (down != down_now)
         due = warning & (now - c["warn_since"] >= c["for_seconds"]) & ~stays
-        calm = (known & (now - c["calm_since"] >= c["clear_seconds"])) | stays
+        calm = restarted | (known & (now - c["calm_since"] >= c["clear_seconds"])) | stays
         calmed, warns = warned & calm, ~warned & due
         broken[:], down_now[:] = stays, down
+        c["after_work"][broken] = False
         warned[:] = (warned & ~calm) | due
         quality = np.where(known, HEALTHY, UNKNOWN)
         quality[known & (bad | warning | warned)] = AT_RISK
@@ -250,6 +306,7 @@ class Indicators:
             mended=np.flatnonzero(mended),
             warned=np.flatnonzero(warns),
             calmed=np.flatnonzero(calmed),
+            restarted=np.flatnonzero(restarted),
             burning=burning,
         )
 
@@ -296,6 +353,8 @@ class Indicators:
             for here, there in kept:
                 self.columns[name][here] = old.columns[name][there]
         for here, there in changed:
+            for name in ("work_from", "work_until", "under_work", "broke_before"):
+                self.columns[name][here] = old.columns[name][there]
             if self.instances[here].indicator.objective is not None:
                 for name in ("broken", "down_now", "warned"):
                     self.columns[name][here] = old.columns[name][there]

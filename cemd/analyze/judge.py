@@ -32,6 +32,7 @@ GROUP_KINDS = ("service", "site")
 """As `Warnings.groups` holds them."""
 MOST_SERIES = 20
 """Series that evidence names; the indicator's window knows the rest."""
+WORK_IS_OVER = "announced work is over: judged anew by what is measured since"
 
 
 def indicator_findings(
@@ -58,6 +59,8 @@ def indicator_findings(
     for condition, numbers in ((warning, turns.calmed), (broken, turns.mended)):
         for number in numbers.tolist():
             evidence = _worst(_evidence(condition, number, indicators, table, bank, moment), number, indicators)
+            if number in turns.restarted:
+                evidence = msgspec.structs.replace(evidence, note=WORK_IS_OVER)
             said.append(held.end(condition, indicators.instances[number].key, moment, evidence))
     indicators.forget_worst(turns.mended)
     said.extend(_budget_findings(held, turns, indicators, table, moment))

@@ -168,6 +168,20 @@ class Windows:
         left = np.maximum(counts - 1.0, 1.0)
         return np.where(counts > 1, (total - np.where(sign > 0, low, high)) / left, np.nan)
 
+    def forget(self, windows: NDArray[np.intp], before: Array) -> None:
+        """Drops what was measured before these instants, one a window, and the bucket that an instant falls into."""
+        c, r = self.columns, self.rings
+        number = c["number"][windows]
+        first = np.ceil(before / c["width"][windows]).astype(np.int64)[:, None]
+        c["number"][windows] = np.where(number < first, NEVER, number)
+        old = windows[c["last_at"][windows] < before]
+        c["last_at"][old], c["last"][old] = -np.inf, np.nan
+        ring = c["ring"][windows]
+        ringed = ring >= 0
+        at = r["at"][ring[ringed]]
+        r["at"][ring[ringed]] = np.where(at < before[ringed, None], -np.inf, at)
+        c["dirty"][windows] = True
+
     def _live(self, windows: NDArray[np.intp], now: float) -> NDArray[np.bool_]:
         """Which buckets of each window reach into it at `now`."""
         number = self.columns["number"][windows]

@@ -10,7 +10,8 @@ from cemd.config.base import FileModel, Name
 
 
 class Maintenance(FileModel):
-    """A window of planned work. What is hurt within it opens no incident; what is still hurt when it ends, does."""
+    """A window of planned work. What is hurt within it opens no incident and uses up no error budget; what is still
+    hurt by what is measured after its end, does."""
 
     name: Name
     title: str = ""

@@ -13,7 +13,7 @@ import msgspec
 
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
-from cemd.improve.doubt import waiting, why_wait
+from cemd.improve.doubt import PLANNED_WORK, waiting, why_wait, window_over
 from cemd.improve.grouping import Relation, best_incident, deepest_first, shared_suspect
 from cemd.improve.joining import why_joins
 from cemd.improve.ledger import Ledger, named
@@ -40,6 +40,8 @@ class Desk:
         self.topology = assessor.topology
         self.grouping = assessor.grouping
         self._new: dict[str, bool] = {}
+        self.look_again: list[Finding] = []
+        """What was hurt until announced work was over: a look at once says whether it still is."""
 
     def take(self, findings: Sequence[Finding]) -> None:
         """Findings that began, changed or ended."""
@@ -94,6 +96,8 @@ class Desk:
 
     def _end(self, known: AttachedFinding, finding: Finding) -> dict[str, None]:
         """Notes an end; returns the incident that it touches."""
+        if known.waits.startswith(PLANNED_WORK) and not window_over(known, self.topology, self.at):
+            self.look_again.append(finding)
         incident = self.state.incidents.get(known.incident)
         if incident is None or incident.state in lifecycle.ENDED:
             self.state.drop(known.finding.id)

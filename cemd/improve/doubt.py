@@ -24,13 +24,15 @@ from cemd.model.subject import SubjectKind
 TOGETHER_SECONDS = 300.0
 """What is only unusual, or hurts elsewhere, is a second voice when it began so close in time: somewhere something is
 always a little unusual."""
+PLANNED_WORK = "planned work"
+"""How the reason begins for which a finding under announced work waits."""
 
 
 def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *, joins: bool) -> str:
     """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an open incident has company."""
     topology, finding = picture.topology, attached.finding
     if window := window_over(attached, topology, picture.at):
-        return f"planned work: {window}."
+        return f"{PLANNED_WORK}: {window}."
     if (
         joins
         or picture.at - finding.began_at >= grouping.alone_opens_after_seconds
@@ -45,13 +47,11 @@ def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *,
 
 
 def window_over(attached: AttachedFinding, topology: Topology, at: Instant) -> str:
-    """Name of the announced window that covers the finding now; "". What began in it is covered as long after its end
-    as the finding looks back."""
+    """Name of the announced window that covers the finding now; "". What was measured in it opens nothing later either:
+    analyze ends what broke by it when it is over."""
     finding = attached.finding
     for window in topology.configuration.maintenance:
-        ends = window.ends()
-        remembered = ends + finding.evidence.window_seconds if attached.onset < ends else ends
-        if not window.begins() <= at < remembered:
+        if not window.begins() <= at < window.ends():
             continue
         touched = {above for service in window.services for above in topology.dependents(service)}
         around = topology.around(finding.subject.site) if finding.subject.site else ()

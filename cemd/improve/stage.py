@@ -70,7 +70,7 @@ def handle(  # noqa: PLR0913, RUF100 -- the door that all wings have
             pass
     if findings:
         desk.take(findings)
-        effects.rechecks.extend(rechecks(assessor.fresh, topology, assessor.watch))
+        effects.rechecks.extend(rechecks([*assessor.fresh, *desk.look_again], topology, assessor.watch))
     if isinstance(payload, Tick):
         desk.pass_time()
         _sweep(state, entry.at)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cemd.config.configuration import Configuration
 from cemd.config.maintenance import Maintenance
-from cemd.config.rules import Grouping, Selector
+from cemd.config.rules import Grouping, RecheckPlaybook, Selector
 from cemd.model.finding import Condition
 from cemd.model.quality import Quality
 
@@ -177,6 +177,18 @@ def test_work_that_is_done_in_time_never_opens_anything() -> None:
     house.tick(finding)
     house.tick(house.ended(finding), after=300.0)
     house.tick(after=900.0)
+    assert house.incidents == []
+
+
+def test_what_was_hurt_until_work_is_over_is_looked_at_at_once() -> None:
+    changes = {"playbooks": [RecheckPlaybook(name="look-again")]}
+    house = House(announced(NOON, NOON + 600.0).model_copy(update=changes))
+    hlr, sms = house.began("hlr"), house.began("sms")
+    house.tick(hlr, sms)
+    house.tick(house.ended(sms), after=300.0)
+    assert house.effects.rechecks == [], "mended within its window"
+    house.tick(house.ended(hlr), after=300.0)
+    assert [one.probe for one in house.effects.rechecks] == ["probe-hlr"]
     assert house.incidents == []
 
 
