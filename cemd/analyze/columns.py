@@ -62,9 +62,10 @@ class Columns:
         self.arrays: dict[str, Array] = {
             name: np.zeros((0, *field.shape), field.dtype) for name, field in fields.items()
         }
+        self._views = dict(self.arrays)  # of the rows in use: asked for hundreds of times a tick, made anew by `add`
 
     def __getitem__(self, name: str) -> Array:
-        return self.arrays[name][: self.size]
+        return self._views[name]
 
     def __len__(self) -> int:
         return self.size
@@ -82,6 +83,7 @@ class Columns:
             if field.fill:  # the rest is zero already: rows are never taken away
                 self.arrays[name][old:new] = field.fill
         self.size = new
+        self._views = {name: array[:new] for name, array in self.arrays.items()}
 
     def bytes_per_row(self) -> int:
         """Memory of one row over all columns."""

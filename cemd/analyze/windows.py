@@ -23,6 +23,8 @@ KEEP = 512
 NEVER = -(2**62)
 SUMMARIES = tuple(Summary)
 QUANTILES = {Summary.P50: 0.50, Summary.P95: 0.95, Summary.P99: 0.99}
+SHARES = np.array([QUANTILES.get(name, np.nan) for name in SUMMARIES])
+"""By the number of the summary."""
 
 WINDOW_FIELDS = {
     "width": Field("<f8", 1.0),
@@ -153,8 +155,11 @@ class Windows:
                     value[mine] = np.where(live[mine], c["high"][windows[mine]], -np.inf).max(axis=1)
                 case Summary.LAST:
                     value[mine] = c["last"][windows[mine]]
-                case Summary.P50 | Summary.P95 | Summary.P99:
-                    value[mine] = self._quantile(windows[mine], now, QUANTILES[name])
+                case _:  # quantiles: below, all at once
+                    pass
+        ringed = some & (c["ring"][windows] >= 0)
+        if ringed.any():
+            value[ringed] = self._quantile(windows[ringed], now, SHARES[summary[ringed]])
         return value, counts
 
     def without_worst(self, windows: NDArray[np.intp], now: float, sign: Array) -> Array:
@@ -195,8 +200,8 @@ class Windows:
         counts = np.where(live, c["count"][windows], 0.0).sum(axis=1)
         return counts, np.where(live, c["sum"][windows], 0.0).sum(axis=1)
 
-    def _quantile(self, windows: NDArray[np.intp], now: float, share: float) -> Array:
-        """Linear between order statistics, as `numpy.percentile` does."""
+    def _quantile(self, windows: NDArray[np.intp], now: float, share: Array) -> Array:
+        """At the `share` of each window, linear between order statistics, as `numpy.percentile` does."""
         ring = self.columns["ring"][windows]
         since = now - self.columns["width"][windows] * SLOTS
         held, count = self._live_values(ring, since)
@@ -218,7 +223,7 @@ class Windows:
         head = r["head"][ring]
         first = np.maximum(self._oldest[ring], head - KEEP)
         place = first[:, None] + np.arange(max(int((head - first).max()), 1))
-        flat = ring[:, None].astype(np.intp) * KEEP + place % KEEP
+        flat = ring[:, None].astype(np.intp) * KEEP + (place & (KEEP - 1))  # as `%`, which is slow
         live = (place < head[:, None]) & (r["at"].reshape(-1)[flat] > since[:, None])
         count = live.sum(axis=1)
         self._oldest[ring] = np.where(count > 0, first + live.argmax(axis=1), head)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from cemd.config.rules import Policy
 from cemd.model.entry import Batch, Command, CommandKind, Contact, ContactKind, Entry, NoticeOutcomes, decode_group
@@ -32,6 +33,8 @@ Key = tuple[int, Phase, int]
 """(customer, phase, revision)."""
 UNWATCHED_SECONDS = 120.0
 """Entries further apart than this: nobody watched in between."""
+MOST_UNSEEN = 500
+"""Batches that wait to be looked into."""
 MOVABLE = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
 
 
@@ -69,8 +72,10 @@ class Book:
     unsubscribed: set[int] = field(default_factory=set)
     erased: set[int] = field(default_factory=set)
 
-    looked: dict[int, tuple[Instant, bool, bool]] = field(default_factory=dict)
-    """By series: time of the newest sample, whether that was blind, whether the one that came last was."""
+    newest: dict[int, tuple[Instant, bool]] = field(default_factory=dict)
+    """By series: time of the newest sample, and whether that was blind."""
+    last: dict[int, bool] = field(default_factory=dict)
+    """By series: whether the sample that came last was blind."""
 
     outbox: dict[str, dict[Key, Row]] = field(default_factory=dict)
     communications: dict[str, Communication] = field(default_factory=dict)
@@ -88,6 +93,7 @@ class Book:
     told_wrongly: int = 0
     trace: deque[str] = field(default_factory=lambda: deque(maxlen=60))
     _unread: deque[Entry] = field(default_factory=deque)
+    _unseen: list[Batch] = field(default_factory=list)  # what `newest` and `last` do not know yet: few ask, and seldom
 
     def note(self, what: str) -> None:
         self.trace.append(what)
@@ -135,7 +141,9 @@ class Book:
                 continue
             match entry.payload:
                 case Batch() as batch:
-                    self._see(batch)
+                    self._unseen.append(batch)
+                    if len(self._unseen) > MOST_UNSEEN:
+                        self._see()
                 case Command() as command:
                     self._obey(command)
                 case Contact() as contact:
@@ -145,8 +153,8 @@ class Book:
 
     def is_blind(self, series: int) -> bool:
         """True when nobody could look at it lately, whichever way "lately" is meant: by time, and by arrival."""
-        _, newest, last = self.looked.get(series, (0.0, False, False))
-        return newest and last
+        self._see()
+        return self.newest.get(series, (0.0, False))[1] and self.last[series]
 
     def row(self, communication: str, key: Key) -> Row | None:
         return self.outbox.get(communication, {}).get(key)
@@ -162,12 +170,22 @@ class Book:
                 told[customer] = max(revision, told.get(customer, -1))
         return told
 
-    def _see(self, batch: Batch) -> None:
-        columns = zip(batch.series.tolist(), batch.at.tolist(), batch.outcome.tolist(), strict=True)
-        for series, at, outcome in columns:
-            blind = outcome == Outcome.BLIND
-            before, was, _ = self.looked.get(series, (0.0, False, False))
-            self.looked[series] = (at, blind, blind) if at >= before else (before, was, blind)
+    def _see(self) -> None:
+        """Looks into the batches that nobody has looked into yet: of repeats, the last of a dictionary stands."""
+        if not self._unseen:
+            return
+        series, at, outcome = (
+            np.concatenate([getattr(one, name) for one in self._unseen]) for name in ("series", "at", "outcome")
+        )
+        self._unseen.clear()
+        blind = outcome == Outcome.BLIND
+        self.last.update(zip(series.tolist(), blind.tolist(), strict=True))
+        order = np.argsort(at, kind="stable")
+        order = order[~np.isnan(at[order])]
+        times = zip(at[order].tolist(), blind[order].tolist(), strict=True)
+        for one, seen in dict(zip(series[order].tolist(), times, strict=True)).items():
+            if seen[0] >= self.newest.get(one, (0.0, False))[0]:
+                self.newest[one] = seen
 
     def _insert(self, rows: NoticeRows) -> None:
         box = self.outbox.setdefault(rows.communication, {})

@@ -124,6 +124,8 @@ class Forecasts:
         rows, values = due, (given["sign"] * given["value"])[due]
         profile.learn(c, rows, now, values)
         for span in range(SPANS):
+            if not len(rows):
+                break
             place = c["head"][rows, span] % POINTS
             c["at"][rows, span, place], c["value"][rows, span, place] = now, values
             c["head"][rows, span] += 1
@@ -171,8 +173,10 @@ class Forecasts:
         if points == POINTS:
             self._learn_alike(rows, span, found.alike)
         sees = (found.slope < 0) & (-found.z >= limit) & dense
-        if len(few := np.flatnonzero(sees)):  # only for them the rest is worked out
-            sees[few] = goes_on(times[few], values[few] - usual[few], found.slope[few])
+        few = np.flatnonzero(sees)
+        if not len(few):  # as a rule; only for the few the rest is worked out
+            return np.asarray(sees)
+        sees[few] = goes_on(times[few], values[few] - usual[few], found.slope[few])
         if len(few := np.flatnonzero(sees)):
             sees[few] = self._is_no_rhythm(rows[few], reach[few], values[few], pace[few], now, found.of(few))
         if len(few := np.flatnonzero(sees)):

@@ -56,31 +56,37 @@ class _Group:
 
 
 class Seen:
-    """What the probes of a world showed lately; several sets of thresholds can look at it."""
+    """What the probes of a world showed lately: of each look its success, then every figure of every look. Several sets
+    of thresholds can look at it."""
 
     def __init__(self, world: World) -> None:
         measuring = world.measuring
         self.names = [(look.row.service, look.site) for look in measuring.looks]
-        self.ok = _Ring(len(measuring.looks))
-        self.value = _Ring(measuring.pair_count)
-        self._look_of = _places(measuring.success_ids)
-        self._pair_of = _places(measuring.series_ids)
+        ids = np.concatenate([measuring.success_ids, measuring.series_ids])
+        self._ring = _Ring(len(ids))
+        self._place_of = _places(ids)
 
     def take(self, batches: Sequence[Batch]) -> None:
         """Samples of a tick; blind ones show nothing."""
-        for batch in batches:
-            serial = serials(batch.series)
-            seen = (batch.outcome != Outcome.BLIND) & np.isfinite(batch.value)
-            for ring, known in ((self.ok, self._look_of), (self.value, self._pair_of)):
-                rows = np.where(serial < len(known), known[np.minimum(serial, len(known) - 1)], -1)
-                mine = (rows >= 0) & seen
-                ring.add(rows[mine], batch.at[mine], batch.value[mine])
+        if not batches:
+            return
+        series, at, value, outcome = (
+            np.concatenate([getattr(one, name) for one in batches]) for name in ("series", "at", "value", "outcome")
+        )
+        place = self._place_of[np.minimum(serials(series), len(self._place_of) - 1)]
+        mine = (place >= 0) & (outcome != Outcome.BLIND) & np.isfinite(value)
+        self._ring.add(place[mine], at[mine], value[mine])
+
+    def means(self, since: Instant, least: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Success ratio of each look and mean of each figure since then; NaN where there are fewer samples."""
+        mean = self._ring.mean(since, least)
+        return mean[: len(self.names)], mean[len(self.names) :]
 
 
 def _places(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place of each series by its serial; -1: not one of these."""
+    """Place of each series by its serial; -1, as of every serial beyond the last but one: not one of these."""
     serial = serials(ids)
-    places = np.full(int(serial.max(initial=0)) + 1, -1, np.int64)
+    places = np.full(int(serial.max(initial=0)) + 2, -1, np.int64)
     places[serial] = np.arange(len(ids))
     return places
 
@@ -102,8 +108,9 @@ class Baseline:
     def look(self, at: Instant) -> None:
         """Evaluates the rules."""
         plan = self.thresholds
-        bad = self.seen.ok.mean(at - plan.window_seconds, 2) < plan.success_below
-        high = np.flatnonzero(self.seen.value.mean(at - plan.window_seconds, 2) > self._limit)
+        success, value = self.seen.means(at - plan.window_seconds, 2)
+        bad = success < plan.success_below
+        high = np.flatnonzero(value > self._limit)
         bad[self._owner[high]] = True
         self._since = np.where(bad, np.where(np.isnan(self._since), at, self._since), np.nan)
         firing: dict[str, dict[str, None]] = {}

@@ -97,6 +97,7 @@ class Measuring:
         self._every = np.array([round(one.row.every_seconds / self.tick) for one in looks], np.int64)
         self._slot = np.array(phases, np.uint64).astype(np.int64) % self._every
         self._jitter = (np.array(phases, np.uint64) >> np.uint64(20)).astype(np.float64) % 1000 / 1000.0 * self.tick
+        self._cycle = int(np.lcm.reduce(self._every, initial=1))  # ticks after which the same looks are due
         self._due: dict[int, Numbers] = {}
         pairs = [(place, name, figure) for place, one in enumerate(looks) for name, figure in one.row.figures.items()]
         self.figures = Figures([figure for _, _, figure in pairs])
@@ -182,7 +183,7 @@ class Measuring:
         return [batch for number in vantages if (batch := self._sent(number, 0)) is not None]
 
     def _due_at(self, count: int) -> Numbers:
-        cycle = count % int(np.lcm.reduce(self._every)) if len(self._every) else 0
+        cycle = count % self._cycle
         if cycle not in self._due:
             self._due[cycle] = np.flatnonzero(cycle % self._every == self._slot)
         return self._due[cycle]
@@ -240,8 +241,9 @@ class Measuring:
         failing = (outcome == Outcome.FAILED) | (outcome == Outcome.TIMED_OUT)
         self._quick_left[due[~failing]] = QUICK_LOOKS
         again = due[failing & (self._quick_left[due] > 0)]
-        self._quick_left[again] -= 1
-        self._quick = np.union1d(self._quick, again)
+        if len(again):
+            self._quick_left[again] -= 1
+            self._quick = np.union1d(self._quick, again)
 
     def _pairs(self, due: Numbers) -> tuple[Numbers, Numbers]:
         """Figures of the due looks, and which of the due each belongs to."""
