@@ -134,20 +134,22 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     if late.any():
         state.late_samples += int(late.sum())
         rows, at, value, outcome = rows[~late], at[~late], value[~late], outcome[~late]
-    state.bank.observe(rows, at, np.clip(value, -LARGEST, LARGEST), outcome, topology.configuration.detector)
+    bounded = np.clip(value, -LARGEST, LARGEST)
+    state.bank.observe(rows, at, bounded, outcome, topology.configuration.detector)
     counts = np.isfinite(value) & (outcome != Outcome.BLIND)
     if not counts.all():
-        rows, at, value = rows[counts], at[counts], value[counts]
+        rows, at, value, bounded = rows[counts], at[counts], value[counts], bounded[counts]
     state.indicators.observe(rows, at, value)
-    state.attention.observe(rows, at, np.clip(value, -LARGEST, LARGEST))
+    state.attention.observe(rows, at, bounded)
 
 
 def _late(state: AnalyzeState, rows: Array, at: Array, lateness: float) -> Array:
     """Per sample: further behind the newest sample that its vantage gave before it (or it itself) than `lateness`."""
     vantage = state.table.columns["vantage"][rows]
     late = np.zeros(len(rows), np.bool_)
-    for code in np.flatnonzero(np.bincount(vantage)).tolist():
-        mine = np.flatnonzero(vantage == code)
+    codes = np.flatnonzero(np.bincount(vantage)).tolist()
+    for code in codes:
+        mine: Array | slice = vantage == code if len(codes) > 1 else slice(None)  # as a rule a batch is of one vantage
         newest = np.maximum.accumulate(np.maximum(at[mine], state.watermarks[code]))
         late[mine] = at[mine] < newest - lateness
         state.watermarks[code] = newest[-1]
