@@ -103,7 +103,7 @@ def hurt_places(
     """Where each hurt service that is sold is hurt; empty: everywhere.
 
     One that is measured by place is hurt where its own findings are, even when its cause has no place; one without
-    findings of its own is hurt wherever anything is.
+    findings of its own where what it stands on is hurt, and wherever anything is only if nothing below it shows where.
     """
     own: dict[str, list[str]] = {}
     for one in hurt:
@@ -111,7 +111,19 @@ def hurt_places(
             own.setdefault(service, []).append(one.finding.subject.site)
     every = [one.finding.subject.site for one in hurt]
     sold = [name for name in services if name in topology.services and topology.services[name].sold]
-    return {name: _together(own.get(name, every)) for name in sold}
+    return {name: _together(_shown_at(name, own, topology) or every) for name in sold}
+
+
+def _shown_at(service: str, own: Mapping[str, Sequence[str]], topology: Topology) -> list[str]:
+    """Places of its own findings, else of the nearest below it on each way down."""
+    found: list[str] = []
+    queue = [service]
+    for name in queue:  # grows while it is walked
+        if name in own:
+            found.extend(own[name])
+        elif name in topology.services:
+            queue.extend(need for need in dict.fromkeys(topology.services[name].depends_on) if need not in queue)
+    return found
 
 
 def hurt_sites(hurt: Sequence[AttachedFinding], places: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -87,6 +87,17 @@ def test_two_faults_of_one_cause_hurt_each_service_where_it_is_hurt_and_not_wher
     assert impact.customers == data_in_the_east + top_up_in_the_west
 
 
+def test_what_nobody_measures_is_hurt_where_what_it_stands_on_is_and_not_where_something_else_of_the_incident_is() -> (
+    None
+):
+    graph = {**GRAPH, "portal": ["top-up"], "top-up": ["payment", "hlr"]}
+    shown = configuration(graph=graph)
+    blind = shown.model_copy(update={"probes": [one for one in shown.probes if one.service != "portal"]})
+    house = House(blind)
+    house.tick(house.began("hlr"), house.began("mobile-data", "east"), house.began("top-up", "west"))
+    assert house.only().impact.places["portal"] == ("west",)
+
+
 def test_user_minutes_accrue_from_first_hurt_until_clear_and_write_a_row_a_minute() -> None:
     house = House(population=100)
     finding = house.began("mobile-data")
