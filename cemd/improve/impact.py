@@ -82,17 +82,23 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
 
 
 def hurt_services(hurt: Sequence[AttachedFinding], cause: Cause, place: str, picture: Picture) -> tuple[str, ...]:
-    """What is hurt and what stands on it, in file order; a service that is watched there and fine stops the spread."""
+    """What is hurt and what stands on it, in file order; a service that is watched there and fine stops the spread. A
+    cause that nobody sees hurt is a conclusion: what stands on it and is watched speaks for itself, however unusual."""
     topology = picture.topology
     own = {service: None for one in hurt for service in services_of(one.finding, topology)}
-    if cause.service:
+
+    def spread(queue: list[str], *, concluded: bool) -> None:
+        for service in queue:  # grows while it is walked
+            for above in picture.watch.direct_dependents(service):
+                fine = picture.is_watched(above, place) if concluded else picture.is_healthy(above, place)
+                if above not in own and not fine:
+                    own[above] = None
+                    queue.append(above)
+
+    spread(list(own), concluded=False)
+    if cause.service and cause.service not in own:
         own[cause.service] = None
-    queue = list(own)
-    for service in queue:  # grows while it is walked
-        for above in picture.watch.direct_dependents(service):
-            if above not in own and not picture.is_healthy(above, place):
-                own[above] = None
-                queue.append(above)
+        spread([cause.service], concluded=not picture.hurting(cause.service, place))
     known = [name for name in topology.services if name in own]
     return (*known, *(name for name in own if name not in topology.services))
 

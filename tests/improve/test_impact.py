@@ -17,6 +17,16 @@ def test_hurt_spreads_upwards_and_stops_at_what_measures_healthy() -> None:
     assert house.only().impact.services == ("top-up", "payment")
 
 
+def test_a_cause_that_nobody_sees_hurt_hurts_nothing_that_is_watched_and_not_broken() -> None:
+    house = House()
+    unusual = house.began("portal", condition=Condition.ANOMALY, quality=Quality.AT_RISK)
+    house.tick(house.began("top-up"), house.began("shop"), unusual)
+    assert house.only().cause.service == "crm", "nobody measures crm; payment, below the two as well, is fine"
+    assert house.only().impact.services == ("top-up", "shop", "crm")
+    house.tick(house.began("portal"))
+    assert house.only().impact.services == ("top-up", "shop", "portal", "crm")
+
+
 def test_steps_and_moments_of_truth_follow_the_services() -> None:
     house = House()
     house.tick(house.began("top-up"))
