@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from cemd.config.rules import Policy
+from cemd.config.topology import Topology
 from cemd.model.customers import LawfulBasis
 from cemd.model.identity import record_id
-from cemd.model.notice import Communication, Decision, MessageClass, Mode, Phase, Reason
+from cemd.model.notice import Communication, CommunicationState, Decision, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import Concern, Selection, concern, concerned, of_bitmap, select
 from cemd.report.decide import Mask, Question, counts_of, packed, unpacked
 from cemd.report.matching import places_hurt, sold_services_hurt, united, ways_now
@@ -22,6 +23,13 @@ from cemd.report.told import bitmap, is_member
 
 STILL_OPEN = (Reason.QUIET_HOURS,)
 """Reasons that hold a customer back for a while; every other refusal stands."""
+SPEAKING = (
+    CommunicationState.TELLING,
+    CommunicationState.TOLD,
+    CommunicationState.STABILISING,
+    CommunicationState.HELD,
+)
+"""States in which first notices left, and their end did not."""
 ASKED_AGAIN = (*STILL_OPEN, Reason.NOT_AFFECTED)
 """Reasons that may be others at the next look: who was well then may be hurt since."""
 
@@ -67,7 +75,7 @@ def question_of(state: ReportState, communication: Communication, moment: Moment
         by_place=bool(communication.sites) or place.is_by_place,
         affected=affected if at_dequeue and phase is Phase.FIRST else None,
         required=_required(state, communication),
-        already=_already(state, communication),
+        already=_already(state, communication, moment.topology),
         agent=state.book.told_by_agent(communication.id),
         tickets=state.book.tickets(communication.services),
         calls=state.book.calls(communication.services),
@@ -82,10 +90,29 @@ def is_concerned(moment: Moment, place: Concern, numbers: NDArray[np.uint32]) ->
     return place.holds(moment.customers, numbers)
 
 
-def _already(state: ReportState, communication: Communication) -> BitMap:
-    """Whoever has a row of this phase and revision; for the first also who was told since the episode began."""
+def _already(state: ReportState, communication: Communication, topology: Topology) -> BitMap:
+    """Whoever has a row of this phase and revision; for the first also who was told since the episode began, or hears
+    of the same cause by another communication: two of its incidents may have been confirmed before it was named."""
     already = state.told_of(communication.id).rows(communication.phase, communication.revision)
-    return already | told_first(state, communication) if communication.phase is Phase.FIRST else already
+    if communication.phase is not Phase.FIRST:
+        return already
+    for other in state.communications:
+        if other.id != communication.id and _is_of_same_cause(state, other, communication, topology):
+            already = already | entitled(state, other)  # not in place: the rows are the set of somebody else
+    return already | told_first(state, communication)
+
+
+def _is_of_same_cause(state: ReportState, other: Communication, mine: Communication, topology: Topology) -> bool:
+    """It still speaks to customers, and an incident of each has one cause in one place now."""
+    if other.policy != mine.policy or other.mode is not mine.mode or other.state not in SPEAKING:
+        return False
+    theirs = [one.cause for one in state.incidents_of(other) if is_hurting(one) and one.cause.service]
+    return any(
+        cause.service == one.cause.service and topology.overlap(cause.site, one.cause.site)
+        for one in state.incidents_of(mine)
+        if is_hurting(one)
+        for cause in theirs
+    )
 
 
 def told_first(state: ReportState, communication: Communication) -> BitMap:

@@ -526,3 +526,27 @@ def test_a_first_notice_that_never_arrived_is_owed_no_end() -> None:
     world.run(20)
     assert len(world.told("over")) == 7
     assert world.communication.state is CommunicationState.ENDED
+
+
+def test_two_incidents_that_turn_out_to_have_one_cause_tell_a_customer_once() -> None:
+    world = World(load=people(4, services=[3, 3, 1, 2]))
+    data = world.hurt("data")
+    world.run(100)
+    voice = world.hurt("voice")
+    core = replace(data.cause, service="core")
+    for incident in (data, voice):
+        world.tell(IncidentChange.CHANGED, replace(incident, cause=core))
+    world.run(600)
+    assert sorted(world.told("first")) == [0, 1, 2, 3]
+    for incident in (data, voice):
+        world.tell(IncidentChange.CLEARED, replace(incident, cause=core, clear_since=world.at, findings=()))
+    world.run(900)
+    assert sorted(world.told("over")) == [0, 1, 2, 3]
+
+
+def test_two_incidents_of_different_causes_tell_whoever_both_hurt_of_each() -> None:
+    world = World(load=people(4, services=[3, 3, 1, 2]))
+    world.hurt("data")
+    world.hurt("voice")
+    world.run(600)
+    assert sorted(world.told("first")) == [0, 0, 1, 1, 2, 3]
