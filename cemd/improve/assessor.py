@@ -77,6 +77,7 @@ class Assessor:
         attached = [one for one in self.state.attached(incident.id) if self.hurts(one)]
         if not attached:
             return incident
+        attached = self._of_now(incident, attached, picture)
         cause, recovering = incident.cause, self._is_recovering(attached)
         if not self.state.grounds[incident.id].cause_by and not (cause.service and recovering):
             changes: dict[str, ServiceChange] = self._changes()
@@ -88,6 +89,16 @@ class Assessor:
         )
         factor, priority = urgency(impact, incident.quality, critical, self.topology, self.customers)
         return _replace(incident, cause=cause, impact=impact, importance_factor=factor, priority=priority)
+
+    def _of_now(self, incident: Incident, attached: list[AttachedFinding], picture: Picture) -> list[AttachedFinding]:
+        """What cause and impact are judged by: all that hurts; of one that came back while what caused it before is
+        fine, only what hurts now, as it may well be something else."""
+        still = [one for one in attached if one.open]
+        if not (incident.reopened and incident.cause.service and still):
+            return attached
+        since = min(one.onset for one in still)
+        other = picture.is_surely_healthy(incident.cause.service, incident.cause.site, since)
+        return still if other else attached
 
     def _is_recovering(self, attached: Sequence[AttachedFinding]) -> bool:
         """Some of it is well again and nothing new came: that what stands on the cause is fine now is no evidence

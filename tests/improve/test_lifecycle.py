@@ -71,6 +71,19 @@ def test_a_relapse_before_it_was_stable_is_told_and_starts_the_wait_anew() -> No
     assert house.only().state is not S.RESOLVED
 
 
+def test_what_comes_back_while_its_cause_is_fine_is_ranked_by_what_hurts_now() -> None:
+    house = House()
+    first = [house.began("hlr"), house.began("mobile-data"), house.began("sms")]
+    house.tick(*first)
+    assert house.only().cause.service == "hlr"
+    house.tick(*map(house.ended, first))
+    house.tick(after=600.0)
+    house.tick(house.began("mobile-data"))
+    house.tick(house.began("core"))
+    house.tick(after=180.0)
+    assert (house.only().reopened, house.only().cause.service) == (1, "core")
+
+
 def test_hurt_again_after_resolved_reopens_the_same_incident() -> None:
     house = House()
     first = house.began("hlr")
