@@ -20,10 +20,11 @@ Places = dict[str, tuple[str, ...]]
 
 
 def sold_services_hurt(incident: Incident, topology: Topology) -> tuple[str, ...]:
-    """Sold services of the impact; where improve names none, those that stand on the cause or the subject."""
-    named = [name for name in incident.impact.services if name in topology.services and topology.services[name].sold]
-    if named:
-        return tuple(dict.fromkeys(named))
+    """Sold services of the impact, and none where nothing sold is in it; only where no impact was worked out those
+    that stand on the cause or the subject."""
+    if hurt := incident.impact.services:
+        sold = (name for name in hurt if name in topology.services and topology.services[name].sold)
+        return tuple(dict.fromkeys(sold))
     if incident.cause.confidence is not Confidence.UNDETERMINED and incident.cause.service:
         return topology.sold(incident.cause.service)
     return topology.sold(incident.subject.name) if incident.subject.kind is SubjectKind.SERVICE else ()

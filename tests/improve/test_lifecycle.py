@@ -84,6 +84,19 @@ def test_what_comes_back_while_its_cause_is_fine_is_ranked_by_what_hurts_now() -
     assert (house.only().reopened, house.only().cause.service) == (1, "core")
 
 
+def test_what_came_back_and_has_no_cause_any_more_is_ranked_by_what_hurts_now() -> None:
+    house = House()
+    first = [house.began("hlr"), house.began("mobile-data")]
+    house.tick(*first)
+    house.tick(*map(house.ended, first))
+    house.tick(after=600.0)
+    house.tick(house.began("mobile-data"))
+    house.tick(house.began("core"))
+    assert house.only().cause.service == "", "hlr had no time to show whether it is hurt again"
+    house.tick(after=60.0)
+    assert house.only().cause.service == "core"
+
+
 def test_hurt_again_after_resolved_reopens_the_same_incident() -> None:
     house = House()
     first = house.began("hlr")

@@ -550,3 +550,16 @@ def test_two_incidents_of_different_causes_tell_whoever_both_hurt_of_each() -> N
     world.hurt("voice")
     world.run(600)
     assert sorted(world.told("first")) == [0, 0, 1, 1, 2, 3]
+
+
+def test_what_comes_back_in_nothing_that_is_sold_is_no_correction() -> None:
+    world = World(load=people(4))
+    incident = world.hurt("data", cause="hlr", services=("hlr", "data"))
+    world.run(400)
+    world.clear()
+    world.run(700)
+    assert (len(world.told("first")), len(world.told("over"))) == (4, 4)
+    again = replace(incident, impact=replace(incident.impact, services=("hlr",), places={}))
+    world.tell(IncidentChange.REOPENED, again)
+    world.run(900)
+    assert len(world.sent) == 8, "customers of data, which stands on hlr and is well, hear nothing"
