@@ -19,3 +19,4 @@ class Alarm:
     cause: str  # "": undetermined
     cause_site: str = ""
     evidence: tuple[str, ...] = ()
+    again: tuple[Alarm, ...] = ()  # the same incident each time that it was reopened

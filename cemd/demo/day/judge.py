@@ -7,7 +7,7 @@ touches, and was opened (or reopened) while the fault lasted or shortly after. A
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from cemd.demo.world.events import Event
 from cemd.demo.world.scenario import FaultEntry
 from cemd.demo.world.world import World
 from cemd.model.identity import Instant
+from cemd.model.incident import Incident
 
 LATE_SECONDS = 900.0
 """An incident opened so long after the end can still be about the fault: windows look back."""
@@ -62,13 +63,19 @@ def alarms_of(witness: Witness) -> list[Alarm]:
 
 
 def _alarm(sighting: Sighting, witness: Witness) -> Alarm:
-    first, latest = sighting.first, sighting.latest
+    over_at = sighting.over_at or witness.until
+    lives = [*sighting.before, (sighting.opened_at, sighting.latest)]
+    first, *again = [_opening(opened_at, sighting.first, latest, over_at) for opened_at, latest in lives]
+    return replace(first, again=tuple(again))
+
+
+def _opening(opened_at: Instant, first: Incident, latest: Incident, over_at: Instant) -> Alarm:
     subject = latest.subject
     about = [subject.name, latest.cause.service, first.cause.service]
     return Alarm(
         id=latest.id,
-        opened_at=first.opened_at,
-        over_at=sighting.over_at or witness.until,
+        opened_at=opened_at,
+        over_at=over_at,
         services=tuple(dict.fromkeys(name for name in about if name)),
         sites=latest.impact.sites or ((subject.site,) if subject.site else ()),
         cause=latest.cause.service,
@@ -78,10 +85,14 @@ def _alarm(sighting: Sighting, witness: Witness) -> Alarm:
 
 
 def matched(events: Sequence[Event], alarms: Sequence[Alarm], world: World) -> dict[int, Alarm]:
-    """Fault number to its alarm; the earliest of those that fit, each alarm once."""
+    """Fault number to its alarm; the earliest of those that fit, each alarm once, and once more each time that it was
+    reopened."""
     found: dict[int, Alarm] = {}
     used: set[str] = set()
     for late in (False, True):  # first those opened for it, then those that went on from before
+        if late:
+            again = [one for alarm in alarms if alarm.id in used for one in alarm.again]
+            _match_reopened(events, again, found, world)
         for event in events:
             if event.number in found:
                 continue
@@ -91,6 +102,16 @@ def matched(events: Sequence[Event], alarms: Sequence[Alarm], world: World) -> d
                 found[event.number] = best
                 used.add(best.id)
     return found
+
+
+def _match_reopened(events: Sequence[Event], again: Sequence[Alarm], found: dict[int, Alarm], world: World) -> None:
+    """What comes back within the relapse time at a place is the same incident to an operator, though another fault."""
+    left = list(again)
+    for event in events:
+        fitting = [one for one in left if event.number not in found and _fits(one, event, world, lasting=False)]
+        if fitting:
+            found[event.number] = min(fitting, key=lambda one: one.opened_at)
+            left.remove(found[event.number])
 
 
 def _fits(alarm: Alarm, event: Event, world: World, *, lasting: bool) -> bool:

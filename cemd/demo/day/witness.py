@@ -45,6 +45,10 @@ class Sighting:
     latest: Incident
     named_at: Instant | None = None  # when a cause was named first
     over_at: Instant | None = None
+    before: list[tuple[Instant, Incident]] = field(
+        default_factory=list
+    )  # since when, and as it then was, till it was over
+    opened_at: Instant = 0.0  # or reopened
 
 
 @dataclass(slots=True)
@@ -171,19 +175,22 @@ class Witness:
         return sum(customer not in ended and customer not in reasons for customer in told)
 
     def _saw(self, incident: Incident, at: Instant) -> None:
-        sighting = self.sightings.setdefault(incident.id, Sighting(incident, incident))
-        sighting.latest = incident
+        sighting = self.sightings.setdefault(incident.id, Sighting(incident, incident, opened_at=incident.opened_at))
+        last, sighting.latest = sighting.latest, incident
         if incident.cause.service and sighting.named_at is None:
             sighting.named_at = at
         over = incident.state in OVER or incident.state in ENDED
         if not over:
+            if sighting.over_at is not None:
+                sighting.before.append((sighting.opened_at, last))
+                sighting.opened_at = at
             sighting.over_at = None
         elif sighting.over_at is None:
             sighting.over_at = at
 
     def _noticed(self, rows: NoticeRows, at: Instant) -> None:
         self.notices += len(rows.customer)
-        if rows.phase is not Phase.FIRST:
+        if rows.phase not in (Phase.FIRST, Phase.CORRECTION):
             return
         numbers = rows.customer.astype(np.int64)
         spoken = self.book.communications[rows.communication].services
@@ -199,7 +206,7 @@ class Witness:
             mine = record.touched[numbers]
             right |= mine
             record.told_at[numbers[mine]] = np.minimum(record.told_at[numbers[mine]], at)
-            record.told_times[numbers[mine]] += 1
+            record.told_times[numbers[mine]] += rows.phase is Phase.FIRST
         if wrong := int((~right).sum()):
             self.wrong[rows.communication] = self.wrong.get(rows.communication, 0) + wrong
 
