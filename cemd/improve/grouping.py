@@ -52,15 +52,22 @@ def best_incident(
     picture: Picture,
     grouping: Grouping,
 ) -> tuple[Incident, Relation] | None:
-    """The incident that the finding belongs to and why; of equally related ones the oldest."""
+    """The incident that the finding belongs to and why; of equally related ones that in which something below it is
+    seen hurt now, before one with a cause that it could have as well; of those the oldest."""
+    services, site = services_of(finding.finding, picture.topology), finding.finding.subject.site
+
+    def sees(attached: Sequence[AttachedFinding]) -> bool:
+        hurt = [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)]
+        return _is_near(finding, hurt, grouping) and _stands_on_hurt(services, site, hurt, picture.topology)
+
     ranked = [
-        (relation, incident)
+        (relation, sees(attached), incident)
         for incident, attached in incidents
         if (relation := relation_of(finding, incident, attached, picture, grouping))
     ]
     if not ranked:
         return None
-    relation, incident = max(ranked, key=lambda pair: pair[0])  # max keeps the first of equals: the oldest
+    relation, _, incident = max(ranked, key=lambda rank: rank[:2])  # max keeps the first of equals: the oldest
     return incident, relation
 
 
@@ -80,7 +87,7 @@ def relation_of(
             _is_cause(incident, services, site, picture.topology) or _was_hurt(services, site, hurt, picture.topology)
         )
         return Relation.RELAPSE if relapsed else Relation.NONE
-    near = min((abs(finding.onset - one.onset) for one in hurt), default=float("inf")) <= grouping.join_within_seconds
+    near = _is_near(finding, hurt, grouping)
     if _explains(incident, services, site, hurt, picture.topology, near=near):
         return Relation.EXPLAINED
     if not near:
@@ -88,6 +95,10 @@ def relation_of(
     if any(stands_on(one.finding, services, site, picture.topology) for one in hurt):
         return Relation.DEEPER
     return Relation.COMMON_CAUSE if common_cause(finding, services, hurt, picture) else Relation.NONE
+
+
+def _is_near(finding: AttachedFinding, hurt: Sequence[AttachedFinding], grouping: Grouping) -> bool:
+    return any(abs(finding.onset - one.onset) <= grouping.join_within_seconds for one in hurt)
 
 
 def _is_cause(incident: Incident, services: Sequence[str], site: str, topology: Topology) -> bool:
@@ -120,7 +131,12 @@ def _explains(  # noqa: PLR0913, RUF100 -- the two sides of the relation
     subject = incident.subject
     if subject.name in needs and topology.overlap(subject.site, site):
         return True
-    return near and any(
+    return near and _stands_on_hurt(services, site, hurt, topology)
+
+
+def _stands_on_hurt(services: Sequence[str], site: str, hurt: Sequence[AttachedFinding], topology: Topology) -> bool:
+    needs = {need for service in services for need in topology.needs(service)}
+    return any(
         topology.overlap(one.finding.subject.site, site) and not needs.isdisjoint(services_of(one.finding, topology))
         for one in hurt
     )

@@ -11,7 +11,7 @@ from cemd.model.finding import Condition, FindingPhase
 from cemd.model.incident import IncidentChange, IncidentState
 from cemd.model.quality import Quality
 
-from tests.improve.house import House, configuration
+from tests.improve.house import GRAPH, House, configuration
 
 TOWNS = ("east-1", "east-2", "east-3", "east-4", "east-5")
 
@@ -188,3 +188,14 @@ def test_a_new_finding_has_its_probe_run_again() -> None:
     assert [one.probe for one in house.effects.rechecks] == ["probe-hlr"]
     house.tick()
     assert house.effects.rechecks == []
+
+
+def test_a_finding_joins_what_is_seen_hurt_below_it_rather_than_an_older_incident_of_a_concluded_cause() -> None:
+    house = House(configuration(graph={**GRAPH, "portal": ["crm", "core"], "sms": ["crm"], "mobile-data": ["crm"]}))
+    house.tick(*map(house.began, ("top-up", "shop", "sms", "mobile-data")))
+    house.tick(after=1200.0)
+    assert house.only().cause.service == "crm", "nobody measures it"
+    house.tick(house.began("core"))
+    house.tick(house.began("portal"))
+    newer = house.incidents[1]
+    assert [one.finding.subject.name for one in house.state.attached(newer.id)] == ["core", "portal"]
