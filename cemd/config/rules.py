@@ -285,7 +285,8 @@ class Policy(FileModel):
     stable_seconds: Seconds = 600.0
     """Good this long before "over" is told."""
     relapse_within_seconds: Seconds = 3600.0
-    """Broken again this soon after "over": one correction, no second first notice."""
+    """Broken again this soon after "over": one correction, after the hold-down, to whom it hurts again; no second first
+    notice."""
     join_within_seconds: Seconds = 14_400.0
     """The same cause in the same place within this time joins the communication."""
     valid_for_seconds: Seconds = 7200.0

@@ -16,7 +16,7 @@ from cemd.model.identity import record_id
 from cemd.model.notice import Communication, CommunicationState, Decision, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import Concern, Selection, concern, concerned, of_bitmap, select
 from cemd.report.decide import Mask, Question, counts_of, packed, unpacked
-from cemd.report.matching import places_hurt, sold_services_hurt, united, ways_now
+from cemd.report.matching import Places, places_hurt, sold_services_hurt, united, ways_now
 from cemd.report.quiet import quiet_table
 from cemd.report.state import Audience, Moment, ReportState, Waiting, is_hurting
 from cemd.report.told import bitmap, is_member
@@ -42,13 +42,19 @@ def whom(communication: Communication, moment: Moment) -> Concern:
     return concern(moment.customers, communication.places, moment.topology)
 
 
-def hurt_now(state: ReportState, communication: Communication, moment: Moment) -> Concern:
-    """Whom it concerns at this moment. A communication speaks of everything that was hurt since it began; who is well
-    again by the time that the first notice leaves (a person released it late, or the night passed) need not hear it."""
-    places = united(
+def places_now(state: ReportState, communication: Communication, moment: Moment) -> Places:
+    """Where what it speaks of is hurt at this moment; empty: nothing of it is."""
+    return united(
         places_hurt(incident, filter(communication.places.__contains__, sold_services_hurt(incident, moment.topology)))
         for incident in filter(is_hurting, state.incidents_of(communication))
     )
+
+
+def hurt_now(state: ReportState, communication: Communication, moment: Moment) -> Concern:
+    """Whom it concerns at this moment. A communication speaks of everything that was hurt since it began; who is well
+    again by the time that the first notice leaves (a person released it late, or the night passed) need not hear it,
+    and who stays well while it comes back elsewhere hears no correction."""
+    places = places_now(state, communication, moment)
     return concern(moment.customers, places, moment.topology) if places else whom(communication, moment)
 
 
@@ -73,7 +79,7 @@ def question_of(state: ReportState, communication: Communication, moment: Moment
         bases=basis_bits(policy),
         ways=ways_now(state, communication, policy, moment.topology),
         by_place=bool(communication.sites) or place.is_by_place,
-        affected=affected if at_dequeue and phase is Phase.FIRST else None,
+        affected=affected if phase is Phase.CORRECTION or (at_dequeue and phase is Phase.FIRST) else None,
         required=_required(state, communication),
         already=_already(state, communication, moment.topology),
         agent=state.book.told_by_agent(communication.id),

@@ -22,6 +22,7 @@ from cemd.report.choosing import (
     drop_waiting,
     on_the_way,
     owed,
+    places_now,
     put_decision,
     question_of,
     select_phase,
@@ -191,12 +192,15 @@ def _reopened(state: ReportState, communication: Communication, policy: Policy, 
     told = bool(state.told_of(communication.id).everyone())
     if not told or moment.at - ended > policy.relapse_within_seconds:
         return _held_down(reopened, policy, moment)
-    return _corrected(reopened)
+    return _corrected(reopened, policy, moment)
 
 
-def _corrected(communication: Communication) -> Communication:
+def _corrected(communication: Communication, policy: Policy, moment: Moment) -> Communication:
+    """What comes back shows in one place first, and who is corrected is decided once: it is held down like a first
+    notice, until the others had the time to show it."""
     return replace(
         communication,
+        hold_until=moment.at + policy.hold_seconds,
         state=State.TELLING,
         phase=Phase.CORRECTION,
         revision=communication.revision + 1,
@@ -315,10 +319,12 @@ def _telling(state: ReportState, communication: Communication, moment: Moment) -
 
 
 def _correct(state: ReportState, communication: Communication, moment: Moment) -> Communication:
-    """Starts the correction as soon as the cause is confirmed and no "over" is still under way."""
+    """Starts the correction once the cause is confirmed, the hold-down over, and no "over" still under way."""
     confirmed = any(each.confirmed_at is not None for each in state.incidents_of(communication) if is_hurting(each))
     since = moment.at - state.policy_of(communication).valid_for_seconds
-    if not confirmed or state.told_of(communication.id).in_flight(Phase.OVER, since=since):
+    if not confirmed or moment.at < communication.hold_until or not places_now(state, communication, moment):
+        return communication
+    if state.told_of(communication.id).in_flight(Phase.OVER, since=since):
         return communication
     return _tell(state, communication, moment)
 
@@ -385,7 +391,8 @@ def _relapsed_while_ending(state: ReportState, communication: Communication, mom
     for waiting in state.waiting_of(communication.id):
         state.forget_waiting(f"{waiting.communication}/{waiting.channel}")
     moment.effects.withdrawn.append((communication.id, Phase.OVER, communication.revision))
-    return _corrected(replace(communication, reopened=communication.reopened + 1))
+    again = replace(communication, reopened=communication.reopened + 1)
+    return _corrected(again, state.policy_of(communication), moment)
 
 
 def at_start(state: ReportState, moment: Moment) -> None:

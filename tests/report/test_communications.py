@@ -110,7 +110,7 @@ def test_relapse_while_over_leaves_stops_it_and_corrects_those_who_heard_it() ->
     world.tick(650)
     world.take("mail", 2)
     world.relapse()
-    world.run(100)
+    world.run(400)
     assert world.told("over") == [0, 1]
     assert world.told("correction") == [0, 1]
     world.clear()
@@ -563,3 +563,19 @@ def test_what_comes_back_in_nothing_that_is_sold_is_no_correction() -> None:
     world.tell(IncidentChange.REOPENED, again)
     world.run(900)
     assert len(world.sent) == 8, "customers of data, which stands on hlr and is well, hear nothing"
+
+
+def test_what_comes_back_in_one_place_is_corrected_there_alone() -> None:
+    world = World(load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="country")
+    world.run(400)
+    world.clear()
+    world.run(700)
+    assert world.told("over") == [0, 1, 2, 3]
+    again = replace(incident, impact=replace(incident.impact, sites=("west",)))
+    world.tell(IncidentChange.REOPENED, again)
+    world.run(600)
+    assert world.told("correction") == [2, 3]
+    world.clear()
+    world.run(700)
+    assert world.told("over", 1) == [2, 3], "the others heard theirs, and it held"
