@@ -15,7 +15,7 @@ from cemd.errors import StoreError, UnwritableChange
 from cemd.loop import snapshot
 from cemd.loop.order import Order
 from cemd.loop.state import State
-from cemd.loop.step import catch_up, step
+from cemd.loop.step import catch_up, honour, step
 from cemd.model.effect import Effects
 from cemd.model.entry import Batch, Entry, Payload, Started, decode_group, encode_group
 from cemd.model.measurement import Samples
@@ -154,6 +154,7 @@ class Core:
 
     def _apply(self, entry: Entry, behind: tuple[Entry, ...]) -> None:
         if entry.seq in self._quarantined:
+            honour(self.state, entry)
             return
         self._left = (entry, *behind)
         self.store.progress.begin(entry.seq)
@@ -192,7 +193,9 @@ class Core:
             self.replayed += 1
             if entry.seq > applied:
                 self._apply(entry, ())
-            elif entry.seq not in self._quarantined:
+            elif entry.seq in self._quarantined:
+                honour(self.state, entry)
+            else:
                 self.store.progress.begin(entry.seq)
                 catch_up(self.state, entry)
                 self._remember_samples(entry)

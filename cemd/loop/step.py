@@ -64,9 +64,24 @@ def _common(state: State, entry: Entry) -> None:
             state.analyze.epoch = state.improve.epoch = state.report.epoch = epoch
         case CustomersLoaded() as load:
             state.customers.load(load)
-        case Contact(kind=ContactKind.UNSUBSCRIBED, customer=customer):
-            state.customers.set_flag(customer, CustomerFlag.UNSUBSCRIBED)
-        case Contact(kind=ContactKind.ERASED, customer=customer):
-            state.customers.set_flag(customer, CustomerFlag.ERASED)
+        case Contact() as contact:
+            _mark(state, contact)
+        case _:
+            pass
+
+
+def honour(state: State, entry: Entry) -> State:
+    """What holds of an entry though it is in quarantine: whoever unsubscribed or was erased in it is never told."""
+    if isinstance(entry.payload, Contact):
+        _mark(state, entry.payload)
+    return state
+
+
+def _mark(state: State, contact: Contact) -> None:
+    match contact.kind:
+        case ContactKind.UNSUBSCRIBED:
+            state.customers.set_flag(contact.customer, CustomerFlag.UNSUBSCRIBED)
+        case ContactKind.ERASED:
+            state.customers.set_flag(contact.customer, CustomerFlag.ERASED)
         case _:
             pass

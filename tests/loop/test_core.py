@@ -12,13 +12,27 @@ from cemd.config.probes import Probe
 from cemd.config.rules import Indicator, Objective, Score, Selector, Summary
 from cemd.errors import StoreError, UnwritableChange
 from cemd.loop.core import Core
+from cemd.model.customers import CustomerFlag
 from cemd.model.effect import Effects
-from cemd.model.entry import Batch, Command, CommandKind, ConfigEpoch, Entry, Payload, SeriesAdded, Tick
+from cemd.model.entry import (
+    Batch,
+    Command,
+    CommandKind,
+    ConfigEpoch,
+    Contact,
+    ContactKind,
+    Entry,
+    Payload,
+    SeriesAdded,
+    Tick,
+)
 from cemd.model.incident import Incident
 from cemd.model.measurement import SUCCESS, Series, SeriesKey
 from cemd.model.quality import Dimension
 from cemd.store.base import Faults, Moment, no_faults
 from cemd.store.memory import MemoryStore
+
+from tests.report.world import people
 
 START = 1_790_000_000.0
 CONFIGURATION = Configuration(
@@ -208,6 +222,35 @@ def test_core_time_goes_on_after_an_entry_in_quarantine_though_the_clock_was_put
     life.born()
     assert life.core.set_aside == (poison,)
     assert life.core.state.at >= given
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag"),
+    [(ContactKind.UNSUBSCRIBED, CustomerFlag.UNSUBSCRIBED), (ContactKind.ERASED, CustomerFlag.ERASED)],
+)
+def test_who_asked_not_to_be_told_is_not_told_though_the_entry_is_set_aside(
+    asked: ContactKind, flag: CustomerFlag
+) -> None:
+    life = Life()
+    life.set_up()
+    life.take(people(3))
+    poison = life.core.state.seq + 1
+
+    def kill(_: Entry, __: Effects) -> None:
+        raise Killed
+
+    for _ in range(2):
+        life.core._outlet = kill
+        if life.core.state.seq < poison:
+            with pytest.raises(Killed):
+                life.take(Contact(kind=asked, customer=1))
+        life.memory.progress.begin(poison)  # as a crash within `step` would leave it
+        life.born()
+    assert life.core.set_aside == (poison,)
+    assert life.core.state.customers["flags"].tolist() == [1, 1 | flag, 1]
+    life.core.save_snapshot()
+    life.born()
+    assert life.core.state.customers["flags"].tolist() == [1, 1 | flag, 1]
 
 
 def test_the_log_is_trimmed_only_below_what_a_start_needs() -> None:
