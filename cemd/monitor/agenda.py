@@ -100,6 +100,17 @@ class Agenda:
                 times, slots = [times[place] for place in order], [slots[place] for place in order]
         return times, slots
 
+    def near(self, until: float, most: int) -> list[tuple[float, int]]:
+        """The next regular times up to `until`, earliest first, and their slots: at most so many, maybe fewer than
+        there are. They stay; who takes one plans its slot anew."""
+        first, planned = self._cursor, self._times
+        piece = slice(first, min(bisect_right(self._near, until, first), first + most))
+        return [
+            (at, slot)
+            for at, slot in zip(self._near[piece], self._near_slots[piece], strict=True)
+            if planned[slot] == at
+        ]
+
     def pop_asked(self, now: float) -> list[tuple[float, int]]:
         """What was asked for up to now, earliest first: (time, slot)."""
         asked = []

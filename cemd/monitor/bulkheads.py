@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 GROUP_AT_ONCE = 20
 KIND_AT_ONCE = 200
 MOST_AT_ONCE = 4_000
-LIGHT_TIMES = 5
+LIGHT_TIMES = 7
 """So many times as many light runs find a place in a group: each is a datagram on its way and holds nothing here. What
 leaves at once still fits into the far end's buffer, which holds some 160 small datagrams where nobody enlarged it."""
 _LEAST_WALLS = 64

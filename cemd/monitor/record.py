@@ -52,19 +52,17 @@ class Record:
 
     def take_good(self, landed: Landed) -> None:
         """Attempts that went well, as columns."""
-        rows = _rows(landed)
-        if len(rows) < len(landed.errands):
-            self._look_at(landed)
-            rows = _rows(landed)
+        rows = [errand.row or self._looked_at(landed, place) for place, errand in enumerate(landed.errands)]
         self._backlog.add_rows(rows, landed.at, landed.values, Outcome.OK)
         self._runs[Outcome.OK] += len(rows)
 
-    def _look_at(self, landed: Landed) -> None:
-        """Makes the rows that are missing; the first success after a failure is evidence."""
-        for post, at, result in landed.results():
-            if post.failing:
-                self._attempts.append(_note(post, at, result))
-            self._mark(post, failing=False)
+    def _looked_at(self, landed: Landed, place: int) -> bytes:
+        """Makes a row that is missing; the first success after a failure is evidence."""
+        post, at, result = landed.result(place)
+        if post.failing:
+            self._attempts.append(_note(post, at, result))
+        self._mark(post, failing=False)
+        return self._row_of(landed.errands[place])
 
     def _mark(self, post: Post, *, failing: bool) -> None:
         post.failing = failing
@@ -119,10 +117,6 @@ class Record:
             local = self._backlog.local(key, important=post.probe.moment_of_truth)
             post.locals[metric, labels] = local
         return local
-
-
-def _rows(landed: Landed) -> list[bytes]:
-    return [row for errand in landed.errands if (row := errand.row) is not None]
 
 
 def _note(post: Post, at: float, result: Result) -> wire.AttemptNote:

@@ -12,7 +12,9 @@ import gc
 import resource
 import secrets
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import Any, TypeAlias
@@ -32,6 +34,11 @@ ROUNDING_SECONDS = 0.0013
 LAG_SECONDS = 0.0002
 """A run may begin so much before its time, or about as much after it: the loop, which rounds timers up to whole
 milliseconds, wakes once for all that is due around a moment, and a third of the wakes are needed."""
+AHEAD_SECONDS = 0.02
+"""Where much is due within so long, the schedule is asked once for all of it: a turn finds the processor's caches cold,
+and whatever it does to one run costs several times as much as what is done to many."""
+STUCK_SECONDS = 0.05
+"""A loop that is so late offers anew what was let in ahead: some of it may be too late by now."""
 BEHIND_SECONDS = 1.0
 """A loop that is so late does not keep up, be it that others have the processor: it must give up some runs in order,
 before they are too late without one."""
@@ -85,6 +92,9 @@ class Runner:
         self._wall_offset = 0.0
         """Wall clock minus monotonic time, taken anew at each turn."""
         self._latest_start = 0.0
+        self._ahead = _Ahead()
+        self._due_at = -inf
+        """When the schedule is next to be asked; `-inf`: at each turn."""
         self._armed_for, self._lag = inf, 0.0
         """When the next turn is wanted, and how late the latest since the last observation came."""
         self._not_active = 0
@@ -110,6 +120,7 @@ class Runner:
 
     def take(self, posts: Sequence[Post], *, kind_at_once: int) -> None:
         """Puts a whole set to work."""
+        self._return_unbegun(self.clock.monotonic())
         slots = self._schedule.load(
             map(plan_of, posts), self.clock.monotonic(), kind_at_once=kind_at_once, expected=len(posts)
         )
@@ -153,43 +164,83 @@ class Runner:
         self._turn()
 
     def _turn(self) -> None:
+        """What was let in ahead begins when it is due; the schedule is asked when more is, or somebody wants so."""
         try:
-            self._soon = None
             now = self.clock.monotonic()
-            self._lag = max(self._lag, now - self._armed_for)
+            lag = now - self._armed_for
+            if lag > self._lag:
+                self._lag = lag
             if now - self._observed_at >= LONGEST_REST_SECONDS:
                 self._observe(now)
-            crowded = self._schedule.crowded()
-            for engine in self._engines.values():
-                if crowded:
-                    engine.collect()
-                else:
-                    engine.glance()
-            turn = self._schedule.turn(now + ROUNDING_SECONDS)
             self._wall_offset = self.clock.now() - self.clock.monotonic()
-            if not self._shedding:
-                self._pressure.begun(len(turn.slots))
-            if len(turn.slots):
-                self._begin_all(turn.slots, turn.planned)
-            for slot, why in turn.skipped:
-                if why is not Skip.STILL_RUNNING and (post := self._posts[slot]) is not None:
-                    self._not_run(post, self.clock.now(), Reason.PROBER_BUSY)
-            self._arm(now)
+            if lag > STUCK_SECONDS:
+                self._return_unbegun(now)
+            ahead_at = self._begin_ahead(now)
+            if self._soon is not None or self._due_at <= now + ROUNDING_SECONDS:
+                self._soon = None
+                self._begin_due(now, until=now + AHEAD_SECONDS if ahead_at == inf else -inf)
+                ahead_at = self._begin_ahead(now)
+            self._arm(now, ahead_at)
         except BaseException as exc:
             if self._broken.done():
                 raise
             self._broken.set_exception(exc)
 
-    def _arm(self, now: float) -> None:
-        """One timer, for whatever is due first."""
+    def _begin_ahead(self, now: float) -> float:
+        """Begins what was let in ahead and is due; answers when the next of it is, `inf` where there is none."""
+        ahead = self._ahead
+        first, ahead.begun = ahead.begun, bisect_right(ahead.due, now + ROUNDING_SECONDS, ahead.begun)
+        if ahead.begun > first:
+            piece = slice(first, ahead.begun)
+            if ahead.engine is None or self._shedding:
+                self._begin_all(ahead.slots[piece], ahead.due[piece], now)
+            else:
+                self._latest_start = max(self._latest_start, now - ahead.due[first])
+                ahead.engine.begin(ahead.errands[piece], ahead.slots[piece], now, now + self._wall_offset)
+        return ahead.due[ahead.begun] if ahead.begun < len(ahead.due) else inf
+
+    def _let_in_ahead(self, slots: list[int], due: list[float]) -> None:
+        """Keeps what is to begin later; mostly all of it is of one engine, which needs no look at each then."""
+        errands = [self._errands[slot] for slot in slots]
+        engines = {None if errand is None else errand.by for errand in errands}
+        one = engines.pop() if len(engines) == 1 else None
+        self._ahead = _Ahead(slots, due, errands, None if one is None else self._engines[one])
+
+    def _return_unbegun(self, now: float) -> None:
+        """What was let in ahead and has not begun is offered anew."""
+        self._schedule.return_unbegun(self._ahead.take_back(), now)
+        self._due_at = -inf
+
+    def _begin_due(self, now: float, *, until: float) -> None:
+        """A whole turn of the schedule. `until`: light runs are let in ahead if they are due before."""
+        crowded = self._schedule.crowded()
+        for engine in self._engines.values():
+            if crowded:
+                engine.collect()
+            else:
+                engine.glance()
+        turn = self._schedule.turn(now + ROUNDING_SECONDS, until=until)
+        if turn.ahead:
+            self._let_in_ahead(turn.ahead, turn.due)
+        if not self._shedding:
+            self._pressure.begun(len(turn.slots) + len(turn.ahead))
+        if turn.slots:
+            self._begin_all(turn.slots, turn.planned, now)
+        for slot, why in turn.skipped:
+            if why is not Skip.STILL_RUNNING and (post := self._posts[slot]) is not None:
+                self._not_run(post, self.clock.now(), Reason.PROBER_BUSY)
         next_at = self._schedule.next_at()
-        latest = now + LONGEST_REST_SECONDS
-        at = latest if next_at is None else min(next_at + LAG_SECONDS, latest)
-        self._armed_for = at
-        delay = at - self.clock.monotonic()
+        self._due_at = -inf if self._schedule.crowded() else inf if next_at is None else next_at
+
+    def _arm(self, now: float, ahead_at: float) -> None:
+        """One timer, for whatever is due first."""
+        due_at = self._due_at
+        if due_at == -inf:
+            due_at = self._schedule.next_at() or inf
+        self._armed_for = at = min(min(due_at, ahead_at) + LAG_SECONDS, now + LONGEST_REST_SECONDS)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0, delay), self._wake)
+        self._timer = self._loop.call_later(max(0.0, at - self.clock.monotonic()), self._wake)
 
     def _observe(self, now: float) -> None:
         cpu, wall = self._busy_seconds(), now - self._observed_at
@@ -209,9 +260,8 @@ class Runner:
 
     # Runs.
 
-    def _begin_all(self, slots: Sequence[int], planned: Sequence[float]) -> None:
+    def _begin_all(self, slots: Sequence[int], planned: Sequence[float], now: float) -> None:
         """Begins what is due; errands leave together, in their order."""
-        now = self.clock.monotonic()
         wall = now + self._wall_offset
         at_once = self._errands
         batches: dict[str, tuple[list[AnyErrand], list[int]]] = {}
@@ -300,6 +350,8 @@ class Runner:
             self._schedule.finished(run.slot, self.clock.monotonic(), failed=False)
 
     def _give_up_errands(self) -> None:
+        for slot, _ in self._ahead.take_back():
+            self._schedule.finished(slot, self.clock.monotonic(), failed=False)
         for engine in self._engines.values():
             for slot in engine.give_up():
                 self._schedule.finished(slot, self.clock.monotonic(), failed=False)
@@ -314,6 +366,24 @@ class Runner:
     @property
     def log(self) -> Any:
         return self._log
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """Runs that were let in before they are due, earliest first."""
+
+    slots: list[int] = field(default_factory=list)
+    due: list[float] = field(default_factory=list)
+    errands: list[AnyErrand | None] = field(default_factory=list)
+    engine: Engine | None = None
+    """That of all their errands, where it is one."""
+    begun: int = 0
+    """So many of them have begun, or are no longer to."""
+
+    def take_back(self) -> list[tuple[int, float]]:
+        """Those that have not begun, which are no longer to: (slot, due)."""
+        first, self.begun = self.begun, len(self.slots)
+        return list(zip(self.slots[first:], self.due[first:], strict=True))
 
 
 class _Run:

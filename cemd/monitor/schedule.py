@@ -3,7 +3,8 @@
 A probe's phase within its interval is hashed from its uid, so it is the same after a restart or a reload, and fifty
 thousand probes of one interval are spread over it. A probe is a *slot*, a small number that it keeps through reloads,
 and what the schedule knows of it stands in columns (about 30 bytes). What is due is handed over at once, and where it
-is much it passes the walls as a whole, by columns. A run that comes too late (the host slept, a bulkhead was full) is
+is much it passes the walls as a whole, by columns; what is light can be let in some moments before it is due, so that
+one look at the schedule serves many runs. A run that comes too late (the host slept, a bulkhead was full) is
 skipped and counted, never made up for. A failure is looked at again quickly, and `recheck` runs a probe at once;
 neither moves its phase.
 """
@@ -35,6 +36,8 @@ FEW = 24
 """So many runs due at once cost less one by one: the processor has forgotten numpy's ways since the last turn."""
 FEW_FINISHED = 48
 """The same of runs that are over."""
+FEW_AHEAD, MOST_AHEAD = 8, 64
+"""So many runs, at least and at most, are looked at together before they are due."""
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
@@ -49,7 +52,7 @@ class Skip(StrEnum):
     BULKHEAD = "bulkhead_full"
     STILL_RUNNING = "still_running"
     LEFT = "probe_left"
-    """It waited behind a wall when its probe left the set."""
+    """It waited, behind a wall or for its time, when its probe left the set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,10 @@ class Turn:
     slots: list[int] = field(default_factory=list)
     planned: list[float] = field(default_factory=list)
     skipped: list[tuple[int, Skip]] = field(default_factory=list)
+    ahead: list[int] = field(default_factory=list)
+    """Slots that count as running from now on and are to run each when it is due,"""
+    due: list[float] = field(default_factory=list)
+    """which is then, earliest first."""
 
 
 class Schedule:
@@ -107,6 +114,7 @@ class Schedule:
         self._waiting: dict[int, deque[Due]] = {}
         self._swept_at = -inf
         self._open: set[int] = set()
+        self._returned: list[Due] = []
         self.skipped_total: Counter[Skip] = Counter()
 
     def load(
@@ -130,9 +138,13 @@ class Schedule:
         self._open.update(self._waiting)
         return slots
 
-    def turn(self, now: float) -> Turn:
-        """Everything to start now, and what is given up."""
+    def turn(self, now: float, *, until: float = -inf) -> Turn:
+        """Everything to start now, and what is given up. Where much that is light is due up to `until`, it is let in as
+        well, to be started when it is due: what is done here for one run costs several times as much as for many."""
         turn = Turn()
+        for due in self._returned:
+            self._offer_one(due, now, turn)
+        self._returned.clear()
         if self._waiting:
             self._offer_waiting(now, turn)
         times, slots = self._agenda.pop(now)
@@ -142,6 +154,8 @@ class Schedule:
             self._offer_few(slots, times, now, turn)
         for planned, slot in self._agenda.pop_asked(now):
             self._offer_one(Due(slot, planned), now, turn)
+        if until > now and not self._waiting:
+            self._offer_ahead(until, turn)
         if turn.skipped:
             self.skipped_total.update(reason for _, reason in turn.skipped)
         return turn
@@ -204,6 +218,13 @@ class Schedule:
         own.flags_column[column] = _IDLE
         return bool(self._open)
 
+    def return_unbegun(self, runs: Iterable[tuple[int, float]], now: float) -> None:
+        """Runs that were let in before they were due, (slot, due), and have not begun: they are offered anew at the
+        next turn, which finds out whether it is too late."""
+        for slot, due in runs:
+            self.finished(slot, now, failed=False)
+            self._returned.append(Due(slot, due))
+
     def recheck(self, uid: str, now: float) -> bool:
         """Runs a probe at once; one that runs already runs once more afterwards. False: there is no such probe."""
         try:
@@ -233,12 +254,14 @@ class Schedule:
         slots.every[slot] = plan.every_seconds
         slots.group[slot] = self._walls.group(plan.kind, plan.group, light=plan.light)
         slots.flags[slot] = _IDLE
+        slots.light[slot] = plan.light
         self._shortest = min(self._shortest, plan.every_seconds)
         self._agenda.plan(slot, self._next(slot, now))
         return slot
 
     def _keep(self, slot: int, plan: Plan, now: float) -> int:
         slots = self._slots
+        slots.light[slot] = plan.light
         group = self._walls.group(plan.kind, plan.group, light=plan.light)
         if group != slots.group[slot]:
             if slots.state(slot) >= _RUNNING:
@@ -258,6 +281,9 @@ class Schedule:
 
     def _retire(self, slot: int) -> None:
         slots = self._slots
+        for due in [due for due in self._returned if due.slot == slot]:
+            self._returned.remove(due)
+            self.skipped_total[Skip.LEFT] += 1
         uid, slots.uids[slot] = slots.uids[slot], ""
         self._agenda.forget(slot)
         if slots.state(slot) >= _RUNNING:
@@ -308,6 +334,21 @@ class Schedule:
             return
         for slot, planned in zip(slots.tolist(), times.tolist(), strict=True):
             self._offer_one(Due(slot, planned), now, turn)
+
+    def _offer_ahead(self, until: float, turn: Turn) -> None:
+        """Lets in what is light and due soon, unless it is little. One after the other: numpy's ways are long, and
+        forgotten since the last turn. What finds no place is left for its time."""
+        near = self._agenda.near(until, MOST_AHEAD)
+        if len(near) < FEW_AHEAD:
+            return
+        own, plan, enter = self._slots, self._agenda.plan, self._walls.enter
+        flags, every, groups, light = own.flags, own.every, own.group, own.light
+        for at, slot in near:
+            if light[slot] and not flags[slot] and enter(groups[slot]) is None:
+                plan(slot, at + every[slot])
+                flags[slot] = _RUNNING
+                turn.ahead.append(slot)
+                turn.due.append(at)
 
     def _offer_one(self, due: Due, now: float, turn: Turn) -> None:
         state = self._slots.state(due.slot)

@@ -44,7 +44,8 @@ class Slots:
     def __init__(self) -> None:
         self.uids: list[str] = []
         self.every, self.group = array("d"), array("i")
-        self.flags = bytearray()
+        self.flags, self.light = bytearray(), bytearray()
+        """`light`: 1 where a run holds nothing here."""
         self._free: list[int] = []
         self.reserve(_LEAST_SLOTS)
 
@@ -56,6 +57,7 @@ class Slots:
         every, group = array("d", [0.0]) * slots, array("i", [0]) * slots
         every[:held], group[:held] = self.every, self.group
         self.every, self.group, self.flags = every, group, bytearray(self.flags.ljust(slots, b"\0"))
+        self.light = bytearray(self.light.ljust(slots, b"\0"))
         self.every_column: NDArray[np.float64] = np.frombuffer(self.every)
         self._group_column: NDArray[np.int32] = np.frombuffer(self.group, dtype=np.int32)
         self.flags_column: NDArray[np.uint8] = np.frombuffer(self.flags, dtype=np.uint8)

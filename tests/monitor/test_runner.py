@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -14,7 +14,8 @@ from cemd.config.probes import Probe
 from cemd.kit.clock import SystemClock
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Missed, ProbeParams, Reason, Result, Values
-from cemd.monitor.roster import Post
+from cemd.monitor.probes.engines.errands import AnyErrand, Landed
+from cemd.monitor.roster import Post, plan_of
 from cemd.monitor.runner import Runner
 
 OK = Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=Values(("response_seconds",), (0.5,)), seconds=0.5)
@@ -168,3 +169,104 @@ async def test_probe_outside_its_window_is_blind_and_not_silent() -> None:
     assert "a" not in book.results
     assert book.results["b"]
     assert book.runner.counters()["not_active_runs"] >= 2.0
+
+
+class Paper(AnyErrand):
+    __slots__ = ()
+
+    by: ClassVar[str] = "clerk"
+
+
+class Errands(Kind):
+    """Its runs begin with others of the same moment."""
+
+    def errand(self) -> AnyErrand:
+        return Paper(self, "192.0.2.1")
+
+
+class Clerk:
+    """An engine that writes down when each run was to begin and began, and ends it a little later."""
+
+    def __init__(self) -> None:
+        self.landing: Any = None
+        self.begun: dict[int, list[float]] = {}
+        self.batches: list[int] = []
+        self._open: list[tuple[AnyErrand, int]] = []
+
+    def begin(self, errands: Sequence[Any], slots: Sequence[int], now: float, at: float) -> None:
+        self.batches.append(len(slots))
+        for errand, slot in zip(errands, slots, strict=True):
+            self.begun.setdefault(slot, []).append(now)
+            self._open.append((errand, slot))
+        assert abs(at - time.time()) < 60.0
+
+    def collect(self) -> bool:
+        landed = Landed()
+        for errand, slot in self._open:
+            landed.slots.append(slot)
+            landed.errands.append(errand)
+            landed.at.append(0.0)
+            landed.values.append((1.0, 0.5, 0.5))
+        self._open.clear()
+        if landed.slots:
+            self.landing.landed(landed)
+        return bool(landed.slots)
+
+    glance = collect
+
+    def give_up(self) -> list[int]:
+        given_up = [slot for _, slot in self._open]
+        self._open.clear()
+        return given_up
+
+
+def errands(count: int) -> list[Post]:
+    return [post(f"e{number}", Errands(lambda: OK), every=0.4) for number in range(count)]
+
+
+async def test_many_light_runs_begin_each_at_its_time_and_one_by_one_in_their_order() -> None:
+    clerk, posts = Clerk(), errands(400)
+    book = Book(engines={"clerk": clerk})
+    wall = time.time() - time.monotonic()
+    await book.work(1.5, *posts)
+    for slot, times in clerk.begun.items():
+        plan = plan_of(posts[slot])
+        for began in times:
+            early = -(began + wall - plan.phase()) % plan.every_seconds
+            assert early < 0.0014 or early > 0.05, "no run begins before its time, but by the rounding of the turns"
+    assert len(clerk.begun) == 400
+    assert not book.runner.counters()["running"]
+
+
+async def test_new_set_while_runs_wait_for_their_time_loses_none_of_those_that_stay() -> None:
+    clerk, posts = Clerk(), errands(400)
+    book = Book(engines={"clerk": clerk})
+    stopping = asyncio.Event()
+    running = asyncio.create_task(book.runner.run(stopping))
+    for turn in range(20):
+        book.runner.take(posts[: 400 - 20 * (turn % 2)], kind_at_once=10_000)
+        await asyncio.sleep(0.03)
+    book.runner.take(posts[:380], kind_at_once=10_000)
+    before = {slot: len(times) for slot, times in clerk.begun.items()}
+    await asyncio.sleep(0.9)
+    stopping.set()
+    await running
+    assert all(len(clerk.begun[slot]) > before.get(slot, 0) for slot in range(380))
+    assert not book.runner.counters()["running"]
+
+
+async def test_loop_that_was_stuck_begins_what_it_had_let_in_or_says_that_it_was_too_late() -> None:
+    clerk, posts = Clerk(), errands(400)
+    book = Book(engines={"clerk": clerk})
+    stopping = asyncio.Event()
+    running = asyncio.create_task(book.runner.run(stopping))
+    book.runner.take(posts, kind_at_once=10_000)
+    await asyncio.sleep(0.5)
+    time.sleep(0.35)  # noqa: ASYNC251 -- the loop stands still, longer than half an interval
+    stuck_until = time.monotonic()
+    await asyncio.sleep(0.2)
+    stopping.set()
+    await running
+    skipped = book.runner.counters().get("skipped_late", 0.0)
+    assert skipped >= sum(book.not_run.values()) > 0
+    assert sum(times[-1] >= stuck_until for times in clerk.begun.values()) > 0

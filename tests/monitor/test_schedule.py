@@ -291,3 +291,93 @@ def test_light_runs_find_more_places_at_one_target_and_take_none_from_others() -
     started = set(map(int, schedule.turn(0.0).slots))
     assert len(started & set(slots[:20])) == 2 * LIGHT_TIMES
     assert len(started & set(slots[20:])) == 2
+
+
+def let_in(schedule: Slots, now: float, seconds: float) -> list[tuple[int, float]]:
+    """(slot, due) of what a turn lets in before it is due."""
+    turn = schedule.turn(now, until=now + seconds)
+    return list(zip(turn.ahead, turn.due, strict=True))
+
+
+def light(count: int, every: float = 10.0) -> list[Plan]:
+    return [Plan(uid=f"l{n}", every_seconds=every, kind="dns", group=f"g{n}", light=True) for n in range(count)]
+
+
+def test_light_runs_due_soon_are_let_in_together_each_once_and_no_heavy_one_with_them() -> None:
+    schedule = Slots(wall_offset=0.0)
+    heavy = [plan(f"h{number}") for number in range(500)]
+    slots = schedule.load([*light(2000), *heavy], 1000.0)
+    runs: Counter[int] = Counter()
+    now, ahead = 1000.0, 0
+    while now < 1020.05:
+        turn = schedule.turn(now, until=now + 0.1)
+        assert all(now < due <= now + 0.1 for due in turn.due)
+        assert turn.due == sorted(turn.due)
+        assert set(turn.ahead) <= set(slots[:2000])
+        ahead += len(turn.ahead)
+        runs.update(turn.slots + turn.ahead)
+        for slot in turn.slots + turn.ahead:
+            schedule.finished(slot, now, failed=False)
+        now += 0.1
+    assert set(runs) == set(slots)
+    assert set(runs.values()) <= {2, 3}, "two intervals, and what was let in for the third"
+    assert ahead > 3000
+    assert not schedule.skipped_total
+
+
+def test_little_is_left_for_its_time_and_so_is_all_while_somebody_waits() -> None:
+    few = Slots(wall_offset=0.0)
+    few.load(light(3, every=0.5), 0.0)
+    assert let_in(few, 0.0, 0.2) == []
+    full = Slots(wall_offset=0.0, most_at_once=1)
+    full.load(light(2000), 0.0)
+    full.recheck("l0", 0.0)
+    full.recheck("l1", 0.0)
+    assert let_in(full, 0.0, 0.2) == []
+    assert full.crowded()
+
+
+def test_what_finds_no_place_ahead_comes_when_it_is_due() -> None:
+    schedule = Slots(wall_offset=0.0, kind_at_once=12)
+    slots = schedule.load(light(2000), 0.0)
+    schedule.turn(0.0)
+    early = let_in(schedule, 0.0, 0.2)
+    assert len(early) == 12
+    for slot, due in early:
+        schedule.finished(slot, due, failed=False)
+    later: list[int] = []
+    for now in np.arange(0.0, 10.0, 0.01).tolist():
+        turn = schedule.turn(now)
+        later += turn.slots
+        for slot in turn.slots:
+            schedule.finished(slot, now, failed=False)
+    assert not {slot for slot, _ in early} & set(later)
+    assert len(later) == len(set(later))
+    assert len(slots) - 12 - len(later) <= 3, "those of the last moment"
+
+
+def test_run_that_was_let_in_and_not_begun_is_offered_anew_and_skipped_when_it_is_too_late() -> None:
+    schedule = Slots(wall_offset=0.0)
+    schedule.load(light(2000, every=1.0), 0.0)
+    early = let_in(schedule, 0.0, 0.03)
+    now = early[len(early) // 2][1] + 0.5
+    schedule.return_unbegun(early, now)
+    assert schedule.running() == 0
+    turn = schedule.turn(now)
+    in_time = [slot for slot, due in early if now - due <= 0.5]
+    late = [(slot, Skip.LATE) for slot, due in early if now - due > 0.5]
+    assert turn.slots[: len(in_time)] == in_time
+    assert turn.skipped[: len(late)] == late
+    assert min(len(in_time), len(late)) > 5
+
+
+def test_run_that_was_let_in_is_counted_when_its_probe_leaves_before_it_is_due() -> None:
+    schedule = Slots(wall_offset=0.0)
+    schedule.load(light(2000), 0.0)
+    early = let_in(schedule, 0.0, 0.2)
+    schedule.return_unbegun(early, 0.0)
+    schedule.load(light(1000), 0.0)
+    stay = [slot for slot, _ in early if slot < 1000]
+    assert schedule.turn(0.0).slots == stay
+    assert schedule.skipped_total == {Skip.LEFT: len(early) - len(stay)}
+    assert len(stay) > 5

@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -123,6 +124,7 @@ class Arrivals:
         return [whole[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
 
+@lru_cache(maxsize=4096)
 def sender_of(place: Place) -> bytes:
     """A place as the system writes the sender of what came from there: `sockaddr_in` or `sockaddr_in6`."""
     port = place[1].to_bytes(2, "big")

@@ -26,14 +26,14 @@ from cemd.monitor.probes.engines.errands import Landed, Landing
 from cemd.monitor.probes.engines.lines import Door, Keys, Line, Run
 from cemd.monitor.probes.engines.names import Names, trouble
 from cemd.monitor.probes.engines.stamps import STEP_SECONDS
-from cemd.monitor.probes.engines.watch import Watch
 
-GLANCE_SECONDS = 0.004
+GLANCE_SECONDS = 0.01
 GLANCE_SENT = 64
-"""Whoever comes by, to send more, has answers read after so long or so many questions: a little before a rest ends,
-and before the buffer of a socket, which may hold no more than 250 small datagrams, is half full."""
+"""Whoever comes by, to send more, has answers read after so long or so many questions: before the buffer of a socket,
+which may hold no more than 250 small datagrams, is half full."""
 TICK_SECONDS = 0.02
-"""Lost questions and deadlines are looked at so often, and kept early rather than late."""
+"""While somebody waits, answers are read at least so often, and lost questions and deadlines are looked at, which are
+kept early rather than late."""
 SWEEP_SECONDS = 1.0
 _LOOKS = 4
 """So often one socket is read before others have their turn."""
@@ -53,10 +53,13 @@ class Datagrams:
         self._lines: dict[Hashable, Line] = {}
         self._doors: dict[int, Door] = {}
         self._elsewhere: dict[Errand, Run] = {}
-        self._watch = Watch(self.collect)
+        self._epoll = select.epoll()
+        """All sockets: asked which of them have something, never waited for."""
         self._arrivals = Arrivals()
         self._sent = 0
-        """Questions since the last look."""
+        """Questions since the last look,"""
+        self._looked_at = -inf
+        """and when that was, time of the loop."""
         self._ticking: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._offset = time.time_ns() - time.monotonic_ns()
@@ -140,7 +143,7 @@ class Datagrams:
         for timer in (self._ticking, self._sweeping):
             if timer is not None:
                 timer.cancel()
-        self._watch.close()
+        self._epoll.close()
         for door in self._doors.values():
             door.close()
         self._doors.clear()
@@ -156,7 +159,7 @@ class Datagrams:
     def _open(self, line: Line, now: float) -> Door:
         door = line.open(now)
         try:
-            self._watch.add(door.fileno)
+            self._epoll.register(door.fileno, select.EPOLLIN)
         except OSError as exc:
             line.door = None
             door.close()
@@ -167,7 +170,8 @@ class Datagrams:
         return door
 
     def _sweep(self) -> None:
-        """Closes sockets whose time is over and that nobody waits for."""
+        """Closes sockets whose time is over and that nobody waits for; takes what came too late out of the others."""
+        self.collect()
         now = self.loop.time()
         for door in [door for door in self._doors.values() if not door.waiting]:
             if now > door.until or door.left <= 0:
@@ -181,13 +185,13 @@ class Datagrams:
 
     def glance(self) -> None:
         """Takes what has come if that is worth a look by now."""
-        if self._sent >= GLANCE_SENT or self.loop.time() - self._watch.looked_at >= GLANCE_SECONDS:
+        if self._sent >= GLANCE_SENT or self.loop.time() - self._looked_at >= GLANCE_SECONDS:
             self.collect()
 
     def collect(self) -> bool:
         """Takes what has come; whether anything had. Worth calling before more is sent: places become free."""
-        self._sent = 0
-        ready = self._watch.ready()
+        self._sent, self._looked_at = 0, self.loop.time()
+        ready = self._epoll.poll(0) if self._doors else ()
         if not ready:
             return False
         offset = time.time_ns() - time.monotonic_ns()
@@ -281,33 +285,28 @@ class Datagrams:
     # Deadlines.
 
     def _tick(self) -> None:
-        """Asks again, or gives up, whoever waits too long without an answer; what has come in time is taken before."""
-        self.collect()
+        """Takes what has come, and asks again, or gives up, whoever waits too long without an answer."""
+        if self.loop.time() - self._looked_at >= GLANCE_SECONDS:
+            self.collect()
         now = self.loop.time() + TICK_SECONDS
-        waits = False
-        for door in [door for door in self._doors.values() if door.waiting]:
-            self._look_at(door, now)
-            waits = waits or bool(door.waiting)
+        overdue = [(door, run) for door in self._doors.values() if door.waiting for run in _overdue(door, now)]
+        if overdue:
+            self.collect()  # what has come in time is taken before
+        for door, run in overdue:
+            if door.waiting.get(run[2]) is run:
+                self._lose_patience(door, run, now)
+        waits = any(door.waiting for door in self._doors.values())
         self._ticking = self.loop.call_later(TICK_SECONDS, self._tick) if waits else None
 
-    def _look_at(self, door: Door, now: float) -> None:
-        """Runs wait in the order in which they were sent last, so the first that is too young ends the look."""
-        due = []
-        for run in door.waiting.values():
-            errand, _, _, _, began, _, asked = run
-            if asked + door.line.shortest > now:
-                break
-            if asked + errand.resend <= now or began + errand.timeout <= now:
-                due.append(run)
-        for run in due:
-            errand, slot, key, sent_ns, began, at, _ = run
-            if door.waiting.pop(key, None) is None:
-                continue  # the socket failed meanwhile
-            if began + errand.timeout <= now:
-                self._tell(run, _late(self.loop.time() - began))
-            else:
-                door.waiting[key] = (errand, slot, key, sent_ns, began, at, self.loop.time())
-                self._send(door, errand, key)
+    def _lose_patience(self, door: Door, run: Run, now: float) -> None:
+        """It has waited too long: asks again, or gives up."""
+        errand, slot, key, sent_ns, began, at, _ = run
+        del door.waiting[key]
+        if began + errand.timeout <= now:
+            self._tell(run, _late(self.loop.time() - began))
+        else:
+            door.waiting[key] = (errand, slot, key, sent_ns, began, at, self.loop.time())
+            self._send(door, errand, key)
 
     def _send(self, door: Door, errand: Errand, key: bytes) -> None:
         message = errand.before + key + errand.after
@@ -340,3 +339,15 @@ class Datagrams:
 def _late(seconds: float) -> Result:
     words = "no answer before the deadline."
     return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=words, seconds=seconds)
+
+
+def _overdue(door: Door, now: float) -> list[Run]:
+    """Who waits too long. Runs wait in the order in which they were sent last: the first that is too young ends it."""
+    due = []
+    for run in door.waiting.values():
+        errand, _, _, _, began, _, asked = run
+        if asked + door.line.shortest > now:
+            break
+        if asked + errand.resend <= now or began + errand.timeout <= now:
+            due.append(run)
+    return due

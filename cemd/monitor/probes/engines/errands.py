@@ -59,19 +59,14 @@ class Landed:
 
     def results(self) -> list[tuple[Any, float, Result]]:
         """The same as complete results: (owner, at, result)."""
-        return [
-            (
-                errand.owner,
-                at,
-                Result(
-                    outcome=Outcome.OK,
-                    reason=Reason.ANSWERED,
-                    readings=Values(with_common(errand.metrics), its),
-                    seconds=its[1],
-                ),
-            )
-            for errand, at, its in zip(self.errands, self.at, self.values, strict=True)
-        ]
+        return list(map(self.result, range(len(self.errands))))
+
+    def result(self, place: int) -> tuple[Any, float, Result]:
+        """One of them."""
+        errand, its = self.errands[place], self.values[place]
+        readings = Values(with_common(errand.metrics), its)
+        result = Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=its[1])
+        return errand.owner, self.at[place], result
 
 
 class Landing(Protocol):

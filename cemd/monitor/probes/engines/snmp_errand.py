@@ -68,8 +68,9 @@ def line_for(datagrams: Datagrams, way: SocketParams, address: str) -> Line:
     return datagrams.line(key, lambda: Shared(way, family, datagrams.long_keys, Heads().key_of))
 
 
+@lru_cache(maxsize=4096)
 def place_as_heard(address: str, port: int) -> Place:
-    """Where an agent is, written as the system writes the sender of what it hears."""
+    """Where an agent is, written as the system writes the sender of what it hears; one object for all who ask it."""
     family = family_of(address)
     plain = socket.inet_ntop(family, socket.inet_pton(family, address))
     return (plain, port) if family == socket.AF_INET else (plain, port, 0, 0)

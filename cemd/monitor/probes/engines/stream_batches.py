@@ -116,7 +116,7 @@ class Streams:
 
     def collect(self) -> bool:
         """Takes what has come; whether anything had."""
-        found = [one.look() for one in self._waits]  # all of them, also after one that had something
+        found = [one.look() for one in self._waits if one.busy]  # all of them, also after one that had something
         return any(found)
 
     def glance(self) -> None:

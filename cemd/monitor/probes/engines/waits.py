@@ -95,6 +95,11 @@ class Waits:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._of or self._again)
+
     def look(self) -> bool:
         """Tells whose sockets are ready; whether there were any. The loop does so by itself."""
         if self._epoll.closed:
