@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any, get_args, get_origin
+
+import msgspec
+from pydantic import BaseModel
 
 from cemd.config.base import FileModel
 from cemd.config.catalogue import Journey, Process, Service, Site, Touchpoint
@@ -40,19 +44,61 @@ class Configuration(FileModel):
     maintenance: list[Maintenance] = []
 
     def document(self) -> bytes:
-        """Canonical JSON: sorted keys, no spaces, defaults written out; equal configurations give equal bytes."""
-        return json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        ).encode()
+        """Canonical JSON: sorted keys, no spaces, defaults written out; equal configurations give equal bytes.
+
+        Written a part at a time, as it is read.
+        """
+        parts = ((name, getattr(self, name)) for name in sorted(Configuration.model_fields))
+        texts = (
+            f'"{name}":[{",".join(map(_canonical, part))}]'
+            if isinstance(part, list)
+            else f'"{name}":{_canonical(part)}'
+            for name, part in parts
+        )
+        return f"{{{','.join(texts)}}}".encode()
 
     @staticmethod
     def from_document(document: bytes) -> Configuration:
-        """The configuration that `document` wrote.
+        """The configuration that `document` wrote, read a part at a time: as a whole, fifty thousand probes would hold
+        the interpreter for half a second.
 
         Raises:
             pydantic.ValidationError: the document is not one of this version.
         """
-        return Configuration.model_validate_json(document)
+        try:
+            parts = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
+            lists = {name: _texts(parts[name]) for name in _MODELS if name in parts}
+        except msgspec.DecodeError:
+            return Configuration.model_validate_json(document)  # says what is wrong with it
+        values: dict[str, Any] = {
+            name: [_MODELS[name].model_validate_json(entry) for entry in lists[name]]
+            if name in lists
+            else _part(name, text)
+            for name, text in parts.items()
+        }
+        return Configuration(**values)
+
+
+_MODELS: dict[str, type[BaseModel]] = {
+    name: get_args(info.annotation)[0]
+    for name, info in Configuration.model_fields.items()
+    if get_origin(info.annotation) is list
+}
+"""Sections that are lists, with the model of an entry."""
+
+
+def _canonical(part: BaseModel) -> str:
+    return json.dumps(part.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _part(name: str, text: msgspec.Raw) -> Any:
+    """A section that is no list; what is not known is left for the whole to refuse."""
+    field = Configuration.model_fields.get(name)
+    return field.annotation.model_validate_json(bytes(text)) if field and field.annotation else None
+
+
+def _texts(section: msgspec.Raw) -> list[bytes]:
+    return [bytes(entry) for entry in msgspec.json.decode(section, type=list[msgspec.Raw])]
 
 
 def hash_of(document: bytes) -> str:

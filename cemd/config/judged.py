@@ -7,11 +7,12 @@ beforehand. But an operator should learn the rest from `cemd check`, not from an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cemd.config.params import Kinds
 from cemd.config.probes import Probe
 from cemd.config.rules import Indicator, Selector
+from cemd.config.selectors import Selectors
 from cemd.config.source import Item, Items, did_you_mean
 from cemd.config.topology import Topology
 from cemd.errors import Fault
@@ -25,8 +26,8 @@ def unjudged(items: Items, topology: Topology) -> Iterator[str]:
 
     Says nothing where there are no indicators at all: then nothing is meant to be judged.
     """
-    rules = [one.value.of for one in items.indicators]
-    alone = [one for one in items.probes if rules and not any(looks_at(of, one.value, topology) for of in rules)]
+    lookers = Lookers([one.value for one in items.indicators], topology)
+    alone = [one for one in items.probes if items.indicators and not lookers.at(one.value)]
     for probe in alone[:MOST_NAMED]:
         fact = "no indicator looks at what it measures, so it has no score and no objective"
         yield f"{probe.place}: {probe.label}: {fact}; write one under rules/analyze, or remove the probe"
@@ -49,18 +50,19 @@ def misspelt(items: Items, kinds: Kinds) -> Iterator[Fault]:
 def never_known(items: Items, topology: Topology) -> Iterator[str]:
     """Indicators of probes whose window holds fewer runs than `min_samples`: they neither open nor end anything."""
     runs_at = topology.configuration.settings.runs_at
-    for indicator in items.indicators:
-        rule = indicator.value
-        if rule.of.probe is None and rule.of.kind is None:
-            continue  # pushed data may match as well
-        runs: dict[tuple[str, str | None, str | None], float] = defaultdict(float)
-        for item in items.probes:
-            probe = item.value
-            if looks_at(rule.of, probe, topology):
-                place = (probe.service, probe.site, probe.touchpoint)
-                runs[place] += len(runs_at(probe.vantages)) * rule.window_seconds / probe.every_seconds
-        for (service, _, _), held in runs.items():
-            if held < rule.min_samples:
+    # of the others pushed data may match as well
+    asked = [one for one in items.indicators if one.value.of.probe is not None or one.value.of.kind is not None]
+    lookers = Lookers([one.value for one in asked], topology)
+    runs: list[dict[tuple[str, str | None, str | None], float]] = [defaultdict(float) for _ in asked]
+    for item in items.probes:
+        probe = item.value
+        for which in lookers.places(probe):
+            place = (probe.service, probe.site, probe.touchpoint)
+            window = asked[which].value.window_seconds
+            runs[which][place] += len(runs_at(probe.vantages)) * window / probe.every_seconds
+    for indicator, by_place in zip(asked, runs, strict=True):
+        for (service, _, _), held in by_place.items():
+            if held < indicator.value.min_samples:
                 yield _too_short(indicator, service, held)
                 break
 
@@ -72,6 +74,28 @@ def _too_short(indicator: Item[Indicator], service: str, held: float) -> str:
         f" fewer than min_samples ({rule.min_samples}), so it may stay unknown"
     )
     return f"{indicator.place}: {indicator.label}: {fact}; look back longer, or measure more often"
+
+
+class Lookers:
+    """Indicators, by the probes that they can look at. Read-only after it is made."""
+
+    def __init__(self, indicators: Sequence[Indicator], topology: Topology) -> None:
+        self._indicators = indicators
+        self._topology = topology
+        self._selectors = Selectors([indicator.of for indicator in indicators])
+
+    def places(self, probe: Probe) -> list[int]:
+        """Where in the sequence those stand that can look at a metric of this probe, ascending."""
+        names = (probe.name, probe.identity())
+        return [
+            place
+            for place in self._selectors.candidates(probes=names, service=probe.service, kind=probe.kind)
+            if looks_at(self._indicators[place].of, probe, self._topology)
+        ]
+
+    def at(self, probe: Probe) -> list[Indicator]:
+        """Those that can look at a metric of this probe, in their order."""
+        return [self._indicators[place] for place in self.places(probe)]
 
 
 def looks_at(of: Selector, probe: Probe, topology: Topology) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -18,11 +18,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cemd.config.catalogue import CatalogueFile
 from cemd.config.channels import ChannelsFile
-from cemd.config.check import cautions, contradictions, duplicates
+from cemd.config.check import cautions, contradictions, duplicates, of_parts
 from cemd.config.configuration import Configuration
 from cemd.config.detection import Drift, Forecast, Multivariate
 from cemd.config.maintenance import MaintenanceFile
 from cemd.config.params import Kinds, checked, secrets
+from cemd.config.partial import keys_of, part_of, unasked
 from cemd.config.probes import ProbesFile
 from cemd.config.references import dangling
 from cemd.config.rules import AnalyzeFile, Cei, Detector, Grouping, ImproveFile, Rater, ReportFile
@@ -78,6 +79,7 @@ def load(root: Path, kinds: Kinds, *, rules: Path | None = None) -> Loaded:
     items = reader.items
     topology = Topology(_configuration(items))
     faults = [*reader.faults, *contradictions(items, kinds), *duplicates(items), *dangling(items, kinds, topology)]
+    faults += of_parts(items, kinds)
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     warnings = (*cautions(items, topology), *_nobody(root, items), *unread(root))
@@ -238,14 +240,42 @@ class _Reader:
         self._take_name(source, path)
         value = self._validated(source, path, model)
         if value is None:
+            self._part(source, path, model, values)
             return
         item = Item(value, source, path)
         if section in ("probes", "channels"):
-            models = self.kinds.probe_params if section == "probes" else self.kinds.channel_params
-            params, faults = checked(value.params, item, models, values)
-            self.faults.extend(faults)
-            item = Item(value.model_copy(update={"params": params}), source, path)
+            params, item = self._with_params(item, section, values)
+            if params is not value.params:
+                item = replace(item, value=value.model_copy(update={"params": params}))
         getattr(self.items, section).append(item)
+
+    def _with_params(
+        self, item: Item[Any], section: str, values: dict[str, str] | None
+    ) -> tuple[dict[str, Any], Item[Any]]:
+        models = self.kinds.probe_params if section == "probes" else self.kinds.channel_params
+        params, model_of_kind, faults = checked(item.value.params, item, models, values)
+        self.faults.extend(faults)
+        return params, replace(item, params=model_of_kind)
+
+    def _part(
+        self, source: Source, path: tuple[str, int], model: type[BaseModel], values: dict[str, str] | None
+    ) -> None:
+        """An entry that is not valid, which has been said: what is right of it may hold more faults."""
+        section = path[0]
+        entry = source.at(path)
+        if not isinstance(entry, dict):
+            return
+        wrong = _wrong_keys(model, entry)
+        item: Item[Any] = Item(part_of(model, entry, wrong), source, path)
+        if (more := unasked(item.value)) is not None:
+            self.faults.extend(faults_of(more, source, path, model))
+        if section in ("probes", "channels"):
+            params = entry.get("params")
+            if hasattr(item.value, "kind") and hasattr(item.value, "params"):
+                _, item = self._with_params(item, section, values)
+            elif isinstance(params, dict):
+                self.faults.extend(secrets(params, item, ("params",)))
+        self.items.parts.setdefault(section, []).append(item)
 
     def _take_name(self, source: Source, path: tuple[str, int]) -> None:
         """Remembers the name, even of an entry that is not valid; a second one is a fault."""
@@ -263,11 +293,8 @@ class _Reader:
 
     def _validated(self, source: Source, path: tuple[str | int, ...], model: Any) -> Any:
         """The part at `path` as `model`, or None after its faults were taken."""
-        part: Any = source.document.tree
-        for step in path:
-            part = part[step]
         try:
-            return _adapter(model).validate_json(msgspec.json.encode(part), strict=True)
+            return _adapter(model).validate_json(msgspec.json.encode(source.at(path)), strict=True)
         except ValidationError as exc:
             self.faults.extend(faults_of(exc, source, path, model))
             return None
@@ -287,6 +314,14 @@ _SINGLE: dict[str, type[BaseModel]] = {
 @cache
 def _adapter(model: Any) -> TypeAdapter[Any]:
     return TypeAdapter(model)
+
+
+def _wrong_keys(model: type[BaseModel], entry: dict[str, Any]) -> frozenset[str]:
+    try:
+        model.model_validate_json(msgspec.json.encode(entry), strict=True)
+    except ValidationError as exc:
+        return keys_of(exc)
+    return frozenset()
 
 
 def _is_valid(model: type[BaseModel], tree: dict[str, Any]) -> bool:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from cemd.config.partial import keys_of, part_of, unasked
 from cemd.config.scalar import resolved
 from cemd.config.source import Item, did_you_mean
 from cemd.config.words import faults_of, path_of, value_at
@@ -46,63 +48,79 @@ class Kinds:
     """Kind of channel -> what it says about itself; only for explanations."""
     text_fault: Callable[[str], str | None] = field(default=lambda _text: None)
     """What is wrong with a text for people, as a fact; None when it can be used."""
-    hosts: Callable[[str, dict[str, Any]], Iterable[tuple[Path, str]]] = field(default=lambda _kind, _params: ())
-    """(way to a parameter, host) of every place that a probe of this kind with these parameters goes to."""
-    least_seconds: Callable[[str, dict[str, Any]], float] = field(default=lambda _kind, _params: 0.0)
-    """What an attempt of a probe of this kind with these parameters takes at least."""
+    hosts: Callable[[BaseModel], Iterable[tuple[Path, str]]] = field(default=lambda _params: ())
+    """(way to a parameter, host) of every place that a probe with these parameters goes to."""
+    least_seconds: Callable[[BaseModel], float] = field(default=lambda _params: 0.0)
+    """What an attempt of a probe with these parameters takes at least."""
 
 
 def checked(
     params: dict[str, Any], item: Item[Any], models: Mapping[str, type[BaseModel]], values: Mapping[str, str] | None
-) -> tuple[dict[str, Any], list[Fault]]:
-    """The parameters of a probe or channel with values put in, and all that is wrong with them.
+) -> tuple[dict[str, Any], BaseModel | None, list[Fault]]:
+    """The parameters of a probe or channel with values put in, the kind's model of them, and all that is wrong.
 
-    `values` is None where the file's values are not valid themselves: then nothing is said about what they would fill.
+    Where they are wrong, the model is a part of itself (`partial`), or None. `values` is None where those of the file
+    are not valid: then nothing is said about what they would fill.
     """
     kind: str = item.value.kind
+    texts = list(walk(params))
+    faults = list(_secrets(texts, item, ("params",)))
     if kind not in models:
         known = sorted(models)
         hint = did_you_mean(kind, known)
-        return params, [item.fault(("kind",), f"unknown kind{hint}", f"use one of {', '.join(known) or 'none'}")]
+        fault = item.fault(("kind",), f"unknown kind{hint}", f"use one of {', '.join(known) or 'none'}")
+        return params, None, [*faults, fault]
     model = models[kind]
-    faults = list(secrets(params, item, ("params",)))
     if values is None:
-        return params, faults
-    filled = _filled(params, values)
-    if not getattr(model, "run_time_values", False):
-        faults.extend(_unknown_placeholders(params, item, values))
+        return params, None, faults
+    filled = params
+    if any("{" in text for _, text in texts):
+        filled = _filled(params, values)
+        if not getattr(model, "run_time_values", False):
+            faults.extend(_unknown_placeholders(texts, item, values))
     for _ in range(2):
         try:
-            model.model_validate_json(msgspec.json.encode(filled))
-            break
+            return filled, model.model_validate_json(msgspec.json.encode(filled)), faults
         except ValidationError as exc:
             if not _numbers_put_in(filled, params, exc):
-                faults.extend(faults_of(exc, item.source, (*item.path, "params"), model))
-                break
+                part = part_of(model, filled, keys_of(exc))
+                for error in filter(None, (exc, unasked(part))):
+                    faults.extend(faults_of(error, item.source, (*item.path, "params"), model))
+                return filled, part, list(dict.fromkeys(faults))
         except Exception as exc:  # noqa: BLE001 -- a kind's own check that breaks must not break the reload
             faults.append(
                 item.fault(("params",), f"kind {kind} cannot read them ({type(exc).__name__})", "correct them")
             )
             break
-    return filled, faults
+    return filled, None, faults
 
 
 def secrets(tree: Tree, item: Item[Any], within: Path) -> Iterator[Fault]:
     """Secrets that stand as values: texts under a key such as `password`, and passwords in URLs."""
-    for path, text in walk(tree):
+    return _secrets(walk(tree), item, within)
+
+
+def _secrets(texts: Iterable[tuple[Path, str]], item: Item[Any], within: Path) -> Iterator[Fault]:
+    for path, text in texts:
         keys = [part for part in path if isinstance(part, str)]
         key = keys[-1] if keys else ""
         if any(part.endswith(("_file", "_files")) for part in keys):
             continue  # a path to where the secret is
         taken = "{" in text or text.startswith("$")  # a placeholder, or the place in an answer that it is taken from
-        if _SECRET.search(key.lower().replace("-", "_")) and text and not taken:
+        if text and not taken and _is_secret(key):
             yield item.fault(
                 (*within, *path), f'"{key[:64]}" holds a secret as a value', f"{_IN_FILE} as `{key[:64]}_file`"
             )
-        elif (found := _USERINFO.search(text)) and "{" not in found["password"]:
+        elif "://" in text and (found := _USERINFO.search(text)) and "{" not in found["password"]:
             yield item.fault(
                 (*within, *path), "the URL holds a password", f"{_IN_FILE} with a key that ends in `_file`"
             )
+
+
+@lru_cache(1024)
+def _is_secret(key: str) -> bool:
+    """Whether a key by its name holds a secret."""
+    return _SECRET.search(key.lower().replace("-", "_")) is not None
 
 
 def _filled(tree: Any, values: Mapping[str, str]) -> Any:
@@ -118,8 +136,10 @@ def _filled(tree: Any, values: Mapping[str, str]) -> Any:
             return tree
 
 
-def _unknown_placeholders(params: Tree, item: Item[Any], values: Mapping[str, str]) -> Iterator[Fault]:
-    for path, text in walk(params):
+def _unknown_placeholders(
+    texts: Iterable[tuple[Path, str]], item: Item[Any], values: Mapping[str, str]
+) -> Iterator[Fault]:
+    for path, text in texts:
         for found in _PLACEHOLDER.finditer(text):
             if found[1] not in values:
                 hint = did_you_mean(found[1], list(values))

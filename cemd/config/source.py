@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from cemd.config.catalogue import Journey, Process, Service, Site, Touchpoint
 from cemd.config.channels import Channel, Route
@@ -42,6 +44,13 @@ class Source:
     name: str
     document: Document
 
+    def at(self, path: Path) -> Any:
+        """The part at a path that is there."""
+        part: Any = self.document.tree
+        for step in path:
+            part = part[step]
+        return part
+
     def at_value(self, path: Path, fact: str, remedy: str) -> Fault:
         mark = self.document.value_mark(path)
         return Fault(self.name, mark.line, mark.column, fact, remedy)
@@ -70,6 +79,8 @@ class Item(Generic[T]):
     value: T
     source: Source
     path: Path
+    params: BaseModel | None = None
+    """The kind's own model of the parameters of a probe or channel; what is wrong in them it does not have."""
 
     @property
     def label(self) -> str:
@@ -109,6 +120,8 @@ class Items:
     channels: list[Item[Channel]] = field(default_factory=list)
     routes: list[Item[Route]] = field(default_factory=list)
     maintenance: list[Item[Maintenance]] = field(default_factory=list)
+    parts: dict[str, list[Item[BaseModel]]] = field(default_factory=dict)
+    """Section -> what is right of entries that are not valid; attributes that are wrong or missing they do not have."""
     names: dict[str, dict[str, Item[str]]] = field(default_factory=dict)
     """Section -> name -> where it stands first."""
     unread: set[str] = field(default_factory=set)

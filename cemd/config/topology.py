@@ -6,10 +6,12 @@ warning says so. Every tuple is in the order of the files, so that nothing depen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cemd.config.catalogue import Journey, Service, Site, Step, Touchpoint
 from cemd.config.configuration import Configuration
+from cemd.config.probes import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,9 @@ class Topology:
         self.sites: dict[str, Site] = {site.name: site for site in configuration.sites}
         self.touchpoints: dict[str, Touchpoint] = {point.name: point for point in configuration.touchpoints}
         self.journeys: dict[str, Journey] = {journey.name: journey for journey in configuration.journeys}
+        self._probes_of: dict[str, list[Probe]] = {}
+        for probe in configuration.probes:
+            self._probes_of.setdefault(probe.service, []).append(probe)
         self._order = {name: place for place, name in enumerate(self.services)}
         self._needs = self._closed({name: self._known(service.depends_on) for name, service in self.services.items()})
         self._dependents = self._inverse(self._needs)
@@ -41,6 +46,10 @@ class Topology:
             self._children.setdefault(site.parent or "", []).append(site.name)
         self._steps = [StepAt(journey, step) for journey in configuration.journeys for step in journey.steps]
         self.warnings = self._cycles()
+
+    def probes_of(self, service: str) -> Sequence[Probe]:
+        """The probes of a service itself, in file order."""
+        return self._probes_of.get(service, ())
 
     def needs(self, service: str) -> tuple[str, ...]:
         """The service and everything it stands on, directly or not; nearest first."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cemd.config.probes import Probe
 from cemd.config.rules import Grouping
 from cemd.config.settings import Settings
 from cemd.config.source import Items
@@ -25,18 +24,17 @@ def unconfirmable(items: Items, topology: Topology) -> Iterator[str]:
     if needed == 1 or any(rule.of.probe is None and rule.of.kind is None for rule in rules):
         return
     settings = items.settings[0].value if items.settings else Settings()
-    probes = [one.value for one in items.probes]
     for policy in items.policies:
         for service in policy.value.services or [one.name for one in topology.services.values() if one.sold]:
-            voices = _voices(service, probes, settings, topology)
+            voices = _voices(service, settings, topology)
             if 0 < voices < needed:
                 yield f"{policy.place}: {policy.label}: {_few(service, voices, needed)}"
 
 
-def _voices(service: str, probes: list[Probe], settings: Settings, topology: Topology) -> int:
+def _voices(service: str, settings: Settings, topology: Topology) -> int:
     """Probes, each from each of its vantage points, of the service, what it stands on, and what stands on that."""
     related = {name for need in topology.needs(service) for name in topology.dependents(need)}
-    return sum(len(settings.runs_at(probe.vantages)) for probe in probes if probe.service in related)
+    return sum(len(settings.runs_at(probe.vantages)) for name in related for probe in topology.probes_of(name))
 
 
 def _few(service: str, voices: int, needed: int) -> str:

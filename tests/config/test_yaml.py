@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from cemd.config import marked
 from cemd.config.yaml import BYTES_MOST, Mark, parse
 from cemd.errors import ConfigError, Fault
 from hypothesis import example, given, settings
@@ -158,3 +161,34 @@ def test_no_bytes_crash_the_parser(data: bytes) -> None:
     except ConfigError as exc:
         faults = exc.faults
     assert all(fault.line >= 1 and fault.column >= 1 for fault in faults)
+
+
+WORDS = st.sampled_from(
+    ["a", "b", "12", "no", "true", "~", "1e999", "0x1F", "'x'", '"y"', "!!str z", "&m v", "*m", "é"]
+)
+NODES = st.recursive(
+    WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]")
+        | st.lists(st.tuples(WORDS, inner), max_size=3).map(
+            lambda pairs: "{" + ", ".join(f"{key} : {value}" for key, value in pairs) + "}"
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(NODES, min_size=1, max_size=2).map("\n---\n".join)
+    | NODES.map(lambda node: f"key: {node}\nother:\n- {node}")
+)
+@settings(max_examples=300, deadline=None)
+def test_quick_reading_gives_the_tree_of_the_one_that_knows_places_and_refuses_what_it_refuses(text: str) -> None:
+    def outcome(read: Callable[[], object]) -> object:
+        try:
+            return repr(read())
+        except ConfigError as exc:
+            return exc.faults
+
+    quick = outcome(lambda: parse(text.encode(), "f.yaml").tree)
+    assert quick == outcome(lambda: marked.read(text, "f.yaml").tree)

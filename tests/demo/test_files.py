@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from cemd.config.check import is_loopback
 from cemd.config.configuration import Configuration
+from cemd.config.entries import is_loopback
 from cemd.config.load import load
 from cemd.config.topology import Topology
 from cemd.daemon.kinds import kinds

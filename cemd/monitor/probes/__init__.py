@@ -95,16 +95,6 @@ def hosts(kind: str, params: dict[str, Any]) -> tuple[tuple[Way, str], ...]:
         return ()  # said already, with its place
 
 
-def least_seconds(kind: str, params: dict[str, Any]) -> float:
-    """What an attempt takes at least; 0 where kind or parameters are wrong."""
-    if kind not in KINDS:
-        return 0.0
-    try:
-        return KINDS[kind].Params.model_validate_json(msgspec.json.encode(params)).least_seconds()
-    except ValidationError:
-        return 0.0  # said already, with its place
-
-
 def make(probe: Probe, tools: Tools) -> Kind:
     """The kind that measures a probe.
 
