@@ -141,7 +141,7 @@ async def test_each_of_a_batch_is_told_its_own_end() -> None:
 
 async def test_cut_answers_of_a_batch_go_over_tcp_and_lost_ones_are_asked_for_again() -> None:
     async with name_server(RECORDS) as (server, port), book() as one:
-        question = one.errand(server="127.0.0.1", port=port, name="shop.example", resend_seconds=0.1)
+        question = one.errand(server="127.0.0.1", port=port, name="shop.example", resend_seconds=0.5)
         server.mode = "lose first"
         one.send(question)
         await one.heard(1)
@@ -149,7 +149,7 @@ async def test_cut_answers_of_a_batch_go_over_tcp_and_lost_ones_are_asked_for_ag
         one.send(question)
         await one.heard(2)
     assert server.asked >= 3
-    assert one.rows[0][0][1] >= 0.08, "the time of an answer counts from the first question"
+    assert one.rows[0][0][1] >= 0.25, "the time of an answer counts from the first question"
     assert one.results[0].outcome is Outcome.OK
     assert [reading.value for reading in one.results[0].readings][1] == 2.0
 
