@@ -8,6 +8,7 @@ enough good samples began to mend goes on mending over instants with too few, as
 One sample alone breaks no ratio and no mean (the value must be bad without its worst sample too), and nothing of the
 kind begins to break while the newest samples are good, as many as series stand behind it: a hiccup that a window still
 remembers is over, and one vantage point of three that fails is not hidden by the two after it.
+A median of few samples breaks its objective only when they are more than chance for their series (`chance.py`).
 What was measured under announced work counts only until the work is over: then a window that holds something bad of it
 restarts, what broke in it ends, and what is still bad breaks anew by its first sample.
 Surprising: a changed definition restarts its window, but what it had open stays open until there is proof that it
@@ -16,12 +17,13 @@ ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cemd.analyze import chance
 from cemd.analyze.budgets import DEGRADED as BURNS_FAST
 from cemd.analyze.budgets import Budgets, Burning
 from cemd.analyze.columns import Array, Columns, Field
@@ -66,6 +68,7 @@ FIELDS = {
     "broken": Field("|b1"),
     "down_now": Field("|b1"),
     "warned": Field("|b1"),
+    "evidence": Field("<f8"),  # that samples beyond the objective are no chance, where few of them decide
     "mixed": Field("|b1"),  # a good sample was measured since it is bad
     "lowest": Field("<f8", np.nan),  # of `sign * value`, since it went beyond warning or objective
     "bad_at": Field("<f8", -np.inf),  # when the newest bad sample was measured
@@ -84,6 +87,14 @@ STREAKS = ("bad_since", "good_since", "warn_since", "calm_since", "up_since")
 MEANS = (Summary.RATIO, Summary.MEAN)
 TYPICAL = (*MEANS, Summary.P50)
 """Summaries whose single samples are like the whole: while the newest is good, an objective does not begin to break."""
+
+
+Tail = Callable[[NDArray[np.intp]], Array]
+
+
+def unknown_tail(rows: NDArray[np.intp]) -> Array:
+    """Nothing is known of what these series usually show."""
+    return np.full(len(rows), np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +186,11 @@ class Indicators:
         """Rows that at least one instance looks at, ascending."""
         return np.unique(np.array([row for row, _ in self._pairs], np.intp))
 
-    def observe(self, rows: NDArray[np.intp], at: Array, value: Array) -> None:
-        """Adds samples with finite values to every window that looks at their rows."""
+    def observe(self, rows: NDArray[np.intp], at: Array, value: Array, tail: Tail = unknown_tail) -> None:
+        """Adds samples with finite values to every window that looks at their rows.
+
+        `tail`: for rows, how usual their newest sample is for their own past, 1 = ordinary; NaN: not known yet.
+        """
         place, window = self.index.expand(rows)
         c = self.columns
         counts = at[place] >= c["counts_from"][window]
@@ -185,10 +199,20 @@ class Indicators:
         at, value = at[place], value[place]
         self.windows.add(window, at, value)
         self._count_good(window, at, value)
+        self._weigh(rows[place], window, value, tail)
         good = (c["sign"][window] * value >= c["target"][window]) & (at >= c["bad_since"][window])
         c["mixed"][window[good]] = True
         promised = ~((at >= c["work_from"][window]) & (at < c["work_until"][window]))  # work is no part of the promise
         self.budgets.observe(window[promised], at[promised], value[promised])
+
+    def _weigh(self, rows: NDArray[np.intp], window: NDArray[np.intp], value: Array, tail: Tail) -> None:
+        """Whether what lies beyond the objective is more than chance, for those whose few samples decide."""
+        c = self.columns
+        asked = np.flatnonzero(c["needs_fresh"][window] & ~c["means"][window])
+        if len(asked):
+            window = window[asked]
+            beyond = c["sign"][window] * value[asked] < c["target"][window]
+            chance.weigh(c["evidence"], window, beyond, tail(rows[asked[beyond]]))
 
     def _count_good(self, window: NDArray[np.intp], at: Array, value: Array) -> None:
         """Counts samples since the last bad one, in the order in which they came."""
@@ -274,7 +298,9 @@ class Indicators:
         c = self.columns
         broken, warned, down_now = c["broken"], c["warned"], c["down_now"]
         fresh = ~c["needs_fresh"] | (c["good_in_row"] < self.index.series_count)
-        broke = ~broken & bad & fresh & (now - c["bad_since"] >= c["for_seconds"])
+        few = c["needs_fresh"] & ~c["means"] & (c["samples"] < chance.FEW_SAMPLES) & ~c["after_work"]
+        certain = ~few | (c["evidence"] >= chance.CERTAIN)
+        broke = ~broken & bad & fresh & certain & (now - c["bad_since"] >= c["for_seconds"])
         mended = broken & known & (now - c["good_since"] >= c["clear_seconds"])
         # its window never holds enough (a slow probe opened it by quick looks): as many good samples in a row will do
         enough = np.maximum(np.maximum(c["min_samples"], 2), self.index.series_count)
@@ -288,6 +314,7 @@ class Indicators:
         calmed, warns = warned & calm, ~warned & due
         broken[:], down_now[:] = stays, down
         c["after_work"][broken] = False
+        c["evidence"][broken] = 0.0  # what comes back is asked anew
         warned[:] = (warned & ~calm) | due
         quality = np.where(known, HEALTHY, UNKNOWN)
         quality[known & (bad | warning | warned)] = AT_RISK

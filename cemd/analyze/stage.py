@@ -139,7 +139,8 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     counts = np.isfinite(value) & (outcome != Outcome.BLIND)
     if not counts.all():
         rows, at, value, bounded = rows[counts], at[counts], value[counts], bounded[counts]
-    state.indicators.observe(rows, at, value)
+    learn = topology.configuration.detector.learn_samples
+    state.indicators.observe(rows, at, value, lambda asked: state.bank.tail(asked, learn))
     state.attention.observe(rows, at, bounded)
 
 
