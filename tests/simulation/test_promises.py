@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from cemd.daemon.kinds import kinds
+from cemd.demo.files import shipped_root
+from cemd.demo.world.reading import SCENARIOS
 from cemd.errors import CemdError
 from cemd.simulation import command
 from cemd.simulation.command import Wanted, run_simulation
@@ -69,6 +71,19 @@ def test_the_command_prints_a_line_per_seed_and_a_sum(capsys: pytest.CaptureFixt
     assert [line["seed"] for line in lines[:2]] == [1, 2]
     assert lines[2]["seeds"] == 2
     assert lines[2]["broken"] == []
+
+
+def test_scenarios_are_lived_by_several_processes_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = Wanted(
+        seeds="1-2",
+        days=0.02,
+        jobs=2,
+        scenario=SCENARIOS / "simulation.yaml",
+        rules=shipped_root() / "rules",
+        as_json=True,
+    )
+    assert run_simulation(wanted, kinds()) == 0
+    assert sorted(json.loads(line)["seed"] for line in capsys.readouterr().out.splitlines()[:2]) == [1, 2]
 
 
 def test_a_run_that_was_cut_short_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
