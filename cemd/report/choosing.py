@@ -263,6 +263,20 @@ def _candidates(state: ReportState, communication: Communication, moment: Moment
             return (numbers[~is_member(decided, numbers)] for numbers in blocks) if decided else blocks
 
 
+def is_to_correct(state: ReportState, communication: Communication, moment: Moment) -> bool:
+    """True when it came back and has spread: somebody who heard "over" is hurt again, and heard no correction."""
+    if communication.revision == communication.chain:
+        return False
+    places = places_now(state, communication, moment)
+    told, revision = state.told_of(communication.id), communication.revision
+    left = told.told(Phase.OVER, revision - 1) - told.rows(Phase.CORRECTION, revision)
+    left -= _decided(state, replace(communication, phase=Phase.CORRECTION))
+    if not places or not left:
+        return False
+    place = concern(moment.customers, places, moment.topology)
+    return any(is_concerned(moment, place, some).any() for some in of_bitmap(left, moment.customers.size))
+
+
 def _decided(state: ReportState, communication: Communication) -> BitMap:
     numbers, reasons = standing(state, communication, communication.phase, communication.revision)
     return bitmap(numbers[~np.isin(reasons, ASKED_AGAIN)])

@@ -20,6 +20,7 @@ from cemd.model.notice import Communication, CommunicationState, MessageClass, M
 from cemd.report.audience import concerned, select
 from cemd.report.choosing import (
     drop_waiting,
+    is_to_correct,
     on_the_way,
     owed,
     places_now,
@@ -310,12 +311,21 @@ def _telling(state: ReportState, communication: Communication, moment: Moment) -
     if communication.look_again_at is not None:
         if moment.at < communication.look_again_at:
             return communication
+        if not state.waiting_of(communication.id) and is_to_correct(state, communication, moment):
+            return _corrected_again(state, communication, moment)
         return _below_ceiling(state, select_phase(state, communication, moment)[0])
     if state.waiting_of(communication.id):
         return communication
     if communication.phase is Phase.CORRECTION:  # whoever is new to the problem hears of it for the first time
+        if is_to_correct(state, communication, moment):
+            return _corrected_again(state, communication, moment)
         return _tell(state, replace(communication, phase=Phase.FIRST), moment)
     return replace(communication, state=State.TOLD)
+
+
+def _corrected_again(state: ReportState, communication: Communication, moment: Moment) -> Communication:
+    """It spreads to others who had heard "over": they hear the same correction."""
+    return select_phase(state, replace(communication, phase=Phase.CORRECTION), moment)[0]
 
 
 def _correct(state: ReportState, communication: Communication, moment: Moment) -> Communication:

@@ -579,3 +579,40 @@ def test_what_comes_back_in_one_place_is_corrected_there_alone() -> None:
     world.clear()
     world.run(700)
     assert world.told("over", 1) == [2, 3], "the others heard theirs, and it held"
+
+
+def test_what_comes_back_and_spreads_is_corrected_there_too_once() -> None:
+    world = World(load=people(6, site=[0, 0, 1, 1, 2, 2]))
+    incident = world.hurt(site="country")
+    world.run(400)
+    world.clear()
+    world.run(700)
+    assert world.told("over") == [0, 1, 2, 3, 4, 5]
+    again = replace(incident, impact=replace(incident.impact, sites=("west",)))
+    world.tell(IncidentChange.REOPENED, again)
+    world.run(600)
+    assert world.told("correction") == [2, 3]
+    wider = replace(again, impact=replace(again.impact, sites=("west", "east")))
+    world.tell(IncidentChange.CHANGED, wider)
+    world.run(60)
+    assert sorted(world.told("correction")) == [0, 1, 2, 3, 4, 5], "a cell lies in the east"
+    world.run(600)
+    assert len(world.told("first")) == 6, "nobody hears a second first notice"
+    world.clear()
+    world.run(700)
+    assert sorted(world.told("over", 1)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_correction_that_spreads_while_others_wait_for_their_channel_is_not_lost() -> None:
+    world = World(load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="country")
+    world.run(400)
+    world.clear()
+    world.run(700)
+    again = replace(incident, impact=replace(incident.impact, sites=("west",)))
+    world.tell(IncidentChange.REOPENED, again)
+    world.run(600, channels=())
+    world.tell(IncidentChange.CHANGED, replace(again, impact=replace(again.impact, sites=("west", "east"))))
+    world.run(60, channels=())
+    world.run(120)
+    assert sorted(world.told("correction")) == [0, 1, 2, 3]
