@@ -1,9 +1,10 @@
 """The life of a communication: opened by an incident, held down, confirmed, told, stable, ended, perhaps come back.
 
-Incident events open, join and reopen; everything else happens at ticks, by `advance`. All of it is rows: a restart
-goes on where it stood. `decided_at` None in TELLING or ENDING means that the selection of the phase is still to be
-made. A correction waits until no end is in flight. The end is told to all but those whose first notice is in flight,
-so that nobody hears an end before the beginning; they hear it when theirs has arrived, and nobody waits for them.
+Incident events open, join and reopen (`opening.py`); everything else happens at ticks, by `advance`. All of it is
+rows: a restart goes on where it stood. `decided_at` None in TELLING or ENDING means that the selection of the phase is
+still to be made. A correction waits until no end is in flight, and follows where what came back spreads. The end is
+told to all but those whose first notice is in flight, so that nobody hears an end before the beginning; they hear it
+when theirs has arrived, and nobody waits for them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ import dataclasses
 import numpy as np
 from msgspec.structs import replace
 
-from cemd.config.rules import Policy
-from cemd.model.identity import record_id
-from cemd.model.incident import Incident, IncidentChange, IncidentEvent
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import concerned, select
 from cemd.report.choosing import (
@@ -32,16 +30,7 @@ from cemd.report.choosing import (
     unasked,
     whom,
 )
-from cemd.report.matching import (
-    Places,
-    belongs_to,
-    cause_key,
-    hurts_more,
-    matched_services,
-    places_hurt,
-    sites_of,
-    united,
-)
+from cemd.report.opening import corrected
 from cemd.report.state import Moment, ReportState, is_hurting
 from cemd.report.told import bitmap
 
@@ -50,167 +39,6 @@ OPEN_STATES = (State.HOLDING, State.TELLING, State.TOLD, State.STABILISING, Stat
 
 FIRST_REASONS = (Reason.FIRST_NOTICE, Reason.QUIET_HOURS, Reason.ALREADY_TOLD)
 """Last decisions about customers who are, will be or were told of this for the first time."""
-
-
-def on_event(state: ReportState, event: IncidentEvent, moment: Moment) -> None:
-    """Lets every policy hear of an incident's change."""
-    incident = event.incident
-    before = state.incidents.get(incident.id)
-    spreads = before is not None and hurts_more(incident, before)
-    state.incidents.put(incident.id, replace(incident, timeline=()))
-    for policy in moment.topology.configuration.policies:
-        found = belongs_to(state, policy, incident, moment.at)
-        services = matched_services(policy, incident, moment.topology)
-        if found is None:
-            if services:
-                _open(state, policy, incident, services, moment)
-            continue
-        if services or incident.id in found.incidents:
-            _join(state, found, policy, event, services, moment, spreads=spreads)
-
-
-def _open(state: ReportState, policy: Policy, incident: Incident, services: tuple[str, ...], moment: Moment) -> None:
-    name = record_id("com", policy.name, incident.id, moment.seq)
-    at = moment.at
-    state.keep_policy(name, policy)
-    places = places_hurt(incident, services)
-    state.communications.put(
-        name,
-        Communication(
-            id=name,
-            trace=incident.trace,
-            incidents=(incident.id,),
-            policy=policy.name,
-            mode=policy.mode,
-            message_class=policy.message_class,
-            services=services,
-            sites=sites_of(places),
-            places=places,
-            cause_key=cause_key(policy, incident),
-            state=State.HOLDING,
-            opened_at=at,
-            hold_until=at + policy.hold_seconds,
-            decide_by=at + policy.decide_by_seconds,
-            epoch=state.epoch,
-            seq=moment.seq,
-        ),
-    )
-
-
-def _join(
-    state: ReportState,
-    communication: Communication,
-    policy: Policy,
-    event: IncidentEvent,
-    services: tuple[str, ...],
-    moment: Moment,
-    *,
-    spreads: bool,
-) -> None:
-    """An incident that the communication knows changed, or one of the same cause and place came up. `spreads`: it hurts
-    what it did not hurt a moment ago, though perhaps earlier."""
-    incident = event.incident
-    joined = replace(communication, incidents=tuple(dict.fromkeys([*communication.incidents, incident.id])))
-    if services:
-        if communication.state is State.HOLDING:
-            joined = _as_hurt_now(state, joined, policy, moment)
-        else:
-            joined = _widened(joined, places_hurt(incident, services), moment, spreads=spreads)
-        if communication.state in (State.HOLDING, State.HELD):
-            joined = replace(joined, cause_key=cause_key(policy, incident))
-    match communication.state:
-        case State.ENDED if services:
-            joined = _reopened(state, joined, policy, moment)
-        case State.DECLINED if services and _decides_again(communication, event):
-            joined = replace(
-                _held_down(joined, policy, moment), hold_until=moment.at, reason="", ended_at=None, decided_at=None
-            )
-        case _:
-            pass
-    state.communications.put(joined.id, joined)
-
-
-def _decides_again(communication: Communication, event: IncidentEvent) -> bool:
-    confirmed = event.change is IncidentChange.CONFIRMED or event.incident.confirmed_at is not None
-    return confirmed and communication.reason == Reason.NOT_CONFIRMED.name.lower()
-
-
-def _as_hurt_now(state: ReportState, communication: Communication, policy: Policy, moment: Moment) -> Communication:
-    """Until anybody is told it concerns what is hurt now and no more: who is well again need not hear of it."""
-    places = united(
-        places_hurt(incident, matched_services(policy, incident, moment.topology))
-        for incident in state.incidents_of(communication)
-    )
-    return _concerning(communication, places)
-
-
-def _concerning(communication: Communication, places: Places) -> Communication:
-    return replace(communication, services=tuple(places), sites=sites_of(places), places=places)
-
-
-def _widened(communication: Communication, places: Places, moment: Moment, *, spreads: bool) -> Communication:
-    """Concerns more than before: then it looks again for those who are new to it. It never concerns fewer; where it
-    `spreads` back to a place that was well for a while, it looks again for those who were passed over there."""
-    every = united([communication.places, places])
-    if every == communication.places and not spreads:
-        return communication
-    wider = _concerning(communication, every)
-    if communication.decided_at is None or communication.phase is not Phase.FIRST:
-        return wider
-    match communication.state:
-        case State.TELLING | State.TOLD:
-            return replace(wider, state=State.TELLING, look_again_at=moment.at)
-        case State.HELD | State.STABILISING:  # it looks when a person released it, when it hurts again
-            return replace(wider, look_again_at=moment.at)
-        case _:
-            return wider
-
-
-def _held_down(communication: Communication, policy: Policy, moment: Moment) -> Communication:
-    """Begins a new episode: hold-down, then first notices under a new revision."""
-    at, revision = moment.at, communication.revision + 1
-    return replace(
-        communication,
-        state=State.HOLDING,
-        phase=Phase.FIRST,
-        revision=revision,
-        chain=revision,
-        hold_until=at + policy.hold_seconds,
-        decide_by=at + policy.decide_by_seconds,
-        decided_at=None,
-        clear_since=None,
-        ended_at=None,
-        look_again_at=None,
-        audience_count=0,
-        reason="",
-    )
-
-
-def _reopened(state: ReportState, communication: Communication, policy: Policy, moment: Moment) -> Communication:
-    """Within the relapse window those who heard "over" hear a correction; later it is a new episode."""
-    reopened = replace(communication, reopened=communication.reopened + 1)
-    ended = communication.ended_at if communication.ended_at is not None else moment.at
-    told = bool(state.told_of(communication.id).everyone())
-    if not told or moment.at - ended > policy.relapse_within_seconds:
-        return _held_down(reopened, policy, moment)
-    return _corrected(reopened, policy, moment)
-
-
-def _corrected(communication: Communication, policy: Policy, moment: Moment) -> Communication:
-    """What comes back shows in one place first, and who is corrected is decided once: it is held down like a first
-    notice, until the others had the time to show it."""
-    return replace(
-        communication,
-        hold_until=moment.at + policy.hold_seconds,
-        state=State.TELLING,
-        phase=Phase.CORRECTION,
-        revision=communication.revision + 1,
-        decided_at=None,
-        clear_since=None,
-        ended_at=None,
-        look_again_at=None,
-        audience_count=0,
-    )
 
 
 def advance(state: ReportState, communication: Communication, moment: Moment) -> None:
@@ -402,7 +230,7 @@ def _relapsed_while_ending(state: ReportState, communication: Communication, mom
         state.forget_waiting(f"{waiting.communication}/{waiting.channel}")
     moment.effects.withdrawn.append((communication.id, Phase.OVER, communication.revision))
     again = replace(communication, reopened=communication.reopened + 1)
-    return _corrected(again, state.policy_of(communication), moment)
+    return corrected(again, state.policy_of(communication), moment)
 
 
 def at_start(state: ReportState, moment: Moment) -> None:

@@ -26,9 +26,10 @@ from cemd.model.notice import CommunicationState, Phase, Reason
 from cemd.report import alerts
 from cemd.report.absence import after_absence
 from cemd.report.choosing import drop_waiting
-from cemd.report.communications import OPEN_STATES, advance, at_start, on_event
+from cemd.report.communications import OPEN_STATES, advance, at_start
 from cemd.report.contacts import apply_contact
 from cemd.report.dispatch import announce, dispatch, send_again, settle
+from cemd.report.opening import on_event
 from cemd.report.state import SENDING, Moment, ReportState
 from cemd.report.upkeep import sweep
 from cemd.report.view import view

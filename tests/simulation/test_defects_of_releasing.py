@@ -13,7 +13,7 @@ from cemd.demo.world.scenario import EventKind, FaultEntry, Hurt, When
 from cemd.model.customers import Customers
 from cemd.model.incident import Incident
 from cemd.model.notice import Mode, Reason
-from cemd.report import audience, choosing, communications, dispatch, matching, stage
+from cemd.report import audience, choosing, communications, dispatch, matching, opening, stage
 from cemd.report.contacts import ContactBook
 from cemd.report.decide import GRANTED, Answer, Question, answer
 from cemd.report.state import ReportState, Switches
@@ -63,7 +63,7 @@ def ceiling_ignored(monkeypatch: Patch) -> None:
 
 
 def shadow_leaks(monkeypatch: Patch) -> None:
-    real = communications._open
+    real = opening._open
 
     def leaky(state: ReportState, *args: object) -> None:
         real(state, *args)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def shadow_leaks(monkeypatch: Patch) -> None:
             state.communications.put(one.id, msgspec.structs.replace(one, mode=Mode.LIVE))
 
     ceiling_ignored(monkeypatch)
-    monkeypatch.setattr(communications, "_open", leaky)
+    monkeypatch.setattr(opening, "_open", leaky)
     monkeypatch.setattr(communications, "is_withdrawn", lambda *_: False)
     monkeypatch.setattr(dispatch, "is_withdrawn", lambda *_: False)
 
