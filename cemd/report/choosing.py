@@ -134,9 +134,18 @@ def _required(state: ReportState, communication: Communication) -> BitMap | None
         case Phase.OVER:
             return owed(state, communication)
         case Phase.CORRECTION:
-            return state.told_of(communication.id).told(Phase.OVER, communication.revision - 1)
+            return heard_over(state, communication)
         case _:
             return None
+
+
+def heard_over(state: ReportState, communication: Communication) -> BitMap:
+    """Who heard before this revision that it is over, and nothing since: perhaps some relapses ago, of other places."""
+    told, members = state.told_of(communication.id), BitMap()
+    for revision in range(communication.chain, communication.revision):
+        members -= told.told(Phase.FIRST, revision) | told.told(Phase.CORRECTION, revision)
+        members |= told.told(Phase.OVER, revision)
+    return members
 
 
 def entitled(state: ReportState, communication: Communication) -> BitMap:
@@ -255,8 +264,7 @@ def _candidates(state: ReportState, communication: Communication, moment: Moment
             asked = owed(state, communication) - _decided(state, communication)
             return of_bitmap(asked - on_the_way(state, communication, moment), size)
         case Phase.CORRECTION:
-            over = state.told_of(communication.id).told(Phase.OVER, communication.revision - 1)
-            return of_bitmap(over - _decided(state, communication), size)
+            return of_bitmap(heard_over(state, communication) - _decided(state, communication), size)
         case _:
             decided = _decided(state, communication)
             blocks = concerned(moment.customers, whom(communication, moment))
@@ -268,8 +276,8 @@ def is_to_correct(state: ReportState, communication: Communication, moment: Mome
     if communication.revision == communication.chain:
         return False
     places = places_now(state, communication, moment)
-    told, revision = state.told_of(communication.id), communication.revision
-    left = told.told(Phase.OVER, revision - 1) - told.rows(Phase.CORRECTION, revision)
+    left = heard_over(state, communication)
+    left -= state.told_of(communication.id).rows(Phase.CORRECTION, communication.revision)
     left -= _decided(state, replace(communication, phase=Phase.CORRECTION))
     if not places or not left:
         return False

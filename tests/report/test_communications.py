@@ -616,3 +616,21 @@ def test_a_correction_that_spreads_while_others_wait_for_their_channel_is_not_lo
     world.run(60, channels=())
     world.run(120)
     assert sorted(world.told("correction")) == [0, 1, 2, 3]
+
+
+def test_whoever_was_well_in_one_relapse_is_corrected_in_the_next() -> None:
+    world = World(load=people(4, site=[0, 0, 1, 1]))
+    incident = world.hurt(site="country")
+    world.run(400)
+    for place in ("west", "east"):
+        world.clear()
+        world.run(700)
+        again = replace(incident, impact=replace(incident.impact, sites=(place,)))
+        world.tell(IncidentChange.REOPENED, again)
+        world.run(600)
+    assert world.told("correction", 1) == [2, 3]
+    assert world.told("correction", 2) == [0, 1]
+    world.clear()
+    world.run(700)
+    assert sorted(world.told("over")) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert len(world.told("first")) == 4
