@@ -114,7 +114,7 @@ def whoever_was_hurt_once(monkeypatch: Patch) -> None:
 
 
 def every_service_at_every_place(monkeypatch: Patch) -> None:
-    for module in (choosing, communications):
+    for module in (choosing, opening):
         monkeypatch.setattr(
             module,
             "places_hurt",

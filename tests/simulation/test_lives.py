@@ -10,7 +10,7 @@ from tests.simulation.scenes import scene
 
 
 def test_a_scenario_keeps_every_promise_while_its_customers_live() -> None:
-    report = simulate(4, 0.4, build=scene())
+    report = simulate(8, 0.4, build=scene())
     assert report.broken is None, report.broken
     assert report.faults > 2
     assert report.told > 10
