@@ -26,68 +26,28 @@ from numpy.typing import NDArray
 from cemd.analyze import chance
 from cemd.analyze.budgets import DEGRADED as BURNS_FAST
 from cemd.analyze.budgets import Budgets, Burning
-from cemd.analyze.columns import Array, Columns, Field
-from cemd.analyze.series import Place, SeriesTable
+from cemd.analyze.columns import Array, Columns
+from cemd.analyze.index import Index
+from cemd.analyze.instances import (
+    AT_RISK,
+    DEGRADED,
+    DOWN,
+    FIELDS,
+    HEALTHY,
+    QUALITIES,
+    SEEN,
+    STREAKS,
+    UNKNOWN,
+    Instance,
+    definition,
+    matches,
+)
+from cemd.analyze.series import SeriesTable
 from cemd.analyze.windows import BUCKETS, Windows
 from cemd.analyze.work import AnnouncedWork
-from cemd.config.rules import Indicator, Objective, Selector, Summary
+from cemd.config.rules import Indicator
 from cemd.config.topology import Topology
-from cemd.model.measurement import Series
 from cemd.model.quality import Quality
-
-QUALITIES = (Quality.UNKNOWN, Quality.HEALTHY, Quality.AT_RISK, Quality.DEGRADED, Quality.DOWN)
-UNKNOWN, HEALTHY, AT_RISK, DEGRADED, DOWN = range(5)
-
-FIELDS = {
-    # what the definition says; `sign` turns "at most" into "at least" of the negated value, 0: no objective
-    "sign": Field("<f8"),
-    "target": Field("<f8", np.nan),
-    "clear": Field("<f8", np.nan),
-    "warn": Field("<f8", np.nan),
-    "calm": Field("<f8", np.nan),
-    "down": Field("<f8", np.nan),
-    "for_seconds": Field("<f8"),
-    "clear_seconds": Field("<f8"),
-    "min_samples": Field("<f8"),
-    "worst": Field("<f8"),
-    "best": Field("<f8"),
-    "weight": Field("<f8"),
-    "means": Field("|b1"),  # a ratio or mean: one sample alone must not break it
-    "needs_fresh": Field("|b1"),  # opens only while one of its newest samples is bad itself
-    # what was seen
-    "value": Field("<f8", np.nan),
-    "spared": Field("<f8", np.nan),  # the value without its one worst sample
-    "good_in_row": Field("<i8"),  # samples on the right side since the last that was not
-    "samples": Field("<f8"),
-    "quality": Field("|u1"),
-    "bad_since": Field("<f8", np.nan),
-    "good_since": Field("<f8", np.nan),
-    "warn_since": Field("<f8", np.nan),
-    "calm_since": Field("<f8", np.nan),
-    "up_since": Field("<f8", np.nan),
-    "broken": Field("|b1"),
-    "down_now": Field("|b1"),
-    "warned": Field("|b1"),
-    "evidence": Field("<f8"),  # that samples beyond the objective are no chance, where few of them decide
-    "mixed": Field("|b1"),  # a good sample was measured since it is bad
-    "lowest": Field("<f8", np.nan),  # of `sign * value`, since it went beyond warning or objective
-    "bad_at": Field("<f8", -np.inf),  # when the newest bad sample was measured
-    # announced work: the window that covers it now or next, and what became of it
-    "work_from": Field("<f8", np.nan),
-    "work_until": Field("<f8", np.nan),
-    "under_work": Field("|b1"),  # at the last tick
-    "broke_before": Field("|b1"),  # was broken when the work began
-    "counts_from": Field("<f8", -np.inf),  # what was measured earlier was under work that is over
-    "after_work": Field("|b1"),  # was bad until work was over, and nothing good was measured since
-}
-SEEN = tuple(FIELDS)[14:]
-STREAKS = ("bad_since", "good_since", "warn_since", "calm_since", "up_since")
-
-
-MEANS = (Summary.RATIO, Summary.MEAN)
-TYPICAL = (*MEANS, Summary.P50)
-"""Summaries whose single samples are like the whole: while the newest is good, an objective does not begin to break."""
-
 
 Tail = Callable[[NDArray[np.intp]], Array]
 
@@ -95,20 +55,6 @@ Tail = Callable[[NDArray[np.intp]], Array]
 def unknown_tail(rows: NDArray[np.intp]) -> Array:
     """Nothing is known of what these series usually show."""
     return np.full(len(rows), np.nan)
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One indicator on one service, site and touchpoint."""
-
-    indicator: Indicator
-    service: str
-    site: str
-    touchpoint: str
-
-    @property
-    def key(self) -> str:
-        return "\x1f".join((self.indicator.name, self.service, self.site, self.touchpoint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +86,7 @@ class Indicators:
         for indicator in topology.configuration.indicators:
             self._by_metric.setdefault(indicator.of.metric, []).append(indicator)
         self._pairs: list[tuple[int, int]] = []  # (row, instance) in order of rows
-        self._index: _Index | None = None
+        self._index: Index | None = None
 
     def add_series(self, table: SeriesTable, rows: Sequence[int]) -> None:
         """Joins rows (greater than all before) to the instances that look at them, opening new instances."""
@@ -166,16 +112,16 @@ class Indicators:
         self.columns.add(len(fresh))
         self.windows.open([(one.indicator.summary, one.indicator.window_seconds) for one in fresh])
         for number, one in enumerate(fresh, first):
-            for name, value in _definition(one.indicator).items():
+            for name, value in definition(one.indicator).items():
                 self.columns[name][number] = value
             objective = one.indicator.objective
             if objective is not None and objective.budget is not None:
                 self.budgets.open(number, objective.budget, objective.clear_for_seconds)
 
     @property
-    def index(self) -> _Index:
+    def index(self) -> Index:
         if self._index is None:
-            self._index = _Index(self._pairs, len(self.instances))
+            self._index = Index(self._pairs, len(self.instances))
         return self._index
 
     def series_of(self, number: int) -> NDArray[np.intp]:
@@ -403,104 +349,8 @@ class Indicators:
         self.budgets.load(held)
 
 
-class _Index:
-    """Which instances look at a row, and which rows an instance looks at, as flat arrays."""
-
-    def __init__(self, pairs: Sequence[tuple[int, int]], instances: int) -> None:
-        flat = np.array(pairs, np.intp).reshape(-1, 2)
-        self._row, self._instance = flat[:, 0], flat[:, 1]
-        self._order = np.argsort(self._instance, kind="stable")
-        self._starts = np.searchsorted(self._instance[self._order], np.arange(instances + 1))
-        top = int(self._row.max()) + 1 if len(flat) else 0
-        self._first = np.searchsorted(self._row, np.arange(top + 1))
-        self._instances = instances
-        self.series_count = np.diff(self._starts)
-        """Series that each instance looks at."""
-
-    def rows_of(self, number: int) -> NDArray[np.intp]:
-        return self._row[self._order[self._starts[number] : self._starts[number + 1]]]
-
-    def expand(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Every (place in `rows`, instance) pair, in order of places."""
-        top = len(self._first) - 1
-        inside = np.minimum(rows, top)
-        start = self._first[inside]
-        count = self._first[np.minimum(inside + 1, top)] - start
-        place = np.repeat(np.arange(len(rows)), count)
-        ends = np.cumsum(count)
-        within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count, count)
-        return place, self._instance[np.repeat(start, count) + within]
-
-    def all_of(self, flags: Array) -> Array:
-        """Per instance: the flag holds for all of its rows (and there is one)."""
-        holds = np.bincount(self._instance, weights=flags[self._row], minlength=self._instances)
-        every: Array = (holds > 0) & (holds == self.series_count)
-        return every
-
-
-def matches(of: Selector, series: Series, place: Place, topology: Topology) -> bool:
-    """True when every word of the selector fits; a site also fits the sites within it."""
-    return of.fits(
-        probes=(place.probe, place.probe_name),
-        kind=place.kind,
-        service=place.service,
-        touchpoint=place.touchpoint,
-        sites=topology.around(place.site) if of.site is not None else (),
-        source=series.source,
-    )
-
-
-def objective_text(objective: Objective | None) -> str:
-    """In words: "at least 0.98, warning at 0.99"; "" without an objective."""
-    if objective is None:
-        return ""
-    words, target = _aim(objective)
-    warning = "" if objective.warn_at is None else f", warning at {objective.warn_at:g}"
-    return f"{words} {target:g}{warning}"
-
-
 def window_seconds(indicators: Indicators, number: int) -> float:
     return float(indicators.windows.columns["width"][number]) * BUCKETS
-
-
-def _aim(objective: Objective) -> tuple[str, float]:
-    if objective.at_least is not None:
-        return "at least", objective.at_least
-    if objective.at_most is not None:
-        return "at most", objective.at_most
-    raise ValueError("an objective names neither at_least nor at_most; give exactly one of them.")
-
-
-def _definition(indicator: Indicator) -> dict[str, float]:
-    """The columns that the definition fills."""
-    held = {
-        "means": indicator.summary in MEANS,
-        "needs_fresh": indicator.summary in TYPICAL,
-        "min_samples": float(indicator.min_samples),
-        "worst": indicator.score.worst,
-        "best": indicator.score.best,
-        "weight": indicator.weight,
-    }
-    objective = indicator.objective
-    if objective is None:
-        return held
-    words, target = _aim(objective)
-    sign = 1.0 if words == "at least" else -1.0
-    ratio = indicator.summary is Summary.RATIO
-    limit = 1.0 if ratio and sign > 0 else np.inf  # a ratio cannot become better than 1: hysteresis stops there
-    down = objective.down_at if objective.down_at is not None else (0.0 if ratio and sign > 0 else np.nan)
-    warn = np.nan if objective.warn_at is None else objective.warn_at
-    return {
-        **held,
-        "sign": sign,
-        "target": sign * target,
-        "clear": min(sign * target + abs(target) * objective.hysteresis, limit),
-        "warn": sign * warn,
-        "calm": float(np.minimum(sign * warn + abs(warn) * objective.hysteresis, limit)),
-        "down": sign * down,
-        "for_seconds": objective.for_seconds,
-        "clear_seconds": objective.clear_for_seconds,
-    }
 
 
 def _streak(since: Array, holds: Array, now: float) -> None:

@@ -17,7 +17,8 @@ from cemd.analyze.columns import Array
 from cemd.analyze.detectors.explain import Why
 from cemd.analyze.detectors.gate import Called
 from cemd.analyze.findings import Moment, OpenFindings, Said
-from cemd.analyze.indicators import Indicators, Instance, Turns, objective_text, window_seconds
+from cemd.analyze.indicators import Indicators, Turns, window_seconds
+from cemd.analyze.instances import Instance, objective_text
 from cemd.analyze.labels import Labels
 from cemd.analyze.quorum import contrary_to, views_of
 from cemd.analyze.series import Place, SeriesTable

@@ -8,7 +8,8 @@ from cemd.analyze.bank import Bank
 from cemd.analyze.cei import cei_view
 from cemd.analyze.findings import OpenFindings
 from cemd.analyze.health import Healths, Reading, healths, readings
-from cemd.analyze.indicators import Indicators, objective_text
+from cemd.analyze.indicators import Indicators
+from cemd.analyze.instances import objective_text
 from cemd.analyze.journeys import journey_view
 from cemd.analyze.rater import rater_of, readings_at
 from cemd.analyze.series import SeriesTable

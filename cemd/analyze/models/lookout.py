@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from cemd.analyze.columns import Array
-from cemd.analyze.indicators import UNKNOWN, Indicators
+from cemd.analyze.indicators import Indicators
+from cemd.analyze.instances import UNKNOWN
 from cemd.analyze.models.drift import Drifts, Moves
 from cemd.analyze.models.forecast import SHARE_OF_WINDOW, Forecasts, Warnings, next_look
 from cemd.analyze.models.touchpoint import TouchpointModel, members_of
