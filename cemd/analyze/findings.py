@@ -137,13 +137,15 @@ class OpenFindings:
 
     def state_anew(self, moment: Moment) -> list[Finding]:
         """After a start: every open finding, nothing changed."""
-        return [
-            msgspec.structs.replace(one, phase=FindingPhase.OPEN, at=moment.at, seq=moment.seq, epoch=moment.epoch)
-            for one in self._open.values()
-        ]
+        return [anew(one, moment) for one in self._open.values()]
 
     def dump(self) -> bytes:
         return msgspec.msgpack.encode(self._open)
 
     def load(self, body: bytes) -> None:
         self._open = msgspec.msgpack.decode(body, type=dict[str, Finding])
+
+
+def anew(finding: Finding, moment: Moment) -> Finding:
+    """The finding as it is stated once more: nothing changed."""
+    return msgspec.structs.replace(finding, phase=FindingPhase.OPEN, at=moment.at, seq=moment.seq, epoch=moment.epoch)

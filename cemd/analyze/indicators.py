@@ -82,6 +82,7 @@ class Indicators:
         self.budgets = Budgets()
         self._work = AnnouncedWork(topology)
         self._places: list[tuple[str, str]] = []
+        self._pushed_of: dict[str, list[int]] = {}
         self._by_metric: dict[str, list[Indicator]] = {}
         for indicator in topology.configuration.indicators:
             self._by_metric.setdefault(indicator.of.metric, []).append(indicator)
@@ -112,6 +113,8 @@ class Indicators:
         self.columns.add(len(fresh))
         self.windows.open([(one.indicator.summary, one.indicator.window_seconds) for one in fresh])
         for number, one in enumerate(fresh, first):
+            if one.indicator.of.source is not None:
+                self._pushed_of.setdefault(one.service, []).append(number)
             for name, value in definition(one.indicator).items():
                 self.columns[name][number] = value
             objective = one.indicator.objective
@@ -127,6 +130,19 @@ class Indicators:
     def series_of(self, number: int) -> NDArray[np.intp]:
         """Rows that an instance looks at."""
         return self.index.rows_of(number)
+
+    def pushed_of(self, service: str) -> Sequence[int]:
+        """Instances that look at what a source pushes about a service."""
+        return self._pushed_of.get(service, ())
+
+    def pushed(self) -> Sequence[int]:
+        """Instances that look at what a source pushes."""
+        return [number for numbers in self._pushed_of.values() for number in numbers]
+
+    def is_mixed(self, number: int) -> bool:
+        """Good samples came among the bad ones since it is bad, and the newest is bad again: what only recovers is not
+        mixed."""
+        return bool(self.columns["mixed"][number] and self.columns["good_in_row"][number] == 0)
 
     def rows_looked_at(self) -> NDArray[np.intp]:
         """Rows that at least one instance looks at, ascending."""

@@ -72,6 +72,11 @@ TYPICAL = (*MEANS, Summary.P50)
 """Summaries whose single samples are like the whole: while the newest is good, an objective does not begin to break."""
 
 
+def instance_key(indicator: str, service: str, site: str, touchpoint: str) -> str:
+    """The key of an indicator on one service, site and touchpoint."""
+    return "\x1f".join((indicator, service, site, touchpoint))
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One indicator on one service, site and touchpoint."""
@@ -83,7 +88,7 @@ class Instance:
 
     @property
     def key(self) -> str:
-        return "\x1f".join((self.indicator.name, self.service, self.site, self.touchpoint))
+        return instance_key(self.indicator.name, self.service, self.site, self.touchpoint)
 
 
 def matches(of: Selector, series: Series, place: Place, topology: Topology) -> bool:

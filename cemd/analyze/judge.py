@@ -20,7 +20,7 @@ from cemd.analyze.findings import Moment, OpenFindings, Said
 from cemd.analyze.indicators import Indicators, Turns, window_seconds
 from cemd.analyze.instances import Instance, objective_text
 from cemd.analyze.labels import Labels
-from cemd.analyze.quorum import contrary_to, views_of
+from cemd.analyze.quorum import views_of
 from cemd.analyze.series import Place, SeriesTable
 from cemd.analyze.warnings import Warned, Warnings
 from cemd.config.rules import Detector
@@ -46,15 +46,14 @@ def indicator_findings(
         for number in numbers.tolist():
             instance = indicators.instances[number]
             evidence = _evidence(condition, number, indicators, table, bank, moment)
-            evidence = msgspec.structs.replace(evidence, contrary=contrary_to(number, indicators))
             quality = indicators.quality_of(number) if condition is broken else Quality.AT_RISK
             probe = _probe(number, indicators, table)
             said.append(held.begin(condition, instance.key, _of(instance, probe, quality, evidence), moment))
     for number in turns.worsened.tolist():
         evidence = _evidence(broken, number, indicators, table, bank, moment)
-        evidence = msgspec.structs.replace(
-            _worst(evidence, number, indicators), contrary=contrary_to(number, indicators)
-        )
+        evidence = _worst(evidence, number, indicators)
+        if (known := held.get(broken, indicators.instances[number].key)) is not None:
+            evidence = msgspec.structs.replace(evidence, heard=known.evidence.heard)
         quality = Quality.DOWN if indicators.columns["down_now"][number] else Quality.DEGRADED
         said.append(held.change(broken, indicators.instances[number].key, moment, quality=quality, evidence=evidence))
     for condition, numbers in ((warning, turns.calmed), (broken, turns.mended)):
@@ -334,7 +333,7 @@ def _evidence(
         **views_of(indicators.series_of(number), objective, table, bank),
         samples=samples,
         window_seconds=seconds,
-        mixed=bool(indicators.columns["mixed"][number]),
+        mixed=indicators.is_mixed(number),
         since=0.0 if np.isnan(since) else since,
         until=moment.at,
         note=f"{instance.indicator.summary} {value:.4g}{unit} of {samples} samples in {seconds:g} s; "

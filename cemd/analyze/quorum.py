@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 from cemd.analyze.bank import NOT_SEEN, Bank
 from cemd.analyze.columns import Array
-from cemd.analyze.indicators import Indicators
 from cemd.analyze.series import SeriesTable
 from cemd.config.rules import Objective
-from cemd.model.quality import Outcome, Quality
-
-SUCCEEDS = ("success", "success_ratio")
-"""How metrics end that say how much succeeds."""
+from cemd.model.quality import Outcome
 
 
 class Views(TypedDict):
@@ -51,24 +47,6 @@ def views_of(rows: NDArray[np.intp], objective: Objective | None, table: SeriesT
         else:
             found["well"] += (name,)
     return found
-
-
-def contrary_to(number: int, indicators: Indicators) -> tuple[str, ...]:
-    """Names of pushed indicators that say how much succeeds of the same service, there and at the same touchpoint, and
-    that are known and well now. Nobody who pushes nothing, or too little, says anything."""
-    mine = indicators.instances[number]
-    return tuple(
-        dict.fromkeys(
-            other.indicator.name
-            for place, other in enumerate(indicators.instances)
-            if other.indicator.of.source is not None
-            and other.service == mine.service
-            and other.site == mine.site
-            and other.touchpoint in ("", mine.touchpoint or other.touchpoint)
-            and other.indicator.of.metric.endswith(SUCCEEDS)
-            and indicators.quality_of(place) is Quality.HEALTHY
-        )
-    )
 
 
 def _beyond(values: Array, objective: Objective | None) -> Array:

@@ -16,7 +16,9 @@ from cemd.analyze import blocks
 from cemd.analyze.attention import Attention
 from cemd.analyze.bank import Bank
 from cemd.analyze.columns import Array
+from cemd.analyze.crowds import Crowds
 from cemd.analyze.findings import Moment, OpenFindings
+from cemd.analyze.hearing import Ear, rows_heard
 from cemd.analyze.indicators import Indicators
 from cemd.analyze.judge import (
     deep_findings,
@@ -58,6 +60,7 @@ class AnalyzeState:
         self.table = SeriesTable()
         self.bank = Bank()
         self.attention = Attention()
+        self.crowds = Crowds()
         self.indicators = Indicators(Topology(Configuration()))
         self.lookout = Lookout()
         self.labels = Labels()
@@ -142,6 +145,7 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     learn = topology.configuration.detector.learn_samples
     state.indicators.observe(rows, at, value, lambda asked: state.bank.tail(asked, learn))
     state.attention.observe(rows, at, bounded)
+    state.crowds.observe(rows, bounded)
 
 
 def _late(state: AnalyzeState, rows: Array, at: Array, lateness: float) -> Array:
@@ -172,6 +176,7 @@ def _attend(state: AnalyzeState, topology: Topology) -> None:
     looked_at = state.indicators.rows_looked_at()
     scaled = looked_at[~state.bank.columns["binary"][looked_at]]
     state.attention.serve(scaled, len(state.table), topology.configuration.detector)
+    state.crowds.serve(rows_heard(state.indicators), len(state.table))
 
 
 def _configure(state: AnalyzeState, topology: Topology) -> None:
@@ -224,9 +229,10 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
     turns = state.indicators.tick(moment.at, blind)
     retired += retired_sightings(held, state.lookout, state.indicators, moment)
     sighted = state.lookout.tick(moment.at, state.indicators, topology.configuration)
+    ear = Ear(held, state.indicators, state.crowds, moment)
     found = [
         *retired,
-        *indicator_findings(held, turns, state.indicators, state.table, state.bank, moment),
+        *ear.with_heard(indicator_findings(held, turns, state.indicators, state.table, state.bank, moment)),
         *series_findings(
             held,
             state.bank,
@@ -241,6 +247,7 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
         *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
         *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),
     ]
+    found += ear.heard_since()
     state.labels.note(names, found)
     return found
 
@@ -279,6 +286,7 @@ def snapshot(state: AnalyzeState) -> dict[str, bytes]:
         "meta": blocks.pack(parts),
         "bank": blocks.pack(state.bank.dump()),
         "attention": blocks.pack(state.attention.dump()),
+        "crowds": blocks.pack(state.crowds.dump()),
         "indicators": blocks.pack(state.indicators.dump()),
         "lookout": blocks.pack(state.lookout.dump()),
     }
@@ -304,6 +312,8 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
     state.bank.load(blocks.unpack("bank", saved["bank"]))
     if "attention" in saved:  # older snapshots have none: the deep detector begins anew
         state.attention.load(blocks.unpack("attention", saved["attention"]))
+    if "crowds" in saved:
+        state.crowds.load(blocks.unpack("crowds", saved["crowds"]))
     state.watermarks = np.frombuffer(parts["watermarks"], "<f8").copy()
     state.indicators = Indicators(topology)
     state.indicators.add_series(state.table, range(len(state.table)))

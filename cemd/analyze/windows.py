@@ -21,6 +21,8 @@ BUCKETS = 30
 SLOTS = BUCKETS + 1  # the bucket under way and 30 full ones
 KEEP = 512
 NEVER = -(2**62)
+Count = tuple[float, float]
+"""(samples, their sum)."""
 SUMMARIES = tuple(Summary)
 QUANTILES = {Summary.P50: 0.50, Summary.P95: 0.95, Summary.P99: 0.99}
 SHARES = np.array([QUANTILES.get(name, np.nan) for name in SUMMARIES])
@@ -161,6 +163,15 @@ class Windows:
         if ringed.any():
             value[ringed] = self._quantile(windows[ringed], now, SHARES[summary[ringed]])
         return value, counts
+
+    def parted(self, window: int, at: float, now: float) -> tuple[Count, Count]:
+        """What one window holds at `now` of before `at`, and of since then; what lies across it is neither."""
+        c = self.columns
+        live, number = self._live(np.array([window]), now)[0], c["number"][window]
+        width = float(c["width"][window])
+        sides = (live & ((number + 1) * width <= at), live & (number * width >= at))
+        counts = [(float(c["count"][window][side].sum()), float(c["sum"][window][side].sum())) for side in sides]
+        return counts[0], counts[1]
 
     def without_worst(self, windows: NDArray[np.intp], now: float, sign: Array) -> Array:
         """Mean of each window without its one worst sample, per window: the lowest where `sign` is above 0, else the

@@ -206,6 +206,10 @@ class Grouping(FileModel):
     alone_opens_after_seconds: Annotated[float, Field(ge=0, le=604_800)] = 0.0
     """A probe that alone says "failed", while others that would show it see nothing, opens an incident after so long;
     0: at once. A second voice opens it at once in any case."""
+    alone_hears_customers_seconds: Annotated[float, Field(ge=0, le=86_400)] = 1800.0
+    """Where no other probe would show it but customers' own attempts are pushed (a share of success of the same
+    service), it waits at most so long, and no longer than `alone_opens_after_seconds`, for what they get done since: if
+    they fail too it opens at once, if they succeed they speak against it. 0: nobody waits for them."""
     cause_margin: Ratio = 0.15
     """The best cause must lead the second by this much, else `undetermined`."""
 

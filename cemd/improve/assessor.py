@@ -13,6 +13,7 @@ from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve import lifecycle
 from cemd.improve.cause import probable_cause
+from cemd.improve.hearing import Takers
 from cemd.improve.impact import accrued, impact_of, urgency
 from cemd.improve.picture import Picture
 from cemd.improve.records import AttachedFinding, ServiceChange, hurts
@@ -39,6 +40,7 @@ class Assessor:
         self.customers = customers
         self.grouping: Grouping = topology.configuration.grouping
         self.watch = state.watch(topology)
+        self.takers = Takers(topology, customers, state.counts)
         self.fresh: list[Finding] = []
         """Findings that began with this entry."""
 

@@ -56,7 +56,7 @@ class Desk:
             elif known is None:
                 fresh.append(AttachedFinding(finding=finding))
                 self.assessor.fresh.append(finding)
-            elif _says_else(known.finding, finding) or not known.open:
+            elif known.waits or _says_else(known.finding, finding) or not known.open:
                 self.state.attach(_replace(known, finding=finding, open=True))
                 touched[known.incident] = None
         for attached in fresh:
@@ -124,7 +124,7 @@ class Desk:
         """The incident that the finding joined or opened; None while it has to wait."""
         found = best_incident(finding, self._candidates(), picture, self.grouping)
         joins = found is not None and found[1] is not Relation.RELAPSE
-        reason = why_wait(finding, picture, self.grouping, joins=joins)
+        reason = why_wait(finding, picture, self.grouping, self.assessor.takers, joins=joins)
         if not reason and found is None:
             suspected = shared_suspect(finding, self._candidates(), picture, self.grouping)
             if suspected is not None:

@@ -4,15 +4,17 @@ A probe that says "failed" may be wrong itself: its check is stale, its account 
 the same fault look and see nothing, it waits for a second voice; that voice may be any other source with something
 unusual on the same service, or (of no wider place than the probe's own) on what it stands on or what stands on it. A
 check that only reaches the port says nothing against one that asks a question; what customers themselves get done
-(pushed as a share of success) does. What an announced window covers waits until the window is over.
+since (pushed as a share of success) does, and where they alone can tell, they are waited for (`hearing`). What an
+announced window covers waits until the window is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
+from cemd.improve.hearing import Takers, testimony
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, hurts
 from cemd.improve.watch import Lookout
@@ -24,26 +26,38 @@ from cemd.model.subject import SubjectKind
 TOGETHER_SECONDS = 300.0
 """What is only unusual, or hurts elsewhere, is a second voice when it began so close in time: somewhere something is
 always a little unusual."""
+MOST_NAMED = 5
+"""Who speaks against a finding, or is waited for, by name; the others see the same."""
+CONTRADICTED = "would show it too."
+"""How the reason ends for which a finding waits that others speak against."""
 PLANNED_WORK = "planned work"
 """How the reason begins for which a finding under announced work waits."""
 
 
-def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, *, joins: bool) -> str:
+def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, takers: Takers, *, joins: bool) -> str:
     """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an open incident has company."""
     topology, finding = picture.topology, attached.finding
     if window := window_over(attached, topology, picture.at):
         return f"{PLANNED_WORK}: {window}."
-    if (
-        joins
-        or picture.at - finding.began_at >= grouping.alone_opens_after_seconds
-        or not _can_be_doubted(finding, topology)
-    ):
+    age = picture.at - finding.began_at
+    if joins or age >= grouping.alone_opens_after_seconds or not _can_be_doubted(finding, topology):
         return ""
-    others = [*(one.source for one in contradicting(finding, picture)), *finding.evidence.contrary]
-    if not others or _has_company(attached, picture, grouping):
+    if _has_company(attached, picture, grouping):  # asked first: where much fails nobody need be counted
         return ""
-    names = ", ".join(dict.fromkeys(others[:5]))
-    return f"only {finding.probe} says so; {names} would show it too."
+    said = testimony(attached, picture, takers, services_of(finding, topology))
+    if said.agrees:
+        return ""
+    if others := [*(one.source for one in contradicting(finding, picture)), *said.contrary]:
+        return f"only {finding.probe} says so; {_few(others)} {CONTRADICTED}"
+    if attached.waits.endswith(CONTRADICTED):  # by customers: that fewer try by now takes nothing back
+        return attached.waits
+    if said.awaited and age < grouping.alone_hears_customers_seconds:
+        return f"only {finding.probe} says so; {_few(said.awaited)} has not had the time to show it."
+    return ""
+
+
+def _few(names: Iterable[str]) -> str:
+    return ", ".join(tuple(dict.fromkeys(names))[:MOST_NAMED])
 
 
 def window_over(attached: AttachedFinding, topology: Topology, at: Instant) -> str:

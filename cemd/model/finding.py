@@ -28,7 +28,7 @@ LEARNT = frozenset({Condition.ANOMALY, Condition.DRIFT, Condition.FORECAST})
 class FindingPhase(StrEnum):
     BEGAN = "began"
     CHANGED = "changed"
-    OPEN = "open"  # stated again after a start: nothing changed
+    OPEN = "open"  # stated again after a start, or with what was heard since: nothing changed
     ENDED = "ended"
 
 
@@ -39,6 +39,21 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     says: str
     tail_probability: float
     higher: bool  # than expected; else lower
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What customers got done since a finding began: a pushed share of success of the same service, there, within it or
+    around it. What is usual is as it was when the finding began."""
+
+    indicator: str
+    service: str
+    site: str = ""  # the place whose customers are counted; "": everywhere
+    touchpoint: str = ""
+    usual: float  # share that succeeds as a rule
+    worth: float = 1.0  # independent attempts behind one sample, by how much the share wanders as a rule
+    value: float | None = None  # share since the finding began, as far back as the window goes; None: nobody tried
+    attempts: float = 0.0  # that `value` is worth
+    per_second: float = 0.0  # attempts, as often as they came just before
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +69,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     failing: tuple[str, ...] = ()  # vantage points that see it themselves, as their newest samples say
     well: tuple[str, ...] = ()  # those that see nothing of it
     blind: tuple[str, ...] = ()  # those that cannot look: they speak neither for nor against it
-    contrary: tuple[str, ...] = ()  # pushed indicators of the same thing that are known and well: others get it done
+    heard: tuple[Heard, ...] = ()  # what customers got done since it began; restated while it is open
     samples: int = 0
     window_seconds: float = 0.0
     mixed: bool = False  # good samples came among the bad ones since it began: not everything fails

@@ -66,3 +66,12 @@ def test_nothing_is_due_when_nothing_changed() -> None:
     assert len(windows.due(T0)) == 1
     assert len(windows.due(T0 + 1.0)) == 0
     assert len(windows.due(T0 + 11.0)) == 1
+
+
+def test_a_window_is_parted_at_an_instant_and_what_lies_across_it_is_neither() -> None:
+    windows = Windows()
+    windows.open([(Summary.MEAN, 300.0)])  # buckets of ten seconds
+    at = np.array([100.0, 112.0, 121.0, 133.0])
+    windows.add(np.zeros(4, np.intp), at, np.array([1.0, 2.0, 4.0, 8.0]))
+    assert windows.parted(0, 115.0, 140.0) == ((1.0, 1.0), (2.0, 12.0))
+    assert windows.parted(0, 115.0, 435.0) == ((0.0, 0.0), (1.0, 8.0)), "what has left the window is gone"

@@ -55,21 +55,6 @@ def test_one_probe_against_others_that_would_show_it_opens_nothing() -> None:
     assert [one.waits for one in waiting] == ["only probe-hlr says so; probe-mobile-data, probe-sms would show it too."]
 
 
-def test_customers_who_get_it_done_speak_against_the_only_probe() -> None:
-    house = House(configuration(grouping=PATIENT))
-    finding = house.began("emergency")
-    house.tick(finding)
-    assert len(house.incidents) == 1, "nobody else looks"
-    house = House(configuration(grouping=PATIENT))
-    finding = house.began("emergency")
-    done = msgspec.structs.replace(finding.evidence, contrary=("steps-done",))
-    house.tick(msgspec.structs.replace(finding, evidence=done))
-    assert house.incidents == []
-    assert [one.waits for one in house.state.findings] == [
-        "only probe-emergency says so; steps-done would show it too."
-    ]
-
-
 def test_a_drift_of_what_the_probe_itself_measures_is_no_second_voice() -> None:
     house = House(configuration(grouping=PATIENT))
     house.tick(house.began("hlr"))

@@ -1,0 +1,154 @@
+"""What customers get done while a probe says that nothing works: pushed shares of success, since the finding began.
+
+A probe that says "failed" may be wrong itself. Whoever pushes what became of customers' own attempts (steps of
+journeys, orders, calls) counts the others: not what the window holds from before, but what came since. What
+is usual, and how many stand behind a share, `crowds` has learnt; what it means is for improve, which knows how many of
+those who are counted are at the finding's place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cemd.analyze.crowds import Crowds
+from cemd.analyze.findings import Moment, OpenFindings, anew
+from cemd.analyze.indicators import Indicators, window_seconds
+from cemd.analyze.instances import MEANS, instance_key
+from cemd.analyze.windows import Count
+from cemd.config.rules import Indicator
+from cemd.model.finding import Condition, Evidence, Finding, FindingPhase, Heard
+from cemd.model.measurement import SUCCESS
+
+SUCCEEDS = ("success", "success_ratio")
+"""How metrics end that say how much succeeds."""
+CLEARLY = 3.0
+"""Standard deviations beyond which a difference is none by chance."""
+LEAST_FAIL = 0.005
+"""Where next to nothing ever failed, one that does is no sign yet."""
+APART_SECONDS = 15.0
+"""A finding is not stated anew more often than this, however often something is pushed."""
+
+
+class Ear:
+    """Hears at one tick."""
+
+    def __init__(self, held: OpenFindings, indicators: Indicators, crowds: Crowds, moment: Moment) -> None:
+        self._held, self._indicators, self._crowds, self._moment = held, indicators, crowds, moment
+
+    def with_heard(self, findings: Sequence[Finding]) -> list[Finding]:
+        """What turned at this tick; where a probe says "failed", with what is heard of it."""
+        return [self._hold(one, self._heard(one)) if self._listens_to(one) else one for one in findings]
+
+    def heard_since(self) -> list[Finding]:
+        """What is open longer, stated anew where more was heard of it; once good samples came among the bad ones (not
+        everything fails) it says so, and nobody listens any more."""
+        said: list[Finding] = []
+        for one in self._held:
+            if one.evidence.heard and not one.evidence.mixed and self._moment.at - one.at >= APART_SECONDS:
+                now = self._hold(anew(one, self._moment), self._heard(one))
+                said.extend([now] if _counts(now) != _counts(one) else ())
+        return said
+
+    def _listens_to(self, finding: Finding) -> bool:
+        """What is usual must be known from before it began: who could not be heard then is not heard later."""
+        number = self._indicators.number.get(_key(finding))
+        if finding.condition is not Condition.OBJECTIVE_BROKEN or number is None:
+            return False
+        of = self._indicators.instances[number].indicator.of
+        begins = finding.phase is FindingPhase.BEGAN and of.source is None and of.metric == SUCCESS
+        return begins or (finding.phase is FindingPhase.CHANGED and bool(finding.evidence.heard))
+
+    def _heard(self, finding: Finding) -> Evidence:
+        number, evidence, now = self._indicators.number.get(_key(finding)), finding.evidence, self._moment.at
+        if number is None:  # not measured any more, and about to end
+            return evidence
+        since = evidence.since or finding.began_at
+        voices = evidence.heard or voices_of(number, since, self._indicators, self._crowds, now)
+        heard = tuple(hear(one, since, self._indicators, now) for one in voices)
+        mixed = evidence.mixed or self._indicators.is_mixed(number)
+        return msgspec.structs.replace(evidence, heard=heard, mixed=mixed)
+
+    def _hold(self, finding: Finding, evidence: Evidence) -> Finding:
+        return self._held.put(_key(finding), msgspec.structs.replace(finding, evidence=evidence))
+
+
+def _counts(finding: Finding) -> tuple[object, ...]:
+    """What it says by now."""
+    return (finding.evidence.mixed, *((one.value, one.attempts) for one in finding.evidence.heard))
+
+
+def _key(finding: Finding) -> str:
+    """Of the indicator instance that a finding is about."""
+    return instance_key(finding.indicator, finding.subject.name, finding.subject.site, finding.touchpoint)
+
+
+def voices_of(number: int, since: float, indicators: Indicators, crowds: Crowds, now: float) -> tuple[Heard, ...]:
+    """Who can be heard of an instance, and what was usual until `since`: what is pushed of the same service, at the
+    same touchpoint and at a place that may be the same, and is known long enough."""
+    mine, overlap = indicators.instances[number], indicators.topology.overlap
+    found = []
+    for place in indicators.pushed_of(mine.service):
+        other = indicators.instances[place]
+        here = other.touchpoint in ("", mine.touchpoint or other.touchpoint) and overlap(other.site, mine.site)
+        if here and _is_share(other.indicator) and (voice := _voice(place, since, indicators, crowds, now)) is not None:
+            found.append(voice)
+    return tuple(found)
+
+
+def _voice(place: int, since: float, indicators: Indicators, crowds: Crowds, now: float) -> Heard | None:
+    """What was usual of an instance until an instant; None: it is not known long enough."""
+    known = [one for row in indicators.series_of(place).tolist() if (one := crowds.usual(row)) is not None]
+    if not known:
+        return None
+    instance = indicators.instances[place]
+    usual, worth = (sum(one[part] for one in known) / len(known) for part in (0, 1))
+    before, _ = indicators.windows.parted(place, since, now)
+    seconds = max(window_seconds(indicators, place) - (now - since), APART_SECONDS)
+    return Heard(
+        indicator=instance.indicator.name,
+        service=instance.service,
+        site=instance.site,
+        touchpoint=instance.touchpoint,
+        usual=_lately(usual, worth, before),
+        worth=worth,
+        per_second=worth * before[0] / seconds,
+    )
+
+
+def hear(voice: Heard, since: float, indicators: Indicators, now: float) -> Heard:
+    """The voice with what it says since an instant; as it was where nobody looks at it any more."""
+    number = indicators.number.get(instance_key(voice.indicator, voice.service, voice.site, voice.touchpoint))
+    if number is None:
+        return voice
+    _, (count, total) = indicators.windows.parted(number, since, now)
+    return msgspec.structs.replace(
+        voice,
+        value=total / count if count else None,
+        attempts=voice.worth * count,
+    )
+
+
+def _lately(usual: float, worth: float, before: Count) -> float:
+    """The share that succeeded as a rule; where it was clearly lower just before, that: what failed already has nothing
+    to do with what begins."""
+    count, total = before
+    if not count:
+        return usual
+    fails = max(1.0 - usual, LEAST_FAIL)
+    by_chance = CLEARLY * math.sqrt(fails * (1.0 - min(fails, 0.5)) / (worth * count))
+    return total / count if usual - total / count > by_chance else usual
+
+
+def rows_heard(indicators: Indicators) -> NDArray[np.intp]:
+    """Rows of the table that may be heard: pushed shares of success that an indicator averages."""
+    shares = [one for one in indicators.pushed() if _is_share(indicators.instances[one].indicator)]
+    return np.array([row for one in shares for row in indicators.series_of(one).tolist()], np.intp)
+
+
+def _is_share(indicator: Indicator) -> bool:
+    return indicator.of.metric.endswith(SUCCEEDS) and indicator.summary in MEANS
