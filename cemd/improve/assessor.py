@@ -93,14 +93,14 @@ class Assessor:
         return _replace(incident, cause=cause, impact=impact, importance_factor=factor, priority=priority)
 
     def _of_now(self, incident: Incident, attached: list[AttachedFinding], picture: Picture) -> list[AttachedFinding]:
-        """What cause and impact are judged by: all that hurts; of one that came back only what hurts now, unless what
-        caused it before may be hurt again: it may well be something else."""
+        """What cause and impact are judged by: all that hurts; of one that came back only what has hurt since, unless
+        what caused it before may be hurt again: it may well be something else."""
         still = [one for one in attached if one.open]
         if not (incident.reopened and still):
             return attached
         cause, since = incident.cause, min(one.onset for one in still)
-        again = cause.service and not picture.is_surely_healthy(cause.service, cause.site, since)
-        return attached if again else still
+        again = cause.service and not picture.shows_nothing(cause.service, cause.site, since)
+        return attached if again else [one for one in attached if one.open or one.finding.at > since]
 
     def _is_recovering(self, attached: Sequence[AttachedFinding]) -> bool:
         """Some of it is well again and nothing new came: that what stands on the cause is fine now is no evidence

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from cemd.config.rules import Grouping
 from cemd.improve.picture import Picture, services_of
+from cemd.improve.precedence import was_well_meanwhile
 from cemd.improve.records import AttachedFinding, ServiceChange
 from cemd.model.identity import Instant
 from cemd.model.incident import Cause, Confidence
+from cemd.model.quality import Quality
 
 EXPLAINS = 0.50
 OWN_FINDING = 0.30
@@ -120,7 +122,10 @@ def _judged(  # noqa: PLR0913, RUF100 -- everything that speaks for or against
     place = picture.common_place(one.finding.subject.site for one in explained)
     among = [one for one in hurt if service in services_of(one.finding, topology)]
     own = among or picture.hurting(service, place)
-    if not own and picture.is_healthy(service, place):
+    explained = [one for one in explained if one in own or _may_be_due_to(one, service, own, picture)]
+    if not explained:
+        return None
+    if not own and (picture.is_healthy(service, place) or _all_down_without(service, place, explained, picture)):
         return None
     share = len(explained) / len(hurt)
     site = picture.common_place(one.finding.subject.site for one in own) if own else place
@@ -145,6 +150,25 @@ def _judged(  # noqa: PLR0913, RUF100 -- everything that speaks for or against
     return Candidate(
         service=service, site=site, score=round(min(1.0, max(0.0, score)), 2), reasons=tuple(reasons), seen=bool(own)
     )
+
+
+def _all_down_without(service: str, place: str, explained: Sequence[AttachedFinding], picture: Picture) -> bool:
+    """True when all that it would explain is down, and it shows nothing."""
+    if any(one.finding.quality is not Quality.DOWN for one in explained):
+        return False
+    return picture.shows_nothing(service, place, max(one.onset for one in explained))
+
+
+def _may_be_due_to(one: AttachedFinding, service: str, own: Sequence[AttachedFinding], picture: Picture) -> bool:
+    """False when it was down while the service, whose own findings these are, was still seen well, or lies where the
+    service is watched and shows nothing, though it had the time."""
+    if not own:
+        return True
+    if all(was_well_meanwhile(later, one, picture) for later in own):
+        return False
+    site = one.finding.subject.site
+    here = any(picture.topology.overlap(each.finding.subject.site, site) for each in own)
+    return here or not picture.shows_nothing(service, site, one.onset)
 
 
 def _onset(own: Sequence[AttachedFinding], above: Sequence[AttachedFinding], service: str, reasons: list[str]) -> float:

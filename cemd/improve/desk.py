@@ -13,11 +13,14 @@ import msgspec
 
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
-from cemd.improve.doubt import PLANNED_WORK, waiting, why_wait, window_over
+from cemd.improve.doubt import PLANNED_WORK, waiting, why_crowded, why_wait, window_over
 from cemd.improve.grouping import Relation, best_incident, deepest_first, shared_suspect
 from cemd.improve.joining import why_joins
 from cemd.improve.ledger import Ledger, named
+from cemd.improve.lifecycle import OVER
+from cemd.improve.parting import outlived
 from cemd.improve.picture import Picture, services_of
+from cemd.improve.precedence import came_apart
 from cemd.improve.records import AttachedFinding, Grounds, hurts
 from cemd.model.finding import Condition, Finding, FindingPhase
 from cemd.model.identity import record_id
@@ -38,6 +41,7 @@ class Desk:
         self.state = ledger.state
         self.at, self.seq = ledger.at, ledger.seq
         self.topology = assessor.topology
+        self.customers = assessor.customers
         self.grouping = assessor.grouping
         self._new: dict[str, bool] = {}
         self.look_again: list[Finding] = []
@@ -79,12 +83,13 @@ class Desk:
         if waiting(self.state.attached("")):
             self._update(self._place(()))
         for incident in self.state.live():
-            if incident.state in lifecycle.OVER:
+            if incident.state in OVER:
                 self._close_when_due(incident)
             elif incident.clear_since is None:
                 grounds = self.state.grounds[incident.id]
                 if self.at - grounds.accrued_at >= ACCRUE_SECONDS:
                     self._refresh(incident)
+                    self._part(self.state.incidents[incident.id])
             elif self.at - incident.clear_since >= self.grouping.stable_seconds:
                 self.ledger.put(
                     lifecycle.resolved(incident, self.at),
@@ -125,6 +130,8 @@ class Desk:
         found = best_incident(finding, self._candidates(), picture, self.grouping)
         joins = found is not None and found[1] is not Relation.RELAPSE
         reason = why_wait(finding, picture, self.grouping, self.assessor.takers, joins=joins)
+        if not reason and not joins:
+            reason = why_crowded(finding, tuple(self.state.live()), self.assessor.watch, self.customers.size)
         if not reason and found is None:
             suspected = shared_suspect(finding, self._candidates(), picture, self.grouping)
             if suspected is not None:
@@ -146,7 +153,7 @@ class Desk:
 
     def _support(self, findings: Sequence[AttachedFinding]) -> dict[str, None]:
         """Anomalies, warnings and silences open nothing, but count as evidence of an incident that explains them."""
-        open_ones = [pair for pair in self._candidates() if pair[0].state not in lifecycle.OVER]
+        open_ones = [pair for pair in self._candidates() if pair[0].state not in OVER]
         if not findings or not open_ones:
             return {}
         picture = self.assessor.picture()
@@ -213,7 +220,7 @@ class Desk:
         judged = self.assessor.judged(self.assessor.counted(incident), picture)
         if was_new:
             self.ledger.put(self.assessor.accrue(judged), IncidentChange.OPENED)
-        elif is_hurt and was_clear and incident.state in lifecycle.OVER:
+        elif is_hurt and was_clear and incident.state in OVER:
             again = lifecycle.reopened(judged)
             self.ledger.put(again, IncidentChange.REOPENED, f"reopened ({again.reopened}): it is hurt again.")
         elif is_hurt and was_clear:
@@ -234,16 +241,17 @@ class Desk:
         was confirmed or acknowledged stays: people may have been told of it.
         """
         cause = incident.cause
-        if incident.state in lifecycle.OVER or not cause.service or not picture.hurting(cause.service, cause.site):
+        if incident.state in OVER or not cause.service or not picture.hurting(cause.service, cause.site):
             return []
         taken = [
             other
             for other in self.state.live()
             if other.id != incident.id
-            and other.state not in lifecycle.OVER
+            and other.state not in OVER
             and other.confirmed_at is None
             and not other.acknowledged_by
             and self._stands_on(other, cause)
+            and not came_apart(self._hurt_in(incident), self._hurt_in(other), picture)
         ]
         for other in taken:
             for one in self.state.attached(other.id):
@@ -257,17 +265,38 @@ class Desk:
         return taken
 
     def _stands_on(self, incident: Incident, cause: Cause) -> bool:
-        hurt = [one.finding for one in self.state.attached(incident.id) if self.assessor.hurts(one)]
+        hurt = self._hurt_in(incident)
         return bool(hurt) and all(
-            any(cause.service in self.topology.needs(service) for service in services_of(finding, self.topology))
-            and self.topology.overlap(finding.subject.site, cause.site)
-            for finding in hurt
+            any(cause.service in self.topology.needs(service) for service in services_of(one.finding, self.topology))
+            and self.topology.overlap(one.finding.subject.site, cause.site)
+            for one in hurt
         )
+
+    def _hurt_in(self, incident: Incident) -> list[AttachedFinding]:
+        return [one for one in self.state.attached(incident.id) if self.assessor.hurts(one)]
 
     def _refresh(self, incident: Incident) -> None:
         """Once a minute: user-minutes, and what time alone teaches (who is still fine is evidence)."""
         judged = self.assessor.judged(self.assessor.accrue(incident), self.assessor.picture())
         self.ledger.put_changed(incident, judged)
+
+    def _part(self, incident: Incident) -> None:
+        """What outlived the cause of its incident is another problem: of another incident that explains it, else of
+        one of its own."""
+        if not incident.cause.service or self.state.grounds[incident.id].cause_by:
+            return
+        picture = self.assessor.picture()
+        since, left = outlived(incident, self.state.attached(incident.id), picture)
+        touched: dict[str, None] = {}
+        for one in deepest_first(left, self.topology):
+            alone = _replace(one, incident="", since=max(since, one.onset))
+            others = [each for each in self._candidates() if each[0].id != incident.id and each[0].state not in OVER]
+            found = best_incident(alone, others, picture, self.grouping)
+            key = self._joined(alone, *found, picture) if found else self._opened(alone).id
+            words = f"{one.finding.subject} is part of {key} now: {named(incident.cause)} is well, and it is not."
+            self.ledger.put(self.state.incidents[incident.id], None, words)
+            touched |= {incident.id: None, key: None}
+        self._update(touched)
 
     # confirmation
 
@@ -290,10 +319,7 @@ class Desk:
         self.ledger.put(self.assessor.as_confirmed(incident, by), IncidentChange.CONFIRMED, words)
 
     def _is_pushed_warning(self, finding: Finding) -> bool:
-        probes = self.topology.configuration.probes
-        return finding.condition is Condition.OBJECTIVE_WARNING and all(
-            one.identity() != finding.probe for one in probes
-        )
+        return finding.condition is Condition.OBJECTIVE_WARNING and not self.assessor.watch.is_probe(finding.probe)
 
     # endings
 

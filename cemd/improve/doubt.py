@@ -5,21 +5,24 @@ the same fault look and see nothing, it waits for a second voice; that voice may
 unusual on the same service, or (of no wider place than the probe's own) on what it stands on or what stands on it. A
 check that only reaches the port says nothing against one that asks a question; what customers themselves get done
 since (pushed as a share of success) does, and where they alone can tell, they are waited for (`hearing`). What an
-announced window covers waits until the window is over.
+announced window covers waits until the window is over. And a call centre that is overrun while many customers are hurt
+by something else is hurt by their calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cemd.config.catalogue import TouchpointChannel
 from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve.hearing import Takers, testimony
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding, hurts
-from cemd.improve.watch import Lookout
+from cemd.improve.watch import Lookout, Watch
 from cemd.model.finding import Condition, Finding
 from cemd.model.identity import Instant
+from cemd.model.incident import Incident
 from cemd.model.measurement import SUCCESS
 from cemd.model.subject import SubjectKind
 
@@ -30,6 +33,8 @@ MOST_NAMED = 5
 """Who speaks against a finding, or is waited for, by name; the others see the same."""
 CONTRADICTED = "would show it too."
 """How the reason ends for which a finding waits that others speak against."""
+CALLERS_SHARE = 0.02
+"""Share of all customers who must be hurt: the calls of fewer hardly overrun a call centre that is there for all."""
 PLANNED_WORK = "planned work"
 """How the reason begins for which a finding under announced work waits."""
 
@@ -58,6 +63,35 @@ def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, ta
 
 def _few(names: Iterable[str]) -> str:
     return ", ".join(tuple(dict.fromkeys(names))[:MOST_NAMED])
+
+
+def why_crowded(attached: AttachedFinding, incidents: Sequence[Incident], watch: Watch, customers: int) -> str:
+    """Why customers may merely call because of something else, as a sentence; "": they do not.
+
+    What a call centre reports of itself (waits, answered calls) is no problem of its own while an incident lives that
+    began before and hurts enough customers.
+
+    Args:
+        attached: The finding; probes ask whether the call centre works at all, and are believed.
+        incidents: Those that live.
+        watch: Says who is a probe; its topology, which touchpoints are call centres and on what they stand.
+        customers: How many there are in all.
+    """
+    finding, topology = attached.finding, watch.topology
+    desks = [one for one in topology.touchpoints.values() if one.channel is TouchpointChannel.CALL_CENTRE]
+    services = services_of(finding, topology)
+    if watch.is_probe(finding.probe) or not any(
+        finding.touchpoint == one.name or not set(services).isdisjoint(one.depends_on) for one in desks
+    ):
+        return ""
+    for incident in incidents:
+        if (
+            incident.impact.peak_customers >= max(1.0, CALLERS_SHARE * customers)
+            and incident.first_hurt_at <= attached.onset
+            and incident.subject != finding.subject
+        ):
+            return f"customers call because of {incident.id}, which hurts {incident.impact.peak_customers:,} of them."
+    return ""
 
 
 def window_over(attached: AttachedFinding, topology: Topology, at: Instant) -> str:

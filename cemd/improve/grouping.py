@@ -14,16 +14,13 @@ from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve.lifecycle import OVER, can_reopen
 from cemd.improve.picture import Picture, services_of
+from cemd.improve.precedence import AT_ONCE_SECONDS, came_apart, has_its_own_reason, seen_hurt, was_well_meanwhile
 from cemd.improve.records import AttachedFinding, hurts
 from cemd.model.finding import Finding
 from cemd.model.incident import Incident
 
 MOST_HEALTHY = 0.5
 """A service is no common cause while at least this share of what is watched above it is fine."""
-
-
-AT_ONCE_SECONDS = 120.0
-"""Two places that are hurt so close together hardly are by chance; else it takes three."""
 
 
 class Relation(IntEnum):
@@ -88,11 +85,17 @@ def relation_of(
         )
         return Relation.RELAPSE if relapsed else Relation.NONE
     near = _is_near(finding, hurt, grouping)
-    if _explains(incident, services, site, hurt, picture.topology, near=near):
+    if _explains(incident, finding, hurt, picture, near=near):
         return Relation.EXPLAINED
     if not near:
         return Relation.NONE
-    if any(stands_on(one.finding, services, site, picture.topology) for one in hurt):
+    seen = seen_hurt(hurt)
+    if any(
+        stands_on(one.finding, services, site, picture.topology)
+        and not was_well_meanwhile(finding, one, picture)
+        and not has_its_own_reason(one, services, finding.onset, seen, picture.topology)
+        for one in hurt
+    ):
         return Relation.DEEPER
     return Relation.COMMON_CAUSE if common_cause(finding, services, hurt, picture) else Relation.NONE
 
@@ -113,21 +116,20 @@ def _was_hurt(services: Sequence[str], site: str, hurt: Sequence[AttachedFinding
     )
 
 
-def _explains(  # noqa: PLR0913, RUF100 -- the two sides of the relation
-    incident: Incident,
-    services: Sequence[str],
-    site: str,
-    hurt: Sequence[AttachedFinding],
-    topology: Topology,
-    *,
-    near: bool,
+def _explains(
+    incident: Incident, finding: AttachedFinding, hurt: Sequence[AttachedFinding], picture: Picture, *, near: bool
 ) -> bool:
     """True when the finding's service stands on the incident's cause or subject, or (while it is near in time) on
     anything that is hurt in it."""
+    topology = picture.topology
+    services, site = services_of(finding.finding, topology), finding.finding.subject.site
     needs = {need for service in services for need in topology.needs(service)}
     cause = incident.cause
     if cause.service and cause.service in needs and topology.overlap(cause.site, site):
-        return True
+        seen = [one for one in hurt if cause.service in services_of(one.finding, topology)]
+        here = any(topology.overlap(one.finding.subject.site, site) for one in seen)
+        if here or not came_apart(seen, [finding], picture):
+            return True
     subject = incident.subject
     if subject.name in needs and topology.overlap(subject.site, site):
         return True
@@ -180,14 +182,18 @@ def common_cause(
     """The service below both the finding and at least half of what is hurt that may well be the cause; ""."""
     topology = picture.topology
     below = dict.fromkeys(need for service in services for need in topology.needs(service))
+    seen = seen_hurt(hurt)
     for candidate in below:
         shared = [
             one
             for one in hurt
             if any(candidate in topology.needs(service) for service in services_of(one.finding, topology))
+            and not has_its_own_reason(one, [candidate], finding.onset, seen, topology)
         ]
         explained = [finding, *shared]
-        if shared and 2 * len(shared) >= len(hurt) and _is_plausible(candidate, explained, picture, early=early):
+        if not shared or came_apart(shared, [finding], picture):
+            continue
+        if 2 * len(shared) >= len(hurt) and _is_plausible(candidate, explained, picture, early=early):
             return candidate
     return ""
 
@@ -206,6 +212,7 @@ def _is_plausible(
     if picture.is_surely_healthy(candidate, place, since) or (not early and picture.is_healthy(candidate, place)):
         return False
     if not _meet(sites, topology):
+        # two places that are hurt so close together hardly are by chance; else it takes three
         together = max(one.onset for one in explained) - since <= AT_ONCE_SECONDS or _are_neighbours(sites, topology)
         itself = all(candidate in services_of(one.finding, topology) for one in explained)
         speaking = (candidate,) if itself else topology.dependents(candidate)

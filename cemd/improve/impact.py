@@ -25,6 +25,8 @@ from cemd.model.quality import Quality
 BLOCK = 1_000_000
 KEPT_COUNTS = 256
 RISK = {Quality.DOWN: 1.0, Quality.DEGRADED: 0.6, Quality.AT_RISK: 0.3}
+SHOWN_SHARE = 1 / 3
+"""A failure that hits a quarter of all attempts shows in a third of the places that are looked at twice."""
 CRITICAL_FLOOR = 90.0
 """Importance of a failing emergency call, whoever is counted: it goes first."""
 
@@ -121,11 +123,23 @@ def hurt_places(
 
 
 def _shown_at(service: str, own: Mapping[str, Sequence[str]], topology: Topology) -> list[str]:
-    """Places of its own findings, else of the nearest below it on each way down."""
+    """Places of its own findings, else of the nearest below it on each way down. Where it is seen hurt in a third of
+    the places in which something below it is, it is hurt in all of these: a few looks may pass by chance."""
+    mine = list(own.get(service, ()))
+    below = _below_at(service, own, topology)
+    if not mine:
+        return below
+    apart = dict.fromkeys(site for site in below if not any(topology.overlap(site, one) for one in mine))
+    shown = len(dict.fromkeys(mine))
+    return [*mine, *apart] if shown >= SHOWN_SHARE * (shown + len(apart)) else mine
+
+
+def _below_at(service: str, own: Mapping[str, Sequence[str]], topology: Topology) -> list[str]:
+    """Places of the nearest findings below it on each way down."""
     found: list[str] = []
     queue = [service]
     for name in queue:  # grows while it is walked
-        if name in own:
+        if name in own and name != service:
             found.extend(own[name])
         elif name in topology.services:
             queue.extend(need for need in dict.fromkeys(topology.services[name].depends_on) if need not in queue)

@@ -29,6 +29,11 @@ def services_of(finding: Finding, topology: Topology) -> tuple[str, ...]:
             return tuple(probe.service for probe in probes if probe.identity() == finding.probe)[:1]
 
 
+SLACK = 1.5
+"""Times as long as it should take until a lookout counts as one that saw something well: runs come late, and the first
+one of a fault that is not total may pass."""
+
+
 class Picture:
     """Built from all open findings when something changed; asked many times, then thrown away."""
 
@@ -70,6 +75,14 @@ class Picture:
             and not self.supporting(service, site)
             and self.at - since >= min(one.delay_seconds for one in lookouts)
         )
+
+    def shows_nothing(self, service: str, site: str, since: Instant) -> bool:
+        """Watched there and not hurt, though it would have shown a failure of `since` long ago: that something about it
+        is unusual says nothing then."""
+        lookouts = self.watch.lookouts(service, site)
+        if not lookouts or self.hurting(service, site):
+            return False
+        return self.at - since > SLACK * min(one.delay_seconds for one in lookouts)
 
     def contrary(self, service: str, site: str, since: Instant) -> tuple[list[str], list[str]]:
         """Of what stands on the service there and is watched: (surely healthy, hurt)."""

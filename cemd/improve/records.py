@@ -17,11 +17,12 @@ class AttachedFinding(msgspec.Struct, frozen=True, kw_only=True):
     incident: str = ""
     open: bool = True
     waits: str = ""  # why it opens nothing yet, as a sentence
+    since: Instant = 0.0  # it parted from an incident whose cause was well from then on
 
     @property
     def onset(self) -> Instant:
         """When it could first be seen, which is earlier than when it was found."""
-        return self.finding.evidence.since or self.finding.began_at
+        return self.since or self.finding.evidence.since or self.finding.began_at
 
 
 class Grounds(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cemd.config.judged import looks_at
 from cemd.config.rules import Indicator
 from cemd.config.topology import Topology
+from cemd.model.finding import Finding
 from cemd.model.measurement import SUCCESS
 
 MARGIN_SECONDS = 10.0  # for ticks and the run itself, on top of what the objective waits
@@ -41,6 +42,7 @@ class Watch:
         self._lookouts: dict[str, list[Lookout]] = {}
         self._direct: dict[str, list[str]] = {}
         self._fingerprints: dict[str, str] = {}
+        self._shows_after: dict[tuple[str, str, str], float | None] = {}
         self._ranks = {one.identity(): RANKS.get(one.kind, 2) for one in topology.configuration.probes}
         configuration = topology.configuration
         strict = [indicator for indicator in configuration.indicators if indicator.objective is not None]
@@ -76,6 +78,27 @@ class Watch:
     def lookouts(self, service: str, site: str) -> list[Lookout]:
         """What watches the service in places that overlap the site."""
         return [one for one in self._lookouts.get(service, []) if self.topology.overlap(one.site, site)]
+
+    def shows_after(self, finding: Finding) -> float | None:
+        """How soon whoever made the finding shows that something is hurt, at most, in seconds; None: nobody knows."""
+        subject, probe = finding.subject, finding.probe if self.is_probe(finding.probe) else ""
+        key = (subject.name, subject.site, probe)
+        if key not in self._shows_after:
+            lookouts = self.lookouts(subject.name, subject.site)
+            self._shows_after[key] = max((one.delay_seconds for one in lookouts if one.probe == probe), default=None)
+        return self._shows_after[key]
+
+    def is_probe(self, name: str) -> bool:
+        """Whether this is the uid of a probe; what made a finding may be a source that pushes."""
+        return name in self._ranks
+
+    def recovers_after(self, finding: Finding) -> float:
+        """How soon the finding ends, at most, once what it is about is well, in seconds."""
+        configuration = self.topology.configuration
+        rule = next((one for one in configuration.indicators if one.name == finding.indicator), None)
+        window = rule.window_seconds + (rule.objective.clear_for_seconds if rule.objective else 0.0) if rule else 0.0
+        probe = next((one for one in configuration.probes if one.identity() == finding.probe), None)
+        return window + (2 * probe.every_seconds + probe.timeout_seconds if probe else 0.0) + MARGIN_SECONDS
 
     def rank_of(self, probe: str) -> int:
         """How deep a question the probe of this uid asks."""

@@ -54,6 +54,15 @@ class Concern:
             hit |= theirs
         return hit
 
+    def services_of(self, customers: Customers, chosen: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """In which of their services it concerns each of the chosen, as bits; whoever is abroad as if at home."""
+        services, site = customers["services"][chosen], customers["site"][chosen]
+        disturbed = np.zeros(len(services), dtype=np.uint64)
+        for bits, sites in self.parts:
+            here = True if sites is None else np.take(sites, site, mode="clip")
+            disturbed |= np.where(here, services & np.uint64(bits), np.uint64(0))
+        return disturbed
+
 
 @dataclass(slots=True)
 class Selection:

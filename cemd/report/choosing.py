@@ -10,26 +10,27 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from cemd.config.rules import Policy
-from cemd.config.topology import Topology
 from cemd.model.customers import LawfulBasis
 from cemd.model.identity import record_id
-from cemd.model.notice import Communication, CommunicationState, Decision, MessageClass, Mode, Phase, Reason
+from cemd.model.notice import Communication, Decision, MessageClass, Mode, Phase, Reason
 from cemd.report.audience import Concern, Selection, concern, concerned, of_bitmap, select
-from cemd.report.decide import Mask, Question, counts_of, packed, unpacked
-from cemd.report.matching import Places, places_hurt, sold_services_hurt, united, ways_now
+from cemd.report.decide import Mask, Question, counts_of, packed
+from cemd.report.entitled import (
+    STILL_OPEN,
+    heard_over,
+    on_the_way,
+    owed,
+    places_now,
+    reserved_by,
+    standing,
+    told_first,
+)
+from cemd.report.matching import ways_now
+from cemd.report.others import heard_elsewhere, still_hurt
 from cemd.report.quiet import quiet_table
-from cemd.report.state import Audience, Moment, ReportState, Waiting, is_hurting
+from cemd.report.state import Audience, Moment, ReportState, Waiting
 from cemd.report.told import bitmap, is_member
 
-STILL_OPEN = (Reason.QUIET_HOURS,)
-"""Reasons that hold a customer back for a while; every other refusal stands."""
-SPEAKING = (
-    CommunicationState.TELLING,
-    CommunicationState.TOLD,
-    CommunicationState.STABILISING,
-    CommunicationState.HELD,
-)
-"""States in which first notices left, and their end did not."""
 ASKED_AGAIN = (*STILL_OPEN, Reason.NOT_AFFECTED)
 """Reasons that may be others at the next look: who was well then may be hurt since."""
 
@@ -40,14 +41,6 @@ def basis_bits(policy: Policy) -> int:
 
 def whom(communication: Communication, moment: Moment) -> Concern:
     return concern(moment.customers, communication.places, moment.topology)
-
-
-def places_now(state: ReportState, communication: Communication, moment: Moment) -> Places:
-    """Where what it speaks of is hurt at this moment; empty: nothing of it is."""
-    return united(
-        places_hurt(incident, filter(communication.places.__contains__, sold_services_hurt(incident, moment.topology)))
-        for incident in filter(is_hurting, state.incidents_of(communication))
-    )
 
 
 def hurt_now(state: ReportState, communication: Communication, moment: Moment) -> Concern:
@@ -81,7 +74,7 @@ def question_of(state: ReportState, communication: Communication, moment: Moment
         by_place=bool(communication.sites) or place.is_by_place,
         affected=affected if phase is Phase.CORRECTION or (at_dequeue and phase is Phase.FIRST) else None,
         required=_required(state, communication),
-        already=_already(state, communication, moment.topology),
+        already=_already(state, communication, moment),
         agent=state.book.told_by_agent(communication.id),
         tickets=state.book.tickets(communication.services),
         calls=state.book.calls(communication.services),
@@ -96,37 +89,13 @@ def is_concerned(moment: Moment, place: Concern, numbers: NDArray[np.uint32]) ->
     return place.holds(moment.customers, numbers)
 
 
-def _already(state: ReportState, communication: Communication, topology: Topology) -> BitMap:
-    """Whoever has a row of this phase and revision; for the first also who was told since the episode began, or hears
-    of the same cause by another communication: two of its incidents may have been confirmed before it was named."""
+def _already(state: ReportState, communication: Communication, moment: Moment) -> BitMap:
+    """Whoever has a row of this phase and revision; for the first also who was told since the episode began, or heard
+    of it from another communication."""
     already = state.told_of(communication.id).rows(communication.phase, communication.revision)
     if communication.phase is not Phase.FIRST:
         return already
-    for other in state.communications:
-        if other.id != communication.id and _is_of_same_cause(state, other, communication, topology):
-            already = already | entitled(state, other)  # not in place: the rows are the set of somebody else
-    return already | told_first(state, communication)
-
-
-def _is_of_same_cause(state: ReportState, other: Communication, mine: Communication, topology: Topology) -> bool:
-    """It still speaks to customers, and an incident of each has one cause in one place now."""
-    if other.policy != mine.policy or other.mode is not mine.mode or other.state not in SPEAKING:
-        return False
-    theirs = [one.cause for one in state.incidents_of(other) if is_hurting(one) and one.cause.service]
-    return any(
-        cause.service == one.cause.service and topology.overlap(cause.site, one.cause.site)
-        for one in state.incidents_of(mine)
-        if is_hurting(one)
-        for cause in theirs
-    )
-
-
-def told_first(state: ReportState, communication: Communication) -> BitMap:
-    """Who got a first notice since the episode began."""
-    told, first = state.told_of(communication.id), BitMap()
-    for revision in range(communication.chain, communication.revision + 1):
-        first |= told.told(Phase.FIRST, revision)
-    return first
+    return already | told_first(state, communication) | heard_elsewhere(state, communication, moment)
 
 
 def _required(state: ReportState, communication: Communication) -> BitMap | None:
@@ -137,78 +106,6 @@ def _required(state: ReportState, communication: Communication) -> BitMap | None
             return heard_over(state, communication)
         case _:
             return None
-
-
-def heard_over(state: ReportState, communication: Communication) -> BitMap:
-    """Who heard before this revision that it is over, and nothing since: perhaps some relapses ago, of other places."""
-    told, members = state.told_of(communication.id), BitMap()
-    for revision in range(communication.chain, communication.revision):
-        members -= told.told(Phase.FIRST, revision) | told.told(Phase.CORRECTION, revision)
-        members |= told.told(Phase.OVER, revision)
-    return members
-
-
-def entitled(state: ReportState, communication: Communication) -> BitMap:
-    """Who was told that something is wrong, and has not heard or been decided about since."""
-    told = state.told_of(communication.id)
-    members = BitMap()
-    for revision in range(communication.chain, communication.revision + 1):
-        if revision > communication.chain:
-            members -= told.told(Phase.OVER, revision - 1) | ended_by_decision(state, communication, revision - 1)
-        members |= told.told(Phase.FIRST, revision) | told.told(Phase.CORRECTION, revision)
-    return members
-
-
-def owed(state: ReportState, communication: Communication) -> BitMap:
-    """Who is still owed an end: entitled, without a row of the end and without a named reason."""
-    if communication.mode is Mode.SHADOW:
-        return would_be_told(state, communication) - ended_by_decision(state, communication, communication.revision)
-    told = state.told_of(communication.id)
-    done = told.rows(Phase.OVER, communication.revision)
-    return entitled(state, communication) - done - ended_by_decision(state, communication, communication.revision)
-
-
-def on_the_way(state: ReportState, communication: Communication, moment: Moment) -> BitMap:
-    """Who may still hear that something is wrong: nobody hears the end before that."""
-    since = moment.at - state.policy_of(communication).valid_for_seconds
-    return state.told_of(communication.id).in_flight(Phase.FIRST, Phase.CORRECTION, since=since)
-
-
-def unasked(state: ReportState, communication: Communication) -> BitMap:
-    """Who is owed an end and was not decided about yet: the first notice was on its way when the others were."""
-    numbers, _ = standing(state, communication, Phase.OVER, communication.revision)
-    return owed(state, communication) - bitmap(numbers)
-
-
-def standing(
-    state: ReportState, communication: Communication, phase: Phase, revision: int
-) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """(customers ascending, reasons): the last decision about each customer in this phase and revision."""
-    numbers, reasons = np.zeros(0, np.uint32), np.zeros(0, np.uint8)
-    for decision in state.decisions_of(communication.id):
-        if decision.phase is phase and decision.revision == revision:
-            newer, why = unpacked(decision)
-            kept = (
-                ~is_member(BitMap.deserialize(decision.customers), numbers)
-                if len(newer)
-                else np.ones(len(numbers), bool)
-            )
-            numbers, reasons = np.concatenate([numbers[kept], newer]), np.concatenate([reasons[kept], why])
-            order = np.argsort(numbers, kind="stable")
-            numbers, reasons = numbers[order], reasons[order]
-    return numbers, reasons
-
-
-def ended_by_decision(state: ReportState, communication: Communication, revision: int) -> BitMap:
-    """Who got a named reason instead of the end."""
-    numbers, reasons = standing(state, communication, Phase.OVER, revision)
-    return bitmap(numbers[(reasons != Reason.OVER_NOTICE) & ~np.isin(reasons, STILL_OPEN)])
-
-
-def would_be_told(state: ReportState, communication: Communication) -> BitMap:
-    """In shadow: whom the first notice would have reached."""
-    numbers, reasons = standing(state, communication, Phase.FIRST, communication.revision)
-    return bitmap(numbers[reasons == Reason.FIRST_NOTICE])
 
 
 def _capped(state: ReportState, communication: Communication, policy: Policy, moment: Moment) -> Mask | None:
@@ -230,18 +127,6 @@ def _capped(state: ReportState, communication: Communication, policy: Policy, mo
     return capped
 
 
-def reserved_by(state: ReportState, communication: Communication) -> BitMap:
-    """Whose end is promised: told, and the end has no row yet."""
-    if communication.ended_at is not None:
-        return BitMap()
-    told = state.told_of(communication.id)
-    revision = communication.revision
-    members = BitMap()
-    for each in range(communication.chain, revision + 1):
-        members |= told.told(Phase.FIRST, each) | told.told(Phase.CORRECTION, each)
-    return members - told.rows(Phase.OVER, revision)
-
-
 def select_phase(state: ReportState, communication: Communication, moment: Moment) -> tuple[Communication, Selection]:
     """Selects for the phase under way, writes the decision, and lets the granted wait for their channels."""
     question = question_of(state, communication, moment, at_dequeue=False)
@@ -261,14 +146,19 @@ def _candidates(state: ReportState, communication: Communication, moment: Moment
     size = moment.customers.size
     match communication.phase:
         case Phase.OVER:
-            asked = owed(state, communication) - _decided(state, communication)
-            return of_bitmap(asked - on_the_way(state, communication, moment), size)
+            return of_bitmap(may_hear_the_end(state, communication, moment), size)
         case Phase.CORRECTION:
             return of_bitmap(heard_over(state, communication) - _decided(state, communication), size)
         case _:
             decided = _decided(state, communication)
             blocks = concerned(moment.customers, whom(communication, moment))
             return (numbers[~is_member(decided, numbers)] for numbers in blocks) if decided else blocks
+
+
+def may_hear_the_end(state: ReportState, communication: Communication, moment: Moment) -> BitMap:
+    """Who is owed an end, was not decided about for good, and could hear it now."""
+    asked = owed(state, communication) - _decided(state, communication) - on_the_way(state, communication, moment)
+    return asked - still_hurt(state, communication, moment)
 
 
 def is_to_correct(state: ReportState, communication: Communication, moment: Moment) -> bool:

@@ -19,24 +19,23 @@ from cemd.report.audience import concerned, select
 from cemd.report.choosing import (
     drop_waiting,
     is_to_correct,
-    on_the_way,
-    owed,
-    places_now,
+    may_hear_the_end,
     put_decision,
     question_of,
     select_phase,
-    standing,
-    told_first,
-    unasked,
     whom,
 )
+from cemd.report.entitled import on_the_way, owed, places_now, standing, told_first, unasked
 from cemd.report.opening import corrected
+from cemd.report.others import still_hurt
 from cemd.report.state import Moment, ReportState, is_hurting
 from cemd.report.told import bitmap
 
 State = CommunicationState
 OPEN_STATES = (State.HOLDING, State.TELLING, State.TOLD, State.STABILISING, State.ENDING, State.HELD)
 
+LOOK_SECONDS = 60.0
+"""How often it is asked whether those who wait for the end of another problem are well."""
 FIRST_REASONS = (Reason.FIRST_NOTICE, Reason.QUIET_HOURS, Reason.ALREADY_TOLD)
 """Last decisions about customers who are, will be or were told of this for the first time."""
 
@@ -192,7 +191,7 @@ def _ending(state: ReportState, communication: Communication, moment: Moment) ->
     if communication.decided_at is None:
         communication = select_phase(state, replace(communication, decided_at=moment.at), moment)[0]
     elif communication.look_again_at is not None and moment.at >= communication.look_again_at:
-        communication = select_phase(state, communication, moment)[0]
+        communication = _looked_again(state, communication, moment)
     waits = bool(state.waiting_of(communication.id))
     if waits and moment.at > (communication.decided_at or moment.at) + policy.valid_for_seconds:
         drop_waiting(state, communication, moment, _why_stuck(state, communication))
@@ -200,10 +199,24 @@ def _ending(state: ReportState, communication: Communication, moment: Moment) ->
     if waits or communication.look_again_at is not None or on_the_way(state, communication, moment):
         return communication
     if communication.mode is Mode.LIVE and unasked(state, communication):  # what was on its way has arrived
-        communication = select_phase(state, communication, moment)[0]
+        communication = _looked_again(state, communication, moment)
         if state.waiting_of(communication.id) or communication.look_again_at is not None:
             return communication
     return _ended(state, communication, moment)
+
+
+def _looked_again(state: ReportState, communication: Communication, moment: Moment) -> Communication:
+    """Decides about those who can hear the end by now; whoever is hurt by another problem waits for its end, and from
+    then on the end is as valid as it was for the others."""
+    new = unasked(state, communication) - still_hurt(state, communication, moment)
+    if new:
+        communication = replace(communication, decided_at=moment.at)
+    communication = replace(communication, look_again_at=None)
+    if new or may_hear_the_end(state, communication, moment):
+        communication = select_phase(state, communication, moment)[0]
+    if communication.look_again_at is None and unasked(state, communication) - on_the_way(state, communication, moment):
+        return replace(communication, look_again_at=moment.at + LOOK_SECONDS)
+    return communication
 
 
 def _why_stuck(state: ReportState, communication: Communication) -> Reason:

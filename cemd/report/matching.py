@@ -58,13 +58,23 @@ def sites_of(places: Places) -> tuple[str, ...]:
     return tuple(dict.fromkeys(site for some in places.values() for site in some)) if all(places.values()) else ()
 
 
-def hurts_more(incident: Incident, than: Incident) -> bool:
+def beyond(places: Places, known: Places, topology: Topology) -> Places:
+    """What is in these places and not in the known ones, or within them."""
+    more: Places = {}
+    for name, sites in places.items():
+        if name not in known:
+            more[name] = sites
+        elif known[name]:
+            new = tuple(site for site in sites if set(topology.around(site)).isdisjoint(known[name]))
+            if new or not sites:
+                more[name] = new
+    return more
+
+
+def hurts_more(incident: Incident, than: Incident, topology: Topology) -> bool:
     """True when it hurts a service, or a service at a place, that it did not hurt before."""
     before, now = (places_hurt(one, one.impact.services or ("",)) for one in (than, incident))
-    return any(
-        name not in before or (before[name] and (not sites or not set(sites).issubset(before[name])))
-        for name, sites in now.items()
-    )
+    return bool(beyond(now, before, topology))
 
 
 def matched_services(policy: Policy, incident: Incident, topology: Topology) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from cemd.model.notice import CommunicationState as State
 from cemd.report.matching import (
     Places,
     belongs_to,
+    beyond,
     cause_key,
     hurts_more,
     matched_services,
@@ -29,7 +30,7 @@ def on_event(state: ReportState, event: IncidentEvent, moment: Moment) -> None:
     """Lets every policy hear of an incident's change."""
     incident = event.incident
     before = state.incidents.get(incident.id)
-    spreads = before is not None and hurts_more(incident, before)
+    spreads = before is not None and hurts_more(incident, before, moment.topology)
     state.incidents.put(incident.id, replace(incident, timeline=()))
     for policy in moment.topology.configuration.policies:
         found = belongs_to(state, policy, incident, moment.at)
@@ -124,7 +125,7 @@ def _concerning(communication: Communication, places: Places) -> Communication:
 def _widened(communication: Communication, places: Places, moment: Moment, *, spreads: bool) -> Communication:
     """Concerns more than before: then it looks again for those who are new to it. It never concerns fewer; where it
     `spreads` back to a place that was well for a while, it looks again for those who were passed over there."""
-    every = united([communication.places, places])
+    every = united([communication.places, beyond(places, communication.places, moment.topology)])
     if every == communication.places and not spreads:
         return communication
     wider = _concerning(communication, every)

@@ -9,7 +9,7 @@ import numpy as np
 from cemd.model.customers import Customers
 from cemd.model.notice import Communication, NoticeState, Phase, Reason
 from cemd.model.view import CommunicationView, ReportView
-from cemd.report.choosing import standing
+from cemd.report.entitled import standing
 from cemd.report.state import ReportState
 
 

@@ -6,9 +6,12 @@ import msgspec
 from cemd.config.catalogue import Domain, Service
 from cemd.config.topology import Topology
 from cemd.model.entry import CommandKind, ConfigEpoch
+from cemd.model.finding import Condition
 from cemd.model.incident import Confidence
+from cemd.model.quality import Quality
 
 from tests.improve.house import House, configuration
+from tests.improve.test_grouping import TOWNS, in_towns
 
 
 def test_a_hurt_service_above_healthy_ones_is_its_own_cause() -> None:
@@ -17,6 +20,32 @@ def test_a_hurt_service_above_healthy_ones_is_its_own_cause() -> None:
     cause = house.only().cause
     assert (cause.service, cause.confidence) == ("mobile-data", Confidence.PROBABLE)
     assert not any("core" in rival for rival in cause.rivals), "core measures healthy: no candidate"
+
+
+def test_a_dependency_that_is_only_unusual_is_no_rival_when_it_would_have_shown_a_failure() -> None:
+    house = House(configuration(graph={"mobile-data": ["hlr"], "hlr": []}))
+    unusual = house.began("hlr", condition=Condition.ANOMALY, quality=Quality.AT_RISK)
+    house.tick(house.began("mobile-data"), unusual)
+    assert house.only().cause.service == "", "hlr had no time to show it"
+    house.tick(after=180.0)
+    assert house.only().cause.service == "mobile-data"
+
+
+def test_what_is_hurt_in_one_place_is_not_the_cause_where_it_is_watched_and_shows_nothing() -> None:
+    house = House(in_towns("hlr", "sms"))
+    house.tick(*(house.began("sms", town, probe=f"sms-{town}") for town in TOWNS))
+    house.tick(house.began("hlr", TOWNS[0], probe=f"hlr-{TOWNS[0]}"))
+    house.tick(after=180.0)
+    assert all(one.cause.service != "hlr" or one.impact.sites == TOWNS[:1] for one in house.incidents)
+
+
+def test_what_was_well_while_others_were_down_is_not_their_cause() -> None:
+    house = House()
+    house.tick(house.began("sms"), house.began("mobile-data"))
+    house.wait(400.0)
+    house.tick(house.began("hlr"))
+    house.tick(after=60.0)
+    assert all(one.cause.service != "hlr" for one in house.incidents if one.subject.name != "hlr")
 
 
 def test_the_deepest_hurt_service_wins_over_what_stands_on_it() -> None:

@@ -7,6 +7,7 @@ from cemd.model.finding import Condition
 from cemd.model.quality import Quality
 
 from tests.improve.house import GRAPH, House, configuration
+from tests.improve.test_grouping import TOWNS, in_towns
 
 
 def test_hurt_spreads_upwards_and_stops_at_what_measures_healthy() -> None:
@@ -66,6 +67,16 @@ def test_what_recovers_first_is_hurt_nowhere_else_because_something_else_still_i
     assert house.only().impact.places == {"mobile-data": ("east",), "sms": ("west",)}
     house.tick(house.ended(data))
     assert house.only().impact.places == {"mobile-data": ("east",), "sms": ("west",)}
+
+
+def test_what_is_seen_hurt_in_a_third_of_the_places_of_its_cause_is_hurt_in_all_of_them() -> None:
+    house = House(in_towns("hlr", "sms"))
+    hlr = [house.began("hlr", town, probe=f"hlr-{town}") for town in TOWNS]
+    one, other = (house.began("sms", town, probe=f"sms-{town}") for town in TOWNS[:2])
+    house.tick(*hlr, one)
+    assert house.only().impact.places["sms"] == TOWNS[:1], "elsewhere it is watched and fine"
+    house.tick(other)
+    assert house.only().impact.places["sms"] == TOWNS, "a few looks may pass by chance"
 
 
 def test_customers_at_a_place_exclude_other_places_and_name_the_unknown() -> None:

@@ -97,6 +97,22 @@ def test_what_came_back_and_has_no_cause_any_more_is_ranked_by_what_hurts_now() 
     assert house.only().cause.service == "core"
 
 
+def test_the_cause_of_what_came_back_stays_while_the_rest_recovers() -> None:
+    house = House()
+    first = [house.began("hlr"), house.began("mobile-data")]
+    house.tick(*first)
+    house.tick(*map(house.ended, first))
+    house.tick(after=600.0)
+    house.tick(house.began("mobile-data"))
+    core = house.began("core")
+    house.tick(core)
+    house.tick(after=180.0)
+    assert house.only().cause.service == "core"
+    house.tick(msgspec.structs.replace(house.ended(core), at=house.at + 2.0))
+    house.tick(after=60.0)
+    assert house.only().cause.service == "core"
+
+
 def test_hurt_again_after_resolved_reopens_the_same_incident() -> None:
     house = House()
     first = house.began("hlr")

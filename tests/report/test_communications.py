@@ -409,6 +409,16 @@ def test_impact_that_widens_while_a_person_decides_reaches_the_newcomers_on_rele
     assert len(world.sent) == 4
 
 
+def test_a_place_within_one_that_was_told_is_nothing_new() -> None:
+    world = World(load=people(4, site=[0, 0, 2, 1]))
+    incident = world.hurt(site="east", cause="hlr")
+    world.run(400)
+    world.customers.load(people(4, site=[0, 0, 2, 2]))  # the last one comes by when all but the cell is well
+    world.hurt(id=incident.id, site="cell-1", cause="hlr")
+    world.run(60)
+    assert world.told("first") == [0, 1, 2]
+
+
 def test_impact_that_comes_back_wider_before_it_was_stable_reaches_the_newcomers() -> None:
     world = World(load=people(4, site=[0, 0, 1, 1]))
     incident = world.hurt(site="east")

@@ -14,7 +14,7 @@ import numpy as np
 from cemd.model.customers import ChannelKind, CustomerFlag
 from cemd.model.entry import CommandKind, ContactKind
 from cemd.model.notice import CommunicationState, NoticeRows, NoticeState, Phase, Reason
-from cemd.report.choosing import standing
+from cemd.report.entitled import standing
 from cemd.report.state import ReportState
 from hypothesis import given, settings
 from hypothesis import strategies as st

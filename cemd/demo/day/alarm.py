@@ -19,4 +19,5 @@ class Alarm:
     cause: str  # "": undetermined
     cause_site: str = ""
     evidence: tuple[str, ...] = ()
+    cancelled: bool = False  # or taken into another one: it finds only what no other does
     again: tuple[Alarm, ...] = ()  # the same incident each time that it was reopened

@@ -99,6 +99,7 @@ class Baseline:
         self.alarms: list[Alarm] = []
         self.due: list[tuple[str, tuple[str, ...]]] = []  # (service, sites) whose customers are to be told now
         figures = world.measuring.figures
+        self.knowing: dict[str, Flags] = {}  # by service whose alert lasts: customers who were told
         self._owner = world.measuring.owner
         self._limit = np.where(figures.delayed, thresholds.times_usual * figures.usual, np.inf)
         self._limit = np.where(figures.lossy, thresholds.loss_above, self._limit)
@@ -144,11 +145,21 @@ class Baseline:
                 group.told = True
                 self.due.append((group.service, tuple(site for site in group.sites if site)))
 
+    def tell(self, service: str, numbers: NDArray[np.int64]) -> None:
+        """These are told by hand, and of the end when the alert is over."""
+        flags = self.knowing.setdefault(service, np.zeros(self.world.people.count, np.bool_))
+        flags[numbers] = True
+
+    def alarms_of(self, service: str, at: Instant) -> list[str]:
+        """Alerts of the service that lasted then."""
+        return [one.id for one in self.alarms if one.services == (service,) and one.opened_at <= at <= one.over_at]
+
     def _hold(self) -> float:
         return min((policy.hold_seconds for policy in self.world.configuration.policies), default=0.0)
 
     def _close(self, group: _Group) -> None:
         self._groups.pop(group.service)
+        self.knowing.pop(group.service, None)
         if group.opened_at is not None:
             self.alarms.append(
                 Alarm(

@@ -89,7 +89,7 @@ def live(scenario: Scenario, rules: Path, kinds: Kinds, *, seed: int) -> dict[st
     world = World(scenario, rules, kinds, seed=seed)
     witness = Witness(world)
     Day(world, witness).live()
-    judged, false = verdicts(witness, alarms_of(witness), witness.records)
+    judged, false = verdicts(witness, alarms_of(witness), witness.records, witness.incidents_behind)
     return scorecard.document(witness, judged, false, scorecard.baseline_total(witness))
 
 

@@ -6,21 +6,23 @@ touches, and was opened (or reopened) while the fault lasted or shortly after. A
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cemd.demo.day.alarm import Alarm
-from cemd.demo.day.witness import Record, Sighting, Witness
+from cemd.demo.day.witness import Life, Record, Sighting, Witness
 from cemd.demo.world.events import Event
 from cemd.demo.world.scenario import FaultEntry
 from cemd.demo.world.world import World
 from cemd.model.identity import Instant
-from cemd.model.incident import Incident
+from cemd.model.incident import Incident, IncidentState
 
 LATE_SECONDS = 900.0
 """An incident opened so long after the end can still be about the fault: windows look back."""
+Behind = Callable[[str, Instant], Iterable[str]]
+"""Ids of the alarms that stood behind a first notice: by communication (or service), and when it was made."""
 WEEK_SECONDS = 7 * 86_400.0
 
 
@@ -64,22 +66,22 @@ def alarms_of(witness: Witness) -> list[Alarm]:
 
 def _alarm(sighting: Sighting, witness: Witness) -> Alarm:
     over_at = sighting.over_at or witness.until
-    lives = [*sighting.before, (sighting.opened_at, sighting.latest)]
-    first, *again = [_opening(opened_at, sighting.first, latest, over_at) for opened_at, latest in lives]
+    first, *again = [_opening(life, sighting.first, over_at) for life in (*sighting.before, sighting.life)]
     return replace(first, again=tuple(again))
 
 
-def _opening(opened_at: Instant, first: Incident, latest: Incident, over_at: Instant) -> Alarm:
-    subject = latest.subject
-    about = [subject.name, latest.cause.service, first.cause.service]
+def _opening(life: Life, first: Incident, over_at: Instant) -> Alarm:
+    latest = life.latest
+    about = [latest.subject.name, latest.cause.service, first.cause.service]
     return Alarm(
         id=latest.id,
-        opened_at=opened_at,
+        opened_at=life.opened_at,
         over_at=over_at,
         services=tuple(dict.fromkeys(name for name in about if name)),
-        sites=latest.impact.sites or ((subject.site,) if subject.site else ()),
+        sites=life.sites,
         cause=latest.cause.service,
         cause_site=latest.cause.site,
+        cancelled=latest.state is IncidentState.CANCELLED,
         evidence=tuple(f"{one.what}" for one in latest.timeline[:4]) + latest.cause.reasons[:3],
     )
 
@@ -88,20 +90,28 @@ def matched(events: Sequence[Event], alarms: Sequence[Alarm], world: World) -> d
     """Fault number to its alarm; the earliest of those that fit, each alarm once, and once more each time that it was
     reopened."""
     found: dict[int, Alarm] = {}
-    used: set[str] = set()
-    for late in (False, True):  # first those opened for it, then those that went on from before
-        if late:
-            again = [one for alarm in alarms if alarm.id in used for one in alarm.again]
-            _match_reopened(events, again, found, world)
-        for event in events:
-            if event.number in found:
-                continue
-            fitting = [one for one in alarms if one.id not in used and _fits(one, event, world, lasting=late)]
-            if fitting:
-                best = min(fitting, key=lambda one: one.opened_at)
-                found[event.number] = best
-                used.add(best.id)
+    kept = [one for one in alarms if not one.cancelled]
+    _match(events, kept, found, world, lasting=False)  # first those opened for it
+    used = {one.id for one in found.values()}
+    _match_reopened(events, [one for alarm in kept if alarm.id in used for one in alarm.again], found, world)
+    _match(events, kept, found, world, lasting=True)  # then those that went on from before
+    _match(events, [one for one in alarms if one.cancelled], found, world, lasting=False)
     return found
+
+
+def _match(
+    events: Sequence[Event], alarms: Sequence[Alarm], found: dict[int, Alarm], world: World, *, lasting: bool
+) -> None:
+    """Gives each event that nothing found yet the earliest that fits and found nothing yet."""
+    used = {alarm.id for alarm in found.values()}
+    for event in events:
+        if event.number in found:
+            continue
+        fitting = [one for one in alarms if one.id not in used and _fits(one, event, world, lasting=lasting)]
+        if fitting:
+            best = min(fitting, key=lambda one: one.opened_at)
+            found[event.number] = best
+            used.add(best.id)
 
 
 def _match_reopened(events: Sequence[Event], again: Sequence[Alarm], found: dict[int, Alarm], world: World) -> None:
@@ -127,17 +137,40 @@ def _fits(alarm: Alarm, event: Event, world: World, *, lasting: bool) -> bool:
 
 
 def verdicts(
-    witness: Witness, alarms: Sequence[Alarm], told: Mapping[int, Record]
+    witness: Witness, alarms: Sequence[Alarm], told: Mapping[int, Record], behind: Behind
 ) -> tuple[list[Verdict], list[Alarm]]:
-    """(one verdict a fault, false alarms), by whoever raised the alarms and told the customers."""
+    """(one verdict a fault, false alarms), by whoever raised the alarms and told the customers; `behind` says which
+    alarms stood behind a first notice."""
     faults = [event for event in witness.world.events if event.is_fault]
     found = matched(faults, alarms, witness.world)
-    used = {alarm.id for alarm in found.values()}
-    judged = [_judged(event, found.get(event.number), witness, told.get(event.number)) for event in faults]
-    return judged, [alarm for alarm in alarms if alarm.id not in used]
+    finds: dict[str, set[int]] = {alarm.id: set() for alarm in alarms}
+    for number, alarm in found.items():
+        finds[alarm.id].add(number)
+
+    def twice(event: Event, record: Record) -> int:
+        return told_twice(event, record, lambda name, at: set().union(*map(finds.__getitem__, behind(name, at))))
+
+    judged = [_judged(event, found.get(event.number), witness, told.get(event.number), twice) for event in faults]
+    return judged, [alarm for alarm in alarms if not finds[alarm.id]]
 
 
-def _judged(event: Event, alarm: Alarm | None, witness: Witness, record: Record | None) -> Verdict:
+def told_twice(event: Event, record: Record, found_by: Callable[[str, Instant], set[int]]) -> int:
+    """Customers with two first notices of one fault. A notice is about the faults that the alarms behind it found; of
+    alarms that found none, about every fault that it may be about."""
+    times = np.zeros(len(record.touched), np.int64)
+    for name, at, numbers in record.firsts:
+        found = found_by(name, at)
+        times[numbers] += not found or event.number in found
+    return int((times > 1).sum())
+
+
+def _judged(
+    event: Event,
+    alarm: Alarm | None,
+    witness: Witness,
+    record: Record | None,
+    twice: Callable[[Event, Record], int],
+) -> Verdict:
     truth = witness.world.care.truth.get(event.number)
     wrong = 0
     if alarm is not None:
@@ -164,6 +197,6 @@ def _judged(event: Event, alarm: Alarm | None, witness: Witness, record: Record 
         reachable=int(reachable.sum()),
         reachable_before=int((reachable & before).sum()),
         oracle_before=int(by_oracle.sum()),
-        told_twice=int((record.told_times > 1).sum()) if record is not None else 0,
+        told_twice=twice(event, record) if record is not None else 0,
         leads=tuple((until - told_at)[before].tolist()),
     )

@@ -52,7 +52,7 @@ def document(
 
 def baseline_total(witness: Witness) -> dict[str, Any]:
     """The same figures for the static thresholds. They tell by hand, once, and of every end: no promise is broken."""
-    judged, false = verdicts(witness, witness.baseline.alarms, witness.by_baseline)
+    judged, false = verdicts(witness, witness.baseline.alarms, witness.by_baseline, witness.baseline.alarms_of)
     found = total(judged, false, weeks(witness.world, witness.until), told_wrongly=witness.baseline_wrong)
     hurt = sum(one.hurt for one in judged)
     return {**found, "notices_per_hurt_customer": _ratio(witness.baseline_notices, hurt)}

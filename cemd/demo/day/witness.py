@@ -37,6 +37,15 @@ MOST_SENTENCES = 50
 QUIET = (CommunicationState.ENDED, CommunicationState.DECLINED)
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """An incident from its opening, or reopening, until it was over."""
+
+    opened_at: Instant
+    latest: Incident
+    sites: tuple[str, ...]  # wherever it was meanwhile; empty: everywhere
+
+
 @dataclass(slots=True)
 class Sighting:
     """One incident as the witness saw it."""
@@ -45,10 +54,14 @@ class Sighting:
     latest: Incident
     named_at: Instant | None = None  # when a cause was named first
     over_at: Instant | None = None
-    before: list[tuple[Instant, Incident]] = field(
-        default_factory=list
-    )  # since when, and as it then was, till it was over
+    before: list[Life] = field(default_factory=list)  # those that are over
     opened_at: Instant = 0.0  # or reopened
+    sites: dict[str, None] = field(default_factory=dict)  # wherever it was since then; "": everywhere
+
+    @property
+    def life(self) -> Life:
+        """What it is or was since it was opened, or reopened."""
+        return Life(self.opened_at, self.latest, () if "" in self.sites else tuple(self.sites))
 
 
 @dataclass(slots=True)
@@ -57,7 +70,8 @@ class Record:
 
     touched: Flags
     told_at: NDArray[np.float64]
-    told_times: NDArray[np.int64]
+    firsts: list[tuple[str, Instant, NDArray[np.int64]]] = field(default_factory=list)
+    """First notices that may be about it: by which communication (the baseline: about which service), when, to whom."""
 
 
 @dataclass(slots=True)
@@ -69,6 +83,7 @@ class Witness:
     sightings: dict[str, Sighting] = field(default_factory=dict)
     records: dict[int, Record] = field(default_factory=dict)
     wrong: dict[str, int] = field(default_factory=dict)  # by communication: customers told wrongly
+    knowing: dict[str, Flags] = field(default_factory=dict)  # by communication: customers told, and of no end yet
     notices: int = 0
     broken: list[str] = field(default_factory=list)
     broken_count: int = 0
@@ -123,7 +138,9 @@ class Witness:
         active = [event for event in self.world.happening(at) if event.is_hurting(at)]
         for event in active:
             if event.number not in self.records or at % MOVE_SECONDS < self.world.tick:
-                self.record(event).touched |= self.world.lives.concerned(event)
+                record = self.record(event)
+                record.touched |= self.world.lives.concerned(event)
+                self._know_already(event, record, at)
         self.oracle.look(core, at, active)
         self.baseline.seen.take(batches)
         self.baseline.look(at)
@@ -133,6 +150,7 @@ class Witness:
     def _told_by_baseline(self, core: Core, service: str, sites: Sequence[str], at: Instant) -> None:
         numbers = self.oracle.permitted(core, service, sites, at)
         self.baseline_notices += 2 * len(numbers)  # and the end
+        self.baseline.tell(service, numbers)
         right = np.zeros(len(numbers), np.bool_)
         for event in self.world.events:
             if event.is_fault and event.begin <= at <= event.end + LATE_SECONDS:
@@ -143,8 +161,27 @@ class Witness:
                 mine = touched[numbers]
                 right |= mine
                 record.told_at[numbers[mine]] = np.minimum(record.told_at[numbers[mine]], at)
-                record.told_times[numbers[mine]] += 1
+                record.firsts.append((service, at, numbers[mine]))
         self.baseline_wrong += int((~right).sum())
+
+    def _know_already(self, event: Event, record: Record, at: Instant) -> None:
+        """Whoever was told before that a service does not work, and heard no end, knows it of this fault too."""
+        touched = self.world.ground.services_of(event)
+        for name, flags in self.knowing.items():
+            if not set(touched).isdisjoint(self.book.communications[name].services):
+                _knew(record, flags & record.touched, at)
+        for service, flags in self.baseline.knowing.items():
+            if service in touched:
+                _knew(
+                    self.by_baseline.setdefault(event.number, _record(self.world.people.count)),
+                    flags & record.touched,
+                    at,
+                )
+
+    def incidents_behind(self, communication: str, at: Instant) -> list[str]:
+        """Those that the communication speaks of, as far as they are known."""
+        del at
+        return [one for one in self.book.communications[communication].incidents if one in self.sightings]
 
     def record(self, event: Event) -> Record:
         if event.number not in self.records:
@@ -176,20 +213,24 @@ class Witness:
 
     def _saw(self, incident: Incident, at: Instant) -> None:
         sighting = self.sightings.setdefault(incident.id, Sighting(incident, incident, opened_at=incident.opened_at))
-        last, sighting.latest = sighting.latest, incident
+        before, sighting.latest = sighting.life, incident
         if incident.cause.service and sighting.named_at is None:
             sighting.named_at = at
         over = incident.state in OVER or incident.state in ENDED
         if not over:
             if sighting.over_at is not None:
-                sighting.before.append((sighting.opened_at, last))
+                sighting.before.append(before)
                 sighting.opened_at = at
+                sighting.sites = {}
             sighting.over_at = None
+            sighting.sites |= dict.fromkeys(incident.impact.sites or (incident.subject.site,))
         elif sighting.over_at is None:
             sighting.over_at = at
 
     def _noticed(self, rows: NoticeRows, at: Instant) -> None:
         self.notices += len(rows.customer)
+        knowing = self.knowing.setdefault(rows.communication, np.zeros(self.world.people.count, np.bool_))
+        knowing[rows.customer] = rows.phase is not Phase.OVER
         if rows.phase not in (Phase.FIRST, Phase.CORRECTION):
             return
         numbers = rows.customer.astype(np.int64)
@@ -206,7 +247,8 @@ class Witness:
             mine = record.touched[numbers]
             right |= mine
             record.told_at[numbers[mine]] = np.minimum(record.told_at[numbers[mine]], at)
-            record.told_times[numbers[mine]] += rows.phase is Phase.FIRST
+            if rows.phase is Phase.FIRST:
+                record.firsts.append((rows.communication, at, numbers[mine]))
         if wrong := int((~right).sum()):
             self.wrong[rows.communication] = self.wrong.get(rows.communication, 0) + wrong
 
@@ -218,5 +260,10 @@ class Witness:
                     self.broken.append(f"{promise.__name__}: {sentence}")
 
 
+def _knew(record: Record, flags: Flags, at: Instant) -> None:
+    mine = flags & np.isinf(record.told_at)
+    record.told_at[mine] = at
+
+
 def _record(count: int) -> Record:
-    return Record(np.zeros(count, np.bool_), np.full(count, np.inf), np.zeros(count, np.int64))
+    return Record(np.zeros(count, np.bool_), np.full(count, np.inf))

@@ -3,7 +3,8 @@
 The daemon's own loader then checks the whole, so that a rule about something that the scenario does not have is said
 in the loader's words. Two things are changed of the rules: policies are live, and no audience is too large (nobody is
 there to release it). Of the shipped rules, which speak of DemoTelco by name, indicators that nothing in this world can
-ever feed are left out, and said.
+ever feed are left out, and said; and kinds of probe that DemoTelco does not have are asked what `http` is asked:
+whether they get their answer.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cemd.demo.files import shipped_root
 from cemd.demo.world.reading import site_names
 from cemd.demo.world.scenario import FeedRow, ProbeRow, Scenario
 from cemd.errors import ConfigError, Fault
+from cemd.model.measurement import SUCCESS
 from cemd.model.notice import Mode
 
 PARAMS: dict[str, dict[str, Any]] = {
@@ -61,6 +63,7 @@ def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> tuple[Con
         root = Path(name)
         shutil.copytree(rules, root / "rules")
         if rules.resolve() == (shipped_root() / "rules").resolve():
+            _ask_other_kinds(root / "rules", scenario)
             left_out = _leave_out(root / "rules", scenario)
             _give_channels(files["config/channels.yaml"], root / "rules")
         for path, content in files.items():
@@ -89,6 +92,20 @@ def _check_kinds(scenario: Scenario, kinds: Kinds) -> None:
     ]
     if faults:
         raise ConfigError(faults)
+
+
+def _ask_other_kinds(rules: Path, scenario: Scenario) -> None:
+    """Gives each kind of probe in this world whose success no indicator looks at the one of `http`, under its name."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(rules.glob("analyze/*.yaml")):
+        tree = parse(path.read_bytes(), path.name).tree
+        indicators = tree.get("indicators") if isinstance(tree, dict) else None
+        found += [one for one in indicators if isinstance(one, dict)] if isinstance(indicators, list) else []
+    asked = {one["of"].get("kind"): one for one in found if one["of"].get("metric") == SUCCESS}
+    kinds = dict.fromkeys(row.kind for row in scenario.probes if row.kind not in asked)
+    if kinds and "http" in asked:
+        made = [{**asked["http"], "name": f"{kind}-answers", "of": {"kind": kind, "metric": SUCCESS}} for kind in kinds]
+        (rules / "analyze" / "other-kinds.yaml").write_bytes(msgspec.json.encode({"indicators": made}))
 
 
 def _leave_out(rules: Path, scenario: Scenario) -> list[str]:

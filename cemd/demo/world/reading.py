@@ -26,6 +26,8 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 """The shipped files."""
 NAMED = ("services", "sites", "touchpoints", "journeys", "processes", "channels", "vantages", "probes")
 MOST_SITES = 60_000
+MOST_SOLD = 64
+"""What a customer has is a bit each of one number."""
 _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(Scenario)
 
 
@@ -225,6 +227,9 @@ class _Check:
                 if found is not None and not found.sold:
                     fact = f'service "{held.service}" is not sold, so nobody has it by contract'
                     yield self._say((*way, "service"), fact, "set `sold: true` on it, or name one that is sold")
+        sold = [one.name for one in self.world.services if one.sold]
+        if len(sold) > MOST_SOLD:
+            yield self._say(("services",), f"{len(sold)} services are sold", f"sell at most {MOST_SOLD}")
         for section in ("bundles", "segments"):
             if not sum(one.share for one in getattr(people, section)):
                 yield self._say(("people", section), f"all shares of {section} are 0", "give one a share above 0")

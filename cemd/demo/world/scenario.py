@@ -191,7 +191,7 @@ class Habit(FileModel):
     starts_per_day: Factor
     """By a customer who has the service."""
     service: Name | None = None
-    """Only customers who have this; left out: all."""
+    """Only customers who have this; left out, or not sold: all."""
     think_seconds: Seconds = 30.0
     """Median time from one step to the next."""
     tries: Annotated[int, Field(ge=1, le=20)] = 3

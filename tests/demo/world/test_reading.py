@@ -94,6 +94,15 @@ def test_an_impossible_world_is_refused_with_place_and_remedy(tmp_path: Path, na
     assert found.column > 0
 
 
+def test_more_sold_services_than_a_customer_can_have_are_refused(tmp_path: Path) -> None:
+    more = "".join(
+        f"  - {{name: s-{number}, function: f, domain: it, platform: p, sold: true}}\n" for number in range(63)
+    )
+    (tmp_path / "bad.yaml").write_text(SMALL.replace("\nsites:\n", f"{more}\nsites:\n", 1))
+    with pytest.raises(ConfigError, match="services: 65 services are sold; sell at most 64"):
+        read_scenario(tmp_path / "bad.yaml")
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_scenarios_are_right_and_fit_their_schema(path: Path) -> None:
     assert read_scenario(path).name == path.stem

@@ -255,6 +255,15 @@ def test_shipped_rules_leave_out_what_nothing_here_can_feed_and_say_so() -> None
     assert not {one.name for one in fibre.configuration.indicators} & set(fibre.left_out)
 
 
+def test_a_kind_of_probe_that_the_shipped_rules_do_not_know_is_asked_whether_it_answers() -> None:
+    row = SMALL.probes[0].model_copy(update={"name": "log-in", "kind": "radius", "figures": {}})
+    made = world(probes=[*SMALL.probes, row])
+    (asked,) = (one for one in made.configuration.indicators if one.of.kind == "radius")
+    (pattern,) = (one for one in made.configuration.indicators if one.name == "requests-answered")
+    assert (asked.of.metric, asked.objective) == ("success", pattern.objective)
+    assert not any(one.of.kind == "radius" for one in world().configuration.indicators)
+
+
 def test_rules_of_ones_own_are_refused_where_they_do_not_fit(tmp_path: Path) -> None:
     shutil.copytree(shipped_root() / "rules", tmp_path / "rules")
     with pytest.raises(ConfigError, match="no pushed source has this name"):
