@@ -35,6 +35,7 @@ def analyze_view(topology: Topology, table: SeriesTable, indicators: Indicators,
         services=_services(topology, health),
         indicators=_indicators(table, indicators, seen),
         findings=tuple(findings),
+        site_titles=topology.site_titles,
     )
 
 

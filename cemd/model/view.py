@@ -128,6 +128,7 @@ class AnalyzeView(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceView, ...]
     indicators: tuple[IndicatorView, ...]
     findings: tuple[Finding, ...]
+    site_titles: dict[str, str] = {}  # of the sites that have one
 
 
 class CommunicationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +146,8 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     killed: bool
     sending_held: bool
     customers: int
+    killed_by: str = ""  # who stopped all sending
+    killed_at: Instant | None = None  # None also where it was stopped before this was kept
     due: tuple[str, ...] = ()  # channels that have notices waiting
 
 

@@ -226,6 +226,17 @@ class Presenter:
             **self._moments(one, shapes.Communication),
         )
 
+    def site_titles(
+        self, incidents: Iterable[shapes.Incident], communications: Iterable[shapes.Communication]
+    ) -> dict[str, str]:
+        """Titles of the sites that these name: an operator has tens of thousands, and the page shows a few."""
+        named = {site for one in communications for site in one.sites}
+        for one in incidents:
+            subjects = (one.subject, *(finding.subject for finding in one.findings))
+            named.update(one.impact.sites, (one.cause.site,), (subject.site for subject in subjects))
+        titles = self.views.analyze.site_titles
+        return {site: titles[site] for site in sorted(named) if site in titles}
+
     def series(self, rows: Iterable[int]) -> tuple[shapes.SeriesNow, ...]:
         return tuple(self.one_series(row) for row in rows)
 

@@ -165,6 +165,10 @@ def test_what_is_stopped_or_held_says_who_can_let_it_go_on() -> None:
     telling = told(CommunicationState.TELLING)
     assert "nina stopped all messages" in waits_for(telling, stopped, confirmed=True)
     assert "cemd resume-sending" in waits_for(telling, stopped, confirmed=True)
+    dated = replace(stopped, killed_at=60.0)
+    assert "nina stopped all messages to customers at 1970-01-01 00:01:00 UTC" in waits_for(
+        telling, dated, confirmed=True
+    )
     assert "held after a restore" in waits_for(telling, held, confirmed=True)
     assert waits_for(replace(telling, id="com-2"), held, confirmed=True) == ""
     assert waits_for(replace(telling, mode=Mode.SHADOW), stopped, confirmed=True) == ""

@@ -350,7 +350,9 @@ class SceneHouse:
                 for one in incidents
             )
         if command.kind in (CommandKind.KILL, CommandKind.UNKILL):
-            report = msgspec.structs.replace(report, killed=command.kind == CommandKind.KILL)
+            killed = command.kind == CommandKind.KILL
+            by, since = (command.actor, views.at + 1) if killed else ("", None)
+            report = msgspec.structs.replace(report, killed=killed, killed_by=by, killed_at=since)
         self.shown = replace(views, seq=views.seq + 1, at=views.at + 1, incidents=incidents, report=report)
         return self.shown.seq
 

@@ -245,6 +245,31 @@ async def test_an_explanation_follows_what_it_explains(server: WebServer, browse
     await expect(page.locator("#tip")).to_be_hidden()
 
 
+async def test_after_a_relapse_the_page_counts_who_heard_of_it_before(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    assert house.shown
+    report = house.shown.report
+    first = report.communications[0]
+    again = msgspec.structs.replace(first.communication, audience_count=0, state=CommunicationState.TOLD, reopened=1)
+    communications = (msgspec.structs.replace(first, communication=again), *report.communications[1:])
+    house.shown = replace(house.shown, report=msgspec.structs.replace(report, communications=communications))
+    main = (await opened(browser, server.url)).page.locator("main")
+    await expect(main).to_contain_text("7 204 customers told")
+    await expect(main).not_to_contain_text("nobody told yet")
+    await expect(main).not_to_contain_text("of 0")
+
+
+async def test_a_site_is_called_by_its_title(server: WebServer, browser: Browser, house: SceneHouse) -> None:
+    assert house.shown
+    seen = msgspec.structs.replace(house.shown.analyze, site_titles={"east": "The east", "west": "The west"})
+    house.shown = replace(house.shown, analyze=seen)
+    main = (await opened(browser, server.url)).page.locator("main")
+    await expect(main).to_contain_text("Resolvers at The east")
+    await expect(main).to_contain_text("Broadband at The east")
+    await expect(main).not_to_contain_text("at east")
+
+
 async def test_an_incident_that_is_over_keeps_its_evidence(server: WebServer, browser: Browser) -> None:
     watched = await opened(browser, f"{server.url}incidents/inc-5c40d2f1e6b3")
     main = watched.page.locator("main")
@@ -304,7 +329,8 @@ async def test_the_kill_switch_asks_first_and_then_says_so_loudly(
     await page.get_by_role("button", name="Stop all messages").click()
     await page.get_by_label("Your name").fill("ines")
     await page.get_by_role("dialog").get_by_role("button", name="Stop all messages").click()
-    await expect(page.get_by_role("alert").filter(has_text="All messages to customers are stopped.")).to_be_visible()
+    words = "All messages to customers are stopped by ines since 23:26:41 CET."
+    await expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()
     await expect(page.locator("#kill")).to_be_hidden()
     await page.get_by_role("button", name="Resume").click()
     await page.get_by_role("dialog").get_by_role("button", name="Resume messages").click()
