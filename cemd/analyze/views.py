@@ -78,6 +78,7 @@ def _services(topology: Topology, health: Healths) -> tuple[ServiceView, ...]:
             domain=service.domain,
             quality=health.of(service.name).quality,
             score=health.of(service.name).score,
+            own_score=health.own[service.name].score,
             depends_on=tuple(service.depends_on),
             sold=service.sold,
         )

@@ -43,9 +43,9 @@ again when it changed. A policy decides who of them is told of what (`cemd expla
 `cemd explain grouping`). Why one was told or not: `cemd explain INCIDENT --customer REFERENCE`."""
 _PUSH = ("push", "pushed", "measurements")
 _PUSHED = "what other systems send by themselves, over MQTT or HTTP: a JSON object, or a list of them."
-_EXAMPLE = """  {"metric": "loss_ratio", "value": 0.012, "labels": {"service": "broadband", "site": "east", "node": "olt-7"}}"""
-_WAYS = f"""`metric` and `value` are needed. What is wrong is refused measurement by measurement, counted and logged; what looks like
-the address of a person is refused too. At most {MAX_SAMPLES} in one message, of {MAX_BODY // 1024**2} MiB.
+_EXAMPLE = """  {"metric": "loss_ratio", "value": 0.012, "labels": {"service": "broadband", "site": "east"}}"""
+_WAYS = f"""`metric` and `value` are needed. What is wrong is refused measurement by measurement, counted and logged; what looks
+like the address of a person is refused too. At most {MAX_SAMPLES} in one message, of {MAX_BODY // 1024**2} MiB.
 
 Name who may send in config/cemd.yaml (`cemd explain settings`):
 
@@ -54,8 +54,9 @@ Name who may send in config/cemd.yaml (`cemd explain settings`):
     http: [counters]                                                    # source "http:counters"
 
   mosquitto_pub -q 1 -t network/olt-7 -m '{{"metric": …}}'
-  curl -H 'Content-Type: application/json' -H 'X-Cemd-Request: 1' --data @samples.json \
-    http://127.0.0.1:8480/api/v1/measurements/counters      # with a push token: -H 'Authorization: Bearer TOKEN' instead
+  curl -H 'Content-Type: application/json' -H 'X-Cemd-Request: 1' --data @samples.json \\
+    http://127.0.0.1:8480/api/v1/measurements/counters
+    # with a push token instead of the second header: -H 'Authorization: Bearer TOKEN'
 
 An indicator looks at it with `of: {{source: "mqtt:telemetry", metric: loss_ratio}}` (`cemd explain indicator`)."""
 MOST_PROBES = 5

@@ -52,8 +52,7 @@ MODELS: Mapping[str, tuple[type[BaseModel], str]] = {
 SECTIONS: Mapping[str, str] = {
     found[1]: word for word, (_, place) in MODELS.items() if (found := re.search(r"under `(\w+):`", place))
 } | dict.fromkeys(Settings.model_fields, "settings")
-"""Words as they stand in the files (`services:`, `intake:`) -> the word that explains them. That a word is both means the
-model (`detector`)."""
+"""Words as they stand in the files (`services:`, `intake:`) -> the word that explains them."""
 
 _WIDTH = 100
 _TYPES = {

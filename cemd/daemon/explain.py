@@ -114,9 +114,7 @@ def waits_for(communication: Communication, switches: Switches, *, confirmed: bo
     if state in (CommunicationState.ENDED, CommunicationState.DECLINED):
         return ""
     if live and switches.killed:
-        return (
-            f"waits for somebody to resume: {_who_stopped(switches)} (`cemd resume-sending`, or the page)"
-        )
+        return f"waits for somebody to resume: {_who_stopped(switches)} (`cemd resume-sending`, or the page)"
     if live and switches.held and communication.id not in switches.released:
         return "waits for a person to release it on the page: sending is held after a restore"
     if state is CommunicationState.HELD:

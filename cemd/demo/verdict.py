@@ -164,7 +164,11 @@ def _incident_problems(judgement: Judgement, incidents: Sequence[Document]) -> l
 def _mail_problems(judgement: Judgement) -> list[str]:
     expected, problems = judgement.record.expected, []
     told = expected & judgement.mails.get(FIRST, Counter()).keys()
-    slow = "; this machine was too slow: it was mended while they still waited" if judgement.record.outlasted_patience else ""
+    slow = (
+        "; this machine was too slow: it was mended while they still waited"
+        if judgement.record.outlasted_patience
+        else ""
+    )
     for phase, owed, why in ((FIRST, expected, slow), (OVER, told, "")):  # who heard of nothing is owed no end of it
         got = judgement.mails.get(phase, Counter())
         if missing := len(owed - got.keys()):

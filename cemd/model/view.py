@@ -54,6 +54,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     domain: str
     quality: Quality
     score: float | None
+    own_score: float | None  # of its own indicators; None: all that is known of it is what it stands on
     depends_on: tuple[str, ...]
     sold: bool
 

@@ -212,7 +212,9 @@ def _said(incident: Incident, topology: Topology) -> tuple[str, str, str]:
 
 def _title(name: str, topology: Topology) -> str:
     service = topology.services.get(name)
-    return (service.title if service else "") or name
+    if service is None:  # a slip in a label of pushed data, most likely
+        return f"{name} (not in the catalogue)"
+    return service.title or name
 
 
 def labels_of(route: Route, incident: Incident) -> dict[str, str]:

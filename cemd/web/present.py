@@ -123,7 +123,9 @@ class Presenter:
         return found.value if found else None
 
     def _subject(self, subject: Subject) -> shapes.Subject:
-        return _same(shapes.Subject, subject, title=self._titles.get((subject.kind, subject.name), subject.name))
+        strange = subject.kind == SubjectKind.SERVICE  # pushed data may name what the files do not
+        otherwise = f"{subject.name} (not in the catalogue)" if strange else subject.name
+        return _same(shapes.Subject, subject, title=self._titles.get((subject.kind, subject.name), otherwise))
 
     def findings(self) -> tuple[shapes.Finding, ...]:
         return tuple(self.finding(one) for one in self.views.analyze.findings)

@@ -48,6 +48,12 @@ def test_the_end_says_what_is_well_again_and_not_what_was_broken() -> None:
     assert alert_text(next(iter(house.state.alerts)))[0].startswith("[RESOLVED] Mobile data is well again")
 
 
+def test_a_service_that_no_file_knows_is_called_so() -> None:
+    house = world()
+    house.hurt("dataa", cause="")
+    assert said(house) == "dataa (not in the catalogue) is down at east"
+
+
 def test_people_read_since_when_and_until_when_in_the_zone_of_the_operator() -> None:
     house = world(settings={"operator": {"zone": "Europe/Vienna"}})
     house.hurt()

@@ -60,4 +60,6 @@ async def test_of_a_slow_mail_server_few_notices_are_in_flight() -> None:
         house.world.hurt()
         await house.pass_time(350)
         await house.until(lambda: len(handler.mails) == 300)
-    assert handler.most <= 5 * SMALLEST  # in hand, or settled and not told yet: so many would be left without an outcome
+    assert (
+        handler.most <= 5 * SMALLEST
+    )  # in hand, or settled and not told yet: so many would be left without an outcome

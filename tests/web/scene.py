@@ -262,7 +262,16 @@ def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
         for name, title, macro, stage, owner, quality, score, capped, steps in JOURNEYS
     )  # fmt: skip
     services = tuple(
-        ServiceView(name=name, title=title, domain=domain, quality=quality, score=score, depends_on=needs, sold=sold)
+        ServiceView(
+            name=name,
+            title=title,
+            domain=domain,
+            quality=quality,
+            score=score,
+            own_score=score,
+            depends_on=needs,
+            sold=sold,
+        )
         for name, title, domain, quality, score, needs, sold in SERVICES
     )
     touchpoints = tuple(

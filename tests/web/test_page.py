@@ -260,6 +260,31 @@ async def test_after_a_relapse_the_page_counts_who_heard_of_it_before(
     await expect(main).not_to_contain_text("of 0")
 
 
+async def test_a_service_that_nothing_measures_says_that_it_is_green_by_what_it_stands_on(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    assert house.shown
+    seen = house.shown.analyze
+    services = tuple(
+        msgspec.structs.replace(one, own_score=None) if one.name == "ims" else one for one in seen.services
+    )
+    house.shown = replace(house.shown, analyze=msgspec.structs.replace(seen, services=services))
+    well = (await opened(browser, server.url)).page.get_by_role("list", name="Healthy services")
+    await expect(well.get_by_text("not measured itself")).to_have_count(1)
+    await expect(well.locator("li", has_text="not measured itself")).to_contain_text("Voice core")
+
+
+async def test_a_service_that_no_file_knows_is_called_so(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    assert house.shown
+    seen = house.shown.analyze
+    known = tuple(one for one in seen.services if one.name != "dns")
+    house.shown = replace(house.shown, analyze=msgspec.structs.replace(seen, services=known))
+    main = (await opened(browser, server.url)).page.locator("main")
+    await expect(main).to_contain_text("dns (not in the catalogue) at east")
+
+
 async def test_a_site_is_called_by_its_title(server: WebServer, browser: Browser, house: SceneHouse) -> None:
     assert house.shown
     seen = msgspec.structs.replace(house.shown.analyze, site_titles={"east": "The east", "west": "The west"})

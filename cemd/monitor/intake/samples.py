@@ -65,7 +65,8 @@ FIELDS = {
     "at": "seconds since 1970 (not milliseconds), or a text of RFC 3339 with its zone; left out: when it arrives",
     "labels": (
         "up to 16 texts. `service` says what it measures, `site` and `touchpoint` where, by their names in the"
-        " catalogue: without `service` no indicator sees it; all others only tell series apart"
+        " catalogue: without `service` no indicator sees it, and a service that the catalogue does not know is judged"
+        " under the strange name; all other labels only tell series apart"
     ),
     "target": "the device or address that was measured; left out: none",
     "vantage": 'where it was measured from; default "home"',

@@ -18,7 +18,7 @@ SLOW_SECONDS = 2.0
 
 
 class Window:
-    """The most notices in hand. `per_second` is the pace that the channel is given; four seconds of it are the limit."""
+    """The most notices in hand. `per_second` is the pace that the channel is given; the limit is four seconds of it."""
 
     def __init__(self, per_second: float) -> None:
         self._limit = max(SMALLEST, min(LARGEST, int(per_second * 4)))

@@ -78,7 +78,7 @@ function frame() {
     at("clock").textContent = `${clock(view.at)} · ${silent < Math.min(3, patience) ? "live" : `${span(silent)} ago`}`;
     at("clock").classList.toggle("late", silent > patience);
     at("kill").hidden = view.killed;
-    if (view.killed) banner("down", "killed", h("strong", {}, "All messages to customers are stopped"), stoppedBy(), ". ", h("button", { type: "button", "data-command": "unkill" }, "Resume"));
+    if (view.killed) banner("down", "killed", h("span", {}, h("strong", {}, "All messages to customers are stopped"), stoppedBy(), "."), h("button", { type: "button", "data-command": "unkill" }, "Resume"));
     if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore. Release communications one by one, or ", h("button", { type: "button", "data-command": "release" }, "Lift the hold"));
     for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${capital(reason)}`);
   }
