@@ -45,7 +45,8 @@ _PUSH = ("push", "pushed", "measurements")
 _PUSHED = "what other systems send by themselves, over MQTT or HTTP: a JSON object, or a list of them."
 _EXAMPLE = """  {"metric": "loss_ratio", "value": 0.012, "labels": {"service": "broadband", "site": "east"}}"""
 _WAYS = f"""`metric` and `value` are needed. What is wrong is refused measurement by measurement, counted and logged;
-what looks like the address of a person is refused too. At most {MAX_SAMPLES} in one message, of {MAX_BODY // 1024**2} MiB.
+what looks like the address of a person is refused too.
+At most {MAX_SAMPLES} in one message, of {MAX_BODY // 1024**2} MiB.
 
 Name who may send in config/cemd.yaml (`cemd explain settings`):
 

@@ -106,6 +106,14 @@ def test_check_counts_what_the_files_hold(root: Path) -> None:
     assert json.loads(result.output)["counts"]["probes"] == 2
 
 
+def test_check_says_that_it_does_not_read_the_customers(root: Path) -> None:
+    assert "customers check" not in cemd("check", "--root", root).output
+    with (root / "config/cemd.yaml").open("a", encoding="utf-8") as file:
+        file.write("customers: {file: people.csv}\n")
+    (root / "people.csv").write_text("name,town\n", encoding="utf-8")
+    assert f"`cemd customers check {root / 'people.csv'}` does" in cemd("check", "--root", root).output
+
+
 def test_check_prints_every_fault_with_its_place_and_fails(root: Path) -> None:
     (root / "probes/web.yaml").write_text("probes:\n  - {name: X, kind: tcp}\n")
     result = cemd("check", "--root", root)
