@@ -35,6 +35,7 @@ def analyze_view(topology: Topology, table: SeriesTable, indicators: Indicators,
         services=_services(topology, health),
         indicators=_indicators(table, indicators, seen),
         findings=tuple(findings),
+        site_titles=topology.site_titles,
     )
 
 
@@ -77,6 +78,7 @@ def _services(topology: Topology, health: Healths) -> tuple[ServiceView, ...]:
             domain=service.domain,
             quality=health.of(service.name).quality,
             score=health.of(service.name).score,
+            own_score=health.own[service.name].score,
             depends_on=tuple(service.depends_on),
             sold=service.sold,
         )

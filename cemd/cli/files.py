@@ -54,6 +54,8 @@ def check(root: Path, as_json: bool) -> None:
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}")
     click.echo(f"All files are right: {', '.join(counted(counts[name], *_COUNTED[name]) for name in _COUNTED)}.")
+    if (source := loaded.configuration.settings.customers) is not None and (root / source.file).is_file():
+        click.echo(f"What stands in {source.file} was not looked at: `cemd customers check {root / source.file}` does.")
 
 
 @main.command()

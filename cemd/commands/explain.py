@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from cemd.errors import CemdError
 from cemd.kit.words import counted
 from cemd.model.identity import SeriesId
 from cemd.model.measurement import SeriesKey
+from cemd.monitor.intake.samples import FIELDS, MAX_BODY, MAX_SAMPLES
 from cemd.report.customers import COLUMNS
 from cemd.store.sqlite import find_attempts, find_series
 
@@ -39,6 +41,25 @@ _REACHED = """Name the file in config/cemd.yaml:
 again when it changed. A policy decides who of them is told of what (`cemd explain policy`), through a channel with
 `to: customers` (`cemd explain channel`), of problems that are confirmed alone (`confirm_sources` in
 `cemd explain grouping`). Why one was told or not: `cemd explain INCIDENT --customer REFERENCE`."""
+_PUSH = ("push", "pushed", "measurements")
+_PUSHED = "what other systems send by themselves, over MQTT or HTTP: a JSON object, or a list of them."
+_EXAMPLE = """  {"metric": "loss_ratio", "value": 0.012, "labels": {"service": "broadband", "site": "east"}}"""
+_WAYS = f"""`metric` and `value` are needed. What is wrong is refused measurement by measurement, counted and logged;
+what looks like the address of a person is refused too.
+At most {MAX_SAMPLES} in one message, of {MAX_BODY // 1024**2} MiB.
+
+Name who may send in config/cemd.yaml (`cemd explain settings`):
+
+  intake:
+    mqtt: [{{name: telemetry, host: 127.0.0.1, topics: ["network/#"]}}]   # its series: source "mqtt:telemetry"
+    http: [counters]                                                    # source "http:counters"
+
+  mosquitto_pub -q 1 -t network/olt-7 -m '{{"metric": …}}'
+  curl -H 'Content-Type: application/json' -H 'X-Cemd-Request: 1' --data @samples.json \\
+    http://127.0.0.1:8480/api/v1/measurements/counters
+    # with a push token instead of the second header: -H 'Authorization: Bearer TOKEN'
+
+An indicator looks at it with `of: {{source: "mqtt:telemetry", metric: loss_ratio}}` (`cemd explain indicator`)."""
 MOST_PROBES = 5
 ATTEMPTS_SHOWN = 3
 """Failed attempts shown of each of the first few probes behind a finding."""
@@ -50,12 +71,12 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
     Raises:
         CemdError: nobody knows it.
     """
-    page = _customer_file() if what in _PEOPLE else explained(what, kinds())
+    page = _page_of(what)
     if page is not None and customer is None:
         click.echo(json.dumps({"topic": what, "text": page}) if as_json else page)
         return
     if re.search(r"[-/]", what) is None:  # every id has one: no state is needed to say so
-        known = [*topics(kinds()), _PEOPLE[0]]
+        known = [*topics(kinds()), _PEOPLE[0], _PUSH[0]]
         near = did_you_mean(what, known)
         raise CemdError(
             f'"{what}" is no id and nothing of the files{near}; the page shows ids, and these words are known: '
@@ -75,7 +96,10 @@ def print_explanation(what: str, *, customer: str | None, root: Path, state: Pat
 
 def print_words(*, as_json: bool) -> None:
     """Prints every word of the files that can be explained, with the place where it is written."""
-    known = topics(kinds()) | {_PEOPLE[0]: ("the file that `customers` in config/cemd.yaml names", _CUSTOMERS)}
+    known = topics(kinds()) | {
+        _PEOPLE[0]: ("the file that `customers` in config/cemd.yaml names", _CUSTOMERS),
+        _PUSH[0]: ("what is pushed (`intake` in config/cemd.yaml)", _PUSHED),
+    }
     if as_json:
         words = [{"word": word, "place": place, "about": about} for word, (place, about) in known.items()]
         click.echo(json.dumps(words, indent=2))
@@ -88,10 +112,37 @@ def print_words(*, as_json: bool) -> None:
     click.echo("`cemd explain WORD` tells its keys; `cemd explain ID` why something happened.")
 
 
+def _page_of(word: str) -> str | None:
+    """What is printed of a word of the files; None where it is none."""
+    if word in _PEOPLE:
+        return _customer_file()
+    return _pushed() if word in _PUSH else explained(word, kinds())
+
+
+def _pushed() -> str:
+    """What `cemd explain push` prints."""
+    fields = []
+    for name, words in FIELDS.items():
+        fields += textwrap.wrap(words, 100, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11)
+    return "\n".join(("push: " + _PUSHED, "", _EXAMPLE, "", *fields, "", _WAYS))
+
+
 def _customer_file() -> str:
     """What `cemd explain customers` prints."""
     columns = [f"  {name:<11}{words}" for name, words in COLUMNS.items()]
     return "\n".join(("customers: " + _CUSTOMERS, "", *columns, "", _REACHED))
+
+
+def unconcerned(communication: dict[str, Any]) -> str:
+    """Why no decision names a customer."""
+    name, about = communication["id"], ", ".join(communication["services"])
+    place = f" at {', '.join(communication['sites'])}" if communication["sites"] else ""
+    if not communication["decisions"]:
+        return f"{name} has decided nothing about anybody so far."
+    return (
+        f"{name} does not concern this customer: when it was decided, the customer file did not name them as one who"
+        f" has {about}{place}."
+    )
 
 
 def _with_series(chain: dict[str, Any], root: Path, state: Path | None) -> dict[str, Any]:
@@ -137,7 +188,7 @@ def _lines(chain: dict[str, Any]) -> Iterator[str]:
         if communication["waits"]:
             yield f"  {communication['waits']}"
     for communication, steps in chain.get("customer", {}).items():
-        nothing = f"{communication} has decided nothing about this customer so far."
+        nothing = unconcerned(next(one for one in chain["communications"] if one["id"] == communication))
         yield f"this customer in {communication}:" if steps else nothing
         for step in steps:
             yield f"  {_at(step['at'])} {step['stage']} {step['phase']}: {step.get('reason') or step.get('state')}"

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, TypeAlias
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from cemd.config.catalogue import Journey, Site
 from cemd.config.channels import Route
@@ -73,7 +73,7 @@ def _settings_of(items: Items) -> Settings:
 def _settings(item: Item[Settings], _items: Items, _kinds: Kinds) -> Iterator[Fault]:
     settings = item.value
     if not is_zone(settings.operator.zone):
-        yield item.fault(("operator", "zone"), "unknown time zone", _ZONE)
+        yield item.fault(("operator", "zone"), _unknown_zone(settings.operator.zone), _ZONE)
     if not is_loopback(settings.listen.host) and settings.listen.push_token_file is None:
         fact = "listen.host is not loopback and push_token_file is missing"
         yield item.fault(
@@ -127,6 +127,10 @@ def is_zone(name: str) -> bool:
     except (KeyError, ValueError, OSError):
         return False
     return True
+
+
+def _unknown_zone(name: str) -> str:
+    return f'unknown time zone "{name[:64]}"{did_you_mean(name, sorted(available_timezones()))}'
 
 
 def is_loopback(host: str) -> bool:
@@ -256,7 +260,7 @@ def _playbook(playbook: Item[RecheckPlaybook], _items: Items, _kinds: Kinds) -> 
 
 def _zone(item: Item[Site], _items: Items, _kinds: Kinds) -> Iterator[Fault]:
     if item.value.zone is not None and not is_zone(item.value.zone):
-        yield item.fault(("zone",), "unknown time zone", _ZONE)
+        yield item.fault(("zone",), _unknown_zone(item.value.zone), _ZONE)
 
 
 def _journey(item: Item[Journey], _items: Items, _kinds: Kinds) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ among everything that could be read. Files are read in the order of their names,
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -82,7 +83,7 @@ def load(root: Path, kinds: Kinds, *, rules: Path | None = None) -> Loaded:
     faults += of_parts(items, kinds)
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
-    warnings = (*cautions(items, topology), *_nobody(root, items), *unread(root))
+    warnings = (*cautions(items, topology), *_nobody(root, items), *_mute(root, items), *unread(root))
     return Loaded(topology.configuration, warnings, tuple(name for name, _ in files))
 
 
@@ -136,6 +137,31 @@ def _nobody(root: Path, items: Items) -> Iterator[str]:
             where = f"{place.file}:{place.line}:{place.column}"
             fact = f"there is no file {(root / source.file).resolve()}, so nobody can be told"
             yield f"{where}: customers: {fact}; write it, or correct the name, which counts from the root"
+
+
+def _mute(root: Path, items: Items) -> Iterator[str]:
+    """Channels whose secret is not there. Nothing else shows it before the first message that cannot leave, which for
+    staff is the night on which it counts. A bare name may be a credential that only the service manager hands over."""
+    for channel in items.channels:
+        for key, name in sorted(channel.value.params.items()):
+            if not key.endswith("_file") or not isinstance(name, str) or "/" not in name:
+                continue
+            fact = _unreadable(root / name)
+            if fact:
+                place = channel.fault(("params", key), "", "")
+                where = f"{place.file}:{place.line}:{place.column}"
+                remedy = "write it, or correct the name, before a message has to leave"
+                yield f'{where}: channel "{channel.value.name}": {key}: {fact}, so nothing can be sent; {remedy}'
+
+
+def _unreadable(path: Path) -> str:
+    """Why the file cannot be used, as a fact; "" where it can."""
+    try:
+        if not path.exists():
+            return f"there is no file {path}"
+    except OSError:  # a folder that this user may not look into
+        return f"{path} cannot be read by the user who looks"
+    return "" if os.access(path, os.R_OK) else f"{path} cannot be read by the user who looks"
 
 
 def unread(root: Path) -> Iterator[str]:

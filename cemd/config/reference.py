@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -48,6 +49,11 @@ MODELS: Mapping[str, tuple[type[BaseModel], str]] = {
 }
 """Words that can be explained besides kinds -> model, and where it is written."""
 
+SECTIONS: Mapping[str, str] = {
+    found[1]: word for word, (_, place) in MODELS.items() if (found := re.search(r"under `(\w+):`", place))
+} | dict.fromkeys(Settings.model_fields, "settings")
+"""Words as they stand in the files (`services:`, `intake:`) -> the word that explains them."""
+
 _WIDTH = 100
 _TYPES = {
     "string": "text",
@@ -72,8 +78,11 @@ def topics(kinds: Kinds) -> dict[str, tuple[str, str]]:
 def explained(word: str, kinds: Kinds) -> str | None:
     """Text about a kind of probe or channel, or about a model of the files; None for an unknown word.
 
-    A word that is both (a `webhook` channel, say, and a probe) is explained twice.
+    A word that is both (a `webhook` channel, say, and a probe) is explained twice; a section of the files (`services`)
+    is explained as what stands in it.
     """
+    if word not in topics(kinds):
+        word = SECTIONS.get(word, word)
     parts = []
     for table, noun, place in (
         (kinds.probe_params, "kind of probe", "`params:` of a probe in probes/*.yaml"),

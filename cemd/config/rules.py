@@ -273,7 +273,8 @@ class Policy(FileModel):
     message_class: MessageClass = MessageClass.SERVICE
     """`service`: sent at most once, never in quiet hours; `safety`: at least once, at any hour."""
     mode: Mode = Mode.SHADOW
-    """`shadow`: everything is decided and shown, nothing leaves. `live` needs `ceiling`."""
+    """`shadow`: everything is decided and shown, nothing leaves. `live` needs `ceiling`. A communication keeps the
+    mode, ceiling and texts that it began with; what is under way stops at once with `cemd stop-sending`."""
     ceiling: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     """A larger audience waits for a person."""
     qualities: list[Literal["degraded", "down"]] = ["degraded", "down"]

@@ -59,7 +59,7 @@ class MqttIntake(FileModel):
 
 
 class Intake(FileModel):
-    """Who may push data, and how much."""
+    """Who may push data, and how much. What such data looks like: `cemd explain push`."""
 
     mqtt: list[MqttIntake] = []
     """Brokers to subscribe at."""

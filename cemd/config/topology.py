@@ -33,6 +33,7 @@ class Topology:
         self.configuration = configuration
         self.services: dict[str, Service] = {service.name: service for service in configuration.services}
         self.sites: dict[str, Site] = {site.name: site for site in configuration.sites}
+        self.site_titles = {site.name: site.title for site in configuration.sites if site.title}
         self.touchpoints: dict[str, Touchpoint] = {point.name: point for point in configuration.touchpoints}
         self.journeys: dict[str, Journey] = {journey.name: journey for journey in configuration.journeys}
         self._probes_of: dict[str, list[Probe]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Doors:
         push: Push,
         prober: ProberServer,
         evidence: Evidence,
+        refused_customers: Callable[[], str],
         token_file: Path | None,
     ) -> None:
         self.operator = operator
@@ -54,6 +56,7 @@ class Doors:
         self._push = push
         self._prober = prober
         self._evidence = evidence
+        self._refused_customers = refused_customers
         self._token = _token_in(token_file) if token_file is not None else None
 
     def views(self) -> Views | None:
@@ -71,6 +74,8 @@ class Doors:
             reasons.append(f"the store does not write ({self._sequencer.trouble})")
         if self._prober.stalled():
             reasons.append("no prober has told of progress for a while; is `cemd agent` running?")
+        if refused := self._refused_customers():
+            reasons.append(refused)
         return reasons
 
     def token(self) -> bytes | None:

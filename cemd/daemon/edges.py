@@ -84,6 +84,8 @@ class Edges:
             configuration, keys=store.keys, submit=sequencer.submit, metrics=ReportMetrics.build(registry)
         )
         self._loading = asyncio.Lock()  # parts of two loads must not mix
+        self.refused_customers = ""
+        """Why the customer file as it is now was not taken; "" where it was."""
         self._brokers: list[tuple[MqttSettings, asyncio.Task[None]]] = []
         self._tasks: asyncio.TaskGroup
 
@@ -131,6 +133,7 @@ class Edges:
         """Loads the customer file when its content is not the one that the core has; a faulty file changes nothing."""
         source = self._configuration.settings.customers
         if source is None:
+            self.refused_customers = ""
             return
         async with self._loading:
             await self._load_customers(self._root / source.file)
@@ -140,6 +143,7 @@ class Edges:
         try:
             mark = await asyncio.to_thread(_mark, path)
             if mark == customers.source:
+                self.refused_customers = ""
                 return
             topology = Topology(self._configuration)
             loads = await asyncio.to_thread(lambda: list(load_customers(path, self._store.keys, topology, mark=mark)))
@@ -149,7 +153,12 @@ class Edges:
                 await self._sequencer.submit(load)
         except (CemdError, OSError) as exc:
             log.error("customers_refused", file=str(path), reason=str(exc))
+            self.refused_customers = (
+                f"the customer file {path} was refused, so who is new in it hears of nothing; `cemd customers check`"
+                " prints every fault of it, and a reload takes it when they are mended."
+            )
             return
+        self.refused_customers = ""
         log.info("customers_loaded", file=str(path), customers=sum(len(load.columns["number"]) for load in loads))
 
     async def _listen(self, broker: MqttSettings) -> None:

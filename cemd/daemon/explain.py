@@ -93,10 +93,15 @@ def stopped(rows: StateStore) -> str:
     """What keeps every message to customers from leaving, as a sentence; "" where nothing does."""
     switches = _switches(rows)
     if switches.killed:
-        return f"{switches.killed_by} stopped all messages to customers; `cemd resume-sending` lets them leave again."
+        return f"{_who_stopped(switches)}; `cemd resume-sending` lets them leave again."
     if switches.held:
         return "Sending is held after a restore; a person lifts that on the page."
     return ""
+
+
+def _who_stopped(switches: Switches) -> str:
+    since = "" if switches.killed_at is None else f" at {_at(switches.killed_at)}"
+    return f"{switches.killed_by} stopped all messages to customers{since}"
 
 
 def _switches(rows: StateStore) -> Switches:
@@ -109,10 +114,7 @@ def waits_for(communication: Communication, switches: Switches, *, confirmed: bo
     if state in (CommunicationState.ENDED, CommunicationState.DECLINED):
         return ""
     if live and switches.killed:
-        return (
-            f"waits for somebody to resume: {switches.killed_by} stopped all messages to customers"
-            " (`cemd resume-sending`, or the page)"
-        )
+        return f"waits for somebody to resume: {_who_stopped(switches)} (`cemd resume-sending`, or the page)"
     if live and switches.held and communication.id not in switches.released:
         return "waits for a person to release it on the page: sending is held after a restore"
     if state is CommunicationState.HELD:

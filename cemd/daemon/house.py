@@ -324,6 +324,7 @@ class _House:
             push=self.edges.push,
             prober=self.edges.prober,
             evidence=self.edges.evidence,
+            refused_customers=lambda: self.edges.refused_customers,
             token_file=secret_path(token) if token is not None else None,
         )
         port = settings.listen.port if self._port is None else self._port

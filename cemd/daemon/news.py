@@ -75,7 +75,7 @@ class News:
         switches = (views.report.killed, views.report.sending_held)
         if switches != self._switches:
             self._switches = switches
-            self._log.warning("sending", killed=switches[0], held=switches[1])
+            self._log.warning("sending", killed=switches[0], held=switches[1], killed_by=views.report.killed_by)
 
     def _incident(self, one: Incident) -> None:
         over = one.state in OVER

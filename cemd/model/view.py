@@ -54,6 +54,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     domain: str
     quality: Quality
     score: float | None
+    own_score: float | None  # of its own indicators; None: all that is known of it is what it stands on
     depends_on: tuple[str, ...]
     sold: bool
 
@@ -128,6 +129,7 @@ class AnalyzeView(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceView, ...]
     indicators: tuple[IndicatorView, ...]
     findings: tuple[Finding, ...]
+    site_titles: dict[str, str] = {}  # of the sites that have one
 
 
 class CommunicationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +147,8 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     killed: bool
     sending_held: bool
     customers: int
+    killed_by: str = ""  # who stopped all sending
+    killed_at: Instant | None = None  # None also where it was stopped before this was kept
     due: tuple[str, ...] = ()  # channels that have notices waiting
 
 

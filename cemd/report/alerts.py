@@ -8,6 +8,7 @@ that it did not leave. At least once: what was in flight at a start is due again
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -18,7 +19,9 @@ from cemd.model.entry import AlertOutcome
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import Alert, AlertState
+from cemd.model.quality import Quality
 from cemd.model.rows import Rows
+from cemd.report.quiet import zone_or
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 900.0
@@ -27,6 +30,7 @@ REFRESH_SECONDS = 60.0
 """How often an Alertmanager is told again: it forgets an alert that is not repeated before its end."""
 
 OVER = (IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.CANCELLED, IncidentState.REJECTED)
+_WORDS = {quality: str(quality).replace("_", " ") for quality in Quality}
 GONE = "channel {name!r} is no longer configured; its resolve cannot be told."
 
 
@@ -53,7 +57,8 @@ def consider(alerts: Rows[Alert], incident: Incident, topology: Topology, at: In
         if wanted:
             _fire(alerts, row, route, incident, topology, at)
         elif row is not None and row.firing:
-            _stop(alerts, row, at)
+            ended = replace(row, summary=end_of(incident, topology), annotations=annotations_of(incident, topology))
+            _stop(alerts, ended, at)
 
 
 def reload(alerts: Rows[Alert], incidents: Sequence[Incident], topology: Topology, at: Instant) -> None:
@@ -61,7 +66,7 @@ def reload(alerts: Rows[Alert], incidents: Sequence[Incident], topology: Topolog
     routes = {(route.name, route.channel) for route in topology.configuration.routes}
     for row in alerts:
         if row.firing and (row.route, row.channel) not in routes:
-            _stop(alerts, row, at)
+            _stop(alerts, replace(row, summary=f"{row.summary}; no longer told through route {row.route}"), at)
     for incident in incidents:
         consider(alerts, incident, topology, at)
 
@@ -149,7 +154,7 @@ def _fire(
         due_at=at,
         summary=summary_of(incident, topology),
         labels=labels_of(route, incident),
-        annotations=annotations_of(incident),
+        annotations=annotations_of(incident, topology),
         starts_at=incident.first_hurt_at or incident.opened_at,
     )
     if row is None:
@@ -178,11 +183,38 @@ def _changed(row: Alert, at: Instant) -> Alert:
 
 def summary_of(incident: Incident, topology: Topology) -> str:
     """One line for people: what is how bad where, and why as far as it is known."""
-    service = topology.services.get(incident.subject.name)
-    name = (service.title if service else "") or incident.subject.name
-    place = f" at {incident.subject.site}" if incident.subject.site else ""
-    cause = f", cause {incident.cause.service} ({incident.cause.confidence})" if incident.cause.service else ""
-    return f"{name} is {incident.quality}{place}{cause}"
+    name, place, cause = _said(incident, topology)
+    return f"{name} is {_WORDS[incident.quality]}{place}{cause}"
+
+
+def end_of(incident: Incident, topology: Topology) -> str:
+    """One line for people: what no longer is so, and why this route hears no more of it."""
+    name, place, cause = _said(incident, topology)
+    match incident.state:
+        case IncidentState.RESOLVED | IncidentState.CLOSED:
+            return f"{name} is well again{place}{cause}"
+        case IncidentState.CANCELLED | IncidentState.REJECTED:
+            return f"{name}{place}: the incident was {incident.state}{cause}"
+        case _ if incident.planned:
+            return f"{name}{place}: this is announced work{cause}"
+        case _:
+            return f"{name} is {_WORDS[incident.quality]}{place}, of which this route is not told{cause}"
+
+
+def _said(incident: Incident, topology: Topology) -> tuple[str, str, str]:
+    """(what, where, why) in the words of people: titles, not the names of the files."""
+    subject, cause = incident.subject, incident.cause
+    site = topology.sites.get(subject.site or "")
+    place = f" at {(site.title if site else '') or subject.site}" if subject.site else ""
+    why = f", cause {_title(cause.service, topology)} ({cause.confidence})" if cause.service else ""
+    return _title(subject.name, topology), place, why
+
+
+def _title(name: str, topology: Topology) -> str:
+    service = topology.services.get(name)
+    if service is None:  # a slip in a label of pushed data, most likely
+        return f"{name} (not in the catalogue)"
+    return service.title or name
 
 
 def labels_of(route: Route, incident: Incident) -> dict[str, str]:
@@ -196,8 +228,12 @@ def labels_of(route: Route, incident: Incident) -> dict[str, str]:
     }
 
 
-def annotations_of(incident: Incident) -> dict[str, str]:
+def annotations_of(incident: Incident, topology: Topology) -> dict[str, str]:
+    """What people want to know beside the line; a change of these alone is no news. Times are those of the operator."""
+    well = incident.clear_since if incident.state in OVER else None
     return {
+        "since": _clock(incident.first_hurt_at or incident.opened_at, topology),
+        "until": "" if well is None else _clock(well, topology),
         "quality": str(incident.quality),
         "cause": incident.cause.service or "undetermined",
         "journeys": ", ".join(incident.impact.journeys),
@@ -205,3 +241,8 @@ def annotations_of(incident: Incident) -> dict[str, str]:
         "priority": str(incident.priority),
         "acknowledged_by": incident.acknowledged_by,
     }
+
+
+def _clock(at: Instant, topology: Topology) -> str:
+    zone = zone_or(topology.configuration.settings.operator.zone, "")
+    return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M:%S %Z}"

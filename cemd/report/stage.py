@@ -98,10 +98,12 @@ def _obey(state: ReportState, command: Command, moment: Moment) -> None:
     sending = state.sending
     match command.kind:
         case CommandKind.KILL:
-            state.switches.put(SENDING, replace(sending, killed=True, killed_by=command.actor))
+            if not sending.killed:  # who stops again what is stopped changes neither since when nor by whom
+                stopped = replace(sending, killed=True, killed_by=command.actor, killed_at=moment.at)
+                state.switches.put(SENDING, stopped)
             moment.effects.stopped = True
         case CommandKind.UNKILL:
-            state.switches.put(SENDING, replace(sending, killed=False, killed_by=""))
+            state.switches.put(SENDING, replace(sending, killed=False, killed_by="", killed_at=None))
             moment.effects.stopped = False
         case CommandKind.HOLD_SENDING:
             state.switches.put(SENDING, replace(sending, held=True, released=()))

@@ -31,6 +31,7 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True):
 
     killed: bool = False
     killed_by: str = ""
+    killed_at: Instant | None = None
     held: bool = False
     released: tuple[str, ...] = ()
 

@@ -20,6 +20,8 @@ def view(state: ReportState, customers: Customers) -> ReportView:
         communications=tuple(_seen(state, communication) for communication in state.communications),
         alerts=tuple(state.alerts),
         killed=sending.killed,
+        killed_by=sending.killed_by,
+        killed_at=sending.killed_at,
         sending_held=sending.held,
         customers=customers.present(),
         due=tuple(dict.fromkeys(waiting.channel for waiting in state.waiting)),

@@ -15,7 +15,7 @@ from cemd.web.asked import Asked, IncidentsAsked, Nothing, Page
 from cemd.web.desk import Desk
 from cemd.web.guard import Handler, Refused
 from cemd.web.memory import TREND_SECONDS
-from cemd.web.present import Presenter
+from cemd.web.present import Presenter, moment_or_none
 from cemd.web.routes import Route, get, query_of
 from cemd.web.shapes import Shape
 
@@ -76,6 +76,7 @@ class Api:
 
         def make(present: Presenter) -> documents.OverviewDoc:
             views = present.views
+            incidents, communications = present.incidents()[:50], present.communications()[:50]
             return documents.OverviewDoc(
                 **present.stamp(),
                 operator=house.operator,
@@ -86,6 +87,8 @@ class Api:
                 trend_seconds=TREND_SECONDS,
                 token_needed=token_needed,
                 killed=views.report.killed,
+                killed_by=views.report.killed_by,
+                killed_at=moment_or_none(views.report.killed_at, present.zone),
                 sending_held=views.report.sending_held,
                 customers=views.report.customers,
                 series=len(views.series.series),
@@ -96,8 +99,9 @@ class Api:
                 journeys=present.journeys(desk.memory.journey_trends()),
                 touchpoints=present.touchpoints(),
                 services=present.services(),
-                incidents=present.incidents()[:50],
-                communications=present.communications()[:50],
+                incidents=incidents,
+                communications=communications,
+                site_titles=present.site_titles(incidents, communications),
             )
 
         return await desk.document(request, make, *not_ready)

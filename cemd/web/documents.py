@@ -36,6 +36,9 @@ class OverviewDoc(Document):
     token_needed: bool
     """Commands must carry a bearer token."""
     killed: bool
+    killed_by: str
+    """Who stopped all messages to customers; empty while they may leave."""
+    killed_at: Moment | None
     sending_held: bool
     customers: int
     series: int
@@ -48,6 +51,8 @@ class OverviewDoc(Document):
     services: tuple[Service, ...]
     incidents: tuple[Incident, ...]
     communications: tuple[Communication, ...]
+    site_titles: dict[str, str]
+    """What people call the sites that this document names; those without a title are left out."""
 
 
 class CeiDoc(Document):

@@ -123,7 +123,9 @@ class Presenter:
         return found.value if found else None
 
     def _subject(self, subject: Subject) -> shapes.Subject:
-        return _same(shapes.Subject, subject, title=self._titles.get((subject.kind, subject.name), subject.name))
+        strange = subject.kind == SubjectKind.SERVICE  # pushed data may name what the files do not
+        otherwise = f"{subject.name} (not in the catalogue)" if strange else subject.name
+        return _same(shapes.Subject, subject, title=self._titles.get((subject.kind, subject.name), otherwise))
 
     def findings(self) -> tuple[shapes.Finding, ...]:
         return tuple(self.finding(one) for one in self.views.analyze.findings)
@@ -225,6 +227,17 @@ class Presenter:
             states=view.states,
             **self._moments(one, shapes.Communication),
         )
+
+    def site_titles(
+        self, incidents: Iterable[shapes.Incident], communications: Iterable[shapes.Communication]
+    ) -> dict[str, str]:
+        """Titles of the sites that these name: an operator has tens of thousands, and the page shows a few."""
+        named = {site for one in communications for site in one.sites}
+        for one in incidents:
+            subjects = (one.subject, *(finding.subject for finding in one.findings))
+            named.update(one.impact.sites, (one.cause.site,), (subject.site for subject in subjects))
+        titles = self.views.analyze.site_titles
+        return {site: titles[site] for site in sorted(named) if site in titles}
 
     def series(self, rows: Iterable[int]) -> tuple[shapes.SeriesNow, ...]:
         return tuple(self.one_series(row) for row in rows)

@@ -115,6 +115,8 @@ class Service(Shape):
     domain: str
     quality: Quality
     score: Score
+    own_score: Score
+    """Of its own indicators alone; null where nothing measures it now: it is called as well as what it stands on."""
     depends_on: tuple[str, ...]
     sold: bool
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from cemd.cli import main
+from cemd.commands.explain import unconcerned
 from cemd.config.configuration import hash_of
 from cemd.config.load import load
 from cemd.daemon.explain import waits_for
@@ -18,6 +19,7 @@ from cemd.loop.core import Core
 from cemd.model.entry import Batch, ConfigEpoch, SeriesAdded, Tick
 from cemd.model.measurement import SUCCESS, Attempt, SeriesKey
 from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode
+from cemd.monitor.intake.samples import FIELDS, parse_push
 from cemd.report.customers import HEADER
 from cemd.report.state import SENDING, Switches
 from cemd.store.base import StateChange
@@ -104,6 +106,14 @@ def test_check_counts_what_the_files_hold(root: Path) -> None:
     assert json.loads(result.output)["counts"]["probes"] == 2
 
 
+def test_check_says_that_it_does_not_read_the_customers(root: Path) -> None:
+    assert "customers check" not in cemd("check", "--root", root).output
+    with (root / "config/cemd.yaml").open("a", encoding="utf-8") as file:
+        file.write("customers: {file: people.csv}\n")
+    (root / "people.csv").write_text("name,town\n", encoding="utf-8")
+    assert f"`cemd customers check {root / 'people.csv'}` does" in cemd("check", "--root", root).output
+
+
 def test_check_prints_every_fault_with_its_place_and_fails(root: Path) -> None:
     (root / "probes/web.yaml").write_text("probes:\n  - {name: X, kind: tcp}\n")
     result = cemd("check", "--root", root)
@@ -165,6 +175,10 @@ def test_what_is_stopped_or_held_says_who_can_let_it_go_on() -> None:
     telling = told(CommunicationState.TELLING)
     assert "nina stopped all messages" in waits_for(telling, stopped, confirmed=True)
     assert "cemd resume-sending" in waits_for(telling, stopped, confirmed=True)
+    dated = replace(stopped, killed_at=60.0)
+    assert "nina stopped all messages to customers at 1970-01-01 00:01:00 UTC" in waits_for(
+        telling, dated, confirmed=True
+    )
     assert "held after a restore" in waits_for(telling, held, confirmed=True)
     assert waits_for(replace(telling, id="com-2"), held, confirmed=True) == ""
     assert waits_for(replace(telling, mode=Mode.SHADOW), stopped, confirmed=True) == ""
@@ -191,7 +205,7 @@ def test_explain_what_nobody_knows_says_what_could_be_asked(root: Path) -> None:
 
 
 def test_explain_a_word_that_is_none_names_the_words_that_are_and_needs_no_state(tmp_path: Path) -> None:
-    result = cemd("explain", "policies", "--root", tmp_path)
+    result = cemd("explain", "polici", "--root", tmp_path)
     assert result.exit_code == 1
     assert 'did you mean "policy"?' in result.output
     assert "state.db" not in result.output
@@ -205,6 +219,21 @@ def test_explain_without_a_word_lists_every_word_with_its_place() -> None:
     words = [one["word"] for one in json.loads(cemd("explain", "--json").output)]
     assert [word for word in words if cemd("explain", word).exit_code != 0] == []
     assert "customers" in words
+
+
+def test_explain_takes_the_words_as_they_stand_in_the_files() -> None:
+    for section, word in (("services", "service"), ("policies", "policy"), ("routes", "route"), ("intake", "settings")):
+        assert cemd("explain", section).output == cemd("explain", word).output
+    assert "kind of probe" in cemd("explain", "http").output
+
+
+def test_what_may_be_pushed_is_explained_and_its_example_is_taken() -> None:
+    said = cemd("explain", "push").output
+    example = next(line for line in said.splitlines() if line.startswith('  {"metric"'))
+    pushed = parse_push(example.encode(), source="mqtt:telemetry", now=NOW)
+    assert (len(pushed), pushed.refused.total()) == (1, 0)
+    assert [name for name in FIELDS if f"\n  {name} " not in said] == []
+    assert cemd("explain", "measurements").output == said
 
 
 def test_help_of_explain_leads_to_customers_and_to_who_is_told() -> None:
@@ -241,6 +270,13 @@ def test_an_unknown_epoch_is_refused(root: Path) -> None:
 def test_a_customer_who_was_told_nothing_and_one_who_is_unknown(root: Path) -> None:
     assert "told nothing" in cemd("customers", "show", "C-1", "--root", root).output
     assert cemd("customers", "show", "C-2", "--root", root).exit_code == 1
+
+
+def test_a_customer_whom_a_communication_does_not_concern_is_told_apart_from_one_not_decided_about() -> None:
+    communication = {"id": "com-1", "services": ["web"], "sites": ["east"], "decisions": []}
+    assert unconcerned(communication) == "com-1 has decided nothing about anybody so far."
+    assert "does not concern this customer" in unconcerned({**communication, "decisions": [{}]})
+    assert "has web at east" in unconcerned({**communication, "decisions": [{}]})
 
 
 def test_a_backup_is_put_back_elsewhere(root: Path, tmp_path: Path) -> None:

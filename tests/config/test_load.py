@@ -12,7 +12,12 @@ from cemd.config.params import Kinds
 from cemd.config.topology import Topology
 from cemd.errors import ConfigError
 
-from tests.config.kinds import FILES, KINDS, edited, write
+from tests.config.kinds import FILES, KINDS, Mail, edited, write
+
+
+class Letter(Mail):
+    password_file: str | None = None
+    token_file: str | None = None
 
 
 def messages(root: Path, kinds: Kinds = KINDS) -> list[str]:
@@ -63,6 +68,19 @@ def test_missing_file_of_customers_is_warned_of_until_it_is_there(tmp_path: Path
     assert load(write(tmp_path, **files), KINDS).warnings == (warned,)
     (tmp_path / "people.csv").write_text("", encoding="utf-8")
     assert load(tmp_path, KINDS).warnings == ()
+
+
+def test_channel_whose_secret_is_not_there_is_warned_of_until_it_is(tmp_path: Path) -> None:
+    secret = tmp_path / "secrets" / "mail"
+    kinds = replace(KINDS, channel_params={"mail": Letter})
+    params = f"params: {{host: 127.0.0.1, password_file: {secret}, token_file: a-credential}}"
+    files = edited(CHANNELS, "to: customers, params: {host: 127.0.0.1}", f"to: customers, {params}")
+    (warning,) = load(write(tmp_path, **files), kinds).warnings
+    assert warning.startswith("config/channels.yaml:2:")
+    assert f'channel "mail": password_file: there is no file {secret}, so nothing can be sent; write it' in warning
+    secret.parent.mkdir()
+    secret.write_text("hush", encoding="utf-8")
+    assert load(tmp_path, kinds).warnings == ()
 
 
 def test_probe_that_no_indicator_looks_at_is_warned_of(tmp_path: Path) -> None:
@@ -648,8 +666,17 @@ BAD: dict[str, tuple[str, str, str, str]] = {
         "zone: Europe/Berlin",
         "zone: ../../etc/passwd",
         (
-            'config/catalogue/all.yaml:5:25: site "north": unknown time zone; '
+            'config/catalogue/all.yaml:5:25: site "north": unknown time zone "../../etc/passwd"; '
             "use a name of the IANA data base, such as Europe/Berlin or UTC"
+        ),
+    ),
+    "zone-with-a-slip": (
+        CATALOGUE,
+        "zone: Europe/Berlin",
+        "zone: Europe/Berln",
+        (
+            'config/catalogue/all.yaml:5:25: site "north": unknown time zone "Europe/Berln" '
+            '(did you mean "Europe/Berlin"?); use a name of the IANA data base, such as Europe/Berlin or UTC'
         ),
     ),
     "site-within-itself": (

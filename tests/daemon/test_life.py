@@ -12,8 +12,10 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from cemd.daemon.doors import _token_in
 from cemd.daemon.house import EXIT_CONFIG, EXIT_STORE, EXIT_STORE_LATER
 from cemd.daemon.outlet import Outlet
@@ -39,14 +41,17 @@ async def daemon(root: Path, **environment: str) -> AsyncIterator[Process]:
             await started.wait()
 
 
-async def says(process: Process, event: str, times: int = 1) -> None:
-    """Reads the log until an event was said so often."""
+async def says(process: Process, event: str, times: int = 1) -> dict[str, Any]:
+    """Reads the log until an event was said so often; returns the last."""
     assert process.stderr is not None
+    said: dict[str, Any] = {}
     async with asyncio.timeout(60):
         while times:
             line = await process.stderr.readline()
             assert line, f"the daemon ended before it said {event}"
-            times -= json.loads(line)["event"] == event if line.startswith(b"{") else 0
+            said = json.loads(line) if line.startswith(b"{") else {}
+            times -= said.get("event") == event
+    return said
 
 
 async def test_a_stop_at_once_after_a_start_is_clean(tmp_path: Path) -> None:
@@ -70,6 +75,28 @@ async def test_a_service_manager_that_does_not_listen_ends_nobody(tmp_path: Path
         os.kill(process.pid, signal.SIGTERM)
         _, log = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, log
+
+
+async def test_a_refused_customer_file_stands_on_the_page_until_it_is_wanted_no_more(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    with (tmp_path / "config/cemd.yaml").open("a", encoding="utf-8") as file:
+        file.write("customers: {file: people.csv}\n")
+    (tmp_path / "people.csv").write_text("name,town\n", encoding="utf-8")
+
+    async def reasons(page: str) -> str:
+        async with ClientSession() as client, client.get(f"{page}readyz") as answer:
+            return " ".join((await answer.json())["reasons"])
+
+    async with daemon(tmp_path) as process:
+        page = (await says(process, "started"))["page"]
+        await says(process, "customers_refused")
+        assert "people.csv was refused, so who is new in it hears of nothing" in await reasons(page)
+        write(tmp_path, "two")  # names no file of customers any more
+        os.kill(process.pid, signal.SIGHUP)
+        await says(process, "reloaded")
+        async with asyncio.timeout(30):
+            while "people.csv" in await reasons(page):
+                await asyncio.sleep(0.2)
 
 
 async def test_of_a_storm_of_reloads_the_newest_files_win(tmp_path: Path) -> None:

@@ -79,6 +79,15 @@ def test_what_is_wrong_is_said(incidents: list[dict[str, Any]], mails: list[Mail
     assert words in said(incidents, mails)
 
 
+def test_who_heard_of_nothing_is_owed_no_end_and_a_slow_machine_is_named() -> None:
+    first_alone = [RIGHT[0], RIGHT[2]]  # the first of the two hears both, the other nothing
+    assert said([incident()], first_alone) == f"{record().fault.name}: 1 of 2 who had to be told got no first notice."
+    late = record()
+    late.began_at = (late.ended_at or 0.0) - late.fault.lasts_seconds - PATIENCE_SECONDS
+    (judgement,) = judge([late], [], first_alone, SUBJECTS)
+    assert "this machine was too slow: it was mended while they still waited" in judgement.problems[-1]
+
+
 def test_an_incident_that_became_part_of_another_does_not_count() -> None:
     assert said([incident(), incident("inc-2", cause="", state="cancelled")], RIGHT) == ""
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cemd.model.notice import AlertState
 from cemd.model.quality import Quality
+from cemd.report.channels.base import alert_text
 
 from tests.report.world import World, configuration
 
@@ -31,6 +32,49 @@ def test_firing_is_sent_and_then_its_resolve_once() -> None:
     house.answer()
     house.tick(86_400)
     assert told(house) == [True, False]
+
+
+def said(house: World) -> str:
+    return next(iter(house.state.alerts)).summary
+
+
+def test_the_end_says_what_is_well_again_and_not_what_was_broken() -> None:
+    house = world(sites=[{"name": "country"}, {"name": "east", "title": "The east", "parent": "country"}])
+    house.hurt(cause="hlr")
+    assert said(house) == "Mobile data is down at The east, cause hlr (probable)"
+    house.answer()
+    house.resolve()
+    assert said(house) == "Mobile data is well again at The east, cause hlr (probable)"
+    assert alert_text(next(iter(house.state.alerts)))[0].startswith("[RESOLVED] Mobile data is well again")
+
+
+def test_a_service_that_no_file_knows_is_called_so() -> None:
+    house = world()
+    house.hurt("dataa", cause="")
+    assert said(house) == "dataa (not in the catalogue) is down at east"
+
+
+def test_people_read_since_when_and_until_when_in_the_zone_of_the_operator() -> None:
+    house = world(settings={"operator": {"zone": "Europe/Vienna"}})
+    house.hurt()
+    house.answer()
+    (row,) = house.state.alerts
+    assert row.annotations["since"] == "2025-11-06 13:00:00 CET"
+    assert not row.annotations["until"]
+    house.tick(60)
+    house.clear()
+    house.resolve()
+    (row,) = house.state.alerts
+    assert row.annotations["until"] == "2025-11-06 13:01:00 CET"
+
+
+def test_what_is_only_less_bad_is_not_called_well() -> None:
+    house = world(routes=[{**ROUTE, "qualities": ["down"]}])
+    incident = house.hurt()
+    house.answer()
+    house.hurt(id=incident.id, quality=Quality.DEGRADED)
+    assert told(house) == [True, False]
+    assert "is degraded at east, of which this route is not told" in said(house)
 
 
 def test_never_told_and_clear_again_says_nothing() -> None:
@@ -99,6 +143,7 @@ def test_removed_route_hears_the_resolve_on_its_old_channel() -> None:
     house.answer()
     house.reload(configuration([], routes=[]))
     assert told(house) == [True, False]
+    assert said(house).endswith("; no longer told through route noc")
     house.answer()
     house.tick(86_400)
     assert told(house) == [True, False]

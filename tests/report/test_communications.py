@@ -255,6 +255,18 @@ def test_kill_switch_stops_at_once_and_what_waited_is_decided_again_after_it() -
     assert world.told("first") == [0, 1, 2, 3]
 
 
+def test_stopping_again_what_is_stopped_keeps_since_when_and_by_whom() -> None:
+    world = World()
+    world.command(CommandKind.KILL)
+    first = world.state.sending
+    assert (first.killed_by, first.killed_at) == ("anna", world.at)
+    world.at += 60
+    world.command(CommandKind.KILL)
+    assert world.state.sending == first
+    world.command(CommandKind.UNKILL)
+    assert (world.state.sending.killed_by, world.state.sending.killed_at) == ("", None)
+
+
 def test_after_a_restore_nothing_leaves_until_a_person_releases_it() -> None:
     world = World(load=people(4))
     world.hurt()

@@ -262,7 +262,16 @@ def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
         for name, title, macro, stage, owner, quality, score, capped, steps in JOURNEYS
     )  # fmt: skip
     services = tuple(
-        ServiceView(name=name, title=title, domain=domain, quality=quality, score=score, depends_on=needs, sold=sold)
+        ServiceView(
+            name=name,
+            title=title,
+            domain=domain,
+            quality=quality,
+            score=score,
+            own_score=score,
+            depends_on=needs,
+            sold=sold,
+        )
         for name, title, domain, quality, score, needs, sold in SERVICES
     )
     touchpoints = tuple(
@@ -350,7 +359,9 @@ class SceneHouse:
                 for one in incidents
             )
         if command.kind in (CommandKind.KILL, CommandKind.UNKILL):
-            report = msgspec.structs.replace(report, killed=command.kind == CommandKind.KILL)
+            killed = command.kind == CommandKind.KILL
+            by, since = (command.actor, views.at + 1) if killed else ("", None)
+            report = msgspec.structs.replace(report, killed=killed, killed_by=by, killed_at=since)
         self.shown = replace(views, seq=views.seq + 1, at=views.at + 1, incidents=incidents, report=report)
         return self.shown.seq
 

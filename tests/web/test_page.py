@@ -245,6 +245,56 @@ async def test_an_explanation_follows_what_it_explains(server: WebServer, browse
     await expect(page.locator("#tip")).to_be_hidden()
 
 
+async def test_after_a_relapse_the_page_counts_who_heard_of_it_before(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    assert house.shown
+    report = house.shown.report
+    first = report.communications[0]
+    again = msgspec.structs.replace(first.communication, audience_count=0, state=CommunicationState.TOLD, reopened=1)
+    communications = (msgspec.structs.replace(first, communication=again), *report.communications[1:])
+    house.shown = replace(house.shown, report=msgspec.structs.replace(report, communications=communications))
+    main = (await opened(browser, server.url)).page.locator("main")
+    await expect(main).to_contain_text("7 204 customers told")
+    await expect(main).not_to_contain_text("nobody told yet")
+    await expect(main).not_to_contain_text("of 0")
+
+
+async def test_a_service_that_nothing_measures_says_that_it_is_green_by_what_it_stands_on(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    assert house.shown
+    seen = house.shown.analyze
+    services = tuple(
+        msgspec.structs.replace(one, own_score=None) if one.name == "ims" else one for one in seen.services
+    )
+    house.shown = replace(house.shown, analyze=msgspec.structs.replace(seen, services=services))
+    well = (await opened(browser, server.url)).page.get_by_role("list", name="Healthy services")
+    await expect(well.get_by_text("not measured itself")).to_have_count(1)
+    await expect(well.locator("li", has_text="not measured itself")).to_contain_text("Voice core")
+
+
+async def test_a_service_that_no_file_knows_is_called_so(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    assert house.shown
+    seen = house.shown.analyze
+    known = tuple(one for one in seen.services if one.name != "dns")
+    house.shown = replace(house.shown, analyze=msgspec.structs.replace(seen, services=known))
+    main = (await opened(browser, server.url)).page.locator("main")
+    await expect(main).to_contain_text("dns (not in the catalogue) at east")
+
+
+async def test_a_site_is_called_by_its_title(server: WebServer, browser: Browser, house: SceneHouse) -> None:
+    assert house.shown
+    seen = msgspec.structs.replace(house.shown.analyze, site_titles={"east": "The east", "west": "The west"})
+    house.shown = replace(house.shown, analyze=seen)
+    main = (await opened(browser, server.url)).page.locator("main")
+    await expect(main).to_contain_text("Resolvers at The east")
+    await expect(main).to_contain_text("Broadband at The east")
+    await expect(main).not_to_contain_text("at east")
+
+
 async def test_an_incident_that_is_over_keeps_its_evidence(server: WebServer, browser: Browser) -> None:
     watched = await opened(browser, f"{server.url}incidents/inc-5c40d2f1e6b3")
     main = watched.page.locator("main")
@@ -304,7 +354,8 @@ async def test_the_kill_switch_asks_first_and_then_says_so_loudly(
     await page.get_by_role("button", name="Stop all messages").click()
     await page.get_by_label("Your name").fill("ines")
     await page.get_by_role("dialog").get_by_role("button", name="Stop all messages").click()
-    await expect(page.get_by_role("alert").filter(has_text="All messages to customers are stopped.")).to_be_visible()
+    words = "All messages to customers are stopped by ines since 23:26:41 CET."
+    await expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()
     await expect(page.locator("#kill")).to_be_hidden()
     await page.get_by_role("button", name="Resume").click()
     await page.get_by_role("dialog").get_by_role("button", name="Resume messages").click()

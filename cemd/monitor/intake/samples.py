@@ -59,6 +59,21 @@ class _Item(msgspec.Struct, frozen=True):
     outcome: str = "ok"
 
 
+FIELDS = {
+    "metric": "what it is: small letters, digits and _; an indicator names it (`of: {metric: …}`)",
+    "value": "a finite number, or true or false",
+    "at": "seconds since 1970 (not milliseconds), or a text of RFC 3339 with its zone; left out: when it arrives",
+    "labels": (
+        "up to 16 texts. `service` says what it measures, `site` and `touchpoint` where, by their names in the"
+        " catalogue: without `service` no indicator sees it, and a service that the catalogue does not know is judged"
+        " under the strange name; all other labels only tell series apart"
+    ),
+    "target": "the device or address that was measured; left out: none",
+    "vantage": 'where it was measured from; default "home"',
+    "outcome": 'ok, failed, timed_out or blind; default "ok"',
+}
+"""What a pushed measurement may hold, in words, for `cemd explain push`. What else it holds is not looked at."""
+
 _whole = msgspec.json.Decoder(list[_Item] | _Item)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 _part = msgspec.json.Decoder(_Item)

@@ -32,6 +32,7 @@ from cemd.report.channels.letters import message_to, only
 from cemd.report.channels.outcomes import Outcomes, Submit
 from cemd.report.channels.pager import Pager
 from cemd.report.channels.stops import Mark, Outcome, Stops, mark_of
+from cemd.report.channels.window import Window
 from cemd.report.metrics import ReportMetrics
 
 Addresses = Callable[[list[int], Channel], Awaitable[list[str | None]]]
@@ -65,8 +66,8 @@ class Worker:
         self._metrics = metrics
         self._log = log
         self._bucket = Bucket(channel.per_second, clock)
-        self._window = max(20, min(2_000, int(channel.per_second * 4)))
-        self._open: dict[Mark, tuple[NoticeRows, int]] = {}
+        self._window = Window(channel.per_second)
+        self._open: dict[Mark, tuple[NoticeRows, int, float]] = {}  # its row, and the monotonic time it was taken
         self._trying: dict[Mark, Attempt] = {}
         self._give_back: Callable[[NoticeRows], None] | None = None
         self._due = asyncio.Event()
@@ -84,8 +85,9 @@ class Worker:
 
     def take(self, rows: NoticeRows) -> None:
         """Rows that are committed in flight."""
+        now = self._clock.monotonic()
         for index, customer in enumerate(rows.customer.tolist()):
-            self._open[mark_of(rows, customer)] = (rows, index)
+            self._open[mark_of(rows, customer)] = (rows, index, now)
         self._lots.append(rows)
         self._arrived.set()
 
@@ -98,7 +100,7 @@ class Worker:
         self._give_back = give_back
         self._lots.clear()
         places: dict[int, tuple[NoticeRows, list[int]]] = {}
-        for mark, (rows, index) in list(self._open.items()):
+        for mark, (rows, index, _) in list(self._open.items()):
             if mark not in self._trying:
                 del self._open[mark]
                 places.setdefault(id(rows), (rows, []))[1].append(index)
@@ -129,7 +131,7 @@ class Worker:
         while True:
             await self._due.wait()
             self._due.clear()
-            room = self._window - len(self._open)
+            room = self._window.size - len(self._open)
             if room <= 0 or self._stops.killed:
                 await self._pause()
                 continue
@@ -185,7 +187,7 @@ class Worker:
     async def abandon(self) -> None:
         """The worker ended: what has no outcome by now was under way. It may have left or not if it was being
         submitted; before that it goes on with the channel as it is now."""
-        for mark, (rows, index) in list(self._open.items()):
+        for mark, (rows, index, _) in list(self._open.items()):
             attempt = self._trying.get(mark)
             if attempt is not None and not attempt.begun:
                 self._return(rows, index)
@@ -267,8 +269,9 @@ class Worker:
 
     def _note(self, rows: NoticeRows, customer: int, state: NoticeState, reason: str) -> None:
         mark = mark_of(rows, customer)
-        if self._open.pop(mark, None) is None:
+        if (held := self._open.pop(mark, None)) is None:
             return  # given back: its fate is with another worker
+        self._window.settled(self._clock.monotonic() - held[-1])
         self._stops.perhaps_left.pop(mark, None)
         self._outcomes.add(rows, customer, state, reason)
         self._metrics.notices.labels(self.channel.name, rows.phase.name.lower(), state.name.lower()).inc()

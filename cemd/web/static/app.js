@@ -7,7 +7,7 @@ import { incidentPage } from "/static/incident.js";
 import { overview } from "/static/overview.js";
 import { seriesPage } from "/static/series.js";
 import { checkTip, followTips } from "/static/tip.js";
-import { capital, clock, span, useTitles, useZone } from "/static/words.js";
+import { capital, clock, exact, span, useTitles, useZone } from "/static/words.js";
 
 const at = (id) => document.getElementById(id);
 let view = null;
@@ -63,6 +63,9 @@ const titleState = () => {
   return open ? `(${open}) ` : "";
 };
 
+// Who stopped it and since when: whoever comes on shift asks that first.
+const stoppedBy = () => [view.killed_by ? ` by ${view.killed_by}` : "", view.killed_at ? [" since ", exact(view.killed_at, view.at)] : ""];
+
 // What frames every page: operator, clock, banners.
 function frame() {
   const silent = (performance.now() - heardAt) / 1000;
@@ -75,7 +78,7 @@ function frame() {
     at("clock").textContent = `${clock(view.at)} · ${silent < Math.min(3, patience) ? "live" : `${span(silent)} ago`}`;
     at("clock").classList.toggle("late", silent > patience);
     at("kill").hidden = view.killed;
-    if (view.killed) banner("down", "killed", h("strong", {}, "All messages to customers are stopped."), " ", h("button", { type: "button", "data-command": "unkill" }, "Resume"));
+    if (view.killed) banner("down", "killed", h("span", {}, h("strong", {}, "All messages to customers are stopped"), stoppedBy(), "."), h("button", { type: "button", "data-command": "unkill" }, "Resume"));
     if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore. Release communications one by one, or ", h("button", { type: "button", "data-command": "release" }, "Lift the hold"));
     for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${capital(reason)}`);
   }

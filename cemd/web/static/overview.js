@@ -110,6 +110,9 @@ function rater(view) {
         h("td", { class: "coverage" }, share(point.rater.coverage))))))));
 }
 
+// Green by what it stands on alone: nobody may take that for a measurement of the service.
+const borrowed = (one) => (one.own_score === null && one.score !== null ? h("span", { class: "muted" }, " not measured itself") : null);
+
 function services(view) {
   const rank = (one) => ORDER.indexOf(one.quality);
   const sorted = [...view.services].sort((a, b) => rank(a) - rank(b) || a.title.localeCompare(b.title));
@@ -119,7 +122,7 @@ function services(view) {
   return panel("Services", h("span", { class: "counts" }, counts.map(([state, n]) => h("span", { "data-key": state }, shape(state, true), n))),
     others.length ? h("ul", { class: "services" }, others.map((one) => h("li", { "data-key": one.name, title: needs(one) },
       shape(one.quality, true), h("span", { class: "service-name" }, one.title || one.name), h("span", { class: "muted" }, one.sold ? `${one.domain}, sold` : one.domain), h("span", { class: "number" }, score(one.score))))) : null,
-    well.length ? h("ul", { class: "well", "aria-label": "Healthy services" }, well.map((one) => h("li", { "data-key": one.name, title: needs(one) }, shape("healthy", false), one.title || one.name, one.score !== null && one.score < 99.5 ? h("span", { class: "muted" }, ` ${score(one.score)}`) : null))) : null);
+    well.length ? h("ul", { class: "well", "aria-label": "Healthy services" }, well.map((one) => h("li", { "data-key": one.name, title: needs(one) }, shape("healthy", false), one.title || one.name, borrowed(one), one.score !== null && one.score < 99.5 ? h("span", { class: "muted" }, ` ${score(one.score)}`) : null))) : null);
 }
 
 // What was found on the cause itself tells most.

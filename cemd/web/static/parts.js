@@ -1,6 +1,6 @@
 // Parts that several pages share.
 import { h } from "/static/dom.js";
-import { amount, badge, between, capital, count, exact, listed, metricWords, said, share, shape, span, spokenWhole, standing, titled, when } from "/static/words.js";
+import { amount, badge, between, capital, count, exact, listed, metricWords, said, share, shape, sited, span, spokenWhole, standing, titled, when } from "/static/words.js";
 
 export const panel = (title, side, ...body) =>
   h("section", { class: "panel", "aria-label": title }, h("div", { class: "panel-head" }, h("h2", {}, title), side), body);
@@ -9,13 +9,13 @@ export const fact = (name, ...value) => h("div", { class: "fact" }, h("dt", {}, 
 
 export const figure = (name, number, more) => h("div", { class: "fact figure" }, h("dt", {}, name), h("dd", {}, number, more ? h("small", {}, more) : null));
 
-export const place = (subject) => (subject.site ? `${subject.title} at ${subject.site}` : subject.title);
+export const place = (subject) => (subject.site ? `${subject.title} at ${sited(subject.site)}` : subject.title);
 
 // What an incident is called: its cause once one is named, until then what was hurt first.
 const isKnown = ({ confidence, service }) => confidence !== "undetermined" && Boolean(service);
 export const subjectOf = (incident) => {
   const { service, title, site } = incident.cause;
-  return isKnown(incident.cause) ? `${title || titled(service)}${site ? ` at ${site}` : ""}` : place(incident.subject);
+  return isKnown(incident.cause) ? `${title || titled(service)}${site ? ` at ${sited(site)}` : ""}` : place(incident.subject);
 };
 
 // A panel about one thing: its name is shown as it is written.
@@ -94,7 +94,7 @@ export function impact(incident) {
     figure("User-minutes", count(minutes)),
     fact("Journeys", listed(journeys)),
     truths.length ? fact("Moments of truth", listed(truths)) : null,
-    fact("Where", sites.length ? listed(sites) : "everywhere"),
+    fact("Where", sites.length ? listed(sites, 4, sited) : "everywhere"),
     uncertainty ? h("div", { class: "fact" }, h("dt", {}, "Uncertain"), h("dd", { class: "light" }, uncertainty)) : null);
 }
 
@@ -103,12 +103,15 @@ const apart = (one) => [one.in_flight ? `, ${count(one.in_flight)} on the way` :
 
 const stateOf = (one) => standing(one.state, one.told, one.in_flight);
 
+// After a relapse nobody new is asked whether to be told: the audience is then smaller than those who heard of it before.
+const heard = (one) => [h("strong", {}, count(one.told)), one.audience >= one.told ? ` of ${count(one.audience)} customers told` : ` ${one.told === 1 ? "customer" : "customers"} told`];
+
 export function told(incident) {
   if (!incident.communications.length) return h("span", { class: "muted" }, "No customer communication.");
   return incident.communications.map((one) =>
     h("span", { class: "told", "data-key": one.id }, one.mode === "shadow" ? h("span", { class: "tag" }, "shadow") : null,
-      one.audience
-        ? [h("strong", {}, count(one.told)), ` of ${count(one.audience)} customers told`, apart(one), stateOf(one) === "told" ? "" : `, ${said(stateOf(one))}`]
+      one.audience || one.told
+        ? [heard(one), apart(one), stateOf(one) === "told" ? "" : `, ${said(stateOf(one))}`]
         : `Customers: ${said(one.state)}, nobody told yet`));
 }
 
@@ -149,7 +152,7 @@ const putOff = (one, now) => (isPutOff(one, now) ? h("span", { class: "muted" },
 // How many were told; of a policy in shadow, how many would have been.
 const toldOf = (one) => (one.mode === "shadow" && !one.told
   ? [h("strong", {}, "0"), h("span", { class: "muted" }, ` told, for nothing leaves in shadow · ${count(one.audience)} would be told`)]
-  : [h("strong", {}, count(one.told)), h("span", { class: "muted" }, ` told of ${count(one.audience)}`, apart(one))]);
+  : [h("strong", {}, count(one.told)), h("span", { class: "muted" }, one.audience >= one.told ? ` told of ${count(one.audience)}` : " told", apart(one))]);
 
 export function communicationCard(one, now, allHeld, incidents = []) {
   const due = Object.entries(one.reasons).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
@@ -162,7 +165,7 @@ export function communicationCard(one, now, allHeld, incidents = []) {
   ].filter(Boolean);
   return h("article", { class: `communication ${one.ended_at ? "over" : ""}`, "data-key": one.id },
     h("header", {},
-      h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites)}` : ""),
+      h("h3", {}, listed(one.services), one.sites.length ? ` at ${listed(one.sites, 4, sited)}` : ""),
       h("span", { class: `tag ${one.mode}` }, one.mode), h("span", { class: `tag ${held ? "held" : ""}` }, capital(said(stateOf(one))), one.reason ? `: ${said(one.reason)}` : ""),
       h("span", { class: "muted" }, `${said(one.phase)} · ${one.policy} · `, when(one.opened_at, now))),
     h("div", { class: "told-row" }, one.state === "holding" && !one.told ? h("span", {}, waitsFor(one, incidents, now)) : toldOf(one), putOff(one, now),

@@ -32,13 +32,15 @@ export const said = (word) => String(word).replaceAll("_", " ").replace(/([a-z])
 export const standing = (state, told, inFlight) => (state === "told" && inFlight && !told ? "telling" : state);
 
 // Names as people say them, learned from the newest view.
-let titles = new Map();
+let titles = new Map(), sites = new Map();
 export function useTitles(view) {
   titles = new Map([...view.services, ...view.touchpoints, ...view.journeys].map((one) => [one.name, one.title || one.name]));
+  sites = new Map(Object.entries(view.site_titles));
   services = new Map(view.services.map((one) => [one.name, one.title || one.name]));
   for (const one of view.journeys) for (const step of one.steps) titles.set(`${one.name}/${step.name}`, `${one.title || one.name}: ${step.title || step.name}`);
 }
 export const titled = (name) => titles.get(name) || name;
+export const sited = (name) => sites.get(name) || name;
 
 // Sentences of the core name services as the files do; people know their titles. The name stays beside the first
 // mention where the title does not show it; `mentioned` remembers across sentences, null leaves names out.
@@ -134,9 +136,9 @@ export function span(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-export function listed(names, most = 4) {
+export function listed(names, most = 4, named = titled) {
   if (!names.length) return "none";
-  names = names.map(titled);
+  names = names.map(named);
   return names.length <= most ? names.join(", ") : `${names.slice(0, most).join(", ")} and ${names.length - most} more`;
 }
 

@@ -1,0 +1,32 @@
+"""How many notices one channel has in hand: as many as it gets rid of in a second or two, and no more.
+
+What is in hand is committed in flight. A daemon that is killed does not know of these what left, and of class `service`
+none is sent again: every notice that only waited in the window is then a customer who hears nothing. A slow mail server
+must therefore not be handed what it takes half a minute to accept, and a quick one must never wait for us. So the
+window is found, not set: a notice that was settled quickly lets one more in (it doubles with every turn), one that
+waited too long takes one out.
+"""
+
+from __future__ import annotations
+
+SMALLEST = 20
+"""Never fewer: asking costs a commit, which is worth some notices."""
+LARGEST = 2_000
+QUICK_SECONDS = 1.0
+SLOW_SECONDS = 2.0
+"""Between the two the window stays as it is; an entry of outcomes alone takes some tenths of a second."""
+
+
+class Window:
+    """The most notices in hand. `per_second` is the pace that the channel is given; the limit is four seconds of it."""
+
+    def __init__(self, per_second: float) -> None:
+        self._limit = max(SMALLEST, min(LARGEST, int(per_second * 4)))
+        self.size = SMALLEST
+
+    def settled(self, seconds: float) -> None:
+        """A notice has its outcome, so long after it was taken in hand."""
+        if seconds < QUICK_SECONDS:
+            self.size = min(self._limit, self.size + 1)
+        elif seconds > SLOW_SECONDS:
+            self.size = max(SMALLEST, self.size - 1)
