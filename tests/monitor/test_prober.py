@@ -9,7 +9,6 @@ import struct
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -65,35 +64,6 @@ async def test_each_vantage_point_runs_its_own_part_and_says_where_it_looked_fro
             await until(lambda: len(seen(side.log)) >= 3, what="measurements of both vantage points")
             await asyncio.sleep(0.6)
     assert seen(side.log) == {("here", "home"), ("there", "home"), ("there", "west")}
-
-
-async def test_part_that_several_vantage_points_have_is_encoded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoded: list[str] = []
-    dump = Probe.model_dump_json
-
-    def counted(self: Probe, **given: Any) -> str:
-        encoded.append(self.name)
-        return dump(self, **given)
-
-    monkeypatch.setattr(Probe, "model_dump_json", counted)
-    names = ("east", "west", "north")
-    settings = SETTINGS.model_copy(update={"vantages": tuple(Vantage(name=name) for name in names)})
-    everywhere = probe("all", "tcp", host="127.0.0.1", port=1).model_copy(update={"vantages": names})
-    north = probe("one", "tcp", host="127.0.0.1", port=1).model_copy(update={"vantages": ("north",)})
-    async with daemon_side(tmp_path / "s") as side:
-        side.server.set_probes("e1", [everywhere, north], settings)
-        parts = {}
-        for name in names:
-            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
-            writer.write(wire.encode(wire.Hello(version=wire.VERSION, source=f"prober:{name}", number=0, pid=1)))
-            frame = await wire.read_from_daemon(reader)
-            assert isinstance(frame, wire.Probes)
-            parts[name] = [one["name"] for one in msgspec.json.decode(frame.probes)]
-            writer.close()
-        assert parts == {"east": ["all"], "west": ["all"], "north": ["all", "one"]}
-        assert encoded == ["all", "all", "one"]
 
 
 def seen(log: MemoryLog) -> set[tuple[str, str]]:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import structlog
 from cemd.config.probes import Probe
 from cemd.config.settings import Settings
+from cemd.config.vantage import Vantage
 from cemd.monitor import wire
 from cemd.monitor.intake.prober_server import PIECE
 from cemd.monitor.prober import Prober
@@ -137,3 +139,32 @@ async def test_prober_that_was_cut_off_within_a_set_begins_the_next_one_anew(tmp
     assert list(prober._posts) == ["p0", "p1"]
     stopping.set()
     await running
+
+
+async def test_part_that_several_vantage_points_have_is_encoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    dump = Probe.model_dump_json
+
+    def counted(self: Probe, **given: Any) -> str:
+        encoded.append(self.name)
+        return dump(self, **given)
+
+    monkeypatch.setattr(Probe, "model_dump_json", counted)
+    names = ("east", "west", "north")
+    settings = SETTINGS.model_copy(update={"vantages": tuple(Vantage(name=name) for name in names)})
+    everywhere = probes("all", 1)[0].model_copy(update={"vantages": names})
+    north = probes("one", 1)[0].model_copy(update={"vantages": ("north",)})
+    async with daemon_side(tmp_path / "s") as side:
+        side.server.set_probes("e1", [everywhere, north], settings)
+        parts = {}
+        for name in names:
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+            writer.write(wire.encode(wire.Hello(version=wire.VERSION, source=f"prober:{name}", number=0, pid=1)))
+            frame = await wire.read_from_daemon(reader)
+            assert isinstance(frame, wire.Probes)
+            parts[name] = [one["name"] for one in msgspec.json.decode(frame.probes)]
+            writer.close()
+        assert parts == {"east": ["all0"], "west": ["all0"], "north": ["all0", "one0"]}
+        assert encoded == ["all0", "all0", "one0"]
