@@ -231,7 +231,7 @@ def _reload(
 ) -> dict[str, Any]:  # fmt: skip
     time.sleep(shape.every_seconds + 5)  # every series has its name, and reading the first set is over
     visitor = Visitor(port)
-    visiting = threading.Thread(target=visitor.visit)
+    visiting = threading.Thread(target=visitor.visit, daemon=True)
     visiting.start()
     quiet = time.time()
     time.sleep(shape.quiet_seconds)
