@@ -72,10 +72,10 @@ async def our_runner(probes: int, every: float, meter: Meter, names: list[tuple[
     from cemd.config.probes import Probe
     from cemd.kit.clock import SystemClock
     from cemd.model.quality import Outcome
+    from cemd.monitor.plans import Plan
     from cemd.monitor.probes.base import Cancel, Done, ProbeParams, Reason, Result, Values
     from cemd.monitor.roster import Post
     from cemd.monitor.runner import Runner
-    from cemd.monitor.schedule import Plan
 
     answered = Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=Values((), ()), seconds=1e-6)
 

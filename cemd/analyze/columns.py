@@ -21,6 +21,8 @@ def number(value: float) -> Array:
 
 
 PAGE = 4096
+COPIED = 1 << 19
+"""Bytes that are copied at once."""
 STEP = 1024  # rows; a column's room is a multiple of it, so that rows of a matrix of columns begin at pages too
 
 
@@ -84,6 +86,14 @@ class Columns:
                 self.arrays[name][old:new] = field.fill
         self.size = new
         self._views = {name: array[:new] for name, array in self.arrays.items()}
+
+    def copy_rows(self, name: str, here: Array, other: Columns, there: Array) -> None:
+        """Takes one column's values of rows of `other`; large columns piece by piece, for numpy lets nobody else have
+        the interpreter while it copies."""
+        piece = max(1, COPIED // max(1, self.arrays[name].strides[0]))
+        mine, theirs = self[name], other[name]
+        for first in range(0, len(here), piece):
+            mine[here[first : first + piece]] = theirs[there[first : first + piece]]
 
     def bytes_per_row(self) -> int:
         """Memory of one row over all columns."""

@@ -46,6 +46,7 @@ from cemd.analyze.series import SeriesTable
 from cemd.analyze.windows import BUCKETS, Windows
 from cemd.analyze.work import AnnouncedWork
 from cemd.config.rules import Indicator
+from cemd.config.selectors import Selectors
 from cemd.config.topology import Topology
 from cemd.model.quality import Quality
 
@@ -83,9 +84,10 @@ class Indicators:
         self._work = AnnouncedWork(topology)
         self._places: list[tuple[str, str]] = []
         self._pushed_of: dict[str, list[int]] = {}
-        self._by_metric: dict[str, list[Indicator]] = {}
+        by_metric: dict[str, list[Indicator]] = {}
         for indicator in topology.configuration.indicators:
-            self._by_metric.setdefault(indicator.of.metric, []).append(indicator)
+            by_metric.setdefault(indicator.of.metric, []).append(indicator)
+        self._of_metric = {metric: (those, Selectors([one.of for one in those])) for metric, those in by_metric.items()}
         self._pairs: list[tuple[int, int]] = []  # (row, instance) in order of rows
         self._index: Index | None = None
 
@@ -94,8 +96,13 @@ class Indicators:
         fresh: list[Instance] = []
         for row in rows:
             series, place = table.series[row], table.places[row]
-            for indicator in self._by_metric.get(series.key.metric, ()) if place else ():
-                if place is None or not matches(indicator.of, series, place, self.topology):
+            if place is None or series.key.metric not in self._of_metric:
+                continue
+            indicators, selectors = self._of_metric[series.key.metric]
+            names = (place.probe, place.probe_name)
+            for which in selectors.candidates(probes=names, service=place.service, kind=place.kind):
+                indicator = indicators[which]
+                if not matches(indicator.of, series, place, self.topology):
                     continue
                 instance = Instance(indicator, place.service, place.site, place.touchpoint)
                 number = self.number.get(instance.key)

@@ -86,9 +86,13 @@ class SeriesTable:
         return range(first, len(self.series))
 
     def place_all(self, topology: Topology) -> None:
-        """A new configuration: every series finds its place anew."""
-        self._probes = {probe.identity(): probe for probe in topology.configuration.probes}
-        self.places = [self._place(one) for one in self.series]
+        """A new configuration: every series finds its place anew; that of a probe which is the same one stays."""
+        before, self._probes = self._probes, {probe.identity(): probe for probe in topology.configuration.probes}
+        same = {uid for uid, probe in self._probes.items() if probe is before.get(uid)}
+        self.places = [
+            place if place is not None and one.key.probe in same else self._place(one)
+            for one, place in zip(self.series, self.places, strict=True)
+        ]
         self._note_places(0)
         self.version += 1
 

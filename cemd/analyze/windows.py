@@ -267,10 +267,10 @@ class Windows:
         there = np.array([pair[1] for pair in pairs], np.intp)
         for name in WINDOW_FIELDS:
             if name != "ring":
-                self.columns[name][here] = other.columns[name][there]
+                self.columns.copy_rows(name, here, other.columns, there)
         mine, theirs = self.columns["ring"][here], other.columns["ring"][there]
         for name in RING_FIELDS:
-            self.rings[name][mine[mine >= 0]] = other.rings[name][theirs[theirs >= 0]]
+            self.rings.copy_rows(name, mine[mine >= 0], other.rings, theirs[theirs >= 0])
         self._oldest = np.zeros(0, np.int64)
 
     def dump(self) -> dict[str, bytes]:

@@ -87,11 +87,46 @@ _MODELS: dict[str, type[BaseModel]] = {
 """Sections that are lists, with the model of an entry."""
 
 
+class Pieces(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration beside another one, `before`: of each entry of `lists` its text, or the place that an equal entry
+    has in the same list of `before`; the other sections as texts."""
+
+    lists: dict[str, list[int | bytes]]
+    rest: dict[str, bytes]
+
+
+def pieces_of(document: bytes, before: bytes) -> Pieces:
+    """What the configuration of a document is made of, beside the one of `before`: both as `document` wrote them."""
+    known, parts = (msgspec.json.decode(one, type=dict[str, msgspec.Raw]) for one in (before, document))
+    lists: dict[str, list[int | bytes]] = {}
+    for name in [name for name in _MODELS if name in parts]:
+        places = {text: place for place, text in enumerate(_texts(known[name]))} if name in known else {}
+        lists[name] = [places.get(text, text) for text in _texts(parts[name])]
+    return Pieces(lists=lists, rest={name: bytes(text) for name, text in parts.items() if name not in lists})
+
+
+def from_pieces(pieces: Pieces, before: Configuration) -> Configuration:
+    """The configuration that `from_document` would read; it shares with `before` what is as it was. Takes as long as
+    what changed is long.
+
+    Raises:
+        pydantic.ValidationError: the pieces are not of this version.
+    """
+    values: dict[str, Any] = {}
+    for name, entries in pieces.lists.items():
+        here, model = getattr(before, name), _MODELS[name]
+        values[name] = [
+            here[entry] if isinstance(entry, int) else model.model_validate_json(entry) for entry in entries
+        ]
+    values |= {name: _part(name, text) for name, text in pieces.rest.items()}
+    return Configuration(**values)
+
+
 def _canonical(part: BaseModel) -> str:
     return json.dumps(part.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _part(name: str, text: msgspec.Raw) -> Any:
+def _part(name: str, text: msgspec.Raw | bytes) -> Any:
     """A section that is no list; what is not known is left for the whole to refuse."""
     field = Configuration.model_fields.get(name)
     return field.annotation.model_validate_json(bytes(text)) if field and field.annotation else None

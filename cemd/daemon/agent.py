@@ -16,9 +16,10 @@ from cemd.kit.parent import end_with_parent
 from cemd.kit.sdnotify import patient_notifier
 from cemd.monitor.prober import Prober
 
-_COLLECT_AFTER = 20_000
+_COLLECT_AFTER = 5_000
 """Objects made and not yet gone before the collector looks for circles. Runs make and drop hundreds at a time and none
-of their circles outlives them; Python's 700 let it look so often that it took a twelfth of a TLS probe."""
+of their circles outlives them; Python's 700 let it look so often that it took a twelfth of a TLS probe. With more, one
+look holds the loop longer: 20,000 take some ten milliseconds."""
 
 
 def run_agent(socket: Path, state: Path, *, log_json: bool | None, vantage: str = "home") -> int:

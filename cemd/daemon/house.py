@@ -8,7 +8,6 @@ the process: whatever must survive is written already, and the service manager s
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -21,9 +20,11 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from cemd import __version__
 from cemd.config.settings import Settings
+from cemd.config.topology import Topology
 from cemd.daemon import reload
 from cemd.daemon.doors import Doors
 from cemd.daemon.edges import Edges
+from cemd.daemon.epochs import Epochs
 from cemd.daemon.kinds import kinds
 from cemd.daemon.metrics import watch_daemon
 from cemd.daemon.news import News
@@ -33,6 +34,7 @@ from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
 from cemd.errors import CemdError, ConfigError, Fault, StoreError, StoreUnavailable, UnwritableChange
 from cemd.improve import stage as improve
+from cemd.kit.heap import settle
 from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
 from cemd.kit.secrets import secret_path
@@ -41,7 +43,7 @@ from cemd.kit.words import counted
 from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
 from cemd.model.effect import Effects
-from cemd.model.entry import Command, CommandKind, ConfigEpoch, Entry, SeriesAdded, Started
+from cemd.model.entry import Command, CommandKind, Entry, SeriesAdded, Started
 from cemd.report.view import view as report_view
 from cemd.store.backup import is_restored, release_restored
 from cemd.store.sqlite import SqliteStore, open_store
@@ -54,6 +56,9 @@ EXIT_STORE = 74
 EXIT_STORE_LATER = 75
 """sysexits.h, a failure that passes: the disk is full or the state is locked; the unit tries again, slowly."""
 GRACE_SECONDS = 20.0
+HEAP_SECONDS = 1.0
+MANY_SERIES = 2_000
+"""So many new ones are worth taking out of the collector's sight."""
 UPKEEP_SECONDS = 30.0
 UPKEEP_BUSY_SECONDS = 1.0
 SWITCH_SECONDS = 0.001
@@ -143,8 +148,7 @@ class _House:
         self._port = port
         self._log_json = log_json
         self._reload_asked = asyncio.Event()
-        self._epoch = ""
-        self._took_effect = asyncio.Event()
+        self.epochs = Epochs(self.core, store, where, root)
 
     async def live(self, *, with_prober: bool) -> int:
         """Builds, runs until the stop signal, and takes everything down again; returns the exit code.
@@ -164,7 +168,7 @@ class _House:
             report_view(self.core.state.report, self.core.state.customers),
             said_seq=said_seq,
         )
-        accepted = self._read_files("start")
+        accepted = self.epochs.read("start")
         self.configuration = accepted.configuration
         self.sequencer = Sequencer(
             self.core,
@@ -198,6 +202,7 @@ class _House:
                 for name, work in (
                     ("watchdog", self._feed_watchdog),
                     ("upkeep", self._keep_files),
+                    ("heap", self._keep_heap),
                     ("news", lambda: self.news.run(self.published)),
                     ("customers", self.edges.load_customers),
                     ("reload", self._reload_when_asked),
@@ -210,7 +215,7 @@ class _House:
                 running.append(tasks.create_task(keep_running(prober.run, name="prober", log=log), name="prober"))
             self._write_pid()
             sys.setswitchinterval(SWITCH_SECONDS)
-            gc.freeze()  # what stands now stays: full collections would only hold the loop for it
+            settle()
             self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")
             log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
             await self.stopping.wait()
@@ -221,15 +226,6 @@ class _House:
                 task.cancel()
         await self.edges.evidence.store()
         self.where.pid.unlink(missing_ok=True)
-
-    def _read_files(self, author: str) -> reload.Accepted:
-        current = self.core.state.topology.configuration if self.core.state.epoch else None
-        accepted = reload.read(
-            self.root, kinds(), current, author=author, state=self.where.state, rows=self.store.state
-        )
-        for warning in accepted.warnings:
-            log.warning("configuration", warning=warning)
-        return accepted
 
     def _write_pid(self) -> None:
         try:
@@ -259,23 +255,13 @@ class _House:
         """What the core has to know before the first tick: that it started, what was numbered but never logged, and the
         files if they changed."""
         self.sequencer.post(Started(version=__version__))
-        self._take_epoch(accepted)
+        self.epochs.take(accepted, self.sequencer.post)
         table = self.core.state.analyze.table
         unknown = tuple(series for series in self.store.series.all() if table.row(series.id) < 0)
         if unknown:
             self.sequencer.post(SeriesAdded(series=unknown))
         for seq in self.core.set_aside:
             log.error("entry_set_aside", seq=seq, remedy="it crashed the core twice; state.db keeps it in quarantine")
-
-    def _take_epoch(self, accepted: reload.Accepted) -> bool:
-        """Keeps a configuration and gives it to the core; False when it is in effect already."""
-        if accepted.hash == self.core.state.epoch:
-            return False
-        self.store.state.save_epoch(accepted.hash, accepted.author, time.time(), accepted.document)
-        self.sequencer.post(ConfigEpoch(hash=accepted.hash, author=accepted.author, document=accepted.document))
-        for change in accepted.changes:
-            log.info("configuration_changed", change=change)
-        return True
 
     async def _reload_when_asked(self) -> None:
         """Signals that come during a reload make one more, which sees what they were sent for."""
@@ -288,17 +274,16 @@ class _House:
         """Reads the files again: all of them take effect, or nothing changes."""
         self.notify.reloading()
         try:
-            accepted = await asyncio.to_thread(self._read_files, "reload")
-            self._took_effect.clear()
-            changed = await asyncio.to_thread(self._take_epoch, accepted)
+            accepted = await self.epochs.read_apart("reload")
+            topology = await asyncio.to_thread(Topology, accepted.configuration)
+            changed = await asyncio.to_thread(self.epochs.take, accepted, self.sequencer.post, topology)
         except Exception as exc:  # noqa: BLE001 -- the guard of this edge: no reload ends the process
             self.refused_reloads.inc()
             log.error("reload_refused", reason=_said(exc), remedy="the configuration before it stays in effect")
         else:
             log.info("reloaded", epoch=accepted.hash, changed=changed)
-            while changed and self._epoch != accepted.hash:  # customers may name what only the new files know
-                await self._took_effect.wait()
-                self._took_effect.clear()
+            await self.epochs.settle()  # customers may name what only the new files know
+            settle()  # as at the start: what is new stays
             await self.edges.load_customers()
         self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")
 
@@ -308,8 +293,7 @@ class _House:
             self.configuration = self.core.state.topology.configuration
             self.sequencer.rhythm = _rhythm(self.configuration.settings)
             self.edges.reconfigure(self.configuration, epoch=effects.config.hash)
-            self._epoch = effects.config.hash
-            self._took_effect.set()
+            self.epochs.took_effect(effects.config.hash)
 
     def _page(self) -> WebServer:
         settings = self.configuration.settings
@@ -358,6 +342,15 @@ class _House:
                     log.warning("upkeep", fault=fault)
             said = set(report.faults)
             await asyncio.sleep(UPKEEP_BUSY_SECONDS if report.round_running else UPKEEP_SECONDS)
+
+    async def _keep_heap(self) -> None:
+        """Series that are new stay as well."""
+        settled = len(self.core.state.analyze.table)
+        while True:
+            await asyncio.sleep(HEAP_SECONDS)
+            if (series := len(self.core.state.analyze.table)) - settled >= MANY_SERIES:
+                settle()
+                settled = series
 
     def _core_failed(self, exc: BaseException) -> None:
         log.critical("core_failed", error=f"{type(exc).__name__}: {exc}", exc_info=exc)

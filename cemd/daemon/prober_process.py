@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from cemd.kit.parent import PARENT
+from cemd.kit.parent import environment
 
 log = structlog.get_logger("cemd.monitor")
 
@@ -52,8 +52,7 @@ class ProberProcess:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.starts += 1
-        environment = {**os.environ, PARENT: str(os.getpid())}
-        self._process = await asyncio.create_subprocess_exec(*self._command, env=environment, start_new_session=True)
+        self._process = await asyncio.create_subprocess_exec(*self._command, env=environment(), start_new_session=True)
         code = await self._process.wait()
         self._kill_group(signal.SIGKILL)
         log.warning("prober_ended", code=code, after_seconds=round(loop.time() - began, 1))

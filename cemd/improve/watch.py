@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from cemd.config.judged import looks_at
+from cemd.config.judged import Lookers
 from cemd.config.rules import Indicator
 from cemd.config.topology import Topology
 from cemd.model.finding import Finding
@@ -45,14 +45,19 @@ class Watch:
         self._shows_after: dict[tuple[str, str, str], float | None] = {}
         self._ranks = {one.identity(): RANKS.get(one.kind, 2) for one in topology.configuration.probes}
         configuration = topology.configuration
-        strict = [indicator for indicator in configuration.indicators if indicator.objective is not None]
+        indicators = configuration.indicators
+        strict = [indicator for indicator in indicators if indicator.objective is not None]
+        lookers = Lookers(indicators, topology)
+        self._looking: dict[str, dict[int, None]] = {}
+        """By service: places of the indicators that look at a probe of it."""
         for probe in configuration.probes:
-            waits = [_wait(indicator) for indicator in strict if looks_at(indicator.of, probe, topology)]
-            if waits:
-                delay = 2 * probe.every_seconds + probe.timeout_seconds + min(waits) + MARGIN_SECONDS
-                success = any(
-                    indicator.of.metric == SUCCESS and looks_at(indicator.of, probe, topology) for indicator in strict
-                )
+            looking = lookers.places(probe)
+            self._looking.setdefault(probe.service, {}).update(dict.fromkeys(looking))
+            judging = [indicators[place] for place in looking if indicators[place].objective is not None]
+            if judging:
+                wait = min(map(_wait, judging))
+                delay = 2 * probe.every_seconds + probe.timeout_seconds + wait + MARGIN_SECONDS
+                success = any(indicator.of.metric == SUCCESS for indicator in judging)
                 self._add(
                     probe.service,
                     Lookout(
@@ -111,24 +116,24 @@ class Watch:
         """Uids of the probes of a service, whether they have an objective or not."""
         return [
             probe.identity()
-            for probe in self.topology.configuration.probes
-            if probe.service == service and self.topology.overlap(probe.site or "", site)
+            for probe in self.topology.probes_of(service)
+            if self.topology.overlap(probe.site or "", site)
         ]
 
     def fingerprints(self) -> dict[str, str]:
         """A digest per service of its definition and of what measures it: another digest means that it changed."""
         if not self._fingerprints:
             configuration = self.topology.configuration
+            texts = [indicator.model_dump_json() for indicator in configuration.indicators]
+            of_service: dict[str, list[int]] = {}
+            for place, indicator in enumerate(configuration.indicators):
+                if indicator.of.service is not None:
+                    of_service.setdefault(indicator.of.service, []).append(place)
             for service in configuration.services:
+                looking = dict.fromkeys((*self._looking.get(service.name, ()), *of_service.get(service.name, ())))
                 parts = [service.model_dump_json()]
-                mine = [probe for probe in configuration.probes if probe.service == service.name]
-                parts += [probe.model_dump_json() for probe in mine]
-                parts += [
-                    indicator.model_dump_json()
-                    for indicator in configuration.indicators
-                    if indicator.of.service == service.name
-                    or any(looks_at(indicator.of, probe, self.topology) for probe in mine)
-                ]
+                parts += [probe.model_dump_json() for probe in self.topology.probes_of(service.name)]
+                parts += [texts[place] for place in sorted(looking)]
                 digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8)
                 self._fingerprints[service.name] = digest.hexdigest()
         return self._fingerprints

@@ -5,10 +5,22 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
+from pathlib import Path
 
 PARENT = "CEMD_PARENT"
 """Environment variable with the process id of the parent; set by whoever starts such a child."""
 _PR_SET_PDEATHSIG = 1
+
+
+def environment() -> dict[str, str]:
+    """For such a child, which is told who its parent is. Where cemd is not installed but run from its folder, the child
+    finds the same one, whatever folder it is started in."""
+    given = {**os.environ, PARENT: str(os.getpid())}
+    here = Path(__file__).resolve().parents[2]
+    if not here.is_relative_to(sys.prefix):
+        given["PYTHONPATH"] = os.pathsep.join(filter(None, (str(here), os.environ.get("PYTHONPATH"))))
+    return given
 
 
 def end_with_parent() -> None:

@@ -6,12 +6,55 @@ Only a guard catches `Exception`. Cancellation passes through, and so does whate
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from cemd.kit.retry import Backoff
 
 T = TypeVar("T")
+
+SLICE_SECONDS = 0.004
+"""So long of processor time does long work of a loop go on before others of the loop have their turn."""
+LONGEST_SLICE_SECONDS = 0.007
+SHARE = 0.1
+"""In a busy loop longer, by this share of what the others took: such work would last for minutes there otherwise."""
+
+
+class Slices:
+    """Long work of an event loop, a slice at a time: where `over`, the others have their turn by `rest`.
+
+    Time is the thread's processor time, so that a slice is not over because the kernel gave it to somebody else.
+    `spent` is told what each slice took, in seconds.
+    """
+
+    def __init__(self, spent: Callable[[float], None] = lambda _seconds: None) -> None:
+        self._spent = spent
+        self.begin()
+
+    def begin(self) -> None:
+        """The work goes on after something else."""
+        self._begun = time.thread_time()
+        self._ends = self._begun + SLICE_SECONDS
+
+    def over(self) -> bool:
+        """Whether it is the others' turn."""
+        return time.thread_time() > self._ends
+
+    async def rest(self) -> None:
+        """Lets the others have their turn, and begins a new slice."""
+        self.end()
+        left = time.monotonic()
+        await asyncio.sleep(0)
+        took = time.monotonic() - left
+        self._begun = time.thread_time()
+        self._ends = self._begun + min(LONGEST_SLICE_SECONDS, max(SLICE_SECONDS, SHARE * took))
+
+    def end(self) -> None:
+        """The work is over, or something else comes."""
+        now = time.thread_time()
+        self._spent(now - self._begun)
+        self._begun = now
 
 
 async def beside(long: bool, work: Callable[[], T]) -> T:

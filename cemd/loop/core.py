@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from cemd.config.topology import Topology
 from cemd.errors import StoreError, UnwritableChange
+from cemd.improve.watch import Watch
 from cemd.loop import snapshot
 from cemd.loop.order import Order
-from cemd.loop.state import State
+from cemd.loop.state import Expected, State
 from cemd.loop.step import catch_up, honour, step
 from cemd.model.effect import Effects
 from cemd.model.entry import Batch, Entry, Payload, Started, decode_group, encode_group
@@ -125,6 +127,13 @@ class Core:
             self._apply_all(unfinished.behind)
         elif self._left:
             self._apply_all(self._left)
+
+    def expect(self, epoch: str, topology: Topology) -> None:
+        """The next `ConfigEpoch` of this hash needs not be read: this is what its document says. May be called beside
+        the core's thread, and takes some of the work from it."""
+        watch = Watch(topology)
+        watch.fingerprints()
+        self.state.expected = Expected(epoch, topology, watch)
 
     @property
     def stalled(self) -> bool:

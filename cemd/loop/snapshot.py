@@ -28,7 +28,8 @@ class _Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 def blocks(state: State, *, with_customers: bool) -> dict[str, bytes | None]:
     """The blocks of a snapshot; None keeps the block that was saved before."""
-    frame = _Frame(at=state.at, epoch=state.epoch, document=state.topology.configuration.document())
+    document = state.document or state.topology.configuration.document()
+    frame = _Frame(at=state.at, epoch=state.epoch, document=document)
     saved: dict[str, bytes | None] = {"frame": msgspec.msgpack.encode(frame)}
     saved.update((f"analyze.{name}", block) for name, block in analyze.snapshot(state.analyze).items())
     saved[CUSTOMERS] = zstandard.compress(state.customers.dump(), 1) if with_customers else None
@@ -55,7 +56,7 @@ def restore_past(state: State, snapshots: Snapshots) -> int:
 
 def _restore_analyze(state: State, frame: _Frame, saved: Mapping[str, bytes]) -> None:
     """The topology and analyze's own blocks."""
-    state.topology = Topology(Configuration.from_document(frame.document))
+    state.topology, state.document = Topology(Configuration.from_document(frame.document)), frame.document
     analyze.restore(
         state.analyze,
         {name.removeprefix("analyze."): block for name, block in saved.items() if name.startswith("analyze.")},

@@ -59,8 +59,7 @@ def _common(state: State, entry: Entry) -> None:
     state.seq, state.at = entry.seq, entry.at
     match entry.payload:
         case ConfigEpoch(hash=epoch, document=document):
-            state.topology = Topology(Configuration.from_document(document))
-            state.epoch = epoch
+            _take_epoch(state, epoch, document)
             state.analyze.epoch = state.improve.epoch = state.report.epoch = epoch
         case CustomersLoaded() as load:
             state.customers.load(load)
@@ -68,6 +67,17 @@ def _common(state: State, entry: Entry) -> None:
             _mark(state, contact)
         case _:
             pass
+
+
+def _take_epoch(state: State, epoch: str, document: bytes) -> None:
+    """The configuration of a document, which was read beside the core where it was expected."""
+    expected, state.expected = state.expected, None
+    if expected is not None and expected.epoch == epoch:
+        state.topology = expected.topology
+        state.improve.expect(expected.watch)
+    else:
+        state.topology = Topology(Configuration.from_document(document))
+    state.document, state.epoch = document, epoch
 
 
 def honour(state: State, entry: Entry) -> State:

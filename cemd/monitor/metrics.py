@@ -30,6 +30,7 @@ PROBER_TOTALS = frozenset(
     {
         *("runs_ok", "runs_failed", "runs_timed_out", "runs_blind"),
         *("skipped_late", "skipped_bulkhead_full", "skipped_still_running"),
+        *("skipped_missed", "skipped_probe_left"),
         *("running", "shed_samples", "unacknowledged_batches", "cleanups_outstanding"),
         *("refused_readings", "latest_start_seconds"),
         *("way_out_blind_runs", "way_out_unjudged_runs", "way_out_gateway", "way_out_resolver"),

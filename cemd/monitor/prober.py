@@ -19,13 +19,14 @@ from cemd.kit.clock import Clock, SystemClock
 from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.sdnotify import Notifier
+from cemd.kit.tasks import Slices
 from cemd.kit.words import counted
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
 from cemd.monitor.outlook import Outlook
 from cemd.monitor.probes.tools import Tools, make_tools
 from cemd.monitor.record import Record
-from cemd.monitor.roster import Post, posts_of, targets_of, way_out_of
+from cemd.monitor.roster import Arriving, Post, targets_of, way_out_of
 from cemd.monitor.runner import Runner
 
 FLUSH_SECONDS = 0.5
@@ -72,6 +73,8 @@ class Prober:
             engines=self._tools.engines(),
         )
         self._posts: dict[str, Post] = {}
+        self._arriving: Arriving | None = None
+        """A probe set of which not all has come."""
         self._replies: deque[wire.Taken] = deque()
         self._outgoing = asyncio.Event()
         self._acknowledged = asyncio.Event()
@@ -134,6 +137,7 @@ class Prober:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._backlog.reconnected()
+        self._arriving = None
         self._outgoing.set()
         source = f"prober:{self._vantage}"
         hello = wire.Hello(version=wire.VERSION, source=source, number=self._backlog.last_number, pid=os.getpid())
@@ -171,17 +175,29 @@ class Prober:
                 self._backlog.acknowledged(number)
                 self._acknowledged.set()
                 self._outgoing.set()
+            case wire.ProbesPart():
+                await self._take_part(frame.epoch, frame.place, frame.probes)
             case wire.Probes():
-                await self._take(frame)
+                await self._take(frame, await self._take_part(frame.epoch, frame.parts, frame.probes))
+                self._arriving = None
             case wire.RecheckNow(probe=uid):
                 self._runner.recheck(uid)
 
-    async def _take(self, frame: wire.Probes) -> None:
+    async def _take_part(self, epoch: str, place: int, probes: bytes) -> Arriving:
+        """Reads a piece of a probe set, of which nothing is at work yet."""
+        if place == 0:
+            self._arriving = Arriving(self._posts, self._tools, Slices(self._runner.burden.besides))
+        if self._arriving is None or self._arriving.parts != place:
+            raise wire.WireError(f"piece {place} of the probe set of epoch {epoch} is not the next; it is asked anew.")
+        await self._arriving.take(epoch, probes)
+        return self._arriving
+
+    async def _take(self, frame: wire.Probes, arrived: Arriving) -> None:
         """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
         self._tools.names.allow(targets_of(frame))
         self._outlook.watch(way_out_of(frame))
-        self._posts, refused = await posts_of(frame, self._posts, self._tools)
-        self._runner.take(list(self._posts.values()), kind_at_once=frame.at_once)
+        await self._runner.take(arrived.posts, kind_at_once=frame.at_once)
+        self._posts, refused = arrived.posts, arrived.refused
         self._replies.append(
             wire.Taken(epoch=frame.epoch, probes=len(self._posts), refused=tuple(refused[:MOST_REFUSED_TOLD]))
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
@@ -15,17 +13,14 @@ from cemd.config.probes import Probe
 from cemd.config.targets import Targets
 from cemd.config.vantage import WayOut
 from cemd.errors import ProbeUnavailable
+from cemd.kit.heap import settle
+from cemd.kit.tasks import Slices
 from cemd.monitor import wire
+from cemd.monitor.plans import Plan
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Kind, Launching, ProbeParams, Result
 from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.schedule import Plan
-
-SLICE_SECONDS = 0.004
-"""So long probes are read before others of the loop have their turn."""
-SHARE = 0.1
-"""In a busy loop longer, by this share of what the others took: a reload there would last for minutes otherwise."""
 
 
 class Unrunnable:
@@ -80,6 +75,12 @@ class Post:
             self.errand.owner, self.errand.timeout = self, self.timeout
         self.always = self.probe.active is None
 
+    def let_go(self) -> None:
+        """It has left the set and does not run: breaks the circle of post, kind and errand, which nobody would find."""
+        if self.errand is not None:
+            self.errand.owner = self.errand.kind = None
+        self.launch = self.errand = None
+
 
 Deliver: TypeAlias = Callable[[Post, float, Result], None]
 """Takes the complete result of a run that began at a wall-clock time."""
@@ -97,54 +98,75 @@ def one_by_one(deliver: Deliver) -> DeliverGood:
     return deliver_good
 
 
-async def posts_of(frame: wire.Probes, before: Mapping[str, Post], tools: Tools) -> tuple[dict[str, Post], list[str]]:
-    """The posts of a probe set by uid, and a sentence for each that cannot run here.
+class Arriving:
+    """A probe set on its way in, piece by piece: its posts by uid, and a sentence for each that cannot run here.
 
     What did not change keeps its kind, its series and its streak, and is not even read again. Others of the loop have
     their turn in between: what runs goes on being measured while fifty thousand probes are read.
-
-    Raises:
-        WireError: the set is no list of probes.
     """
-    try:
-        parts = msgspec.json.decode(frame.probes, type=list[msgspec.Raw])
-    except msgspec.DecodeError as exc:
-        raise wire.WireError(f"the probe set of epoch {frame.epoch} is no list of probes; update this prober.") from exc
-    known = {post.source: (uid, post) for uid, post in before.items()}
-    posts: dict[str, Post] = {}
-    refused: list[str] = []
-    slice_ends = time.monotonic() + SLICE_SECONDS
-    for place, part in enumerate(parts):
-        text = bytes(part)
+
+    def __init__(self, before: Mapping[str, Post], tools: Tools, pause: Slices) -> None:
+        self.posts: dict[str, Post] = {}
+        self.refused: list[str] = []
+        self.parts = 0
+        """Pieces that have been read."""
+        self._before = before
+        self._tools = tools
+        self._pause = pause
+        self._known: dict[int, str] = {}
+        self._read = 0
+
+    async def take(self, epoch: str, probes: bytes) -> None:
+        """Reads the next piece; others have their turn after it, too, be the piece after it here already.
+
+        Raises:
+            WireError: it is no list of probes.
+        """
+        self._pause.begin()
+        if not self.parts:
+            await self._look_back()
+        try:
+            parts = msgspec.json.decode(probes, type=list[msgspec.Raw])
+        except msgspec.DecodeError as exc:
+            raise wire.WireError(f"the probe set of epoch {epoch} is no list of probes; update this prober.") from exc
+        for part in parts:
+            self._take_one(bytes(part))
+            if self._pause.over():
+                await self._pause.rest()
+        self.parts += 1
+        settle()  # a look through fifty thousand posts would hold the loop for a tenth of a second, again and again
+        await self._pause.rest()
+
+    async def _look_back(self) -> None:
+        for uid, post in self._before.items():
+            self._known[post.source] = uid
+            if self._pause.over():
+                await self._pause.rest()
+
+    def _take_one(self, text: bytes) -> None:
         source = hash(text)  # of 64 bits and with a secret of this process: no two texts of a set share it
-        uid, post = known.get(source) or _read(text, place, before, tools, refused)
+        self._read += 1
+        uid = self._known.get(source)
+        uid, post = self._made(text) if uid is None else (uid, self._before[uid])
         if post is not None:
             post.source = source
-            posts[uid] = post
-        if (now := time.monotonic()) > slice_ends:
-            await asyncio.sleep(0)
-            after = time.monotonic()
-            slice_ends = after + max(SLICE_SECONDS, SHARE * (after - now))
-    return posts, refused
+            self.posts[uid] = post
 
-
-def _read(
-    text: bytes, place: int, before: Mapping[str, Post], tools: Tools, refused: list[str]
-) -> tuple[str, Post | None]:
-    """The post of a probe that is new or changed; None, and a sentence, where this version cannot read it."""
-    try:
-        probe = Probe.model_validate_json(text)
-    except ValidationError as exc:
-        words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
-        refused.append(f"probe {place + 1} of the set cannot be read here ({words}).")
-        return "", None
-    uid = probe.identity()
-    post = before.get(uid)
-    if post is None or post.probe != probe:
-        kind, why = _kind(probe, tools)
-        refused += [why] if why else []
-        post = Post(probe, kind, {}, failing=post.failing if post else False)
-    return uid, post
+    def _made(self, text: bytes) -> tuple[str, Post | None]:
+        """The post of a probe that is new or changed; None, and a sentence, where this version cannot read it."""
+        try:
+            probe = Probe.model_validate_json(text)
+        except ValidationError as exc:
+            words = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in exc.errors())
+            self.refused.append(f"probe {self._read} of the set cannot be read here ({words}).")
+            return "", None
+        uid = probe.identity()
+        post = self._before.get(uid)
+        if post is None or post.probe != probe:
+            kind, why = _kind(probe, self._tools)
+            self.refused += [why] if why else []
+            post = Post(probe, kind, {}, failing=post.failing if post else False)
+        return uid, post
 
 
 def _kind(probe: Probe, tools: Tools) -> tuple[Kind, str]:

@@ -8,24 +8,24 @@ prober, which is started anew; a fault of one kind stays with its probe.
 from __future__ import annotations
 
 import asyncio
-import gc
-import resource
 import secrets
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from math import inf
 from typing import Any, TypeAlias
 
 from cemd.kit.clock import Clock
+from cemd.kit.heap import settle
+from cemd.kit.tasks import Slices
 from cemd.model.quality import Outcome
-from cemd.monitor.pressure import Pressure
-from cemd.monitor.probes.base import Attempt, Cancel, Reason, Result, completed, measure, result_of
+from cemd.monitor.burden import Burden
+from cemd.monitor.plans import Skip
+from cemd.monitor.probes.base import Attempt, Reason, Result, completed
 from cemd.monitor.probes.engines.errands import AnyErrand, Engine, Landed
 from cemd.monitor.roster import Deliver, DeliverGood, Post, one_by_one, plan_of
-from cemd.monitor.schedule import Schedule, Skip
+from cemd.monitor.runs import Ahead, Run, affordable_runs
+from cemd.monitor.schedule import Schedule
 
 NotRun: TypeAlias = Callable[[Post, float, Reason], None]
 LONGEST_REST_SECONDS = 1.0
@@ -39,14 +39,8 @@ AHEAD_SECONDS = 0.02
 and whatever it does to one run costs several times as much as what is done to many."""
 STUCK_SECONDS = 0.05
 """A loop that is so late offers anew what was let in ahead: some of it may be too late by now."""
-BEHIND_SECONDS = 1.0
-"""A loop that is so late does not keep up, be it that others have the processor: it must give up some runs in order,
-before they are too late without one."""
 HUNG_SHARE = 0.5
 """A run that failed after this share of its timeout hung, and gets one of the few places for such next time."""
-MOST_AT_ONCE = 20_000
-_RESERVED_DESCRIPTORS = 96
-_PER_RUN = 2
 
 
 class Runner:
@@ -72,7 +66,6 @@ class Runner:
         """Where errands go, by name; a kind whose engine is not among them is launched or run."""
         for engine in self._engines.values():
             engine.landing = self
-        self._busy_seconds = busy_seconds
         self.clock = clock
         self._log = log
         self._alive = alive
@@ -81,22 +74,22 @@ class Runner:
         self._posts: list[Post | None] = []
         self._errands: list[AnyErrand | None] = []
         """Those that may always be sent; beside the posts, which the quickest way need not touch."""
-        self._live: dict[int, _Run] = {}
+        self._live: dict[int, Run] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._broken: asyncio.Future[Any] = self._loop.create_future()
-        self._pressure = Pressure()
-        self._shedding = False
-        self._observed_at, self._observed_cpu = clock.monotonic(), self._busy_seconds()
+        self.burden = Burden(log, clock.monotonic(), busy_seconds)
         self._wall_offset = 0.0
         """Wall clock minus monotonic time, taken anew at each turn."""
         self._latest_start = 0.0
-        self._ahead = _Ahead()
+        self._ahead = Ahead()
         self._due_at = -inf
         """When the schedule is next to be asked; `-inf`: at each turn."""
-        self._armed_for, self._lag = inf, 0.0
-        """When the next turn is wanted, and how late the latest since the last observation came."""
+        self._armed_for = inf
+        """When the next turn is wanted."""
+        self._taking = False
+        """A new set is being put to work: nothing is let in ahead meanwhile."""
         self._not_active = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -118,22 +111,62 @@ class Runner:
                 if handle is not None:
                     handle.cancel()
 
-    def take(self, posts: Sequence[Post], *, kind_at_once: int) -> None:
-        """Puts a whole set to work."""
-        self._return_unbegun(self.clock.monotonic())
-        slots = self._schedule.load(
-            map(plan_of, posts), self.clock.monotonic(), kind_at_once=kind_at_once, expected=len(posts)
-        )
-        self._posts = [None] * (max(slots, default=-1) + 1)
-        self._errands = [None] * len(self._posts)
-        for slot, post in zip(slots, posts, strict=True):
-            self._posts[slot] = post
-            if post.always and post.errand is not None and post.errand.by in self._engines:
-                self._errands[slot] = post.errand
-        gc.unfreeze()  # what left the set may go
-        gc.freeze()  # a look through fifty thousand posts would hold the loop for a tenth of a second, again and again
-        self._observed_at, self._observed_cpu = self.clock.monotonic(), self._busy_seconds()
+    async def take(self, posts: Mapping[str, Post], *, kind_at_once: int) -> None:
+        """Puts a whole set to work, by uid. The loop has its turns in between, so runs of probes that stay go on as
+        planned; what did not change, which is the same post, is not touched."""
+        pause = Slices(self.burden.besides)
+        self._taking = True
+        try:
+            self._return_unbegun(self.clock.monotonic())
+            self._schedule.make_room(len(posts), kind_at_once=kind_at_once)
+            here: set[str] = set()
+            for slot, uid in enumerate(self._schedule.uids()):
+                if (post := posts.get(uid)) is None:
+                    self._retire(slot, uid)
+                else:
+                    here.add(uid)
+                    if post is not self._posts[slot]:
+                        self._put(post, slot)
+                await self._rest(pause)
+            for uid, post in posts.items():
+                if uid not in here:
+                    self._put(post, None)
+                await self._rest(pause)
+        finally:
+            self._taking = False
+        settle()
+        pause.end()
         self._poke()
+
+    async def _rest(self, pause: Slices) -> None:
+        """Lets runs begin, those of new probes as well, where it is time to."""
+        if pause.over():
+            self._poke()
+            await pause.rest()
+
+    def _put(self, post: Post, slot: int | None) -> None:
+        """A probe that is new (no slot), or that changed."""
+        if slot is not None:
+            self._let_go(slot)
+        slot = self._schedule.put(plan_of(post), slot, self.clock.monotonic())
+        if slot >= len(self._posts):
+            more = slot + 1 - len(self._posts)
+            self._posts += [None] * more
+            self._errands += [None] * more
+        at_once = post.always and post.errand is not None and post.errand.by in self._engines
+        self._posts[slot], self._errands[slot] = post, post.errand if at_once else None
+        self._due_at = -inf
+
+    def _retire(self, slot: int, uid: str) -> None:
+        if uid:
+            self._let_go(slot)
+            self._schedule.retire(slot)
+            self._posts[slot] = self._errands[slot] = None
+
+    def _let_go(self, slot: int) -> None:
+        """The post of a slot is replaced or gone; one that runs is still needed at its end."""
+        if (post := self._posts[slot]) is not None and not self._schedule.is_running(slot):
+            post.let_go()
 
     def recheck(self, uid: str) -> None:
         """Runs a probe at once, where there is such a one."""
@@ -145,12 +178,8 @@ class Runner:
         counters = {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
         counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
         counters["running"] = float(self._schedule.running())
-        counters["shed_runs"] = float(self._pressure.shed_total)
-        counters["shed_moments_of_truth"] = float(self._pressure.shed_important_total)
         counters["not_active_runs"] = float(self._not_active)
-        if self._pressure.cap_per_second < inf:
-            counters["cap_runs_per_second"] = self._pressure.cap_per_second
-        return counters
+        return counters | self.burden.counters()
 
     # Turning.
 
@@ -168,17 +197,16 @@ class Runner:
         try:
             now = self.clock.monotonic()
             lag = now - self._armed_for
-            if lag > self._lag:
-                self._lag = lag
-            if now - self._observed_at >= LONGEST_REST_SECONDS:
-                self._observe(now)
+            self.burden.late(lag)
+            if self.burden.observe(now):
+                self._alive()
             self._wall_offset = self.clock.now() - self.clock.monotonic()
             if lag > STUCK_SECONDS:
                 self._return_unbegun(now)
             ahead_at = self._begin_ahead(now)
             if self._soon is not None or self._due_at <= now + ROUNDING_SECONDS:
                 self._soon = None
-                self._begin_due(now, until=now + AHEAD_SECONDS if ahead_at == inf else -inf)
+                self._begin_due(now, until=now + AHEAD_SECONDS if ahead_at == inf and not self._taking else -inf)
                 ahead_at = self._begin_ahead(now)
             self._arm(now, ahead_at)
         except BaseException as exc:
@@ -192,7 +220,7 @@ class Runner:
         first, ahead.begun = ahead.begun, bisect_right(ahead.due, now + ROUNDING_SECONDS, ahead.begun)
         if ahead.begun > first:
             piece = slice(first, ahead.begun)
-            if ahead.engine is None or self._shedding:
+            if ahead.engine is None or self.burden.shedding:
                 self._begin_all(ahead.slots[piece], ahead.due[piece], now)
             else:
                 self._latest_start = max(self._latest_start, now - ahead.due[first])
@@ -204,7 +232,7 @@ class Runner:
         errands = [self._errands[slot] for slot in slots]
         engines = {None if errand is None else errand.by for errand in errands}
         one = engines.pop() if len(engines) == 1 else None
-        self._ahead = _Ahead(slots, due, errands, None if one is None else self._engines[one])
+        self._ahead = Ahead(slots, due, errands, None if one is None else self._engines[one])
 
     def _return_unbegun(self, now: float) -> None:
         """What was let in ahead and has not begun is offered anew."""
@@ -222,8 +250,8 @@ class Runner:
         turn = self._schedule.turn(now + ROUNDING_SECONDS, until=until)
         if turn.ahead:
             self._let_in_ahead(turn.ahead, turn.due)
-        if not self._shedding:
-            self._pressure.begun(len(turn.slots) + len(turn.ahead))
+        if not self.burden.shedding:
+            self.burden.pressure.begun(len(turn.slots) + len(turn.ahead))
         if turn.slots:
             self._begin_all(turn.slots, turn.planned, now)
         for slot, why in turn.skipped:
@@ -242,22 +270,6 @@ class Runner:
             self._timer.cancel()
         self._timer = self._loop.call_later(max(0.0, at - self.clock.monotonic()), self._wake)
 
-    def _observe(self, now: float) -> None:
-        cpu, wall = self._busy_seconds(), now - self._observed_at
-        behind = self._lag > BEHIND_SECONDS
-        shedding = self._pressure.observe(cpu - self._observed_cpu, wall, behind=behind)
-        self._observed_at, self._observed_cpu, self._lag = now, cpu, 0.0
-        if shedding is not self._shedding:
-            self._shedding = shedding
-            cap = self._pressure.cap_per_second
-            known = {"cap_runs_per_second": round(cap)} if cap < inf else {}
-            remedy = "find out who else has this host's processor" if behind else "fewer probes, or more agents"
-            if shedding:
-                self._log.warning("prober.sheds_runs", remedy=remedy, **known)
-            else:
-                self._log.info("prober.sheds_no_more", shed_runs=self._pressure.shed_total)
-        self._alive()
-
     # Runs.
 
     def _begin_all(self, slots: Sequence[int], planned: Sequence[float], now: float) -> None:
@@ -269,7 +281,7 @@ class Runner:
             errand = at_once[slot]
             if errand is None:
                 self._begin(slot, due)
-            elif not self._shedding or not self._leaves_out(slot, errand.owner, wall):
+            elif not self.burden.shedding or not self._leaves_out(slot, errand.owner, wall):
                 batch = batches.get(errand.by)
                 if batch is None:
                     batch = batches[errand.by] = ([], [])
@@ -287,9 +299,9 @@ class Runner:
         wall = now + self._wall_offset
         if now - planned > self._latest_start:
             self._latest_start = now - planned
-        if (self._shedding or not post.always) and self._leaves_out(slot, post, wall):
+        if (self.burden.shedding or not post.always) and self._leaves_out(slot, post, wall):
             return
-        run = self._live[slot] = _Run(self, slot, post, wall, now)
+        run = self._live[slot] = Run(self, slot, post, wall, now)
         run.begin()
 
     def _leaves_out(self, slot: int, post: Post, wall: float) -> bool:
@@ -304,11 +316,11 @@ class Runner:
         if post.probe.active is not None and not post.probe.active.holds(wall):
             self._not_active += 1
             return Reason.NOT_ACTIVE
-        if self._shedding and self._pressure.sheds(important=post.probe.moment_of_truth):
+        if self.burden.shedding and self.burden.pressure.sheds(important=post.probe.moment_of_truth):
             return Reason.SHED
         return None
 
-    def task(self, run: _Run) -> asyncio.Task[None]:
+    def task(self, run: Run) -> asyncio.Task[None]:
         """A task for a run whose kind needs one."""
         assert self._tasks is not None  # noqa: S101 -- runs begin only while `run` is at work
         return self._tasks.create_task(run.measured(), name=f"probe:{run.post.probe.name}")
@@ -325,7 +337,7 @@ class Runner:
         self._deliver(errand.owner, at, whole)
         self._free(slot, errand.timeout, whole)
 
-    def over(self, run: _Run, result: Result) -> None:
+    def over(self, run: Run, result: Result) -> None:
         """Takes the complete result of a run."""
         slot = run.slot
         if self._live.pop(slot, None) is not run:
@@ -344,7 +356,7 @@ class Runner:
         self._schedule.finished(slot, now, failed=failed, hung=result.seconds > HUNG_SHARE * timeout)
         self._poke()
 
-    def given_up(self, run: _Run) -> None:
+    def given_up(self, run: Run) -> None:
         """A run was cancelled: at the end of the prober only."""
         if self._live.pop(run.slot, None) is run:
             self._schedule.finished(run.slot, self.clock.monotonic(), failed=False)
@@ -356,7 +368,7 @@ class Runner:
             for slot in engine.give_up():
                 self._schedule.finished(slot, self.clock.monotonic(), failed=False)
 
-    def attempt(self, run: _Run) -> Attempt:
+    def attempt(self, run: Run) -> Attempt:
         """What a kind is told that measures in a task."""
         deadline = run.began + run.post.timeout
         return Attempt(
@@ -366,74 +378,3 @@ class Runner:
     @property
     def log(self) -> Any:
         return self._log
-
-
-@dataclass(slots=True)
-class _Ahead:
-    """Runs that were let in before they are due, earliest first."""
-
-    slots: list[int] = field(default_factory=list)
-    due: list[float] = field(default_factory=list)
-    errands: list[AnyErrand | None] = field(default_factory=list)
-    engine: Engine | None = None
-    """That of all their errands, where it is one."""
-    begun: int = 0
-    """So many of them have begun, or are no longer to."""
-
-    def take_back(self) -> list[tuple[int, float]]:
-        """Those that have not begun, which are no longer to: (slot, due)."""
-        first, self.begun = self.begun, len(self.slots)
-        return list(zip(self.slots[first:], self.due[first:], strict=True))
-
-
-class _Run:
-    """One run of one probe, from its start to its result."""
-
-    __slots__ = ("_cancel", "_runner", "at", "began", "post", "slot")
-
-    def __init__(self, runner: Runner, slot: int, post: Post, at: float, began: float) -> None:
-        self._runner, self.slot, self.post, self.at, self.began = runner, slot, post, at, began
-        self._cancel: Cancel | None = None
-
-    def begin(self) -> None:
-        launch = self.post.launch
-        if launch is not None:
-            try:
-                self._cancel = launch(self.began + self.post.timeout, self.done)
-            except Exception as exc:  # noqa: BLE001 -- as in `measure`: a kind's fault must not read as the target's
-                self.done(result_of(exc, self.post.kind, self.post.probe.identity(), self._runner.log))
-                return
-            if self._cancel is not None:
-                return
-        task = self._runner.task(self)
-        self._cancel = partial(_cancel_task, task)
-
-    def done(self, result: Result) -> None:
-        self._runner.over(self, completed(result, result.seconds or self._runner.clock.monotonic() - self.began))
-
-    async def measured(self) -> None:
-        try:
-            self._runner.over(self, await measure(self.post.kind, self._runner.attempt(self)))
-        finally:
-            self._runner.given_up(self)
-
-    def cancel(self) -> None:
-        if self._cancel is not None:
-            self._cancel()
-        self._runner.given_up(self)
-
-
-def _cancel_task(task: asyncio.Task[None]) -> None:
-    task.cancel()
-
-
-def affordable_runs() -> int:
-    """Runs at once that the process has descriptors for; takes as many descriptors as the system lets it have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-        except (OSError, ValueError):
-            pass  # a container may refuse; then what there is must do
-    return max(4, min(MOST_AT_ONCE, (soft - _RESERVED_DESCRIPTORS) // _PER_RUN))

@@ -14,10 +14,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from math import inf
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +22,7 @@ from numpy.typing import NDArray
 from cemd.model.identity import stable_hash
 from cemd.monitor.agenda import Agenda
 from cemd.monitor.bulkheads import GROUP_AT_ONCE, KIND_AT_ONCE, MOST_AT_ONCE, Bulkheads
+from cemd.monitor.plans import Due, Plan, Skip, Turn
 from cemd.monitor.slots import HUNG, LANE, LOOKS, ONE_LOOK, STATE, Slots, State
 
 LATE_SECONDS = 5.0
@@ -43,52 +41,6 @@ SWEEP_SECONDS = 0.5
 
 _IDLE, _GONE, _WAITING, _RUNNING, _AGAIN, _LEAVING = (int(state) for state in State)
 """Plain numbers: they are compared for every run."""
-
-
-class Skip(StrEnum):
-    """Why a run did not happen."""
-
-    LATE = "late"
-    BULKHEAD = "bulkhead_full"
-    STILL_RUNNING = "still_running"
-    LEFT = "probe_left"
-    """It waited, behind a wall or for its time, when its probe left the set."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the schedule is told of a probe. `uid` decides the phase; `group` the bulkhead beside its kind's."""
-
-    uid: str
-    every_seconds: float
-    kind: str
-    group: str
-    light: bool = False
-    """Whether a run is a datagram on its way and no more."""
-
-    def phase(self) -> float:
-        """Seconds into the interval at which it runs."""
-        return stable_hash(self.uid) / 2.0**64 * self.every_seconds
-
-
-class Due(NamedTuple):
-    """A run of a slot; `planned` is when it should have begun."""
-
-    slot: int
-    planned: float
-
-
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """What one look at the schedule says: the slots to run now, when each should have begun, and what is given up."""
-
-    slots: list[int] = field(default_factory=list)
-    planned: list[float] = field(default_factory=list)
-    skipped: list[tuple[int, Skip]] = field(default_factory=list)
-    ahead: list[int] = field(default_factory=list)
-    """Slots that count as running from now on and are to run each when it is due,"""
-    due: list[float] = field(default_factory=list)
-    """which is then, earliest first."""
 
 
 class Schedule:
@@ -120,23 +72,52 @@ class Schedule:
     def load(
         self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None, expected: int = 0
     ) -> Sequence[int]:
-        """Takes a whole new set; answers the slot of each plan. A probe whose interval stays keeps its next run, its
-        streak and its running state; a slot of one that left is given on when its last run is over. `expected`: about
-        how many plans come, so that columns have just the room that they take."""
-        self._walls.kind_at_once = kind_at_once or self._walls.kind_at_once
+        """Takes a whole new set at once; answers the slot of each plan. What takes it a probe at a time, so that runs
+        begin meanwhile, does the same by `make_room`, `retire` and `put`."""
+        self.make_room(expected, kind_at_once=kind_at_once)
+        before = {uid: slot for slot, uid in enumerate(self._slots.uids) if uid}
+        slots = array("i", (self.put(plan, before.pop(plan.uid, None), now) for plan in plans))
+        for slot in before.values():
+            self.retire(slot)
+        return slots
+
+    def make_room(self, expected: int, *, kind_at_once: int | None = None) -> None:
+        """A new set comes, of about so many probes: columns get just the room that they take."""
+        if kind_at_once is not None and kind_at_once != self._walls.kind_at_once:
+            self._walls.kind_at_once = kind_at_once
+            self._open.update(self._waiting)  # some of those who wait may find a place now
         for column in (self._slots, self._agenda):
             column.reserve(expected)
-        before = {uid: slot for slot, uid in enumerate(self._slots.uids) if uid}
-        slots = array("i")
-        for plan in plans:
-            slot = before.pop(plan.uid, None)
-            if slot is None and (slot := self._leaving.pop(plan.uid, None)) is not None:
-                self._return(slot, plan.uid)
-            slots.append(self._add(plan, now) if slot is None else self._keep(slot, plan, now))
-        for slot in before.values():
-            self._retire(slot)
-        self._open.update(self._waiting)
-        return slots
+
+    def uids(self) -> Sequence[str]:
+        """The probes by slot; "" where a slot belongs to none."""
+        return self._slots.uids
+
+    def put(self, plan: Plan, slot: int | None, now: float) -> int:
+        """Takes the plan of a probe that is at work in a slot, or of a new one (None); answers its slot. A probe whose
+        interval stays keeps its next run, its streak and its running state."""
+        if slot is None and (slot := self._leaving.pop(plan.uid, None)) is not None:
+            self._return(slot, plan.uid)
+        return self._add(plan, now) if slot is None else self._keep(slot, plan, now)
+
+    def retire(self, slot: int) -> None:
+        """A probe leaves the set; its slot is given on when its last run is over."""
+        slots = self._slots
+        for due in [due for due in self._returned if due.slot == slot]:
+            self._returned.remove(due)
+            self.skipped_total[Skip.LEFT] += 1
+        uid, slots.uids[slot] = slots.uids[slot], ""
+        self._agenda.forget(slot)
+        if slots.state(slot) >= _RUNNING:
+            self._leaving[uid] = slot
+            slots.turn_to(slot, _LEAVING)
+            return
+        if slots.state(slot) == _WAITING:
+            self.skipped_total[Skip.LEFT] += 1
+            for queue in self._waiting.values():
+                for due in [due for due in queue if due.slot == slot]:
+                    queue.remove(due)
+        slots.release(slot)
 
     def turn(self, now: float, *, until: float = -inf) -> Turn:
         """Everything to start now, and what is given up. Where much that is light is due up to `until`, it is let in as
@@ -242,6 +223,10 @@ class Schedule:
         """Whether anybody waits for a place."""
         return bool(self._waiting)
 
+    def is_running(self, slot: int) -> bool:
+        """Whether a run of this slot has begun, or was let in, and is not over."""
+        return self._slots.state(slot) >= _RUNNING
+
     def running(self) -> int:
         """Runs that have begun and are not over."""
         return self._walls.running()
@@ -279,24 +264,6 @@ class Schedule:
         slots.uids[slot], slots.every[slot] = uid, 0.0
         slots.turn_to(slot, _RUNNING)
 
-    def _retire(self, slot: int) -> None:
-        slots = self._slots
-        for due in [due for due in self._returned if due.slot == slot]:
-            self._returned.remove(due)
-            self.skipped_total[Skip.LEFT] += 1
-        uid, slots.uids[slot] = slots.uids[slot], ""
-        self._agenda.forget(slot)
-        if slots.state(slot) >= _RUNNING:
-            self._leaving[uid] = slot
-            slots.turn_to(slot, _LEAVING)
-            return
-        if slots.state(slot) == _WAITING:
-            self.skipped_total[Skip.LEFT] += 1
-            for queue in self._waiting.values():
-                for due in [due for due in queue if due.slot == slot]:
-                    queue.remove(due)
-        slots.release(slot)
-
     # Starting.
 
     def _offer_few(self, slots: list[int], times: list[float], now: float, turn: Turn) -> None:
@@ -306,7 +273,7 @@ class Schedule:
         on_time = now - min(LATE_SECONDS, self._shortest / 2)
         for slot, at in zip(slots, times, strict=True):
             following = at + every[slot]
-            plan(slot, following if following > now else self._next(slot, now))
+            plan(slot, following if following > now else self._next_in_time(slot, at, now))
             if not flags[slot] and at >= on_time and enter(groups[slot]) is None:
                 flags[slot] = _RUNNING
                 turn.slots.append(slot)
@@ -320,7 +287,7 @@ class Schedule:
         soonest = times.item(0) + self._shortest
         if soonest <= now:  # somebody may have missed a whole interval
             for place in np.flatnonzero(following <= now).tolist():
-                following[place] = self._next(int(slots[place]), now)
+                following[place] = self._next_in_time(int(slots[place]), times.item(place), now)
         self._agenda.plan_many(slots, following, soonest=soonest)
         own = self._slots
         if (
@@ -413,6 +380,12 @@ class Schedule:
     def _give_up(self, due: Due, turn: Turn) -> None:
         self._slots.turn_to(due.slot, _IDLE)
         turn.skipped.append((due.slot, Skip.BULKHEAD))
+
+    def _next_in_time(self, slot: int, at: float, now: float) -> float:
+        """The next time of a probe whose times went by since `at`, which is offered; those in between are counted."""
+        following = self._next(slot, now)
+        self.skipped_total[Skip.MISSED] += max(0, round((following - at) / self._slots.every[slot]) - 1)
+        return following
 
     def _next(self, slot: int, now: float) -> float:
         """First time after `now` at which the wall clock stood at the probe's phase."""

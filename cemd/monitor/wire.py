@@ -20,15 +20,15 @@ from cemd.model.measurement import SeriesKey
 
 MAX_FRAME = 4 * 1024 * 1024
 """What the daemon takes from a prober, bytes."""
-MAX_PROBES_FRAME = 128 * 1024 * 1024
-"""What a prober takes from its daemon, bytes: a probe set is one frame."""
+MAX_PROBES_FRAME = 16 * 1024 * 1024
+"""What a prober takes from its daemon, bytes: a piece of a probe set, which may be one large probe."""
 BUFFERED_BYTES = 4 * 1024 * 1024
 """What either side reads ahead: with less, two busy processes wake each other in turn for every piece of a frame."""
 MAX_DECLARED = 500
 """Series in one `Declare`; with the longest names it still fits in a frame."""
 MAX_SAMPLES = 50_000
 """Samples in one `Measured`."""
-VERSION = 1
+VERSION = 2
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -89,13 +89,23 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
     refused: tuple[str, ...]
 
 
+class ProbesPart(msgspec.Struct, frozen=True, kw_only=True, tag="probes_part"):
+    """A piece of the probe set of an epoch, a JSON list of `cemd.config.probes.Probe`; `place` counts from 0, which
+    begins a set anew. Nothing of it is at work before `Probes` ends it."""
+
+    epoch: str
+    place: int
+    probes: bytes
+
+
 class Probes(msgspec.Struct, frozen=True, kw_only=True, tag="probes"):
-    """The whole probe set of an epoch for one vantage point: a JSON list of `cemd.config.probes.Probe`; `targets` is
-    the JSON of `cemd.config.targets.Targets`, `way_out` that of `cemd.config.vantage.WayOut`."""
+    """The last piece of the probe set of an epoch for one vantage point, after so many `parts`; `targets` is the JSON
+    of `cemd.config.targets.Targets`, `way_out` that of `cemd.config.vantage.WayOut`."""
 
     epoch: str
     probes: bytes
     at_once: int
+    parts: int = 0
     targets: bytes = b"{}"
     way_out: bytes = b"{}"
 
@@ -113,7 +123,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
 
 
 FromProber: TypeAlias = Hello | Declare | Measured | Attempts | Progress | Taken
-FromDaemon: TypeAlias = Probes | RecheckNow | Ack
+FromDaemon: TypeAlias = ProbesPart | Probes | RecheckNow | Ack
 
 _Frame = TypeVar("_Frame")
 _encoder = msgspec.msgpack.Encoder()
@@ -132,7 +142,7 @@ def encode(frame: FromProber | FromDaemon) -> bytes:
         WireError: the frame is larger than the peer takes.
     """
     body = _encoder.encode(frame)
-    most = MAX_PROBES_FRAME if isinstance(frame, Probes) else MAX_FRAME
+    most = MAX_PROBES_FRAME if isinstance(frame, ProbesPart | Probes) else MAX_FRAME
     if len(body) > most:
         raise WireError(f"a {type(frame).__name__} of {len(body)} bytes exceeds {most}; split it.")
     return len(body).to_bytes(4, "big") + body

@@ -10,6 +10,7 @@ from cemd.config.catalogue import Domain, Service
 from cemd.config.configuration import Configuration, hash_of
 from cemd.config.probes import Probe
 from cemd.config.rules import Indicator, Objective, Score, Selector, Summary
+from cemd.config.topology import Topology
 from cemd.errors import StoreError, UnwritableChange
 from cemd.loop.core import Core
 from cemd.model.customers import CustomerFlag
@@ -107,6 +108,21 @@ class Life:
 
     def incidents(self) -> list[Incident]:
         return list(self.core.state.improve.incidents)
+
+
+def test_topology_that_was_made_beside_the_core_counts_for_its_own_epoch_alone() -> None:
+    core = Core(MemoryStore().store(), lambda _entry, _effects: None)
+    core.start(version="test", wall=START, monotonic=0.0)
+    given = Topology(CONFIGURATION)
+    document = CONFIGURATION.document()
+    core.expect("another", given)
+    core.process([ConfigEpoch(hash="one", author="test", document=document)], wall=START + 1, monotonic=1.0)
+    assert core.state.topology is not given
+    core.process([ConfigEpoch(hash="another", author="test", document=document)], wall=START + 2, monotonic=2.0)
+    assert core.state.topology is not given, "what was expected and did not come next is forgotten"
+    core.expect("third", given)
+    core.process([ConfigEpoch(hash="third", author="test", document=document)], wall=START + 3, monotonic=3.0)
+    assert core.state.topology is given
 
 
 def test_an_outage_becomes_one_incident_and_survives_a_restart_as_it_was() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from cemd.config.probes import Probe
+from cemd.kit.tasks import Slices
 from cemd.monitor import wire
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.roster import Unrunnable, posts_of
+from cemd.monitor.roster import Arriving, Post, Unrunnable
 
 from tests.monitor.peers import tools
 
@@ -28,15 +29,22 @@ def probe(name: str, port: int = 1, **more: object) -> Probe:
     return Probe.model_validate({**fields, "params": params})
 
 
-def frame(*probes: Probe | dict[str, object]) -> wire.Probes:
+async def posts_of(
+    probes: list[Probe | dict[str, object]], before: dict[str, Post], lent: Tools, *, pieces: int = 1
+) -> tuple[dict[str, Post], list[str]]:
+    """The posts of a set that comes in so many pieces, and what is said of those that cannot run."""
+    arriving = Arriving(before, lent, Slices())
     parts = [one if isinstance(one, dict) else one.model_dump(mode="json") for one in probes]
-    return wire.Probes(epoch="e", probes=msgspec.json.encode(parts), at_once=10)
+    for piece in range(pieces):
+        await arriving.take("e", msgspec.json.encode(parts[piece::pieces]))
+    assert arriving.parts == pieces
+    return arriving.posts, arriving.refused
 
 
 async def test_what_did_not_change_is_the_same_post_and_what_did_is_made_anew(lent: Tools) -> None:
-    before, _ = await posts_of(frame(probe("a"), probe("b"), probe("c")), {}, lent)
+    before, _ = await posts_of([probe("a"), probe("b"), probe("c")], {}, lent)
     before["b"].failing = True
-    after, refused = await posts_of(frame(probe("b", 2), probe("a"), probe("d")), before, lent)
+    after, refused = await posts_of([probe("b", 2), probe("a"), probe("d")], before, lent)
     assert refused == []
     assert list(after) == ["b", "a", "d"]
     assert after["a"] is before["a"]
@@ -45,19 +53,19 @@ async def test_what_did_not_change_is_the_same_post_and_what_did_is_made_anew(le
 
 
 async def test_renamed_probe_keeps_its_identity(lent: Tools) -> None:
-    before, _ = await posts_of(frame(probe("old")), {}, lent)
-    after, _ = await posts_of(frame(probe("new", renamed_from="old")), before, lent)
+    before, _ = await posts_of([probe("old")], {}, lent)
+    after, _ = await posts_of([probe("new", renamed_from="old")], before, lent)
     assert list(after) == list(before) == ["old"]
 
 
 async def test_what_cannot_be_read_or_run_here_is_said_and_the_rest_works(lent: Tools) -> None:
     odd = {**probe("odd").model_dump(mode="json"), "unheard_of": 1}
-    posts, refused = await posts_of(frame(odd, probe("later", kind="telepathy"), probe("fine")), {}, lent)
+    posts, refused = await posts_of([odd, probe("later", kind="telepathy"), probe("fine")], {}, lent)
     assert list(posts) == ["later", "fine"]
     assert isinstance(posts["later"].kind, Unrunnable)
     assert len(refused) == 2
     with pytest.raises(wire.WireError):
-        await posts_of(wire.Probes(epoch="e", probes=b"{}", at_once=1), {}, lent)
+        await Arriving({}, lent, Slices()).take("e", b"{}")
 
 
 async def test_others_have_their_turn_while_a_large_set_is_read(lent: Tools) -> None:
@@ -70,6 +78,6 @@ async def test_others_have_their_turn_while_a_large_set_is_read(lent: Tools) -> 
             await asyncio.sleep(0)
 
     beside = asyncio.create_task(other())
-    await posts_of(frame(*(probe(f"p{number}") for number in range(2_000))), {}, lent)
+    await posts_of([probe(f"p{number}") for number in range(2_000)], {}, lent)
     beside.cancel()
     assert turns > 3

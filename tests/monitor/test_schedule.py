@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cemd.monitor.bulkheads import LIGHT_TIMES, Bulkheads
-from cemd.monitor.schedule import Plan, Skip
+from cemd.monitor.plans import Plan, Skip
 from cemd.monitor.schedule import Schedule as Slots
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,6 +148,19 @@ def test_who_waits_too_long_is_given_up_and_counted_even_when_no_place_gets_free
     assert len(schedule.started(1.0)) == 1
     assert schedule.turn(5.9).skipped == []
     assert [why for _, why in schedule.turn(6.6).skipped] == [Skip.BULKHEAD]
+
+
+@pytest.mark.parametrize("probes", [1, 100], ids=["few", "many"])
+def test_intervals_that_passed_while_nobody_looked_are_counted(probes: int) -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan(f"p{number}") for number in range(probes)], 1000.0)
+    walk(schedule, 1000.0, 10.0)
+    turn = schedule.turn(1055.0)
+    assert len(turn.skipped) + len(turn.slots) == probes
+    assert schedule.skipped_total[Skip.MISSED] + probes == sum(
+        (1055.0 - one.phase()) // 10.0 - (1010.0 - one.phase()) // 10.0
+        for one in (plan(f"p{number}") for number in range(probes))
+    )
 
 
 def test_slots_are_kept_through_a_reload_and_given_on_only_when_their_run_is_over() -> None:

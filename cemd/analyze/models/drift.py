@@ -170,7 +170,7 @@ class Drifts:
         here = np.array([one[0] for one in pairs], np.intp)
         there = np.array([one[1] for one in pairs], np.intp)
         for name in FIELDS:
-            self.columns[name][here] = other.columns[name][there]
+            self.columns.copy_rows(name, here, other.columns, there)
 
     def dump(self) -> dict[str, bytes]:
         return {"rows": len(self.columns).to_bytes(8, "little"), **self.columns.dump()}

@@ -14,7 +14,6 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from cemd.errors import Refused, StoreError
 from cemd.kit.clock import Clock
 from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
+from cemd.kit.tasks import Slices
 from cemd.model.entry import Batch
 from cemd.model.measurement import Attempt
 from cemd.model.quality import Outcome
@@ -39,6 +39,13 @@ REFUSED = -1
 MAX_DECLARED_TOTAL = 2_000_000
 HELLO_SECONDS = 10.0
 STALLED_SECONDS = 30.0
+PIECE = 200
+"""Probes in one piece of a set: few enough that neither side is held for long by it."""
+WAITING_BYTES = 512 * 1024
+"""Of a set, on its way to a prober: with less the two processes wake each other in turn, with more each sending has to
+move what waits behind it."""
+HAND_OUT_SECONDS = 120.0
+"""So long a prober may take for what was sent to it before it is treated as gone."""
 
 
 @dataclass(slots=True)
@@ -48,6 +55,8 @@ class _Peer:
     source: str
     writer: asyncio.StreamWriter
     series: list[int] = field(default_factory=list)
+    due: asyncio.Event = field(default_factory=asyncio.Event)
+    """There is a probe set that it does not have."""
 
 
 class ProberServer:
@@ -85,8 +94,9 @@ class ProberServer:
         self._epoch = ""
         self._probes: tuple[Probe, ...] = ()
         self._settings = Settings()
-        self._encoded: dict[bytes, bytes] = {}
-        """Parts of the set as they go out, by which of its probes they hold: vantage points often have the same."""
+        self._encoded: dict[tuple[int, bytes], bytes] = {}
+        """Pieces of the set as they go out, by where they begin and which probes they hold: vantage points often have
+        the same."""
         self._server: asyncio.Server | None = None
         self._ending = False
         self.progressed_at = clock.monotonic()
@@ -121,22 +131,51 @@ class ProberServer:
         self._epoch, self._probes, self._settings = epoch, tuple(probes), settings
         self._encoded.clear()
         for peer in self._peers.values():
-            self._send(peer, self._part(peer.source))
+            peer.due.set()
 
-    def _part(self, source: str) -> wire.Probes:
-        """What the vantage point of a prober runs."""
-        settings, vantage = self._settings, source.removeprefix(PROBER)
-        mine = bytes(vantage in settings.runs_at(probe.vantages) for probe in self._probes)
-        if mine not in self._encoded:
-            part = [probe.model_dump(mode="json") for probe in compress(self._probes, mine)]
-            self._encoded[mine] = msgspec.json.encode(part)
-        return wire.Probes(
+    async def _keep_handing_out(self, peer: _Peer) -> None:
+        """Sends the newest set to a prober, piece by piece, whenever there is one; the loop turns in between."""
+        try:
+            while True:
+                await peer.due.wait()
+                peer.due.clear()
+                await self._hand_out(peer)
+        except (OSError, TimeoutError, wire.WireError) as exc:
+            self._said.gone("prober set", "intake.prober_broken", error=str(exc))
+            peer.writer.close()  # the reading side sees the end
+
+    async def _hand_out(self, peer: _Peer) -> None:
+        """Sends a set; one that another overtakes on the way is not finished."""
+        pause, starts = Slices(), range(0, len(self._probes), PIECE)
+        for place, start in enumerate(starts[:-1]):
+            part = wire.ProbesPart(epoch=self._epoch, place=place, probes=self._piece(start, peer))
+            peer.writer.write(wire.encode(part))
+            async with asyncio.timeout(HAND_OUT_SECONDS):
+                await peer.writer.drain()
+            if pause.over():
+                await pause.rest()
+            if peer.due.is_set():
+                return
+        settings, vantage = self._settings, _vantage(peer)
+        last = wire.Probes(
             epoch=self._epoch,
-            probes=self._encoded[mine],
+            probes=self._piece(starts[-1], peer) if starts else b"[]",
             at_once=settings.probes_at_once,
+            parts=max(0, len(starts) - 1),
             targets=settings.targets.model_dump_json().encode(),
             way_out=settings.way_out(vantage).model_dump_json().encode(),
         )
+        peer.writer.write(wire.encode(last))
+
+    def _piece(self, start: int, peer: _Peer) -> bytes:
+        """What the vantage point of a prober runs of some probes."""
+        probes, settings, vantage = self._probes[start : start + PIECE], self._settings, _vantage(peer)
+        mine = bytes(vantage in settings.runs_at(probe.vantages) for probe in probes)
+        encoded = self._encoded.get((start, mine))
+        if encoded is None:
+            texts = ",".join(probe.model_dump_json() for probe in compress(probes, mine))
+            encoded = self._encoded[start, mine] = f"[{texts}]".encode()
+        return encoded
 
     def recheck(self, probe: str) -> bool:
         """Asks for a run at once; never waits. False: no prober is there to do it."""
@@ -156,8 +195,15 @@ class ProberServer:
         peer: _Peer | None = None
         try:
             peer = await self._greet(reader, writer)
-            while (frame := await wire.read_from_prober(reader)) is not None:
-                await self._hear(peer, frame)
+            handing = asyncio.create_task(self._keep_handing_out(peer), name=f"probe set of {peer.source}")
+            try:
+                while not handing.done() and (frame := await wire.read_from_prober(reader)) is not None:
+                    await self._hear(peer, frame)
+            finally:
+                handing.cancel()
+                [ended] = await asyncio.gather(handing, return_exceptions=True)
+                if isinstance(ended, Exception):
+                    raise ended
         except (wire.WireError, OSError, TimeoutError) as exc:
             self._metrics.malformed.labels(door="prober").inc()
             self._said.gone("prober frame", "intake.prober_broken", error=str(exc))
@@ -190,8 +236,9 @@ class ProberServer:
         self._metrics.probers.set(len(self._peers))
         self.progressed_at = self._clock.monotonic()
         self._said.back(hello.source, "intake.prober_back", source=hello.source)
+        writer.transport.set_write_buffer_limits(high=WAITING_BYTES)
         if self._epoch:
-            self._send(peer, self._part(peer.source))
+            peer.due.set()
         return peer
 
     async def _hear(self, peer: _Peer, frame: wire.FromProber) -> None:
@@ -283,6 +330,10 @@ class ProberServer:
     def _send(self, peer: _Peer, frame: wire.FromDaemon) -> None:
         if not peer.writer.is_closing():
             peer.writer.write(wire.encode(frame))
+
+
+def _vantage(peer: _Peer) -> str:
+    return peer.source.removeprefix(PROBER)
 
 
 def _attempt(note: wire.AttemptNote) -> Attempt:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from cemd.model.quality import Outcome
-from cemd.monitor.schedule import Plan
+from cemd.monitor.plans import Plan
 from numpy.typing import NDArray
 
 from .daemon import Records
@@ -90,10 +90,10 @@ def _by_total(seen: Seen) -> list[str]:
 
 
 def _silent(seen: Seen) -> list[str]:
-    """Each planned run has a record, unless it is counted as one that came while the one before still ran, or that
-    waited when its probe left."""
+    """Each planned run has a record, unless it is counted as one that came while the one before still ran, that waited
+    when its probe left, or whose interval passed while the prober stood still."""
     missing = missing_runs(seen.spans, seen.records)
-    counted = sum(int(seen.counters.get(f"skipped_{why}", 0)) for why in ("still_running", "probe_left"))
+    counted = sum(int(seen.counters.get(f"skipped_{why}", 0)) for why in ("still_running", "probe_left", "missed"))
     if len(missing) > counted:
         first = ", ".join(f"p{number} at {at:.3f}" for number, at in missing[:5])
         return [f"{len(missing)} planned runs have no record, and {counted} are counted as skipped: {first}."]

@@ -27,7 +27,8 @@ class AnyErrand:
     """Of a good answer, beside what every run gives."""
 
     def __init__(self, kind: Kind, host: str) -> None:
-        self.kind, self.host = kind, host
+        self.kind: Any = kind
+        self.host = host
         self.allowed_by: object = None
         """The targets' policy that it was last held against."""
         self.timeout = 0.0

@@ -1,26 +1,17 @@
-"""Reading the files of fifty thousand probes, against plain PyYAML in the same run.
-
-Run: python -m bench.reload [--probes 50000] [--indicators 200] [--json]; exit 1 when the goal is missed.
-
-The files are written as an operator's generator writes them: ten of block style, beside 200 services and 2,500 sites.
-Compared is CPU time of one process: `yaml.load` with `CSafeLoader` of every file, which checks nothing, against all of
-`cemd check` (syntax, models, parameters of kinds, references, cautions).
-"""
+"""Files of very many probes, as an operator's generator writes them: ten of block style, beside services and sites."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from cemd.config.load import load
 from cemd.daemon.kinds import kinds
+from tests.scenario.long_run.world import address_of
 
 FILES, SERVICES, SITES = 10, 200, 2_500
 GOAL_RATIO = 1.0
@@ -42,6 +33,14 @@ class Read:
 
 def write(root: Path, probes: int, indicators: int) -> None:
     """A root with its catalogue, probes and rules."""
+    _dump(root / "config/cemd.yaml", {"targets": {"loopback": True}})
+    write_catalogue(root)
+    write_probes(root, map(udp_probe, range(probes)))
+    write_rules(root, indicators)
+
+
+def write_catalogue(root: Path) -> None:
+    """Services and sites."""
     services = [
         {
             "name": f"service-{n:03}",
@@ -55,16 +54,23 @@ def write(root: Path, probes: int, indicators: int) -> None:
     sites = [
         {"name": f"site-{n:04}", **({"parent": f"site-{n // 50 * 50:04}"} if n % 50 else {})} for n in range(SITES)
     ]
-    _dump(root / "config/cemd.yaml", {"targets": {"loopback": True}})
     _dump(root / "config/catalogue/all.yaml", {"services": services, "sites": sites})
-    entries = [_probe(number) for number in range(probes)]
-    each = -(-probes // FILES)
+
+
+def write_probes(root: Path, probes: Iterable[Mapping[str, Any]]) -> None:
+    """The probes, in some files."""
+    entries = list(probes)
+    each = -(-len(entries) // FILES)
     for place in range(FILES):
         _dump(root / f"probes/region-{place}.yaml", {"probes": entries[place * each : (place + 1) * each]})
+
+
+def write_rules(root: Path, indicators: int) -> None:
+    """Indicators that look at a whole service each."""
     rules = [
         {
             "name": f"answers-{number:03}",
-            "of": {"service": f"service-{number % SERVICES:03}", "kind": "udp", "metric": "success"},
+            "of": {"service": f"service-{number % SERVICES:03}", "metric": "success"},
             "summary": "ratio",
             "window_seconds": 600,
             "dimension": "reliability",
@@ -77,21 +83,23 @@ def write(root: Path, probes: int, indicators: int) -> None:
     _dump(root / "rules/analyze/all.yaml", {"indicators": rules})
 
 
-def _probe(number: int) -> dict[str, Any]:
+def udp_probe(number: int) -> dict[str, Any]:
+    """A question by datagram to an address of its own."""
+    params = {"host": address_of(number), "port": 7, "send": str(number), "resend_seconds": 59}
+    return probe_of(number, "udp", 60, 4, params)
+
+
+def probe_of(number: int, kind: str, every: float, timeout: float, params: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of a file."""
     return {
         "name": f"probe-{number:05}",
-        "kind": "udp",
+        "kind": kind,
         "service": f"service-{number % SERVICES:03}",
         "site": f"site-{number % SITES:04}",
-        "every_seconds": 60,
-        "timeout_seconds": 4,
+        "every_seconds": every,
+        "timeout_seconds": timeout,
         "labels": {"region": f"r{number % 10}"},
-        "params": {
-            "host": f"127.{16 + (number >> 16)}.{number >> 8 & 255}.{number & 255}",
-            "port": 7,
-            "send": str(number),
-            "resend_seconds": 59,
-        },
+        "params": dict(params),
     }
 
 
@@ -115,27 +123,3 @@ def read(root: Path, probes: int) -> Read:
     check = time.process_time() - began
     assert len(loaded.configuration.probes) == probes
     return Read(probes, sum(map(len, contents)) / 2**20, plain, check)
-
-
-def main() -> int:
-    """Measures and prints; 1 when the goal is missed."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--probes", type=int, default=50_000)
-    arguments.add_argument("--indicators", type=int, default=200)
-    arguments.add_argument("--json", action="store_true")
-    given = arguments.parse_args()
-    with tempfile.TemporaryDirectory(prefix="cemd-reload-") as folder:
-        write(Path(folder), given.probes, given.indicators)
-        found = read(Path(folder), given.probes)
-    if given.json:
-        print(json.dumps({**asdict(found), "ratio": found.ratio}, indent=2))
-    else:
-        print(
-            f"{found.probes:,} probes, {found.megabytes:.1f} MiB, seconds of processor:"
-            f" plain PyYAML {found.plain_seconds:.2f}, cemd check {found.check_seconds:.2f}, ratio {found.ratio:.2f}"
-        )
-    return int(found.ratio < GOAL_RATIO)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
