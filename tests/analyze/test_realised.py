@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from cemd.analyze import episodes
+from cemd.analyze.bank import Bank
+from cemd.analyze.episodes import Memory
 from cemd.analyze.realised import LEAST, MOST, OFTEN, Realised, half_doublings
 
 HOUR = 3600.0
@@ -101,3 +106,34 @@ def test_counts_of_other_classes_are_not_taken_over() -> None:
     older.judge(HOUR)
     now.load(older.dump())
     assert now.dump() == Realised(*SIDES).dump()
+
+
+def likeness(*, excess: float = 1.5, clusters: float = 100.0, third: float = 4.5, binary: bool = False) -> int:
+    """Class of one series of the bank; its first threshold is 2.7."""
+    bank = Bank()
+    bank.add(np.array([binary]))
+    bank.columns["first"][:], bank.columns["third"][:] = 2.7, third
+    memory = Memory(bank.columns["episode"])
+    memory.excess[:], memory.clusters[:] = excess, clusters
+    columns = {name: bank.columns[name] for name in ("first", "third", "binary")}
+    return int(episodes.likeness(columns, np.array([0]), memory)[0])
+
+
+def test_series_of_the_bank_are_alike_in_mean_peak_tail_and_age() -> None:
+    usual = likeness()
+    assert likeness(excess=1.6, clusters=900.0, third=4.2) == usual
+    others = [
+        likeness(excess=3.5),
+        likeness(excess=0.4),
+        likeness(third=9.0),
+        likeness(third=40.0),
+        likeness(clusters=20.0),
+        likeness(binary=True),
+    ]
+    assert len({usual, *others}) == 7
+    assert 0 <= min(others) <= max(others) < math.prod(episodes.SIDES)
+
+
+def test_a_class_is_known_whatever_the_thresholds() -> None:
+    numbers = [likeness(third=third, excess=excess) for third in (0.0, 1e-30, 1e30) for excess in (0.0, 1e-9, 1e9)]
+    assert 0 <= min(numbers) <= max(numbers) < math.prod(episodes.SIDES)
