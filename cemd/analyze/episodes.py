@@ -33,6 +33,7 @@ PRIOR, PRIOR_EXCESS, BINARY_EXCESS = number(8.0), number(16.0), number(1.5)
 PRIOR_APART = number(50.0)
 GUESSES = number(16.0)  # samples before which spread and level are guesses
 DEEP, DEEP_STEP, FIRST_DEEP = number(0.25), number(0.1), number(5.0)
+DEEP_DOUBLINGS, OFTEN_DOUBLINGS = number(2.0), number(np.log2(OFTEN))
 MEMORY = number(1.0 / 512.0)
 CAUTION = number(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
@@ -143,12 +144,14 @@ def clusters_per_alarm(m: Memory, interval: Array, limit_seconds: float) -> Arra
 
 
 def likeness(c: Mapping[str, Array], rows: Rows, m: Memory) -> Array:
-    """Class of these series, whose memory is `m`: those of one are corrected alike."""
-    tail = log2(c["third"].take(rows) / np.maximum(c["first"].take(rows), ONE))
-    number = half_doublings(tail, SHORTEST_TAIL, TAILS - 1)
-    number += 1
-    number[c["binary"].take(rows)] = 0
-    number += half_doublings(m.excess, SMALLEST_MEAN, MEANS) * TAILS
+    """Class of these series, whose memory is `m`: those of one are corrected alike. All or none are of 0 and 1."""
+    number = half_doublings(m.excess, SMALLEST_MEAN, MEANS)
+    number *= TAILS
+    if not c["binary"][rows[0]]:
+        tail = c["third"].take(rows)
+        tail /= np.maximum(c["first"].take(rows), ONE)
+        number += half_doublings(log2(tail), SHORTEST_TAIL, TAILS - 1)
+        number += 1
     number *= AGES
     number += m.clusters >= GROWN
     return number
@@ -198,19 +201,22 @@ def _close_deep(m: Memory, any_: Array) -> None:
 def set_limit(m: Memory, interval: Array, limit_seconds: float, correction: Array | np.float32) -> None:
     """Evidence at which these series alarm at the stated rate, made so many times as rare as `correction` says; and the
     level that they should exceed `OFTEN` times as often."""
-    clusters = clusters_per_alarm(m, interval, limit_seconds) * correction
-    often, limit = _level(m, np.stack([clusters / OFTEN, clusters]))
+    rare = log2(clusters_per_alarm(m, interval, limit_seconds) * correction)
+    often, limit = _level(m, np.stack([rare - OFTEN_DOUBLINGS, rare]))
     m.often[:] = often
     m.limit[:] = np.minimum(np.maximum(np.maximum(limit, m.record), LEAST), MOST)
 
 
-def _level(m: Memory, clusters: Array) -> Array:
-    """What one in so many clusters exceeds: as clusters as such say, or as the deeper ones say, whichever is more."""
-    limit = m.excess * log2(np.maximum(clusters, TWO))
+def _level(m: Memory, rare: Array) -> Array:
+    """What one in so many clusters exceeds, as their logarithm: as clusters as such say, or as the deeper ones say,
+    whichever is more."""
+    limit = m.excess * np.maximum(rare, ONE)
     limit *= LN2
     limit += OVER
     caution = CAUTION / np.sqrt(m.clusters + PRIOR) + ONE
-    deep = m.beyond * caution * (log2(np.maximum(clusters * DEEP, TWO)) * LN2)
+    deep = np.maximum(rare - DEEP_DOUBLINGS, ONE)
+    deep *= LN2
+    deep *= m.beyond * caution
     deep += m.deep
     np.maximum(limit, deep, out=limit)
     return limit

@@ -118,6 +118,8 @@ class Realised:
 def half_doublings(x: Array, least: int, classes: int) -> Array:
     """int32: number of the class of these numbers: half a doubling each, by exponent and first bit of the mantissa. The
     first begins `least` of them from 1 and holds all that is smaller, the last all that is larger."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.int32)
-    number: Array = np.minimum(np.maximum((bits >> 22) - (ZERO_DOUBLINGS + least), 0), classes - 1)
-    return number
+    bits = x.astype(np.float32, copy=False).view(np.int32)
+    number: Array = bits >> 22
+    number -= ZERO_DOUBLINGS + least
+    np.maximum(number, 0, out=number)
+    return np.minimum(number, classes - 1, out=number)
