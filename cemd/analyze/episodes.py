@@ -17,6 +17,7 @@ reads exponent and mantissa.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,7 +34,7 @@ PRIOR, PRIOR_EXCESS, BINARY_EXCESS = number(8.0), number(16.0), number(1.5)
 PRIOR_APART = number(50.0)
 GUESSES = number(16.0)  # samples before which spread and level are guesses
 DEEP, DEEP_STEP, FIRST_DEEP = number(0.25), number(0.1), number(5.0)
-DEEP_DOUBLINGS, OFTEN_DOUBLINGS = number(2.0), number(np.log2(OFTEN))
+DEEP_DOUBLINGS, OFTEN_DOUBLINGS = number(2.0), number(math.log2(float(OFTEN)))  # 1 / DEEP, and OFTEN
 MEMORY = number(1.0 / 512.0)
 CAUTION = number(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
