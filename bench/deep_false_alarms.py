@@ -1,6 +1,6 @@
 """Does the deep detector's stated rate hold? Findings on seeded series that are as they always were, by kind.
 
-    python -m bench.deep_false_alarms [--rate 0.05] [--series 25] [--weeks 10] [--skip-weeks 2]
+    python -m bench.deep_false_alarms [--rate 0.05] [--series 25] [--weeks 10] [--skip-weeks 2] [--seed 0]
 
 Five-minute samples, all kinds in one detector; counted is what begins after the first `--skip-weeks`. Printed are
 findings a series and week before and after that, and the latter's ratio to the stated rate. `--rate 0` is the detector
@@ -20,8 +20,8 @@ DAY = 288
 NOW, EVERY = 1_780_012_800.0, 300.0
 
 
-def usual(samples: int, series: int) -> dict[str, Array]:
-    rng = np.random.default_rng(0)
+def usual(samples: int, series: int, seed: int) -> dict[str, Array]:
+    rng = np.random.default_rng(seed)
     shape = (samples, series)
     hour = np.arange(samples)[:, None] / DAY * 2 * np.pi
     wandering = np.zeros(shape)
@@ -47,8 +47,9 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=25)
     parser.add_argument("--weeks", type=int, default=10)
     parser.add_argument("--skip-weeks", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    kinds = usual(asked.weeks * 7 * DAY, asked.series)
+    kinds = usual(asked.weeks * 7 * DAY, asked.series, asked.seed)
     values = np.concatenate(list(kinds.values()), axis=1)
     deep, rows = Deep(), np.arange(values.shape[1])
     deep.add(len(rows))

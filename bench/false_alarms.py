@@ -1,6 +1,6 @@
 """Does the stated false-alarm rate hold? Episodes of the bank on normal telecom-like series of eight kinds, seeded.
 
-    python -m bench.false_alarms [--rate 0.02] [--series 400] [--weeks 20] [--every 300] [--together]
+    python -m bench.false_alarms [--rate 0.02] [--series 400] [--weeks 20] [--every 300] [--seed 7] [--together]
 
 Each kind: so many series of so many weeks; counted are the alarms that open after the first `--skip-weeks` (before that
 the bank has not seen a week yet: those are printed apart). The ratio is measured to stated. Each kind has a bank of its
@@ -130,13 +130,13 @@ def apart(given: argparse.Namespace, hours: Array, detector: Detector) -> Iterat
     """Each kind in a bank of its own: (kind, tick of each alarm)."""
     for name, make in KINDS.items():
         if given.kind in name:
-            values = make(np.random.default_rng(7), hours, given.series)
+            values = make(np.random.default_rng(given.seed), hours, given.series)
             yield name, alarms(values, np.full(given.series, "success" in name), given.every, detector)[0]
 
 
 def together(given: argparse.Namespace, hours: Array, detector: Detector) -> Iterator[tuple[str, Array]]:
     """All kinds in one bank, as in an operator's."""
-    parts = [make(np.random.default_rng(7), hours, given.series) for make in KINDS.values()]
+    parts = [make(np.random.default_rng(given.seed), hours, given.series) for make in KINDS.values()]
     binary = np.repeat(["success" in name for name in KINDS], given.series)
     values = (np.concatenate(chunks, axis=1) for chunks in zip(*parts, strict=True))
     at, row = alarms(values, binary, given.every, detector)
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--weeks", type=float, default=20)
     parser.add_argument("--skip-weeks", type=float, default=2)
     parser.add_argument("--every", type=float, default=300)
+    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--kind", default="")
     parser.add_argument("--together", action="store_true")
     given = parser.parse_args()

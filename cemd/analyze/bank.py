@@ -69,6 +69,7 @@ FIELDS = {
     "jump_product": Field("<f4"),
     "jump_square": Field("<f4"),
     "episode": Field("<f4", shape=(len(episodes.EPISODE),)),
+    "alike": Field("<u2"),  # class of series by which the limit was corrected
     "run": Field("<u2"),
     "longest": Field("<u2"),
     "outcome": Field("|u1", NOT_SEEN),
@@ -94,7 +95,7 @@ class Bank:
     def __init__(self) -> None:
         self.columns = Columns(FIELDS)
         self.season: dict[str, Array] = _no_season()
-        self.realised = Realised()
+        self.realised = Realised(*episodes.SIDES)
         self._scratch, self._beyond = Scratch(), Beyond()
         self._fixed: dict[str, Array] = {}
         self._blocks: dict[tuple[int, int], Block] = {}

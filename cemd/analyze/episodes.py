@@ -9,19 +9,22 @@ is reached: `OVER + mean excess * ln(samples per alarm / samples per cluster)` (
 The same is asked of the quarter of the peaks that lie beyond a higher mark, and the larger answer holds.
 Few clusters say little: the mean starts large and weighs `PRIOR` clusters, so that a young series alarms on what lasts
 only. All of this errs, on most series to the quiet side: by how much is counted over all of them (`realised`), and
-corrected. What alarmed and was no new normal is remembered: it takes `AGAIN` times that peak to alarm once more, less
-with time. All arithmetic is of the kind that `kernel` names; `log2` reads exponent and mantissa.
+corrected, for those that are alike: in the mean of their peaks, in how far the tail of their samples goes, and in
+whether they have seen enough for the start to be forgotten. What alarmed and was no new normal is remembered: it takes
+`AGAIN` times that peak to alarm once more, less with time. All arithmetic is of the kind that `kernel` names; `log2`
+reads exponent and mantissa.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cemd.analyze.columns import Array, number
-from cemd.analyze.realised import OFTEN, SETTLED, Realised
+from cemd.analyze.realised import OFTEN, Realised, half_doublings
 
 if TYPE_CHECKING:
     from cemd.analyze.kernel import Rows
@@ -31,9 +34,18 @@ PRIOR, PRIOR_EXCESS, BINARY_EXCESS = number(8.0), number(16.0), number(1.5)
 PRIOR_APART = number(50.0)
 GUESSES = number(16.0)  # samples before which spread and level are guesses
 DEEP, DEEP_STEP, FIRST_DEEP = number(0.25), number(0.1), number(5.0)
+DEEP_DOUBLINGS, OFTEN_DOUBLINGS = number(2.0), number(math.log2(float(OFTEN)))  # 1 / DEEP, and OFTEN
 MEMORY = number(1.0 / 512.0)
 CAUTION = number(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
+SIDES = MEANS, TAILS, AGES = 24, 8, 2
+"""Classes of series that are alike: by mean peak from 1/16 bit on, by tail, and by age. A tail is the doublings from
+the first threshold to the third, up to 4 (a normal distribution has 0.7); 0 is for series of 0 and 1. A class of means
+or tails is half a doubling."""
+SMALLEST_MEAN, SHORTEST_TAIL = -8, -2
+SETTLED, GROWN = number(16.0), number(32.0)
+"""Clusters that a series must have seen before it is counted, and until it is of age: the start weighs a tenth in its
+mean peak, and a twenty-fifth. The younger it is, the higher is its limit, and the less comes true."""
 AGAIN = number(0.6)
 FORGIVES = number(0.002 / 3600.0)
 """Share of such a peak, a second, that is forgotten when the next cluster begins: half is left after two weeks."""
@@ -93,11 +105,15 @@ def gather(c: Mapping[str, Array], rows: Rows, before: Array, gain: Array, alarm
     enters = (before[rich] <= OVER).nonzero()[0]
     if len(enters):
         entering = Memory(memory.held[enters])
-        interval, realised = c["interval"].take(rows[enters]), terms.realised
-        count_clusters(entering, clusters_per_alarm(entering, interval, terms.limit_seconds), realised)
+        begins, realised = rows[enters], terms.realised
+        interval = c["interval"].take(begins)
+        clusters = clusters_per_alarm(entering, interval, terms.limit_seconds)
+        count_clusters(entering, c["alike"].take(begins), clusters, realised)
         forgive(entering, n[enters], interval)
         close_clusters(entering, n[enters])
-        set_limit(entering, interval, terms.limit_seconds, realised.of(entering.excess))
+        alike = likeness(c, begins, entering)
+        c["alike"][begins] = alike
+        set_limit(entering, interval, terms.limit_seconds, realised.of(alike))
         memory.held[enters] = entering.held
     open_ = alarm[rich]
     np.maximum(memory.peak, np.where(open_, memory.peak + gain[rich], now), out=memory.peak)
@@ -128,11 +144,28 @@ def clusters_per_alarm(m: Memory, interval: Array, limit_seconds: float) -> Arra
     return clusters
 
 
-def count_clusters(m: Memory, clusters: Array, realised: Realised) -> None:
-    """Clusters that are over are counted, of series that know their own."""
+def likeness(c: Mapping[str, Array], rows: Rows, m: Memory) -> Array:
+    """Class of these series, whose memory is `m`: those of one are corrected alike. All or none are of 0 and 1."""
+    number = half_doublings(m.excess, SMALLEST_MEAN, MEANS)
+    number *= TAILS
+    if not c["binary"][rows[0]]:
+        tail = c["third"].take(rows)
+        tail /= np.maximum(c["first"].take(rows), ONE)
+        number += half_doublings(log2(tail), SHORTEST_TAIL, TAILS - 1)
+        number += 1
+    number *= AGES
+    number += m.clusters >= GROWN
+    return number
+
+
+def count_clusters(m: Memory, alike: Array, clusters: Array, realised: Realised) -> None:
+    """Clusters that are over are counted, of series that know their own; `alike` is the class by which the level was
+    corrected that they are held to."""
     counted = ((m.peak > OVER) & (m.clusters >= SETTLED)).nonzero()[0]
     if len(counted):
-        realised.count(m.excess[counted], m.peak[counted] >= m.often[counted], clusters[counted])
+        number = alike[counted]
+        corrected = clusters[counted] * realised.of(number)
+        realised.count(number, m.peak[counted] >= m.often[counted], corrected)
 
 
 def forgive(m: Memory, n: Array, interval: Array) -> None:
@@ -167,21 +200,24 @@ def _close_deep(m: Memory, any_: Array) -> None:
 
 
 def set_limit(m: Memory, interval: Array, limit_seconds: float, correction: Array | np.float32) -> None:
-    """Evidence at which these series alarm at the stated rate, made so many times as rare as `correction` says; and, as
-    stated, the level that they should exceed `OFTEN` times as often."""
-    clusters = clusters_per_alarm(m, interval, limit_seconds)
-    often, limit = _level(m, np.stack([clusters / OFTEN, clusters * correction]))
+    """Evidence at which these series alarm at the stated rate, made so many times as rare as `correction` says; and the
+    level that they should exceed `OFTEN` times as often."""
+    rare = log2(clusters_per_alarm(m, interval, limit_seconds) * correction)
+    often, limit = _level(m, np.stack([rare - OFTEN_DOUBLINGS, rare]))
     m.often[:] = often
     m.limit[:] = np.minimum(np.maximum(np.maximum(limit, m.record), LEAST), MOST)
 
 
-def _level(m: Memory, clusters: Array) -> Array:
-    """What one in so many clusters exceeds: as clusters as such say, or as the deeper ones say, whichever is more."""
-    limit = m.excess * log2(np.maximum(clusters, TWO))
+def _level(m: Memory, rare: Array) -> Array:
+    """What one in so many clusters exceeds, as their logarithm: as clusters as such say, or as the deeper ones say,
+    whichever is more."""
+    limit = m.excess * np.maximum(rare, ONE)
     limit *= LN2
     limit += OVER
     caution = CAUTION / np.sqrt(m.clusters + PRIOR) + ONE
-    deep = m.beyond * caution * (log2(np.maximum(clusters * DEEP, TWO)) * LN2)
+    deep = np.maximum(rare - DEEP_DOUBLINGS, ONE)
+    deep *= LN2
+    deep *= m.beyond * caution
     deep += m.deep
     np.maximum(limit, deep, out=limit)
     return limit

@@ -3,8 +3,13 @@
 How rare a peak of evidence is, each series says by its own past (`episodes`), as if peaks had an exponential tail. Some
 tails are lighter, some heavier, and young series know little. So it is counted, for clusters of evidence as they close,
 how many went beyond the level that their own series had named for `OFTEN` times the stated rate, and how many should
-have. Their ratio corrects how rare an alarm must be, for all series whose clusters are alike: a class is half a
-doubling of the mean peak. One series has such a cluster once a quarter, a thousand have some every hour.
+have. Their ratio corrects how rare an alarm must be, for all series that are alike (the caller says what makes them so,
+by number of class), and from then on the counted level is the corrected one: where it comes true as often as it should,
+the alarm is only `OFTEN` times rarer, whatever the tail does before. One series has such a cluster twice a year, a
+thousand have one or two a day.
+
+Classes have several sides (mean peak, tail, age). A class that has counted little leans on all that share its first
+sides, those on all that share one side less, and in the end on all.
 
 Alarms themselves are not counted, for those may be true; what goes beyond the lower level is mostly chance. A storm
 raises many at once: in an hour a class counts at most `BURST` times what should be. The correction is bounded, so that
@@ -17,6 +22,7 @@ the stated one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,15 +30,13 @@ import numpy as np
 
 from cemd.analyze.columns import Array, number
 
-OFTEN = number(8.0)
-"""How many times more often than alarms the counted level is exceeded."""
-CLASSES = 24
-LOWEST = 2 * 127 - 8
-"""Exponent and first bit of the mantissa of a mean peak of 1/16 bit: the first class."""
-SETTLED = number(8.0)
-"""Clusters that a series must have seen before it is counted."""
+OFTEN = number(4.0)
+"""How many times more often than alarms the counted level is exceeded: nearer to the alarm less is guessed of the tail
+between, and less is counted."""
+ZERO_DOUBLINGS = 2 * 127
+"""Exponent and first bit of the mantissa of 1 in single precision."""
 PRIOR = 8.0
-"""Clusters beyond the level, as should be, that a class starts with; so much it leans on what all classes show."""
+"""Clusters beyond the level, as should be, that a class starts with; so much it leans on what more classes show."""
 LEAST, MOST = 0.05, 3.0
 """Bounds of the correction: limits that know little are far too high; but an operator whose series are truly unwell
 must not be told ten times less."""
@@ -46,27 +50,33 @@ FINE = 2.0**20
 
 
 class Realised:
-    """Counts by class, and `correction`: how many times as rare as stated the limits of a class must be."""
+    """Counts by class, and `correction`: how many times as rare as stated the limits of a class must be.
 
-    def __init__(self) -> None:
-        self.correction: Array = np.ones(CLASSES, np.float32)
+    Args:
+        sides: How many classes there are by each side. The number of a class counts through the last side first.
+    """
+
+    def __init__(self, *sides: int) -> None:
+        self.sides = sides
+        size = math.prod(sides)
+        self.correction: Array = np.ones(size, np.float32)
         self._judged_at = -np.inf
-        self._beyond: Array = np.zeros(CLASSES, np.int64)  # since then
-        self._due: Array = np.zeros(CLASSES, np.int64)
-        self._counted: Array = np.zeros((2, CLASSES))  # beyond, due; fading
+        self._beyond: Array = np.zeros(size, np.int64)  # since then
+        self._due: Array = np.zeros(size, np.int64)
+        self._counted: Array = np.zeros((2, size))  # beyond, due; fading
 
-    def of(self, excess: Array) -> Array:
-        """float32: the correction for series with these mean peaks."""
-        found: Array = self.correction[class_of(excess)]
+    def of(self, number: Array) -> Array:
+        """float32: the correction for series of these classes."""
+        found: Array = self.correction[number]
         return found
 
-    def count(self, excess: Array, beyond: Array, clusters: Array) -> None:
-        """Clusters that closed: mean peak of their series, whether this one went beyond the counted level, and of how
-        many clusters one should alarm."""
-        own = class_of(excess)
+    def count(self, number: Array, beyond: Array, clusters: Array) -> None:
+        """Clusters that closed: class of their series, whether this one went beyond the counted level, and of how many
+        clusters, corrected, one should alarm."""
+        size = len(self.correction)
         due = (np.minimum(OFTEN / clusters, ONE) * np.float32(FINE)).astype(np.int64)
-        self._beyond += np.bincount(own[beyond], minlength=CLASSES)
-        self._due += np.bincount(own, due, CLASSES).astype(np.int64)  # whole numbers stay whole far beyond these
+        self._beyond += np.bincount(number[beyond], minlength=size)
+        self._due += np.bincount(number, due, size).astype(np.int64)  # whole numbers stay whole far beyond these
 
     def judge(self, at: float) -> None:
         """Once an hour: what was counted enters the correction."""
@@ -78,10 +88,13 @@ class Realised:
         self._counted *= FADES
         self._counted += [beyond, due]
         self._beyond[:], self._due[:] = 0, 0
-        total = self._counted.sum(axis=1) + PRIOR
-        leaning = np.array([PRIOR * total[0] / total[1], PRIOR])[:, None]
-        ratio = (self._counted + leaning)[0] / (self._counted + leaning)[1]
-        self.correction[:] = np.clip(ratio, LEAST, MOST)
+        leaning = np.ones(1)
+        for known in range(len(self.sides) + 1):
+            alike = self._counted.reshape(2, math.prod(self.sides[:known]), -1).sum(axis=2)
+            if known:
+                leaning = leaning.repeat(self.sides[known - 1])
+            leaning = (alike[0] + PRIOR * leaning) / (alike[1] + PRIOR)
+        self.correction[:] = np.clip(leaning, LEAST, MOST)
 
     def dump(self) -> dict[str, bytes]:
         held = np.concatenate([[self._judged_at], self._counted.reshape(-1)])
@@ -92,17 +105,21 @@ class Realised:
         }
 
     def load(self, dumped: Mapping[str, Any]) -> None:
-        """A snapshot of before there was a correction has none: it begins anew."""
-        if "realised" not in dumped:
+        """A snapshot of before there was a correction has none, an older one has other classes: it begins anew."""
+        correction = np.frombuffer(dumped.get("realised_correction", b""), np.float32)
+        if len(correction) != len(self.correction):
             return
         held = np.frombuffer(dumped["realised"], np.float64)
-        self._judged_at, self._counted = float(held[0]), held[1:].reshape(2, CLASSES).copy()
-        self._beyond, self._due = np.frombuffer(dumped["realised_new"], np.int64).reshape(2, CLASSES).copy()
-        self.correction = np.frombuffer(dumped["realised_correction"], np.float32).copy()
+        self._judged_at, self._counted = float(held[0]), held[1:].reshape(2, -1).copy()
+        self._beyond, self._due = np.frombuffer(dumped["realised_new"], np.int64).reshape(2, -1).copy()
+        self.correction = correction.copy()
 
 
-def class_of(excess: Array) -> Array:
-    """Number of the class of these mean peaks, in bits of evidence, by exponent and first bit of the mantissa."""
-    bits = np.ascontiguousarray(excess, np.float32).view(np.int32)
-    number: Array = np.minimum(np.maximum((bits >> 22) - LOWEST, 0), CLASSES - 1)
-    return number
+def half_doublings(x: Array, least: int, classes: int) -> Array:
+    """int32: number of the class of these numbers: half a doubling each, by exponent and first bit of the mantissa. The
+    first begins `least` of them from 1 and holds all that is smaller, the last all that is larger."""
+    bits = x.astype(np.float32, copy=False).view(np.int32)
+    number: Array = bits >> 22
+    number -= ZERO_DOUBLINGS + least
+    np.maximum(number, 0, out=number)
+    return np.minimum(number, classes - 1, out=number)

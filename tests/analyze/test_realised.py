@@ -2,79 +2,138 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from cemd.analyze.columns import Array
-from cemd.analyze.realised import LEAST, MOST, OFTEN, Realised, class_of
+from cemd.analyze import episodes
+from cemd.analyze.bank import Bank
+from cemd.analyze.episodes import Memory
+from cemd.analyze.realised import LEAST, MOST, OFTEN, Realised, half_doublings
 
 HOUR = 3600.0
-RARE = 800.0
+RARE = 400.0
 """Of so many clusters one should alarm; of 100, one should go beyond the counted level."""
+SIDES = 3, 2
 
 
-def one_hour(realised: Realised, number: int, excess: float, clusters: int, beyond: int) -> None:
+def one_hour(realised: Realised, hour: int, number: int, clusters: int, beyond: int) -> None:
+    """Clusters of one class; the level that they are held to is as stated."""
     went = np.arange(clusters) < beyond
-    realised.count(np.full(clusters, excess, np.float32), went, np.full(clusters, RARE, np.float32))
-    realised.judge(number * HOUR)
+    realised.count(np.full(clusters, number), went, np.full(clusters, RARE, np.float32))
+    realised.judge(hour * HOUR)
 
 
-def after(hours: int, share: float, excess: float = 1.5) -> Array:
+def after(hours: int, share: float) -> float:
     """The correction after hours in which so many times the due clusters went beyond."""
-    realised, rng = Realised(), np.random.default_rng(3)
-    for number in range(hours):
-        one_hour(realised, number, excess, 400, int(rng.binomial(400, share * float(OFTEN) / RARE)))
-    return realised.of(np.array([excess], np.float32))
+    realised, rng = Realised(*SIDES), np.random.default_rng(3)
+    for hour in range(hours):
+        one_hour(realised, hour, 2, 400, int(rng.binomial(400, share * float(OFTEN) / RARE)))
+    return float(realised.correction[2])
 
 
 def test_nothing_is_corrected_before_something_was_counted() -> None:
-    assert Realised().of(np.array([0.1, 2.0, 50.0], np.float32)).tolist() == [1.0, 1.0, 1.0]
+    assert Realised(*SIDES).of(np.arange(6)).tolist() == [1.0] * 6
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0, 1.4])
 def test_what_comes_true_corrects_how_rare_an_alarm_must_be(share: float) -> None:
-    assert after(24 * 14, share)[0] == pytest.approx(share, rel=0.15)
+    assert after(24 * 14, share) == pytest.approx(share, rel=0.15)
 
 
 def test_the_correction_is_bounded() -> None:
-    assert after(24 * 60, 0.0)[0] == pytest.approx(LEAST)
-    assert after(24 * 14, 50.0)[0] <= MOST
+    assert after(24 * 60, 0.0) == pytest.approx(LEAST)
+    assert after(24 * 14, 50.0) <= MOST
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 1.5])
+def test_the_corrected_level_comes_true_whatever_the_tail(power: float) -> None:
+    """Half of what should go beyond the level as named, and a tail beyond it that is a power of what is named."""
+    realised, rng, usual, beyond = Realised(1), np.random.default_rng(5), float(OFTEN) / RARE, []
+    for hour in range(24 * 56):
+        clusters = RARE * float(realised.correction[0])
+        named = float(OFTEN) / clusters
+        went = rng.random(400) < 0.5 * usual * (named / usual) ** power
+        realised.count(np.zeros(400, np.intp), went, np.full(400, clusters, np.float32))
+        realised.judge(hour * HOUR)
+        beyond.append(went.mean())
+    assert np.mean(beyond[24 * 28 :]) == pytest.approx(usual, rel=0.15)
 
 
 def test_a_storm_of_some_hours_is_no_new_rate() -> None:
-    realised = Realised()
-    for number in range(24 * 14):
-        one_hour(realised, number, 1.5, 400, 4)
-    for number in range(24 * 14, 24 * 14 + 6):
-        one_hour(realised, number, 1.5, 400, 390)
-    assert realised.of(np.array([1.5], np.float32))[0] < 1.1
+    realised = Realised(*SIDES)
+    for hour in range(24 * 14):
+        one_hour(realised, hour, 0, 400, 4)
+    for hour in range(24 * 14, 24 * 14 + 6):
+        one_hour(realised, hour, 0, 400, 390)
+    assert realised.correction[0] < 1.1
 
 
-def test_classes_are_corrected_apart_and_a_new_one_leans_on_the_others() -> None:
-    realised = Realised()
-    for number in range(24 * 14):
-        one_hour(realised, number, 1.5, 400, 2)
-        one_hour(realised, number, 6.0, 400, 4)
-    light, heavy, unseen = realised.of(np.array([1.5, 6.0, 0.7], np.float32)).tolist()
-    assert (light, heavy) == (pytest.approx(0.5, rel=0.1), pytest.approx(1.0, rel=0.1))
-    assert light < unseen < heavy
+def test_a_class_that_knows_little_leans_on_those_that_share_its_first_side() -> None:
+    realised = Realised(*SIDES)
+    for hour in range(24 * 14):
+        one_hour(realised, hour, 0, 400, 2)
+        one_hour(realised, hour, 4, 400, 4)
+    half, beside_half, unseen, _, whole, beside_whole = realised.correction.tolist()
+    assert (half, whole) == (pytest.approx(0.5, rel=0.1), pytest.approx(1.0, rel=0.1))
+    assert (beside_half, beside_whole) == (pytest.approx(half, rel=0.1), pytest.approx(whole, rel=0.1))
+    assert half < unseen < whole
 
 
 def test_a_class_is_half_a_doubling() -> None:
-    numbers = class_of(np.array([1.0, 1.4, 1.5, 2.0, 3.0, 4.0, 1e-9, 1e9], np.float32))
-    assert np.diff(numbers[:6]).tolist() == [0, 1, 1, 1, 1]
-    assert (numbers[6], numbers[7]) == (0, 23)
+    numbers = half_doublings(np.array([1.0, 1.4, 1.5, 2.0, 3.0, 4.0, 1e-9, 1e9, -1.0, 0.0], np.float32), -2, 6)
+    assert numbers.tolist() == [2, 2, 3, 4, 5, 5, 0, 5, 0, 0]
 
 
 def test_neither_cuts_nor_a_restart_change_a_bit() -> None:
     rng = np.random.default_rng(5)
-    excess, clusters = rng.lognormal(0, 1, 500).astype(np.float32), rng.uniform(5, 2000, 500).astype(np.float32)
+    number, clusters = rng.integers(0, 6, 500), rng.uniform(5, 2000, 500).astype(np.float32)
     beyond = rng.random(500) < 0.02
-    whole, cut = Realised(), Realised()
-    whole.count(excess, beyond, clusters)
-    cut.count(excess[300:], beyond[300:], clusters[300:])
-    again = Realised()
+    whole, cut = Realised(*SIDES), Realised(*SIDES)
+    whole.count(number, beyond, clusters)
+    cut.count(number[300:], beyond[300:], clusters[300:])
+    again = Realised(*SIDES)
     again.load(cut.dump())
-    again.count(excess[:300], beyond[:300], clusters[:300])
+    again.count(number[:300], beyond[:300], clusters[:300])
     for one in (whole, again):
         one.judge(HOUR)
     assert whole.dump() == again.dump()
+
+
+def test_counts_of_other_classes_are_not_taken_over() -> None:
+    older, now = Realised(5), Realised(*SIDES)
+    older.count(np.zeros(9, np.intp), np.ones(9, np.bool_), np.full(9, 50.0, np.float32))
+    older.judge(HOUR)
+    now.load(older.dump())
+    assert now.dump() == Realised(*SIDES).dump()
+
+
+def likeness(*, excess: float = 1.5, clusters: float = 100.0, third: float = 4.5, binary: bool = False) -> int:
+    """Class of one series of the bank; its first threshold is 2.7."""
+    bank = Bank()
+    bank.add(np.array([binary]))
+    bank.columns["first"][:], bank.columns["third"][:] = 2.7, third
+    memory = Memory(bank.columns["episode"])
+    memory.excess[:], memory.clusters[:] = excess, clusters
+    columns = {name: bank.columns[name] for name in ("first", "third", "binary")}
+    return int(episodes.likeness(columns, np.array([0]), memory)[0])
+
+
+def test_series_of_the_bank_are_alike_in_mean_peak_tail_and_age() -> None:
+    usual = likeness()
+    assert likeness(excess=1.6, clusters=900.0, third=4.2) == usual
+    others = [
+        likeness(excess=3.5),
+        likeness(excess=0.4),
+        likeness(third=9.0),
+        likeness(third=40.0),
+        likeness(clusters=20.0),
+        likeness(binary=True),
+    ]
+    assert len({usual, *others}) == 7
+    assert 0 <= min(others) <= max(others) < math.prod(episodes.SIDES)
+
+
+def test_a_class_is_known_whatever_the_thresholds() -> None:
+    numbers = [likeness(third=third, excess=excess) for third in (0.0, 1e-30, 1e30) for excess in (0.0, 1e-9, 1e9)]
+    assert 0 <= min(numbers) <= max(numbers) < math.prod(episodes.SIDES)
