@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from cemd.analyze.bank import Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.season import HOURS
 from cemd.analyze.columns import Columns
-from cemd.analyze.season import HOURS
 from cemd.analyze.series import FIELDS
 from cemd.config.rules import Detector
 

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from cemd.analyze.bank import WEEK_SECONDS, Bank
+from cemd.analyze.bank.bank import WEEK_SECONDS, Bank
 from cemd.analyze.columns import Array
 from cemd.config.rules import Detector
 

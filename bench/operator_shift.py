@@ -14,9 +14,9 @@ import argparse
 import time
 
 import numpy as np
-from cemd.analyze.bank import Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.warnings import Warnings
 from cemd.analyze.columns import Array
-from cemd.analyze.warnings import Warnings
 from cemd.config.rules import Detector
 
 PER_SERVICE = 100

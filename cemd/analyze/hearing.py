@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from cemd.analyze.crowds import Crowds
 from cemd.analyze.findings import Moment, OpenFindings, anew
-from cemd.analyze.indicators import Indicators, window_seconds
-from cemd.analyze.instances import MEANS, instance_key
-from cemd.analyze.windows import Count
+from cemd.analyze.indicators.indicators import Indicators, window_seconds
+from cemd.analyze.indicators.instances import MEANS, instance_key
+from cemd.analyze.indicators.windows import Count
 from cemd.config.rules import Indicator
 from cemd.model.finding import Condition, Evidence, Finding, FindingPhase, Heard
 from cemd.model.measurement import SUCCESS

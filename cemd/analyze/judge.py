@@ -9,20 +9,20 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from cemd.analyze.attention import Attention
-from cemd.analyze.bank import Bank
-from cemd.analyze.budgets import DEGRADED as BURNS_FAST
-from cemd.analyze.budgets import Budgets, threshold
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.warnings import Warned, Warnings
 from cemd.analyze.columns import Array
+from cemd.analyze.detectors.attention import Attention
 from cemd.analyze.detectors.explain import Why
 from cemd.analyze.detectors.gate import Called
 from cemd.analyze.findings import Moment, OpenFindings, Said
-from cemd.analyze.indicators import Indicators, Turns, window_seconds
-from cemd.analyze.instances import Instance, objective_text
+from cemd.analyze.indicators.budgets import DEGRADED as BURNS_FAST
+from cemd.analyze.indicators.budgets import Budgets, threshold
+from cemd.analyze.indicators.indicators import Indicators, Turns, window_seconds
+from cemd.analyze.indicators.instances import Instance, objective_text
 from cemd.analyze.labels import Labels
 from cemd.analyze.quorum import views_of
 from cemd.analyze.series import Place, SeriesTable
-from cemd.analyze.warnings import Warned, Warnings
 from cemd.config.rules import Detector
 from cemd.model.finding import Condition, Evidence, Finding, Reason
 from cemd.model.identity import Instant, SeriesId

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze.attention import Attention
-from cemd.analyze.bank import Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.detectors.attention import Attention
 from cemd.analyze.findings import Moment, OpenFindings, place_of
-from cemd.analyze.indicators import Indicators
+from cemd.analyze.indicators.indicators import Indicators
 from cemd.analyze.models.lookout import Lookout
 from cemd.analyze.series import SeriesTable
 from cemd.config.rules import Detector

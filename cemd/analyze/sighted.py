@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 
 from cemd.analyze.findings import Moment, OpenFindings, Said, key_of, place_of
-from cemd.analyze.indicators import Indicators, window_seconds
-from cemd.analyze.instances import Instance, objective_text
+from cemd.analyze.indicators.indicators import Indicators, window_seconds
+from cemd.analyze.indicators.instances import Instance, objective_text
 from cemd.analyze.judge import MOST_SERIES, retire
 from cemd.analyze.models.lookout import Lookout, Place, Sighted
 from cemd.analyze.series import SeriesTable

@@ -13,13 +13,14 @@ import msgspec
 import numpy as np
 
 from cemd.analyze import blocks
-from cemd.analyze.attention import Attention
-from cemd.analyze.bank import Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.warnings import Warnings
 from cemd.analyze.columns import Array
 from cemd.analyze.crowds import Crowds
+from cemd.analyze.detectors.attention import Attention
 from cemd.analyze.findings import Moment, OpenFindings
 from cemd.analyze.hearing import Ear, rows_heard
-from cemd.analyze.indicators import Indicators
+from cemd.analyze.indicators.indicators import Indicators
 from cemd.analyze.judge import (
     deep_findings,
     indicator_findings,
@@ -33,7 +34,6 @@ from cemd.analyze.series import SeriesTable
 from cemd.analyze.sighted import retired_sightings, sighted_findings
 from cemd.analyze.views import analyze_view
 from cemd.analyze.views import series_columns as columns_of
-from cemd.analyze.warnings import Warnings
 from cemd.config.configuration import Configuration
 from cemd.config.topology import Topology
 from cemd.model.entry import Batch, ClockStepped, Command, Entry, SeriesAdded, Started, Tick

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cemd.analyze.bank import Bank
+from cemd.analyze.bank.bank import Bank
 from cemd.analyze.columns import Array
 from cemd.analyze.detectors.deep import Deep
 from cemd.config.rules import Detector

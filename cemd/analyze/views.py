@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from cemd.analyze.bank import Bank
-from cemd.analyze.cei import cei_view
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.experience.cei import cei_view
+from cemd.analyze.experience.health import Healths, Reading, healths, readings
+from cemd.analyze.experience.journeys import journey_view
+from cemd.analyze.experience.rater import rater_of, readings_at
 from cemd.analyze.findings import OpenFindings
-from cemd.analyze.health import Healths, Reading, healths, readings
-from cemd.analyze.indicators import Indicators
-from cemd.analyze.instances import objective_text
-from cemd.analyze.journeys import journey_view
-from cemd.analyze.rater import rater_of, readings_at
+from cemd.analyze.indicators.indicators import Indicators
+from cemd.analyze.indicators.instances import objective_text
 from cemd.analyze.series import SeriesTable
 from cemd.config.catalogue import Touchpoint
 from cemd.config.topology import Topology

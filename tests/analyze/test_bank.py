@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from cemd.analyze import episodes, season
-from cemd.analyze.bank import SET_BACK, WEEK_SECONDS, Bank
+from cemd.analyze.bank import episodes, season
+from cemd.analyze.bank.bank import SET_BACK, WEEK_SECONDS, Bank
+from cemd.analyze.bank.kernel import places_of
 from cemd.analyze.columns import Array
-from cemd.analyze.kernel import places_of
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cemd.analyze.budgets import Budgets, threshold
+from cemd.analyze.indicators.budgets import Budgets, threshold
 from cemd.config.detection import Budget, BurnRate
 from cemd.config.rules import Objective
 from cemd.model.finding import Condition, FindingPhase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from cemd.analyze.chance import CERTAIN, weigh
+from cemd.analyze.indicators.chance import CERTAIN, weigh
 from cemd.config.rules import Objective, Selector, Summary
 from cemd.model.finding import Condition
 from cemd.model.quality import Outcome

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cemd.analyze.bank import Bank
-from cemd.analyze.windows import Windows
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.indicators.windows import Windows
 from cemd.config.rules import Detector, Summary
 from hypothesis import given, settings
 from hypothesis import strategies as st

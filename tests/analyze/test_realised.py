@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from cemd.analyze import episodes
-from cemd.analyze.bank import Bank
-from cemd.analyze.episodes import Memory
-from cemd.analyze.realised import LEAST, MOST, OFTEN, Realised, half_doublings
+from cemd.analyze.bank import episodes
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.episodes import Memory
+from cemd.analyze.bank.realised import LEAST, MOST, OFTEN, Realised, half_doublings
 
 HOUR = 3600.0
 RARE = 400.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from cemd.analyze import stage
-from cemd.analyze.cei import cei_view, end_to_end
-from cemd.analyze.health import Health, Healths, Reading
-from cemd.analyze.journeys import episode, journey_view
-from cemd.analyze.rater import combined, rater_of, weights
+from cemd.analyze.experience.cei import cei_view, end_to_end
+from cemd.analyze.experience.health import Health, Healths, Reading
+from cemd.analyze.experience.journeys import episode, journey_view
+from cemd.analyze.experience.rater import combined, rater_of, weights
 from cemd.config.catalogue import Domain, Journey, Process, Step, Touchpoint, TouchpointChannel
 from cemd.config.rules import Cei, Rater, RaterProfile
 from cemd.config.topology import Topology

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from cemd.analyze.bank import Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.warnings import MOST, Warned, Warnings
 from cemd.analyze.columns import Array
-from cemd.analyze.warnings import MOST, Warned, Warnings
 from cemd.config.rules import Detector
 
 T0 = 1_780_000_000.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cemd.analyze.windows import BUCKETS, KEEP, Windows
+from cemd.analyze.indicators.windows import BUCKETS, KEEP, Windows
 from cemd.config.rules import Summary
 
 T0 = 1_780_000_000.0

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from cemd.analyze.work import AnnouncedWork
+from cemd.analyze.indicators.work import AnnouncedWork
 from cemd.config.configuration import Configuration
 from cemd.config.detection import Budget, BurnRate
 from cemd.config.maintenance import Maintenance

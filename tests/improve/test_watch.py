@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cemd.analyze.indicators import Indicators
+from cemd.analyze.indicators.indicators import Indicators
 from cemd.analyze.series import SeriesTable
 from cemd.config.catalogue import Domain, Service
 from cemd.config.configuration import Configuration

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from cemd.analyze.bank.realised import OFTEN, Realised, half_doublings
 from cemd.analyze.columns import Array, Field
 from cemd.analyze.detectors.base import Held
-from cemd.analyze.realised import OFTEN, Realised, half_doublings
 
 WEEK_SECONDS = 604_800.0
 CLUSTER_SECONDS = 21_600.0

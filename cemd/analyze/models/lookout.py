@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 
 from cemd.analyze.columns import Array
-from cemd.analyze.indicators import Indicators
-from cemd.analyze.instances import UNKNOWN
+from cemd.analyze.indicators.indicators import Indicators
+from cemd.analyze.indicators.instances import UNKNOWN
+from cemd.analyze.indicators.windows import BUCKETS
 from cemd.analyze.models.drift import Drifts, Moves
 from cemd.analyze.models.forecast import SHARE_OF_WINDOW, Forecasts, Warnings, next_look
 from cemd.analyze.models.touchpoint import TouchpointModel, members_of
-from cemd.analyze.windows import BUCKETS
 from cemd.config.configuration import Configuration
 from cemd.model.identity import Instant, stable_hash
 

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cemd.analyze.bank.realised import OFTEN, Realised, half_doublings
 from cemd.analyze.columns import Array, number
-from cemd.analyze.realised import OFTEN, Realised, half_doublings
 
 if TYPE_CHECKING:
-    from cemd.analyze.kernel import Rows
+    from cemd.analyze.bank.kernel import Rows
 
 OVER = number(3.0)
 PRIOR, PRIOR_EXCESS, BINARY_EXCESS = number(8.0), number(16.0), number(1.5)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cemd.analyze.health import Healths, mean
+from cemd.analyze.experience.health import Healths, mean
 from cemd.config.catalogue import Domain
 from cemd.config.rules import Cei
 from cemd.config.topology import Topology

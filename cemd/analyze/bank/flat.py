@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from cemd.analyze.bank.episodes import HOLD, fire
+from cemd.analyze.bank.kernel import Block
 from cemd.analyze.columns import Array
-from cemd.analyze.episodes import HOLD, fire
-from cemd.analyze.kernel import Block
 
 STUCK_AFTER, TIMES_LONGEST = np.float32(40.0), np.float32(4.0)
 MOVED_FOR = np.float32(4.0)  # times the run, of samples before it

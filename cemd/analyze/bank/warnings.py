@@ -24,8 +24,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze import episodes
-from cemd.analyze.bank import WEEK_SECONDS, Bank
+from cemd.analyze.bank import episodes
+from cemd.analyze.bank.bank import WEEK_SECONDS, Bank
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.series import SeriesTable
 from cemd.config.rules import Detector

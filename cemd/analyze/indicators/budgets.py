@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array, Columns, Field
-from cemd.analyze.windows import Windows
+from cemd.analyze.indicators.windows import Windows
 from cemd.config.detection import Budget, BurnRate
 from cemd.config.rules import Summary
 

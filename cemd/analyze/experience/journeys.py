@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cemd.analyze.health import Healths, mean
+from cemd.analyze.experience.health import Healths, mean
 from cemd.config.catalogue import Journey, Step, StepSummary
 from cemd.config.rules import Cei
 from cemd.config.topology import Topology

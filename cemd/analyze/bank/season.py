@@ -23,8 +23,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from cemd.analyze.bank.kernel import ABSOLUTE_FLOOR, RELATIVE_FLOOR, Block, Rows
 from cemd.analyze.columns import Array, Columns
-from cemd.analyze.kernel import ABSOLUTE_FLOOR, RELATIVE_FLOOR, Block, Rows
 
 HOURS, DAY_HOURS = 168, 24
 SEASON = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cemd.analyze.health import Reading, mean
+from cemd.analyze.experience.health import Reading, mean
 from cemd.config.catalogue import Touchpoint
 from cemd.config.rules import Rater, RaterProfile
 from cemd.model.quality import Dimension

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze import episodes
+from cemd.analyze.bank import episodes
 from cemd.analyze.columns import Array, aligned_zeros, number
 
 JUDGED = 16_384  # samples beyond the first threshold that wait for each other

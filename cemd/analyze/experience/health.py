@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from cemd.analyze.indicators import Indicators
-from cemd.analyze.instances import UNKNOWN
+from cemd.analyze.indicators.indicators import Indicators
+from cemd.analyze.indicators.instances import UNKNOWN
 from cemd.config.topology import Topology
 from cemd.model.finding import Finding
 from cemd.model.quality import Dimension, Quality, worst

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze import episodes, flat, kernel
-from cemd.analyze import season as seasons
+from cemd.analyze.bank import episodes, flat, kernel
+from cemd.analyze.bank import season as seasons
+from cemd.analyze.bank.kernel import BLOCK, Beyond, Block, Rows, Scratch, span_of
+from cemd.analyze.bank.realised import Realised
+from cemd.analyze.bank.season import NEVER, SEASON
 from cemd.analyze.columns import Array, Columns, Field, aligned_zeros
-from cemd.analyze.kernel import BLOCK, Beyond, Block, Rows, Scratch, span_of
-from cemd.analyze.realised import Realised
-from cemd.analyze.season import NEVER, SEASON
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome
 

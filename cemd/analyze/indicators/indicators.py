@@ -23,12 +23,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze import chance
-from cemd.analyze.budgets import DEGRADED as BURNS_FAST
-from cemd.analyze.budgets import Budgets, Burning
 from cemd.analyze.columns import Array, Columns
-from cemd.analyze.index import Index
-from cemd.analyze.instances import (
+from cemd.analyze.indicators import chance
+from cemd.analyze.indicators.budgets import DEGRADED as BURNS_FAST
+from cemd.analyze.indicators.budgets import Budgets, Burning
+from cemd.analyze.indicators.index import Index
+from cemd.analyze.indicators.instances import (
     AT_RISK,
     DEGRADED,
     DOWN,
@@ -42,9 +42,9 @@ from cemd.analyze.instances import (
     definition,
     matches,
 )
+from cemd.analyze.indicators.windows import BUCKETS, Windows
+from cemd.analyze.indicators.work import AnnouncedWork
 from cemd.analyze.series import SeriesTable
-from cemd.analyze.windows import BUCKETS, Windows
-from cemd.analyze.work import AnnouncedWork
 from cemd.config.rules import Indicator
 from cemd.config.selectors import Selectors
 from cemd.config.topology import Topology

@@ -1,0 +1,1 @@
+"""The bank: every series judged against its own past."""

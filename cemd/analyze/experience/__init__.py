@@ -1,0 +1,1 @@
+"""How customers have it: health of services, RATER, journeys, the experience index."""

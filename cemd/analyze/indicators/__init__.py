@@ -1,0 +1,1 @@
+"""Indicators: windows over samples, judged against objectives and budgets."""
