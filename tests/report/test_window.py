@@ -16,26 +16,26 @@ def test_a_quick_channel_soon_has_as_many_in_hand_as_its_pace_allows() -> None:
     while window.size < 200:
         turns += 1
         for _ in range(window.size):
-            window.settled(0.1)
+            window.waited(0.1)
     assert turns <= 4  # it doubles
-    window.settled(0.1)
+    window.waited(0.1)
     assert window.size == 200
     wide = Window(per_second=100_000.0)
     for _ in range(2 * LARGEST):
-        wide.settled(0.1)
+        wide.waited(0.1)
     assert wide.size == LARGEST
 
 
 def test_a_slow_channel_is_handed_less_and_never_nothing() -> None:
     window = Window(per_second=1_000.0)
     for _ in range(500):
-        window.settled(0.1)
+        window.waited(0.1)
     wide = window.size
     for _ in range(wide):
-        window.settled(1.5)
+        window.waited(1.5)
     assert window.size == wide  # neither quick nor slow
     for _ in range(2 * wide):
-        window.settled(5.0)
+        window.waited(5.0)
     assert window.size == SMALLEST
 
 

@@ -7,7 +7,7 @@ tried again. Only from the moment at which a channel says `begins` may the messa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from cemd.errors import ChannelError
 
@@ -18,12 +18,17 @@ STEPS_BEFORE = 3
 to be dead, another one, and the envelope on it."""
 
 
-class Attempt:
-    """Handed to the channel with the message."""
+def _nothing() -> None:
+    """Nobody wants to know."""
 
-    def __init__(self, seconds: float, *, name: str) -> None:
+
+class Attempt:
+    """Handed to the channel with the message. `begins` is called when it may leave from now on."""
+
+    def __init__(self, seconds: float, *, name: str, begins: Callable[[], None] = _nothing) -> None:
         self._seconds = seconds
         self._name = name
+        self._begins = begins
         self._deadline: asyncio.Timeout | None = None
         self.begun = False
 
@@ -31,6 +36,7 @@ class Attempt:
         """Said by the channel, on the event loop, just before what may bring the message out; from now on the answer
         has the whole time-out, however long it took to come here."""
         self.begun = True
+        self._begins()
         if self._deadline is not None:
             self._deadline.reschedule(self._after(self._seconds))
 

@@ -14,7 +14,7 @@ SMALLEST = 20
 LARGEST = 2_000
 QUICK_SECONDS = 1.0
 SLOW_SECONDS = 2.0
-"""Between the two the window stays as it is; an entry of outcomes alone takes some tenths of a second."""
+"""Between the two the window stays as it is."""
 
 
 class Window:
@@ -24,8 +24,8 @@ class Window:
         self._limit = max(SMALLEST, min(LARGEST, int(per_second * 4)))
         self.size = SMALLEST
 
-    def settled(self, seconds: float) -> None:
-        """A notice has its outcome, so long after it was taken in hand."""
+    def waited(self, seconds: float) -> None:
+        """A notice began to leave, so long after it was taken in hand."""
         if seconds < QUICK_SECONDS:
             self.size = min(self._limit, self.size + 1)
         elif seconds > SLOW_SECONDS:

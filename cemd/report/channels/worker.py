@@ -258,7 +258,12 @@ class Worker:
 
     async def _attempt(self, message: Message, mark: Mark) -> None:
         """One try. What is cut off in it stays marked, and its attempt knows whether it may have left."""
-        attempt = self._trying[mark] = Attempt(self.channel.timeout_seconds, name=self.channel.name)
+
+        def begins() -> None:
+            if (held := self._open.get(mark)) is not None:
+                self._window.waited(self._clock.monotonic() - held[-1])
+
+        attempt = self._trying[mark] = Attempt(self.channel.timeout_seconds, name=self.channel.name, begins=begins)
         try:
             with self._metrics.seconds.labels(self.channel.name).time():
                 await attempt.run(self.kind.send(message, attempt))
@@ -269,9 +274,8 @@ class Worker:
 
     def _note(self, rows: NoticeRows, customer: int, state: NoticeState, reason: str) -> None:
         mark = mark_of(rows, customer)
-        if (held := self._open.pop(mark, None)) is None:
+        if self._open.pop(mark, None) is None:
             return  # given back: its fate is with another worker
-        self._window.settled(self._clock.monotonic() - held[-1])
         self._stops.perhaps_left.pop(mark, None)
         self._outcomes.add(rows, customer, state, reason)
         self._metrics.notices.labels(self.channel.name, rows.phase.name.lower(), state.name.lower()).inc()
