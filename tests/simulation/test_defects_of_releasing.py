@@ -12,21 +12,23 @@ import pytest
 from cemd.demo.world.scenario import EventKind, FaultEntry, Hurt, When
 from cemd.model.customers import Customers
 from cemd.model.incident import Incident
-from cemd.model.notice import Mode, Reason
-from cemd.report import audience, choosing, communications, dispatch, matching, opening, stage
+from cemd.model.notice import Mode, NoticeState, Reason
+from cemd.report import audience, choosing, communications, dispatch, entitled, matching, opening, stage
 from cemd.report.contacts import ContactBook
 from cemd.report.decide import GRANTED, Answer, Question, answer
 from cemd.report.state import ReportState, Switches
-from cemd.simulation.book import Book
+from cemd.simulation.book import Book, Row
 from cemd.simulation.lives import Scene
 from cemd.simulation.plan import Plan
 from cemd.simulation.promises.moments import Written
+from cemd.simulation.promises.people import a_service_is_told_once
 from cemd.simulation.promises.release import only_the_hurt_hear_first
 from cemd.simulation.run import Simulation
 from cemd.store import memory_state
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from tests.report.test_others import two_problems
 from tests.report.world import World, people
 from tests.simulation.planting import Patch, Planted, caught, says_stale_hints
 from tests.simulation.scenes import scene
@@ -114,7 +116,7 @@ def whoever_was_hurt_once(monkeypatch: Patch) -> None:
 
 
 def every_service_at_every_place(monkeypatch: Patch) -> None:
-    for module in (choosing, opening):
+    for module in (entitled, opening):
         monkeypatch.setattr(
             module,
             "places_hurt",
@@ -178,6 +180,32 @@ def test_telling_of_every_service_at_every_place_of_an_incident_is_caught(monkey
     broken = lived()
     assert broken.told("first") == [0, 1, 2, 3]
     assert len(sentences_about(broken)) == 2
+
+
+def each_problem_by_itself(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(choosing, "heard_elsewhere", lambda *_: BitMap())
+
+
+def test_telling_of_a_service_twice_is_caught(monkeypatch: Patch) -> None:
+    """Two problems of one service at a time, of different causes, are seldom in a simulated life."""
+
+    def sentences() -> list[str]:
+        world, _, _ = two_problems()
+        first, second = world.state.communications
+        book = Book()
+        book.communications = {one.id: one for one in (first, second)}
+        for rows in world.rows:
+            box = book.outbox.setdefault(rows.communication, {})
+            for customer in rows.customer.tolist():
+                key = (customer, rows.phase, rows.revision)
+                box[key] = Row(state=NoticeState.ACCEPTED, at=rows.at, digest=0, informational=True, seq=1)
+        core: Any = SimpleNamespace(state=SimpleNamespace(customers=world.customers, topology=world.topology))
+        later = [rows for rows in world.rows if rows.communication == second.id]
+        return [words for rows in later for words in a_service_is_told_once(book, Written(rows=rows, core=core))]
+
+    assert sentences() == []
+    each_problem_by_itself(monkeypatch)
+    assert len(sentences()) == 4
 
 
 def addresses_are_not_compared(monkeypatch: Patch) -> None:

@@ -42,6 +42,7 @@ from cemd.simulation.promises.order import (
     the_core_never_fails,
 )
 from cemd.simulation.promises.people import (
+    a_service_is_told_once,
     an_address_hears_once,
     caps_hold,
     lawful_basis_is_recorded,
@@ -93,6 +94,7 @@ AT_WRITE: tuple[Promise, ...] = (
     caps_hold,
     never_over_the_broken_channel,
     an_address_hears_once,
+    a_service_is_told_once,
     no_second_first,
     over_only_to_the_told,
 )

@@ -11,9 +11,12 @@ import numpy as np
 
 from cemd.model.customers import CustomerFlag, LawfulBasis
 from cemd.model.identity import Instant
-from cemd.model.notice import MessageClass, NoticeState, Phase
+from cemd.model.notice import TOLD_STATES, Communication, CommunicationState, MessageClass, NoticeState, Phase
 from cemd.simulation.book import Book
 from cemd.simulation.promises.moments import Sentences, Written, incidents_behind, is_hurting
+
+SPEAKING = (CommunicationState.TELLING, CommunicationState.TOLD, CommunicationState.STABILISING)
+"""States in which customers were told and heard no end."""
 
 
 def quiet_hours_hold(book: Book, now: Written) -> Sentences:
@@ -109,6 +112,40 @@ def an_address_hears_once(book: Book, now: Written) -> Sentences:
             if row.digest in seen:
                 yield f"customers {seen[row.digest]} and {customer} share an address and both have a notice."
             seen[row.digest] = customer
+
+
+def a_service_is_told_once(book: Book, now: Written) -> Sentences:
+    """Whoever was told that services of theirs do not work, and not yet that they do, gets no first notice of another
+    problem in nothing but these (9.6)."""
+    if now.rows.phase is not Phase.FIRST:
+        return
+    mine, customers = book.communications[now.rows.communication], now.core.state.customers
+    abroad = np.uint8(CustomerFlag.ABROAD)
+    for other in book.communications.values():
+        alike = other.id != mine.id and other.policy == mine.policy and other.mode is mine.mode
+        if not alike or other.state not in SPEAKING or other.revision != other.chain:
+            continue  # after a relapse some of them heard an end, some a reason why not
+        box = book.outbox.get(other.id, {})
+        for customer in now.rows.customer[(customers["flags"][now.rows.customer] & abroad) == 0].tolist():
+            row = box.get((customer, Phase.FIRST, other.revision))
+            if row is None or row.state not in TOLD_STATES:
+                continue
+            ours = _services_told(mine, customer, now)
+            if ours and ours <= _services_told(other, customer, now):
+                names = ", ".join(sorted(ours))
+                yield f"customer {customer} was told of {names} by {other.id}, and is told again by {mine.id}."
+
+
+def _services_told(communication: Communication, customer: int, now: Written) -> set[str]:
+    """Services of a customer that a communication says are disturbed where the customer is."""
+    customers, topology = now.core.state.customers, now.core.state.topology
+    bits, site = int(customers["services"][customer]), customers.sites[int(customers["site"][customer])]
+    mine = {name for place, name in enumerate(customers.services) if bits >> place & 1}
+    return {
+        name
+        for name, sites in communication.places.items()
+        if name in mine and (not sites or any(site in topology.inside(one) for one in sites))
+    }
 
 
 @lru_cache(maxsize=64)
