@@ -311,8 +311,9 @@ class Simulation(Victim):
         lately = self.clock.wall - self.book.told_at < RESTLESS_SECONDS
         if lately and any(one.state in busy for one in self.book.communications.values()):
             return telling
-        if any(one.state not in OVER for one in self.book.incidents.values()):
-            return hurt
+        stabilising = any(one.state is CommunicationState.STABILISING for one in self.book.communications.values())
+        if stabilising or any(one.state not in OVER for one in self.book.incidents.values()):
+            return hurt  # quiet ticks are so far apart that each begins the wait for stability anew
         return quiet
 
     def _snapshot(self) -> None:
