@@ -130,6 +130,7 @@ def test_seeds_that_make_no_sense_are_refused_with_a_remedy() -> None:
 def test_every_promise_has_a_defect_that_was_planted_against_it() -> None:
     planted = {one.promise for one in all_planted()}
     apart = {  # each in a life of its own
+        "a_service_is_told_once",
         "an_entry_that_kills_twice_is_set_aside",
         "blindness_never_hurts",
         "only_the_hurt_hear_first",
