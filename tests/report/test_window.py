@@ -60,5 +60,5 @@ async def test_of_a_slow_mail_server_few_notices_are_in_flight() -> None:
         house.world.hurt()
         await house.pass_time(350)
         await house.until(lambda: len(handler.mails) == 300)
-    # in hand, or settled and not told yet: so many would be left without an outcome; a window of its pace would hold all
+    # in hand, or settled and not told yet: so many would be left without an outcome; a window of its pace holds all
     assert handler.most <= 150
