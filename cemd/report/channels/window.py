@@ -3,8 +3,9 @@
 What is in hand is committed in flight. A daemon that is killed does not know of these what left, and of class `service`
 none is sent again: every notice that only waited in the window is then a customer who hears nothing. A slow mail server
 must therefore not be handed what it takes half a minute to accept, and a quick one must never wait for us. So the
-window is found, not set: a notice that was settled quickly lets one more in (it doubles with every turn), one that
-waited too long takes one out.
+window is found, not set: a notice that soon began to leave lets one more in (it doubles with every turn), one that
+waited too long takes one out. Only the wait for the channel counts, not how long the channel or our own commits take:
+on a busy machine these are slow, and more in hand is then what keeps the pace.
 """
 
 from __future__ import annotations
