@@ -34,6 +34,8 @@ from cemd.monitor.probes.tools import Tools
 _LARGEST = 65_536
 _HEADER = 20
 _SUCCESS = 2001
+_GOODBYE_SECONDS = 0.5
+"""How long a node that agreed to part is given to close its end; one that does not is left all the same."""
 _BUSY = 1  # Disconnect-Cause: no wish to talk, so that the node does not try to connect to us
 _RELAY = 0xFFFF_FFFF
 
@@ -192,9 +194,18 @@ class _Peer:
                 return message, loop.time() - began
 
     async def take_leave(self) -> None:
-        """Disconnects as peers do, and waits until the node agreed."""
+        """Disconnects as peers do, and waits until the node agreed and has closed its end.
+
+        The answer alone is too early: who comes again while the node still holds the old connection is turned away.
+        """
         await self.ask(self._farewell())
         self.stands = False
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError, TimeoutError):
+            self._door.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                while await loop.sock_recv(self._door, 16_384):
+                    pass
 
     def leave(self) -> None:
         """The attempt is cut short: the disconnect is sent, its answer not awaited."""
