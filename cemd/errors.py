@@ -23,9 +23,12 @@ class Fault:
     fact: str
     remedy: str
 
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place}: {self.fact}; {self.remedy}"
+        return f"{self.place}: {self.fact}; {self.remedy}"
 
 
 class ConfigError(CemdError):

@@ -33,9 +33,26 @@ def explain(what: str | None, customer: str | None, root: Path, state: Path | No
     print_explanation(what, customer=customer, root=root, state=state, as_json=as_json)
 
 
+URL = click.option("--url", help="Page of the daemon; default: the one that config/cemd.yaml names.")
+
+
+@main.command()
+@URL
+@ROOT
+@JSON
+def status(url: str | None, root: Path, as_json: bool) -> None:
+    """Says how a running cemd is: whether it is ready, what a person has to mend, what is hurt.
+
+    Exit code 1 where nobody answers, where it is not ready, or where something is to mend: a reload that was refused,
+    pushed data that is not taken or that nobody judges.
+    """
+    from cemd.commands.status import show_status
+
+    show_status(root, url, as_json=as_json)
+
+
 ACTOR = click.option("--actor", required=True, help="Who says so: a name of staff.")
 NOTE = click.option("--note", default="", help="Why, for those who read it later.")
-URL = click.option("--url", help="Page of the daemon; default: the one that config/cemd.yaml names.")
 
 
 @main.command()

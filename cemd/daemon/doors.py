@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from cemd.daemon.evidence import Evidence
 from cemd.daemon.explain import explain
+from cemd.daemon.mending import Mending
 from cemd.daemon.published import Published
 from cemd.errors import ConfigError, Fault, StoreError
 from cemd.loop.sequencer import Sequencer
@@ -21,7 +22,7 @@ from cemd.model.measurement import Attempt, Samples
 from cemd.model.view import Views
 from cemd.monitor.intake import ProberServer, Push
 from cemd.store.base import Store
-from cemd.web.house import PushAnswer
+from cemd.web.house import PushAnswer, ToMend
 
 HUNG_TICKS = 15
 """So many ticks without progress of the core: it hangs, and the process should be started anew."""
@@ -45,6 +46,7 @@ class Doors:
         prober: ProberServer,
         evidence: Evidence,
         refused_customers: Callable[[], str],
+        mending: Mending,
         token_file: Path | None,
     ) -> None:
         self.operator = operator
@@ -57,6 +59,7 @@ class Doors:
         self._prober = prober
         self._evidence = evidence
         self._refused_customers = refused_customers
+        self._mending = mending
         self._token = _token_in(token_file) if token_file is not None else None
 
     def views(self) -> Views | None:
@@ -77,6 +80,9 @@ class Doors:
         if refused := self._refused_customers():
             reasons.append(refused)
         return reasons
+
+    def to_mend(self) -> tuple[ToMend, ...]:
+        return self._mending.all()
 
     def token(self) -> bytes | None:
         return self._token

@@ -26,6 +26,7 @@ from cemd.daemon.doors import Doors
 from cemd.daemon.edges import Edges
 from cemd.daemon.epochs import Epochs
 from cemd.daemon.kinds import kinds
+from cemd.daemon.mending import Mending
 from cemd.daemon.metrics import watch_daemon
 from cemd.daemon.news import News
 from cemd.daemon.outlet import Outlet
@@ -149,6 +150,7 @@ class _House:
         self._log_json = log_json
         self._reload_asked = asyncio.Event()
         self.epochs = Epochs(self.core, store, where, root)
+        self.mending = Mending()
 
     async def live(self, *, with_prober: bool) -> int:
         """Builds, runs until the stop signal, and takes everything down again; returns the exit code.
@@ -177,7 +179,7 @@ class _House:
             after_tick=self.published.publish,
             failed=self._core_failed,
         )
-        self.refused_reloads = watch_daemon(self.registry, self.sequencer)
+        self.refused_reloads = watch_daemon(self.registry, self.sequencer, self.mending)
         self._tell_the_core(accepted)
         async with AsyncExitStack() as opened:
             self.sequencer.start()
@@ -216,7 +218,7 @@ class _House:
             self._write_pid()
             sys.setswitchinterval(SWITCH_SECONDS)
             settle()
-            self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")
+            self.notify.ready(self._status())
             log.info("started", version=__version__, page=server.url, replayed=self.core.replayed)
             await self.stopping.wait()
             self.edges.prober.expect_end()
@@ -279,13 +281,21 @@ class _House:
             changed = await asyncio.to_thread(self.epochs.take, accepted, self.sequencer.post, topology)
         except Exception as exc:  # noqa: BLE001 -- the guard of this edge: no reload ends the process
             self.refused_reloads.inc()
+            self.mending.refuse_reload(exc, time.time())
             log.error("reload_refused", reason=_said(exc), remedy="the configuration before it stays in effect")
         else:
+            self.mending.take_reload()
             log.info("reloaded", epoch=accepted.hash, changed=changed)
             await self.epochs.settle()  # customers may name what only the new files know
             settle()  # as at the start: what is new stays
             await self.edges.load_customers()
-        self.notify.ready(f"watching {counted(len(self.configuration.probes), 'probe')}")
+        self.notify.ready(self._status())
+
+    def _status(self) -> str:
+        """One line, as `systemctl status` shows it."""
+        watched = f"watching {counted(len(self.configuration.probes), 'probe')}"
+        refused = "; the last reload was refused, `cemd status` says why" if self.mending.reload_refused else ""
+        return watched + refused
 
     def _take_config(self, _: Entry, effects: Effects) -> None:
         """A configuration took effect in the core: the edges follow."""
@@ -309,6 +319,7 @@ class _House:
             prober=self.edges.prober,
             evidence=self.edges.evidence,
             refused_customers=lambda: self.edges.refused_customers,
+            mending=self.mending,
             token_file=secret_path(token) if token is not None else None,
         )
         port = settings.listen.port if self._port is None else self._port

@@ -5,16 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cemd.daemon.mending import Mending
 from cemd.loop.sequencer import Sequencer
 
 
-def watch_daemon(registry: CollectorRegistry, sequencer: Sequencer) -> Counter:
+def watch_daemon(registry: CollectorRegistry, sequencer: Sequencer, mending: Mending) -> Counter:
     """Registers the loop's metrics; returns the counter of refused reloads."""
     registry.register(_Loop(sequencer))
+    refused = Gauge(
+        "cemd_config_last_reload_refused",
+        "1 from a reload that was refused until one is taken.",
+        registry=registry,
+    )
+    refused.set_function(lambda: float(mending.reload_refused))
+    standing = Gauge("cemd_to_mend", "What a person has to mend, as the page says it.", registry=registry)
+    standing.set_function(lambda: float(len(mending.all())))
     return Counter(
         "cemd_config_reloads_refused", "Reloads that changed nothing: the files had faults.", registry=registry
     )

@@ -18,7 +18,7 @@ import msgspec
 from cemd.config.configuration import Configuration, Pieces, from_pieces, pieces_of
 from cemd.daemon.kinds import kinds
 from cemd.daemon.reload import Accepted, read
-from cemd.errors import CemdError
+from cemd.errors import CemdError, ConfigError, Fault
 from cemd.kit.parent import end_with_parent, environment
 from cemd.store.sqlite import open_state_readers
 
@@ -42,6 +42,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
     """Why nothing changes: faults with their places, or what is wrong with the state."""
 
     reason: str
+    faults: tuple[Fault, ...] = ()
 
 
 Answer: TypeAlias = Read | Refusal
@@ -59,7 +60,8 @@ async def read_apart(root: Path, state: Path, current: Configuration | None, *, 
         author: Who wants it.
 
     Raises:
-        CemdError: the files have faults, or could not be read; nothing changes.
+        ConfigError: the files have faults; nothing changes.
+        CemdError: they, or the state, could not be read; nothing changes.
     """
     with os.fdopen(os.memfd_create("cemd-reading"), "rb") as said:
         process = await asyncio.create_subprocess_exec(
@@ -89,7 +91,7 @@ def _accepted(said: BinaryIO, code: int, current: Configuration | None) -> Accep
     except msgspec.DecodeError as exc:
         raise CemdError(f"the process that reads the files ended with code {code} and no answer; see above.") from exc
     if isinstance(answer, Refusal):
-        raise CemdError(answer.reason)
+        raise ConfigError(answer.faults) if answer.faults else CemdError(answer.reason)
     return Accepted(
         configuration=from_pieces(answer.pieces, current or Configuration()),
         document=said.read(),
@@ -109,6 +111,8 @@ def answer(root: Path, state: Path, epoch: str, author: str) -> tuple[Answer, by
             return Refusal(reason=f"state.db does not hold epoch {epoch}, which is in effect; start cemd anew."), b""
         current = Configuration.from_document(before) if before else None
         accepted = read(root, kinds(), current, author=author, state=state, rows=rows)
+    except ConfigError as exc:
+        return Refusal(reason=str(exc), faults=exc.faults), b""
     except CemdError as exc:
         return Refusal(reason=str(exc)), b""
     said = Read(

@@ -73,6 +73,7 @@ class Api:
         query_of(request, Nothing)
         desk, house = self._desk, self._desk.house
         not_ready, token_needed = tuple(house.ready()), house.token() is not None
+        to_mend = house.to_mend()
 
         def make(present: Presenter) -> documents.OverviewDoc:
             views = present.views
@@ -94,6 +95,7 @@ class Api:
                 series=len(views.series.series),
                 channels_due=views.report.due,
                 not_ready=not_ready,
+                to_mend=present.to_mend(to_mend),
                 cei=present.cei(),
                 cei_trend=desk.memory.cei_trend(),
                 journeys=present.journeys(desk.memory.journey_trends()),
@@ -104,7 +106,7 @@ class Api:
                 site_titles=present.site_titles(incidents, communications),
             )
 
-        return await desk.document(request, make, *not_ready)
+        return await desk.document(request, make, *not_ready, *map(repr, to_mend))
 
     async def cei(self, request: web.Request) -> web.StreamResponse:
         query_of(request, Nothing)

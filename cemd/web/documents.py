@@ -19,6 +19,7 @@ from cemd.web.shapes import (
     SeriesTrend,
     Service,
     Shape,
+    ToMend,
     Touchpoint,
 )
 
@@ -44,6 +45,7 @@ class OverviewDoc(Document):
     series: int
     channels_due: tuple[str, ...]
     not_ready: tuple[str, ...]
+    to_mend: tuple[ToMend, ...]
     cei: Cei
     cei_trend: tuple[float | None, ...]
     journeys: tuple[Journey, ...]

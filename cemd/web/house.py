@@ -24,6 +24,18 @@ class PushAnswer:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToMend:
+    """Something that a person has to mend while cemd goes on: where, what is wrong, what to do. `what` is the sentence,
+    without its full stop, that heads all of a kind: what it means for whoever relies on cemd."""
+
+    what: str
+    place: str
+    fact: str
+    remedy: str
+    since: Instant
+
+
 class House(Protocol):
     """All calls come from the event loop; none may hold it."""
 
@@ -47,6 +59,9 @@ class House(Protocol):
 
     def ready(self) -> list[str]:
         """Why the daemon is not ready, one sentence each; empty: it is."""
+
+    def to_mend(self) -> tuple[ToMend, ...]:
+        """What a person has to mend while cemd works on; empty: nothing that it knows of."""
 
     def token(self) -> bytes | None:
         """What pushed data and commands must carry as a bearer token; None: loopback only, no token needed."""

@@ -20,6 +20,7 @@ from cemd.model.quality import Outcome
 from cemd.model.subject import Subject, SubjectKind
 from cemd.model.view import CommunicationView, RaterView, SeriesColumns, Views
 from cemd.web import shapes
+from cemd.web.house import ToMend
 
 S = TypeVar("S", bound=shapes.Shape)
 OVER = frozenset({IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.CANCELLED, IncidentState.REJECTED})
@@ -80,6 +81,18 @@ class Presenter:
 
     def stamp(self) -> dict[str, object]:
         return {"seq": self.views.seq, "at": moment(self.views.at, self.zone)}
+
+    def to_mend(self, found: Iterable[ToMend]) -> tuple[shapes.ToMend, ...]:
+        return tuple(
+            shapes.ToMend(
+                what=one.what,
+                place=one.place,
+                fact=one.fact,
+                remedy=one.remedy,
+                since=moment(one.since, self.zone),
+            )
+            for one in found
+        )
 
     def cei(self) -> shapes.Cei:
         return _same(shapes.Cei, self.views.analyze.cei)

@@ -140,7 +140,9 @@ class WebServer:
 
     async def _readyz(self, _: web.Request) -> web.StreamResponse:
         reasons = self._house.ready()
-        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+        to_mend = [f"{one.what}: {one.place}: {one.fact}; {one.remedy}." for one in self._house.to_mend()]
+        document = {"ready": not reasons, "reasons": reasons, "to_mend": to_mend}
+        return web.json_response(document, status=503 if reasons else 200)
 
     async def _openapi(self, _: web.Request) -> web.StreamResponse:
         body = await self._desk.away(lambda: msgspec.json.encode(openapi.document(self.routes, __version__)))

@@ -42,6 +42,17 @@ class Document(Shape):
     """Core time of the view."""
 
 
+class ToMend(Shape):
+    """What a person has to mend while cemd works on."""
+
+    what: str
+    """What it means, as a sentence; the same for all of a kind."""
+    place: str
+    fact: str
+    remedy: str
+    since: Moment
+
+
 class Cei(Shape):
     score: Score
     coverage: Share

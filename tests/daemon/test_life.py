@@ -99,6 +99,39 @@ async def test_a_refused_customer_file_stands_on_the_page_until_it_is_wanted_no_
                 await asyncio.sleep(0.2)
 
 
+async def test_a_refused_reload_stands_on_the_page_until_a_reload_is_taken(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+
+    async def seen(page: str) -> tuple[Any, str]:
+        async with ClientSession() as client, asyncio.timeout(30):
+            while True:  # until the first tick; a refusal makes nobody unready, who works by what was known before
+                async with client.get(f"{page}readyz") as answer:
+                    ready = await answer.json()
+                if answer.status == 200:
+                    break
+                await asyncio.sleep(0.1)
+            async with client.get(f"{page}metrics") as answer:
+                lines = (await answer.text()).splitlines()
+        return ready["to_mend"], next(one for one in lines if one.startswith("cemd_config_last_reload_refused "))
+
+    async with daemon(tmp_path) as process:
+        page = (await says(process, "started"))["page"]
+        assert await seen(page) == ([], "cemd_config_last_reload_refused 0.0")
+        (tmp_path / "config/cemd.yaml").write_text("tick_secnds: 1.0\n")
+        os.kill(process.pid, signal.SIGHUP)
+        await says(process, "reload_refused")
+        (said,), refused = await seen(page)
+        assert said.startswith(
+            "The last reload was refused; what was in effect before it still is: config/cemd.yaml:1:1:"
+        )
+        assert 'did you mean "tick_seconds"' in said
+        assert refused == "cemd_config_last_reload_refused 1.0"
+        write(tmp_path, "one")  # nothing changed by it, and yet the files are right again
+        os.kill(process.pid, signal.SIGHUP)
+        await says(process, "reloaded")
+        assert await seen(page) == ([], "cemd_config_last_reload_refused 0.0")
+
+
 async def test_of_a_storm_of_reloads_the_newest_files_win(tmp_path: Path) -> None:
     write(tmp_path, "one")
     async with daemon(tmp_path) as process:

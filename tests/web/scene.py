@@ -37,7 +37,7 @@ from cemd.model.view import (
     TouchpointView,
     Views,
 )
-from cemd.web.house import PushAnswer
+from cemd.web.house import PushAnswer, ToMend
 from prometheus_client import CollectorRegistry, Counter
 
 NOW = 1_795_300_000.0
@@ -324,6 +324,7 @@ class SceneHouse:
         self.pushed: list[tuple[str, bytes]] = []
         self.push_answer = PushAnswer(status=200, accepted=2, refused=0)
         self.reasons: list[str] = []
+        self.mends: tuple[ToMend, ...] = ()
         self.secret: bytes | None = None
         self.living = True
         self.failed: dict[str, tuple[Attempt, ...]] = {}
@@ -336,6 +337,9 @@ class SceneHouse:
 
     def ready(self) -> list[str]:
         return self.reasons
+
+    def to_mend(self) -> tuple[ToMend, ...]:
+        return self.mends
 
     def token(self) -> bytes | None:
         return self.secret

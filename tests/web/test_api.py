@@ -23,7 +23,7 @@ from cemd.model.measurement import Attempt, Samples
 from cemd.web import present
 from cemd.web.commands import PUSHES_AT_ONCE
 from cemd.web.guard import FORGERY_HEADER
-from cemd.web.house import PushAnswer
+from cemd.web.house import PushAnswer, ToMend
 from cemd.web.notable import TREND_POINTS, trend_of
 from cemd.web.server import WebServer
 
@@ -89,6 +89,18 @@ async def test_a_reader_who_has_the_view_gets_304_until_the_next_tick(
     house.reasons = ["The log is 40 s behind."]
     async with client.get("/api/v1/overview", headers={"If-None-Match": tag}) as response:
         assert (await response.json())["not_ready"] == ["The log is 40 s behind."]
+
+
+async def test_what_is_to_mend_is_told_at_once_though_no_tick_came(
+    house: SceneHouse, client: aiohttp.ClientSession
+) -> None:
+    async with client.get("/api/v1/overview") as response:
+        tag = response.headers["ETag"]
+    house.mends = (ToMend(what="The last reload was refused", place="a.yaml:1:2", fact="f", remedy="r", since=NOW),)
+    async with client.get("/api/v1/overview", headers={"If-None-Match": tag}) as response:
+        (said,) = (await response.json())["to_mend"]
+    assert (said["place"], said["fact"], said["remedy"], said["since"]["epoch"]) == ("a.yaml:1:2", "f", "r", NOW)
+    assert (await got(client, "/readyz"))["to_mend"] == ["The last reload was refused: a.yaml:1:2: f; r."]
 
 
 async def test_series_are_searched_by_all_words_and_paged(client: aiohttp.ClientSession) -> None:
@@ -409,14 +421,14 @@ async def test_a_packed_bomb_is_refused_before_it_is_whole(client: aiohttp.Clien
 
 async def test_health_and_readiness_say_why_not(client: aiohttp.ClientSession, house: SceneHouse) -> None:
     assert await got(client, "/healthz") == {"alive": True}
-    assert await got(client, "/readyz") == {"ready": True, "reasons": []}
+    assert await got(client, "/readyz") == {"ready": True, "reasons": [], "to_mend": []}
     house.living, house.reasons = False, ["The first tick has not come."]
     async with client.get("/healthz") as response:
         assert response.status == 503
     async with client.get("/readyz") as response:
         assert (response.status, await response.json()) == (
             503,
-            {"ready": False, "reasons": ["The first tick has not come."]},
+            {"ready": False, "reasons": ["The first tick has not come."], "to_mend": []},
         )
 
 

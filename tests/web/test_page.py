@@ -13,11 +13,12 @@ from cemd.model.entry import CommandKind
 from cemd.model.incident import IncidentState
 from cemd.model.notice import CommunicationState
 from cemd.model.quality import Quality
+from cemd.web.house import ToMend
 from cemd.web.server import WebServer
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.conftest import program
-from tests.web.scene import LOOKUP, SceneHouse, rich_views
+from tests.web.scene import LOOKUP, NOW, SceneHouse, rich_views
 
 pytestmark = pytest.mark.needs("chromium")
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
@@ -283,6 +284,26 @@ async def test_a_service_that_no_file_knows_is_called_so(
     house.shown = replace(house.shown, analyze=msgspec.structs.replace(seen, services=known))
     main = (await opened(browser, server.url)).page.locator("main")
     await expect(main).to_contain_text("dns (not in the catalogue) at east")
+
+
+async def test_a_refused_reload_stands_above_everything_with_place_and_remedy(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    what = "The last reload was refused; what was in effect before it still is"
+    house.mends = (
+        ToMend(what=what, place="probes/shop.yaml:4:5", fact="unknown key <b>", remedy="drop it", since=NOW),
+        ToMend(what=what, place="probes/web.yaml:9:1", fact="no probe", remedy="add one", since=NOW),
+    )
+    watched = await opened(browser, server.url)
+    banner = watched.page.get_by_role("alert").filter(has_text=what)
+    await expect(banner).to_have_count(1)
+    await expect(banner.get_by_role("listitem")).to_have_count(2)
+    await expect(banner).to_contain_text("probes/shop.yaml:4:5: unknown key <b>; drop it. Since 23:26")
+    assert await watched.page.evaluate(CONTRAST) == []
+    house.mends = ()
+    house.tick()
+    await expect(banner).to_have_count(0)
+    assert watched.complaints == []
 
 
 async def test_a_site_is_called_by_its_title(server: WebServer, browser: Browser, house: SceneHouse) -> None:

@@ -66,6 +66,13 @@ const titleState = () => {
 // Who stopped it and since when: whoever comes on shift asks that first.
 const stoppedBy = () => [view.killed_by ? ` by ${view.killed_by}` : "", view.killed_at ? [" since ", exact(view.killed_at, view.at)] : ""];
 
+// What a person has to mend, under the sentence that says what it means.
+function toMend(what, all) {
+  const kept = all.filter((one) => one.what === what);
+  return [h("strong", {}, `${what}.`), h("ul", { class: "to-mend" }, kept.map((one) =>
+    h("li", { "data-key": `${one.place} ${one.fact}` }, h("code", {}, one.place), `: ${one.fact}; ${one.remedy}. `, h("span", { class: "since" }, "Since ", exact(one.since, view.at), "."))))];
+}
+
 // What frames every page: operator, clock, banners.
 function frame() {
   const silent = (performance.now() - heardAt) / 1000;
@@ -80,6 +87,7 @@ function frame() {
     at("kill").hidden = view.killed;
     if (view.killed) banner("down", "killed", h("span", {}, h("strong", {}, "All messages to customers are stopped"), stoppedBy(), "."), h("button", { type: "button", "data-command": "unkill" }, "Resume"));
     if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore. Release communications one by one, or ", h("button", { type: "button", "data-command": "release" }, "Lift the hold"));
+    for (const what of new Set(view.to_mend.map((one) => one.what))) banner("at_risk", what, toMend(what, view.to_mend));
     for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${capital(reason)}`);
   }
   if (fault && silent <= patience) banner("at_risk", "fault", fault);

@@ -1,0 +1,52 @@
+"""What a person has to mend while the daemon goes on: a reload that was refused, and what doors were sent in vain.
+
+None of it makes cemd unready: it works, with what it had before. But whoever changed a file believes that the change
+holds, and whoever pushes believes that somebody looks; so it stands on the page and in `cemd status` until it is
+mended, and not only in the log of the moment in which it happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from cemd.errors import ConfigError
+from cemd.kit.words import counted
+from cemd.model.identity import Instant
+from cemd.web.house import ToMend
+
+MOST_FAULTS_SHOWN = 5
+"""Of one refused reload, by place; `cemd check` prints all of them."""
+RELOAD = "The last reload was refused; what was in effect before it still is"
+REMEDY = "mend it, then reload"
+
+
+class Mending:
+    """Read and written by the event loop only. `others` answers what the edges have to say."""
+
+    def __init__(self, others: Callable[[], Iterable[ToMend]] = tuple) -> None:
+        self._reload: tuple[ToMend, ...] = ()
+        self.others = others
+
+    @property
+    def reload_refused(self) -> bool:
+        return bool(self._reload)
+
+    def refuse_reload(self, why: Exception, at: Instant) -> None:
+        """The newest reload changed nothing. What was wrong with one before it is wrong no more, or said again."""
+        if not isinstance(why, ConfigError):
+            self._reload = (ToMend(what=RELOAD, place="reload", fact=str(why).rstrip("."), remedy=REMEDY, since=at),)
+            return
+        shown = why.faults[:MOST_FAULTS_SHOWN]
+        told = [ToMend(what=RELOAD, place=one.place, fact=one.fact, remedy=one.remedy, since=at) for one in shown]
+        if more := len(why.faults) - len(shown):
+            fact = f"{counted(more, 'other fault')} of the files"
+            told.append(ToMend(what=RELOAD, place="reload", fact=fact, remedy="`cemd check` prints all", since=at))
+        self._reload = tuple(told)
+
+    def take_reload(self) -> None:
+        """A reload was taken: what is in effect is what the files say."""
+        self._reload = ()
+
+    def all(self) -> tuple[ToMend, ...]:
+        """Everything that is to mend now, the configuration first."""
+        return (*self._reload, *self.others())

@@ -1,0 +1,48 @@
+"""What a person has to mend: said with its places, briefly, and as long as it is so."""
+
+from __future__ import annotations
+
+from cemd.daemon.mending import MOST_FAULTS_SHOWN, Mending
+from cemd.errors import CemdError, ConfigError, Fault
+from cemd.web.house import ToMend
+
+
+def fault(line: int) -> Fault:
+    return Fault("probes/shop.yaml", line, 5, 'unknown key "urll"', 'did you mean "url"')
+
+
+def test_each_fault_of_a_refused_reload_has_its_place_and_remedy() -> None:
+    mending = Mending()
+    mending.refuse_reload(ConfigError([fault(9), fault(4)]), 100.0)
+    said = [(one.place, one.fact, one.remedy, one.since) for one in mending.all()]
+    assert said == [
+        ("probes/shop.yaml:4:5", 'unknown key "urll"', 'did you mean "url"', 100.0),
+        ("probes/shop.yaml:9:5", 'unknown key "urll"', 'did you mean "url"', 100.0),
+    ]
+
+
+def test_of_very_many_faults_a_few_are_shown_and_the_others_counted() -> None:
+    mending = Mending()
+    mending.refuse_reload(ConfigError([fault(line) for line in range(1, 401)]), 100.0)
+    *_, last = shown = mending.all()
+    assert len(shown) == MOST_FAULTS_SHOWN + 1
+    assert (last.fact, last.remedy) == ("395 other faults of the files", "`cemd check` prints all")
+
+
+def test_a_reload_that_could_not_be_read_says_why() -> None:
+    mending = Mending()
+    mending.refuse_reload(CemdError("reading the files lasted longer than 1800 s; look at the disk."), 100.0)
+    (said,) = mending.all()
+    assert (said.place, said.fact) == ("reload", "reading the files lasted longer than 1800 s; look at the disk")
+
+
+def test_only_the_newest_refusal_stands_and_a_reload_that_is_taken_ends_it() -> None:
+    other = ToMend(what="Pushed data is refused", place="http:counters", fact="a", remedy="b", since=1.0)
+    mending = Mending(lambda: (other,))
+    mending.refuse_reload(ConfigError([fault(4)]), 100.0)
+    mending.refuse_reload(ConfigError([fault(7)]), 200.0)
+    assert [one.place for one in mending.all()] == ["probes/shop.yaml:7:5", "http:counters"]
+    assert mending.reload_refused
+    mending.take_reload()
+    assert mending.all() == (other,)
+    assert not mending.reload_refused
