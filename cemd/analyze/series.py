@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array, Columns, Field
+from cemd.config.configuration import Configuration
+from cemd.config.names import Names
 from cemd.config.probes import Probe
 from cemd.config.topology import Topology
 from cemd.model.identity import SERIAL_MASK, SeriesId, serials
@@ -42,7 +44,8 @@ class Place:
 
 
 class SeriesTable:
-    """Names by row. `places[row]` is None for a series that no probe or label claims any more: retired, kept."""
+    """Names by row. `places[row]` is None for a series that no probe or label claims any more (retired), or whose
+    labels name what the catalogue does not know: kept, and judged by nobody until a configuration gives it a place."""
 
     def __init__(self) -> None:
         self.series: list[Series] = []
@@ -54,6 +57,7 @@ class SeriesTable:
         self.feed_rows: list[int] = []  # first row of each feed
         self._row_of: NDArray[np.int32] = np.full(0, -1, np.int32)
         self._probes: dict[str, Probe] = {}
+        self._names = Names(Configuration())
 
     def __len__(self) -> int:
         return len(self.series)
@@ -88,6 +92,7 @@ class SeriesTable:
     def place_all(self, topology: Topology) -> None:
         """A new configuration: every series finds its place anew; that of a probe which is the same one stays."""
         before, self._probes = self._probes, {probe.identity(): probe for probe in topology.configuration.probes}
+        self._names = Names(topology.configuration)
         same = {uid for uid, probe in self._probes.items() if probe is before.get(uid)}
         self.places = [
             place if place is not None and one.key.probe in same else self._place(one)
@@ -137,7 +142,7 @@ class SeriesTable:
                 probe.every_seconds,
             )
         labels = dict(key.labels)
-        if series.source.startswith("prober") or "service" not in labels:
+        if series.source.startswith("prober") or "service" not in labels or self._names.strange(labels) is not None:
             return None
         site, touchpoint = labels.get("site", ""), labels.get("touchpoint", "")
         return Place(labels["service"], site, touchpoint, key.probe, key.probe, series.source.partition(":")[0])

@@ -44,8 +44,9 @@ again when it changed. A policy decides who of them is told of what (`cemd expla
 _PUSH = ("push", "pushed", "measurements")
 _PUSHED = "what other systems send by themselves, over MQTT or HTTP: a JSON object, or a list of them."
 _EXAMPLE = """  {"metric": "loss_ratio", "value": 0.012, "labels": {"service": "broadband", "site": "east"}}"""
-_WAYS = f"""`metric` and `value` are needed. What is wrong is refused measurement by measurement, counted and logged;
-what looks like the address of a person is refused too.
+_WAYS = f"""`metric` and `value` are needed. What is wrong is refused measurement by measurement, counted and logged,
+also a key that stands not here, and what looks like the address of a person. What was refused, or is judged by nobody,
+within the last hour stands on the page and in `cemd status`.
 At most {MAX_SAMPLES} in one message, of {MAX_BODY // 1024**2} MiB.
 
 Name who may send in config/cemd.yaml (`cemd explain settings`):

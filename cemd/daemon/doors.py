@@ -105,7 +105,11 @@ class Doors:
     async def push(self, source: str, body: bytes) -> PushAnswer:
         answer = await self._push.accept(source, body)
         return PushAnswer(
-            status=answer.status, accepted=answer.accepted, refused=answer.refused, message=answer.message
+            status=answer.status,
+            accepted=answer.accepted,
+            refused=answer.refused,
+            unjudged=answer.unjudged,
+            message=answer.message,
         )
 
 

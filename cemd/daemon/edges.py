@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from cemd.analyze import stage as analyze
 from cemd.config.configuration import Configuration, hash_of
+from cemd.config.names import Names
 from cemd.config.settings import MqttIntake as MqttSettings
 from cemd.config.topology import Topology
 from cemd.daemon.evidence import Evidence
@@ -27,7 +28,7 @@ from cemd.kit.tasks import keep_running
 from cemd.loop.sequencer import Sequencer
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry
-from cemd.monitor.intake import MqttIntake, ProberServer, Push, SeriesBook, Taker
+from cemd.monitor.intake import Complaint, MqttIntake, ProberServer, Push, SeriesBook, Taker
 from cemd.monitor.metrics import monitor_metrics
 from cemd.report.customers import load_customers
 from cemd.report.edge import Edge
@@ -116,6 +117,7 @@ class Edges:
         settings = configuration.settings
         self.book.allow(settings.intake.max_series)
         self.push.allow(settings.intake.http)
+        self._taker.know(Names(configuration))
         self.prober.set_probes(epoch, configuration.probes, settings)
         self.report.configure(configuration)
         wanted = settings.intake.mqtt
@@ -128,6 +130,10 @@ class Edges:
             (broker, self._tasks.create_task(self._listen(broker), name=f"mqtt {broker.name}")) for broker in new
         ]
         self._brokers = [*kept, *started]
+
+    def complaints(self) -> tuple[Complaint, ...]:
+        """What was pushed lately that is refused, or that nobody judges."""
+        return self._taker.complaints.standing(self._clock.now())
 
     async def load_customers(self) -> None:
         """Loads the customer file when its content is not the one that the core has; a faulty file changes nothing."""

@@ -26,7 +26,7 @@ from cemd.daemon.doors import Doors
 from cemd.daemon.edges import Edges
 from cemd.daemon.epochs import Epochs
 from cemd.daemon.kinds import kinds
-from cemd.daemon.mending import Mending
+from cemd.daemon.mending import Mending, of_pushed
 from cemd.daemon.metrics import watch_daemon
 from cemd.daemon.news import News
 from cemd.daemon.outlet import Outlet
@@ -190,6 +190,7 @@ class _House:
                 Edges(self.configuration, self.where, self.store, self.sequencer, self.registry, root=self.root)
             )
             self.outlet.connect(*self.edges.takers, self._take_config)
+            self.mending.others = lambda: map(of_pushed, self.edges.complaints())
             server = self._page()
             await server.start()
             opened.push_async_callback(server.stop)

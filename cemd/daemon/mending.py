@@ -12,12 +12,26 @@ from collections.abc import Callable, Iterable
 from cemd.errors import ConfigError
 from cemd.kit.words import counted
 from cemd.model.identity import Instant
+from cemd.monitor.intake import Complaint
 from cemd.web.house import ToMend
 
 MOST_FAULTS_SHOWN = 5
 """Of one refused reload, by place; `cemd check` prints all of them."""
 RELOAD = "The last reload was refused; what was in effect before it still is"
 REMEDY = "mend it, then reload"
+REFUSED = "Pushed data is refused"
+UNJUDGED = "Pushed data is kept, but nobody judges it"
+
+
+def of_pushed(complaint: Complaint) -> ToMend:
+    """What a door says of its senders."""
+    return ToMend(
+        what=UNJUDGED if complaint.kept else REFUSED,
+        place=complaint.source,
+        fact=f"{complaint.fact}, {counted(complaint.times, 'time')}",
+        remedy=complaint.remedy,
+        since=complaint.since,
+    )
 
 
 class Mending:

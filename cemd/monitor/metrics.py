@@ -14,6 +14,7 @@ class MonitorMetrics:
 
     accepted: Counter
     refused: Counter
+    unjudged: Counter
     malformed: Counter
     probers: Gauge
     brokers: Gauge
@@ -46,6 +47,12 @@ def monitor_metrics(registry: CollectorRegistry) -> MonitorMetrics:
         accepted=Counter("cemd_monitor_samples", "Samples in the log.", ["door"], registry=registry),
         refused=Counter(
             "cemd_monitor_samples_refused", "Samples that were not taken.", ["door", "reason"], registry=registry
+        ),
+        unjudged=Counter(
+            "cemd_monitor_samples_unjudged",
+            "Samples that are kept and that nobody judges: a label names what the catalogue does not know.",
+            ["door", "reason"],
+            registry=registry,
         ),
         malformed=Counter(
             "cemd_monitor_malformed_messages", "Messages that could not be read.", ["door"], registry=registry

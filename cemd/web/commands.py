@@ -184,5 +184,10 @@ class Commands:
                 "send them again later" if retry else NEVER_TAKEN.get(answer.status, WRONG_BODY),
                 retry,
             )
-        document = {"accepted": answer.accepted, "refused": answer.refused, "message": answer.message}
+        document = {
+            "accepted": answer.accepted,
+            "refused": answer.refused,
+            "unjudged": answer.unjudged,
+            "message": answer.message,
+        }
         return web.Response(status=answer.status, body=msgspec.json.encode(document), content_type="application/json")

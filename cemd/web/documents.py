@@ -166,7 +166,10 @@ class CommandDoc(Shape):
 class PushDoc(Shape):
     accepted: int
     refused: int
+    unjudged: int
+    """Of those that were accepted: kept, but a label names what the catalogue does not know, so nobody judges them."""
     message: str
+    """The first of what was wrong; empty where nothing was."""
 
 
 class ErrorBody(Shape):

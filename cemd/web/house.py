@@ -22,6 +22,8 @@ class PushAnswer:
     accepted: int
     refused: int
     message: str = ""
+    unjudged: int = 0
+    """Of those that were accepted: nobody judges them, since a label names what the catalogue does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from cemd.config.catalogue import Domain, Service, Site, Touchpoint, TouchpointChannel
+from cemd.config.configuration import Configuration
+from cemd.config.names import Names
 from cemd.errors import StoreError
 from cemd.kit.clock import ManualClock
 from cemd.monitor.intake import Push, SeriesBook, Taker, parse_push
+from cemd.monitor.intake.complaints import MOST_KEPT
 from cemd.monitor.intake.samples import MAX_BODY, Fault
 from cemd.monitor.metrics import MonitorMetrics, monitor_metrics
 from hypothesis import given
@@ -63,6 +67,8 @@ def test_one_object_or_a_list_becomes_columns() -> None:
         (sample(target="+491550000001"), Fault.BAD_NAME),
         (sample(labels={"who": "tel +491550000001"}), Fault.PERSONAL),
         (sample(outcome="splendid"), Fault.BAD_VALUE),
+        (sample(timestamp=NOW), Fault.UNKNOWN_KEY),
+        (sample(**{"anna@example.org": 1}), Fault.UNKNOWN_KEY),
     ],
 )
 def test_what_is_wrong_is_refused_by_name_and_the_rest_is_taken(item: dict[str, Any], fault: Fault) -> None:
@@ -78,6 +84,67 @@ def test_each_fault_is_told_by_its_own_example() -> None:
     assert result.examples.keys() == {Fault.BAD_NAME, Fault.FUTURE, Fault.PERSONAL}
     assert "future" in result.examples[Fault.FUTURE]
     assert "address of a person" in result.examples[Fault.PERSONAL]
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        ({"value": 1}, "measurement 1: it lacks metric."),
+        ({}, "measurement 1: it lacks metric and value."),
+        (7, "measurement 1: it is no whole JSON object."),
+        (sample(value="4"), "measurement 1: a value has the wrong type."),
+        (
+            sample(label={"node": "x"}),
+            'measurement 1: unknown key "label" (did you mean "labels"?); the keys are metric, value, at, ',
+        ),
+        (sample(**{"tag\u202eged\n": 1}), r"measurement 1: unknown key 'tag\u202eged\n'; the keys are"),
+        (sample(metric="Round-Trip"), "measurement 1: metric and label names are small letters"),
+    ],
+    ids=["no metric", "nothing", "no object", "type", "slip", "unprintable", "name"],
+)
+def test_what_is_wrong_is_said_of_its_place_in_the_message(item: Any, why: str) -> None:
+    (said,) = judged(sample(), item).examples.values()
+    assert said.startswith(why)
+
+
+def test_a_fault_before_it_moves_nobodys_place() -> None:
+    result = judged({"bad": 1}, sample(), sample(metric="Round-Trip"))
+    assert result.examples[Fault.BAD_NAME].startswith("measurement 2: ")
+
+
+def test_a_single_object_is_judged_as_one_of_a_list() -> None:
+    assert judged(raw=b' {"metric": "a_count", "value": 1, "ts": 5}').example.startswith(
+        'measurement 0: unknown key "ts"'
+    )
+    assert "neither a JSON object" in judged(raw=b"7").example
+
+
+NAMES = Names(
+    Configuration(
+        services=[Service(name="web-shop", function="selling", domain=Domain.IT, platform="any")],
+        sites=[Site(name="east")],
+        touchpoints=[Touchpoint(name="app", channel=TouchpointChannel.APP)],
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "strange"),
+    [
+        ({"service": "web-shop", "site": "east", "touchpoint": "app", "node": "n7"}, None),
+        ({"service": "web-shp", "site": "eest"}, ("service", "web-shp")),
+        ({"service": "web-shop", "site": "eest"}, ("site", "eest")),
+        ({"service": "web-shop", "touchpoint": "ap"}, ("touchpoint", "ap")),
+        ({"site": "eest"}, None),
+    ],
+    ids=["known", "service", "site", "touchpoint", "of no service"],
+)
+def test_a_label_that_the_catalogue_does_not_know_loses_nothing_and_is_counted(
+    labels: dict[str, str], strange: tuple[str, str] | None
+) -> None:
+    pushed = parse_push(json.dumps(sample(labels=labels)).encode(), source="http:core", now=NOW, names=NAMES)
+    assert (len(pushed), pushed.refused.total()) == (1, 0)
+    assert dict(pushed.strangers) == ({strange: 1} if strange else {})
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e999", "-1e999", "Infinity"])
@@ -166,6 +233,41 @@ async def test_push_that_holds_nothing_usable_says_why(name: str, body: bytes, s
     assert (answer.status, answer.accepted) == (status, 0)
     assert answer.message
     assert scene.log.payloads == []
+
+
+async def test_a_slip_in_a_label_is_answered_counted_and_stands_until_the_catalogue_knows_it(scene: Scene) -> None:
+    scene.taker.know(NAMES)
+    slip = sample(labels={"service": "web-shp"})
+    answer = await scene.push.accept("core", json.dumps([slip, sample(labels={"service": "web-shop"})]).encode())
+    assert (answer.status, answer.accepted, answer.refused, answer.unjudged) == (202, 2, 0, 1)
+    assert answer.message.startswith(
+        'label service: the catalogue does not know "web-shp" (did you mean "web-shop"?); it is kept, but nobody'
+    )
+    assert len(scene.log.batches("http:core")[0].series) == 2
+    counted = {"door": "http", "reason": "unknown_service"}
+    assert scene.counted("cemd_monitor_samples_unjudged_total", **counted) == 1
+    await scene.push.accept("core", json.dumps(slip).encode())
+    (said,) = scene.taker.complaints.standing(NOW)
+    assert (said.source, said.times, said.kept, said.since) == ("http:core", 2, True, NOW)
+    scene.taker.know(NAMES)  # a reload; whoever still sends it is told of again
+    assert scene.taker.complaints.standing(NOW) == ()
+
+
+async def test_what_is_refused_stands_for_an_hour_after_it_was_last_sent(scene: Scene) -> None:
+    await scene.push.accept("core", json.dumps([sample(timestamp=1), sample(timestamp=2)]).encode())
+    (said,) = scene.taker.complaints.standing(NOW + 3599)
+    assert (said.source, said.key, said.times, said.kept) == ("http:core", "unknown_key", 2, False)
+    assert said.fact.startswith('measurement 0: unknown key "timestamp"')
+    assert scene.taker.complaints.standing(NOW + 3600) == ()
+
+
+async def test_a_sender_that_makes_up_names_fills_no_memory(scene: Scene) -> None:
+    scene.taker.know(NAMES)
+    for round_ in range(4):
+        made_up = [sample(labels={"service": f"s{round_}-{number}"}) for number in range(100)]
+        await scene.push.accept("core", json.dumps(made_up).encode())
+    assert len(scene.taker.complaints.standing(NOW)) == MOST_KEPT
+    assert scene.counted("cemd_monitor_samples_unjudged_total", door="http", reason="unknown_service") == 400
 
 
 async def test_overload_and_a_broken_store_say_come_back_and_log_nothing(scene: Scene) -> None:

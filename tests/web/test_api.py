@@ -399,7 +399,7 @@ async def test_pushed_measurements_are_answered_as_the_house_says(
     client: aiohttp.ClientSession, house: SceneHouse
 ) -> None:
     async with client.post("/api/v1/measurements/billing", json=[{"a": 1}], headers=HERE) as response:
-        assert await response.json() == {"accepted": 2, "refused": 0, "message": ""}
+        assert await response.json() == {"accepted": 2, "refused": 0, "unjudged": 0, "message": ""}
     assert house.pushed == [("billing", b'[{"a": 1}]')]
     house.push_answer = PushAnswer(status=429, accepted=0, refused=2, message="100000 samples wait for the log")
     async with client.post("/api/v1/measurements/billing", json=[], headers=HERE) as response:

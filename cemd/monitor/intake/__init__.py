@@ -6,6 +6,7 @@ measured here, nothing is stored here: what comes in is handed to `submit`.
 """
 
 from cemd.monitor.intake.book import Catalogue, SeriesBook, Submit
+from cemd.monitor.intake.complaints import Complaint
 from cemd.monitor.intake.mqtt import MqttIntake
 from cemd.monitor.intake.prober_server import ProberServer
 from cemd.monitor.intake.push import Push, PushAnswer, Taker
@@ -13,6 +14,7 @@ from cemd.monitor.intake.samples import parse_push
 
 __all__ = [
     "Catalogue",
+    "Complaint",
     "MqttIntake",
     "ProberServer",
     "Push",

@@ -3,8 +3,10 @@
     {"metric": "active_sessions_count", "value": 412, "at": 1763760000.0, "labels": {"node": "smf-1"}}
 
 `at` is seconds since 1970 or a text of RFC 3339 with its zone; without it, the time of arrival counts. A number that is
-none (NaN, an overflow), a time in the far future, a name that is no name, and anything that looks like the address of
-a person are refused one by one; the rest of the message is taken.
+none (NaN, an overflow), a time in the far future, a name that is no name, a key that nobody knows, and anything that
+looks like the address of a person are refused one by one; the rest of the message is taken. A label whose service,
+site or touchpoint the catalogue does not know loses nothing: the measurement is taken, and counted as one that nobody
+judges.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
+from cemd.config.names import Names
+from cemd.config.source import did_you_mean
 from cemd.model.measurement import SeriesKey
 from cemd.model.quality import Outcome
 
@@ -28,6 +33,8 @@ PAST_SECONDS = 30 * 86_400.0
 MAX_BODY = 4 * 1024 * 1024
 MAX_SAMPLES = 20_000
 _MAX_LABELS = 16
+_SHOWN = 64
+_SPACE = b" \t\r\n"
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _WORD = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f\"\\]{0,199}")
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -38,6 +45,7 @@ class Fault(StrEnum):
     """Why something pushed was refused."""
 
     MALFORMED = "malformed"
+    UNKNOWN_KEY = "unknown_key"
     TOO_LARGE = "too_large"
     BAD_NAME = "bad_name"
     BAD_VALUE = "bad_value"
@@ -49,7 +57,7 @@ class Fault(StrEnum):
     UNKNOWN_SOURCE = "unknown_source"
 
 
-class _Item(msgspec.Struct, frozen=True):
+class _Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metric: str
     value: float | bool
     at: float | datetime | None = None
@@ -65,18 +73,19 @@ FIELDS = {
     "at": "seconds since 1970 (not milliseconds), or a text of RFC 3339 with its zone; left out: when it arrives",
     "labels": (
         "up to 16 texts. `service` says what it measures, `site` and `touchpoint` where, by their names in the"
-        " catalogue: without `service` no indicator sees it, and a service that the catalogue does not know is judged"
-        " under the strange name; all other labels only tell series apart"
+        " catalogue: without `service` no indicator sees it, and where the catalogue does not know one of the names"
+        " it is kept, but judged by nobody until a reload brings the name; all other labels only tell series apart"
     ),
     "target": "the device or address that was measured; left out: none",
     "vantage": 'where it was measured from; default "home"',
     "outcome": 'ok, failed, timed_out or blind; default "ok"',
 }
-"""What a pushed measurement may hold, in words, for `cemd explain push`. What else it holds is not looked at."""
+"""What a pushed measurement may hold, in words, for `cemd explain push`; any other key refuses it."""
 
 _whole = msgspec.json.Decoder(list[_Item] | _Item)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 _part = msgspec.json.Decoder(_Item)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OUTCOMES = {outcome.name.lower(): int(outcome) for outcome in Outcome}
 
 
@@ -90,7 +99,11 @@ class Pushed:
     outcome: list[int] = field(default_factory=list)
     refused: Counter[Fault] = field(default_factory=Counter)
     examples: dict[Fault, str] = field(default_factory=dict)
-    """The first of each fault, as a sentence without any of the pushed bytes."""
+    """The first of each fault, as a sentence; of what was pushed it holds a key that nobody knows, at most."""
+    warning: str = ""
+    """Why some of what was taken is judged by nobody, as a sentence."""
+    strangers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Label and name that the catalogue does not know, with how many of the measurements that were taken have them."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -102,6 +115,7 @@ class Pushed:
         self.value += other.value
         self.outcome += other.outcome
         self.refused += other.refused
+        self.strangers += other.strangers
         self.examples = {**other.examples, **self.examples}
 
     def refuse(self, fault: Fault, sentence: str, times: int = 1) -> None:
@@ -114,49 +128,83 @@ class Pushed:
         return next(iter(self.examples.values()), "")
 
 
-def parse_push(body: bytes, *, source: str, now: float) -> Pushed:
+def parse_push(body: bytes, *, source: str, now: float, names: Names | None = None) -> Pushed:
     """Columns out of hostile bytes; never raises.
 
     Args:
         body: A JSON object, or a list of at most `MAX_SAMPLES` of them.
         source: Where it came from (`mqtt:NAME`, `http:NAME`); stands for the probe in the series.
         now: Time of arrival, s.
+        names: What the catalogue knows; None: nobody asks.
     """
     pushed = Pushed()
     if len(body) > MAX_BODY:
         pushed.refuse(Fault.TOO_LARGE, f"a body of {len(body)} bytes exceeds {MAX_BODY}.")
         return pushed
-    for place, item in enumerate(_items(body, pushed)):
+    for place, item in _items(body, pushed):
         if place >= MAX_SAMPLES:
             pushed.refuse(Fault.TOO_LARGE, f"more than {MAX_SAMPLES} measurements in one message.")
             break
-        _take(item, place, source, now, pushed)
+        if _take(item, place, source, now, pushed) and names is not None and (found := names.strange(item.labels)):
+            pushed.strangers[found] += 1
     return pushed
 
 
-def _items(body: bytes, pushed: Pushed) -> list[_Item]:
+def _items(body: bytes, pushed: Pushed) -> Iterable[tuple[int, _Item]]:
+    """What can be read as measurements, each with its place in the message."""
     try:
         found = _whole.decode(body)
-        return found if isinstance(found, list) else [found]
+        return enumerate(found if isinstance(found, list) else [found])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass  # one bad part must not cost the others: look at each alone
-    items = []
     try:
-        for place, raw in enumerate(_parts.decode(body)):
-            try:
-                items.append(_part.decode(raw))
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                pushed.refuse(Fault.MALFORMED, f"measurement {place} lacks metric or value, or has wrong types.")
+        parts = [msgspec.Raw(body)] if body.lstrip(_SPACE).startswith(b"{") else _parts.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pushed.refuse(Fault.MALFORMED, "the body is neither a JSON object of a measurement nor a list of them.")
+        return ()
+    items = []
+    for place, raw in enumerate(parts[: MAX_SAMPLES + 1]):
+        try:
+            items.append((place, _part.decode(raw)))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            _refuse_part(raw, place, pushed)
     return items
 
 
-def _take(item: _Item, place: int, source: str, now: float, pushed: Pushed) -> None:
+def _refuse_part(raw: msgspec.Raw, place: int, pushed: Pushed) -> None:
+    """Says what is wrong with a part that is no measurement."""
+    try:
+        keys = list(_object.decode(raw))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pushed.refuse(Fault.MALFORMED, f"measurement {place}: it is no whole JSON object.")
+        return
+    strange = [key for key in keys if key not in FIELDS]
+    fault = Fault.UNKNOWN_KEY if strange else Fault.MALFORMED
+    if fault in pushed.examples:
+        pushed.refused[fault] += 1  # its sentence would not be read, and costs more than all else
+    elif strange:
+        near, known = did_you_mean(strange[0][:_SHOWN], list(FIELDS)), ", ".join(FIELDS)
+        pushed.refuse(fault, f"measurement {place}: unknown key {shown(strange[0])}{near}; the keys are {known}.")
+    else:
+        lacks = [key for key in ("metric", "value") if key not in keys]
+        why = f"it lacks {' and '.join(lacks)}." if lacks else "a value has the wrong type."
+        pushed.refuse(fault, f"measurement {place}: {why}")
+
+
+def shown(word: str) -> str:
+    """A pushed word as people may read it: short, printable, and of no person."""
+    if _PERSONAL.search(word):
+        return "that looks like the address of a person"
+    word = word if len(word) <= _SHOWN else f"{word[:_SHOWN]}…"
+    return f'"{word}"' if word.isprintable() else ascii(word)
+
+
+def _take(item: _Item, place: int, source: str, now: float, pushed: Pushed) -> bool:
+    """Adds a measurement to the columns; False where it was refused."""
     fault = _fault_of(item)
     if fault is not None:
         pushed.refuse(fault, f"measurement {place}: {_SENTENCES[fault]}")
-        return
+        return False
     at = _instant(item.at, now)
     if at is None or not math.isfinite(at):
         pushed.refuse(Fault.MALFORMED, f"measurement {place}: `at` is seconds since 1970, or RFC 3339 with a zone.")
@@ -171,6 +219,8 @@ def _take(item: _Item, place: int, source: str, now: float, pushed: Pushed) -> N
         pushed.at.append(at)
         pushed.value.append(float(item.value))
         pushed.outcome.append(_OUTCOMES[item.outcome])
+        return True
+    return False
 
 
 _SENTENCES = {
