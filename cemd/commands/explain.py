@@ -212,6 +212,8 @@ def _finding(finding: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     ended = f", ended {_at(finding['at'])}" if finding["phase"] == "ended" else ", still open"
     yield f"  began {_at(finding['began_at'])}{ended}, measured by {by}"
     yield f"  value {value} against {threshold}, {evidence['samples']} samples of {series}"
+    if finding["waits"]:
+        yield f"  opens no incident yet: {finding['waits']} How long that counts: `cemd explain grouping`."
     if evidence["note"]:
         yield f"  {evidence['note']}"
     if evidence["breach_at"]:

@@ -61,7 +61,7 @@ def explain(rows: StateStore, record: str) -> dict[str, Any] | None:
         "id": record,
         "incidents": [_plain(incidents[name]) for name in sorted(wanted) if name in incidents],
         "findings": [
-            {**_plain(kept.finding), "open": kept.open, "incident": kept.incident}
+            {**_plain(kept.finding), "open": kept.open, "incident": kept.incident, "waits": kept.waits}
             for kept in (*(one for one in findings.values() if one.incident in wanted), *alone)
             if kept.incident in wanted or kept in alone
         ],

@@ -24,6 +24,7 @@ class Published:
             epoch=state.epoch,
             analyze=analyze.view(state.analyze, state.topology),
             incidents=improve.view(state.improve),
+            waits=improve.waits(state.improve),
             report=report_view(state.report, state.customers),
             series=analyze.series_columns(state.analyze, state.topology),
         )

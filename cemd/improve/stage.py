@@ -8,6 +8,7 @@ from itertools import islice
 from cemd.config.topology import Topology
 from cemd.improve.assessor import Assessor
 from cemd.improve.desk import Desk
+from cemd.improve.doubt import waiting
 from cemd.improve.ledger import Ledger
 from cemd.improve.lifecycle import ENDED
 from cemd.improve.orders import Orders
@@ -105,6 +106,11 @@ def view(state: ImproveState) -> tuple[Incident, ...]:
     return tuple(
         sorted(shown.values(), key=lambda one: (one.state in ENDED, one.resolved_at is not None, -one.opened_at))
     )
+
+
+def waits(state: ImproveState) -> dict[str, str]:
+    """Why findings that would open an incident open none yet, as a sentence by their id."""
+    return {one.finding.id: one.waits for one in waiting(state.attached(""))}
 
 
 def _note_changes(state: ImproveState, topology: Topology, at: Instant) -> None:

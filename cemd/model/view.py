@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -161,5 +162,7 @@ class Views:
     epoch: str
     analyze: AnalyzeView
     incidents: tuple[Incident, ...]
+    waits: Mapping[str, str]
+    """Why a finding opens no incident yet, as a sentence by its id; those that wait for nothing are left out."""
     report: ReportView
     series: SeriesColumns

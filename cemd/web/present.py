@@ -158,6 +158,7 @@ class Presenter:
             one,
             subject=self._subject(one.subject),
             unit=self._units.get(one.indicator) or self._unit(one),
+            waits=self.views.waits.get(one.id, ""),
             now=self._value_now(one),
             began_at=moment(one.began_at, self.zone),
             changed_at=moment(one.at, self.zone),

@@ -218,6 +218,8 @@ class Finding(Shape):
     """When it was last stated; of one that ended, its end."""
     label: str
     """What a person said of it: `true`, `false`, `benign`; empty: nobody did."""
+    waits: str
+    """Why it opens no incident yet, as a sentence; empty: it belongs to one, or is only a warning."""
     now: float | None
     """Newest value; null: unknown, or the finding ended. The evidence tells how it was when it was last stated."""
     evidence: Evidence

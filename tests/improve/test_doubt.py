@@ -9,6 +9,7 @@ import pytest
 from cemd.config.configuration import Configuration
 from cemd.config.maintenance import Maintenance
 from cemd.config.rules import Grouping, RecheckPlaybook, Selector
+from cemd.improve.stage import waits
 from cemd.model.finding import Condition
 from cemd.model.quality import Quality
 
@@ -53,6 +54,7 @@ def test_one_probe_against_others_that_would_show_it_opens_nothing() -> None:
     assert house.incidents == []
     waiting = [one for one in house.state.findings if one.waits]
     assert [one.waits for one in waiting] == ["only probe-hlr says so; probe-mobile-data, probe-sms would show it too."]
+    assert waits(house.state) == {one.finding.id: one.waits for one in waiting}
 
 
 def test_a_drift_of_what_the_probe_itself_measures_is_no_second_voice() -> None:

@@ -298,6 +298,7 @@ def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
             indicators=indicators(),
             findings=findings(),
         ),
+        waits={},
         incidents=incidents(),
         report=ReportView(
             communications=communications(),

@@ -558,6 +558,25 @@ async def test_what_is_at_risk_without_an_incident_says_why_and_can_be_labelled(
         await server.stop()
 
 
+async def test_why_a_finding_opens_no_incident_yet_stands_beside_it(browser: Browser) -> None:
+    views = rich_views()
+    (lookup,) = [one for one in views.analyze.findings if one.id == "fnd-0f3d4410cc87"]
+    others = tuple(msgspec.structs.replace(one, findings=()) for one in views.incidents)
+    said = "only probe-dns says so; probe-portal would show it too."
+    house = SceneHouse(replace(views, incidents=others, waits={lookup.id: said}))
+    server = WebServer(house, port=0)
+    await server.start()
+    try:
+        watched = await opened(browser, server.url)
+        warnings = watched.page.get_by_role("region", name="Warnings")
+        await expect(warnings.get_by_text("Opens no incident yet: ")).to_have_count(1)
+        await expect(warnings).to_contain_text(f"Opens no incident yet: {said}")
+        assert await watched.page.evaluate(CONTRAST) == []
+        assert watched.complaints == []
+    finally:
+        await server.stop()
+
+
 async def test_who_is_not_told_yet_or_in_shadow_is_said_so(
     server: WebServer, browser: Browser, house: SceneHouse
 ) -> None:

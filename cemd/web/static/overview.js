@@ -2,7 +2,7 @@
 import { h } from "/static/dom.js";
 import { cause, communicationCard, evidence, impact, incidentButtons, labelButtons, life, loose, panel, reasons, subjectOf, told } from "/static/parts.js";
 import { tipped, tippedCell } from "/static/tip.js";
-import { STATES, badge, bar, capital, count, exact, many, said, score, shape, share, spark, span, star, titled } from "/static/words.js";
+import { STATES, badge, bar, capital, count, exact, many, said, score, shape, share, spark, span, spoken, star, titled } from "/static/words.js";
 
 const ORDER = ["down", "degraded", "at_risk", "unknown", "healthy"];
 
@@ -158,7 +158,8 @@ function warnings(view, findings) {
   if (!all.length) return null;
   return panel("Warnings", h("span", { class: "muted" }, `${count(all.length)} in no open incident`),
     h("ul", { class: "evidence" }, all.slice(0, MOST_WARNINGS).map((one) => [evidence(one), h("li", { class: "muted", "data-key": `why-${one.id}` },
-      "since ", exact(one.began_at, view.at), " · ", h("a", { href: `/explain/${one.id}`, "data-link": true }, `explain ${one.id}`), labelButtons(one))]),
+      "since ", exact(one.began_at, view.at), " · ", h("a", { href: `/explain/${one.id}`, "data-link": true }, `explain ${one.id}`),
+      one.waits ? h("p", { class: "waits" }, "Opens no incident yet: ", spoken(one.waits)) : null, labelButtons(one))]),
     all.length > MOST_WARNINGS ? h("li", { class: "muted" }, `and ${many(all.length - MOST_WARNINGS, "other")}`) : null));
 }
 
