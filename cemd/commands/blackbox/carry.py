@@ -1,0 +1,108 @@
+"""Files in, a file out: every module becomes a probe for each of its targets.
+
+A module says how, never where: targets come from Prometheus's own file (`--prometheus`), or stand as a value at the
+head of the file that is written. Nothing is dropped in silence: every key of a module is carried over or named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cemd.commands.blackbox.module import Module, seconds_of, unknown, word_of
+from cemd.commands.blackbox.web import grpc, http
+from cemd.commands.blackbox.wires import dns, icmp, tcp
+from cemd.errors import CemdError
+
+_PROBERS: dict[str, Callable[[Module, str], tuple[str, dict[str, Any]]]] = {
+    "http": http,
+    "tcp": tcp,
+    "icmp": icmp,
+    "dns": dns,
+    "grpc": grpc,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Probes as a file of `probes/` holds them, values that their targets stand for, and what was not carried over."""
+
+    probes: list[dict[str, Any]]
+    values: dict[str, str]
+    notes: list[str]
+
+    def text(self) -> str:
+        """The file."""
+        head = "".join(f"# {note}\n" for note in self.notes)
+        body = {**({"values": self.values} if self.values else {}), "probes": self.probes}
+        return head + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=120)
+
+
+def import_modules(file: Path, prometheus: Path | None, *, service: str, every_seconds: float) -> Imported:
+    """What the modules of a blackbox_exporter's file are in ours.
+
+    Raises:
+        CemdError: a file cannot be read, or is no such file.
+    """
+    modules = _mapping(file).get("modules")
+    if not isinstance(modules, dict) or not modules:
+        raise CemdError(f"{file}: no modules; give a configuration of blackbox_exporter.")
+    targets = _targets(_mapping(prometheus)) if prometheus else {}
+    probes: list[dict[str, Any]] = []
+    values: dict[str, str] = {}
+    notes: list[str] = []
+    for name, content in modules.items():
+        for place, target in enumerate(targets.get(str(name)) or [None], 1):
+            module = Module(str(name), dict(content or {}), notes if place == 1 else [], values)
+            probe = _probe(module, target or unknown(module), every_seconds)
+            suffix = "" if place == 1 else f"-{place}"
+            probes.append({"name": f"{word_of(str(name))}{suffix}", **probe, "service": service})
+    order = ("name", "kind", "service", "every_seconds", "timeout_seconds", "params")
+    return Imported([{key: probe[key] for key in order} for probe in probes], values, notes)
+
+
+def _probe(module: Module, target: str, every_seconds: float) -> dict[str, Any]:
+    prober = module.take("prober")
+    how = _PROBERS.get(prober)
+    if how is None:
+        raise CemdError(f"module {module.name}: prober {prober!r} is not known; known are {', '.join(_PROBERS)}.")
+    timeout = seconds_of(module, module.take("timeout", "5s"))
+    if timeout >= every_seconds:
+        module.say(
+            f"timeout of {timeout:g} s is cut to {every_seconds / 2:g} s, since it runs every {every_seconds:g} s"
+        )
+        timeout = every_seconds / 2
+    inner = module.part(prober)
+    kind, params = how(inner, target)
+    for prober_word in _PROBERS:
+        if isinstance(module.left.get(prober_word), dict):
+            module.take(prober_word)
+            module.say(f"{prober_word} is left out: the module's prober is {prober}")
+    inner.say_left(f"{prober}.")
+    module.say_left("")
+    return {"kind": kind, "every_seconds": every_seconds, "timeout_seconds": timeout, "params": params}
+
+
+def _targets(document: dict[str, Any]) -> dict[str, list[str]]:
+    """Targets of each module in Prometheus's file, as far as they stand there."""
+    found: dict[str, list[str]] = {}
+    for job in document.get("scrape_configs") or []:
+        modules = (job.get("params") or {}).get("module") or []
+        targets = [target for static in job.get("static_configs") or [] for target in static.get("targets") or []]
+        for module in modules:
+            found.setdefault(str(module), []).extend(map(str, targets))
+    return found
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise CemdError(f"{file}: cannot be read as YAML ({type(exc).__name__}); correct it.") from exc
+    if not isinstance(document, dict):
+        raise CemdError(f"{file}: holds no mapping; give a configuration of blackbox_exporter, or of Prometheus.")
+    return document

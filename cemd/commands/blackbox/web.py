@@ -1,0 +1,115 @@
+"""What the keys of the probers `http` and `grpc` are in our words: both become a probe of the kind `http`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from cemd.commands.blackbox.module import Module, bytes_of, ip_version, pattern_of, tls_of, word_of
+
+_OAUTH2: tuple[str, ...] = ("token_url", "client_id", "client_secret_file")
+GRPC_PATH = "/grpc.health.v1.Health/Check"
+
+
+def http(module: Module, target: str) -> tuple[str, dict[str, Any]]:
+    url = target if "://" in target else f"http://{target}"
+    params: dict[str, Any] = {"url": url, **ip_version(module)}
+    for theirs, ours in (("method", "method"), ("body", "body"), ("headers", "headers"), ("proxy_url", "proxy")):
+        if (value := module.take(theirs)) not in (None, {}):
+            params[ours] = value
+    if codes := module.take("valid_status_codes"):
+        params["status"] = list(codes)
+    follows = module.take("follow_redirects", True) and not module.take("no_follow_redirects", False)
+    if follows:
+        params["redirects"] = 10
+    _http_versions(module, params)
+    _http_conditions(module, params)
+    _credentials(module, params)
+    tls_of(module.part("tls_config"), params, client=True)
+    if limit := module.take("body_size_limit"):
+        params["max_body_bytes"] = bytes_of(module, limit)
+    if module.take("compression"):
+        module.say("http.compression is not carried over: bodies are asked for as they are")
+    if module.take("fail_if_ssl"):
+        module.say("http.fail_if_ssl is not carried over: give an http:// URL")
+    if module.take("fail_if_not_ssl"):
+        params["url"] = re.sub("^http://", "https://", params["url"])
+    return "http", params
+
+
+def _http_versions(module: Module, params: dict[str, Any]) -> None:
+    versions = module.take("valid_http_versions") or []
+    if module.take("enable_http2", True) and params["url"].startswith("https://"):
+        params["http2"] = True
+    if versions and all("2" in str(version).partition("/")[2] for version in versions):
+        params |= {"http2": True, "require_http2": True}
+    elif versions:
+        module.say("http.valid_http_versions is not carried over, other than HTTP/2 alone")
+
+
+def _http_conditions(module: Module, params: dict[str, Any]) -> None:
+    if patterns := module.take("fail_if_body_matches_regexp"):
+        params["body_matches_not"] = "|".join(f"(?:{pattern_of(module, pattern)})" for pattern in patterns)
+    if patterns := [pattern_of(module, text) for text in module.take("fail_if_body_not_matches_regexp") or []]:
+        several = "".join(f"(?=[\\s\\S]*?(?:{pattern}))" for pattern in patterns)
+        params["body_matches"] = patterns[0] if len(patterns) == 1 else f"\\A{several}"
+    for key, negated in (("fail_if_header_not_matches", False), ("fail_if_header_matches", True)):
+        for one in module.take(key) or []:
+            name, pattern = str(one.get("header")), pattern_of(module, str(one.get("regexp")))
+            if name in params.setdefault("header_matches", {}):
+                module.say(f"http.{key}: a second condition on {name} is not carried over")
+                continue
+            allows_missing = one.get("allow_missing", False)
+            text = f"\\A(?![\\s\\S]*?(?:{pattern}))" if negated else pattern
+            if allows_missing and not negated:
+                text = f"\\A\\Z|{text}"
+            if negated and not allows_missing:
+                module.say(f"http.{key}: a missing {name} is right here; there it failed")
+            params["header_matches"][name] = text
+
+
+def _credentials(module: Module, params: dict[str, Any]) -> None:
+    if path := module.take("bearer_token_file"):
+        params["bearer_file"] = path
+    authorization = module.part("authorization")
+    if (path := authorization.take("credentials_file")) and authorization.take("type", "Bearer") == "Bearer":
+        params["bearer_file"] = path
+    authorization.say_left("http.authorization.")
+    for key in ("bearer_token", "basic_auth"):
+        if module.take(key):
+            module.say(
+                f"http.{key} is not carried over: secrets stand in files; write the value of Authorization into one, "
+                "and give header_files"
+            )
+    oauth2 = module.part("oauth2")
+    if oauth2.left:
+        made: dict[str, str] = {key: oauth2.take(key) for key in _OAUTH2 if key in oauth2.left}
+        if scopes := oauth2.take("scopes"):
+            made["scope"] = " ".join(scopes)
+        if oauth2.take("client_secret"):
+            module.say("http.oauth2.client_secret is not carried over: write it into a file, client_secret_file")
+            made.setdefault("client_secret_file", f"/etc/cemd/{word_of(module.name)}.secret")
+        params["oauth2"] = made
+        oauth2.say_left("http.oauth2.")
+
+
+def grpc(module: Module, target: str) -> tuple[str, dict[str, Any]]:
+    """The health check of gRPC is a POST over HTTP/2: a frame with the service's name, answered by SERVING (1)."""
+    tls = bool(module.take("tls", False))
+    service = str(module.take("service", "") or "")
+    message = (b"\x0a" + bytes((len(service),)) + service.encode()) if service else b""
+    frame = b"\0" + len(message).to_bytes(4, "big") + message
+    host = urlsplit(target).netloc if "://" in target else target
+    params: dict[str, Any] = {
+        "url": f"{'https' if tls else 'http'}://{host}{GRPC_PATH}",
+        **ip_version(module),
+        "method": "POST",
+        "headers": {"Content-Type": "application/grpc", "TE": "trailers"},
+        "body_hex": frame.hex(),
+        "body_contains": "\x08\x01",
+        "http2": True,
+        "require_http2": True,
+    }
+    tls_of(module.part("tls_config"), params, client=True)
+    return "http", params
