@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from cemd.daemon.doors import Doors
 from cemd.daemon.edges import Edges
 from cemd.daemon.epochs import Epochs
 from cemd.daemon.kinds import kinds
-from cemd.daemon.mending import Mending, of_pushed
+from cemd.daemon.mending import Mending, of_channel, of_pushed
 from cemd.daemon.metrics import watch_daemon
 from cemd.daemon.news import News
 from cemd.daemon.outlet import Outlet
@@ -49,6 +50,7 @@ from cemd.report.view import view as report_view
 from cemd.store.backup import is_restored, release_restored
 from cemd.store.sqlite import SqliteStore, open_store
 from cemd.store.upkeep import Upkeep
+from cemd.web.house import ToMend
 from cemd.web.server import WebServer
 
 EXIT_CONFIG = 78
@@ -190,7 +192,7 @@ class _House:
                 Edges(self.configuration, self.where, self.store, self.sequencer, self.registry, root=self.root)
             )
             self.outlet.connect(*self.edges.takers, self._take_config)
-            self.mending.others = lambda: map(of_pushed, self.edges.complaints())
+            self.mending.others = self._at_the_edges
             server = self._page()
             await server.start()
             opened.push_async_callback(server.stop)
@@ -291,6 +293,10 @@ class _House:
             settle()  # as at the start: what is new stays
             await self.edges.load_customers()
         self.notify.ready(self._status())
+
+    def _at_the_edges(self) -> Iterator[ToMend]:
+        yield from map(of_channel, self.edges.report.failing())
+        yield from map(of_pushed, self.edges.complaints())
 
     def _status(self) -> str:
         """One line, as `systemctl status` shows it."""

@@ -1,8 +1,8 @@
-"""What a person has to mend while the daemon goes on: a reload that was refused, and what doors were sent in vain.
+"""What a person has to mend while the daemon goes on: a refused reload, a channel that does not work, pushes in vain.
 
 None of it makes cemd unready: it works, with what it had before. But whoever changed a file believes that the change
-holds, and whoever pushes believes that somebody looks; so it stands on the page and in `cemd status` until it is
-mended, and not only in the log of the moment in which it happened.
+holds, whoever is on shift that staff are told, and whoever pushes that somebody looks; so it stands on the page and in
+`cemd status` until it is mended, and not only in the log of the moment in which it happened.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from cemd.errors import ConfigError
 from cemd.kit.words import counted
 from cemd.model.identity import Instant
 from cemd.monitor.intake import Complaint
+from cemd.report.channels.health import Failing
 from cemd.web.house import ToMend
 
 MOST_FAULTS_SHOWN = 5
 """Of one refused reload, by place; `cemd check` prints all of them."""
 RELOAD = "The last reload was refused; what was in effect before it still is"
 REMEDY = "mend it, then reload"
+CHANNEL = "A channel does not work: nobody is told by it"
 REFUSED = "Pushed data is refused"
 UNJUDGED = "Pushed data is kept, but nobody judges it"
 
@@ -28,9 +30,21 @@ def of_pushed(complaint: Complaint) -> ToMend:
     return ToMend(
         what=UNJUDGED if complaint.kept else REFUSED,
         place=complaint.source,
-        fact=f"{complaint.fact}, {counted(complaint.times, 'time')}",
+        fact=complaint.fact if complaint.times == 1 else f"{complaint.fact} ({complaint.times:,} times)",
         remedy=complaint.remedy,
         since=complaint.since,
+    )
+
+
+def of_channel(failing: Failing) -> ToMend:
+    """What a channel says of whom it cannot reach."""
+    fact = failing.why.removeprefix(f"channel {failing.channel!r}: ").rstrip(".")
+    return ToMend(
+        what=CHANNEL,
+        place=f"channel {failing.channel}",
+        fact=f"the last message did not leave: {fact}",
+        remedy="mend it there, or in config/channels.yaml and reload; what is still true is tried again by itself",
+        since=failing.since,
     )
 
 

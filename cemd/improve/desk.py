@@ -22,6 +22,7 @@ from cemd.improve.parting import outlived
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.precedence import came_apart
 from cemd.improve.records import AttachedFinding, Grounds, hurts
+from cemd.kit.words import counted
 from cemd.model.finding import Condition, Finding, FindingPhase
 from cemd.model.identity import record_id
 from cemd.model.incident import Cause, Impact, Incident, IncidentChange, IncidentState
@@ -276,9 +277,11 @@ class Desk:
         return [one for one in self.state.attached(incident.id) if self.assessor.hurts(one)]
 
     def _refresh(self, incident: Incident) -> None:
-        """Once a minute: user-minutes, and what time alone teaches (who is still fine is evidence)."""
+        """Once a minute: user-minutes, and what time alone teaches (who is still fine is evidence), or a reload (fewer
+        sources are asked for)."""
         judged = self.assessor.judged(self.assessor.accrue(incident), self.assessor.picture())
         self.ledger.put_changed(incident, judged)
+        self._confirm_by_quorum(incident.id)
 
     def _part(self, incident: Incident) -> None:
         """What outlived the cause of its incident is another problem: of another incident that explains it, else of
@@ -314,7 +317,7 @@ class Desk:
         )
         if len(sources) < self.grouping.confirm_sources:
             return
-        by = f"{len(sources)} independent sources"
+        by = counted(len(sources), "independent source")
         words = f"confirmed by {by}: {', '.join(list(sources)[:5])}."
         self.ledger.put(self.assessor.as_confirmed(incident, by), IncidentChange.CONFIRMED, words)
 

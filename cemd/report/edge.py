@@ -26,6 +26,7 @@ from cemd.model.notice import Alert, NoticeRows, NoticeState
 from cemd.report.address import address_kind
 from cemd.report.channels import KINDS
 from cemd.report.channels.base import Kind
+from cemd.report.channels.health import Failing
 from cemd.report.channels.outcomes import Submit
 from cemd.report.channels.stops import Stops, mark_of
 from cemd.report.channels.worker import Worker
@@ -62,6 +63,7 @@ class Edge:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._strays: set[asyncio.Task[object]] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="addresses")
+        self._unusable: dict[str, Failing] = {}
 
     async def __aenter__(self) -> Edge:
         self.configure(self._wanted)
@@ -78,6 +80,7 @@ class Edge:
         """Channels of a new configuration: new ones start, removed or changed ones end once they are idle. What did not
         leave by a changed one goes on with what it is now."""
         self._wanted = configuration
+        self._unusable.clear()
         wanted = {channel.name: channel for channel in configuration.channels}
         retired = [name for name, worker in self._workers.items() if wanted.get(name) != worker.channel]
         ended = [(self._workers.pop(name), self._running.pop(name)) for name in retired]
@@ -88,6 +91,12 @@ class Edge:
             for alert in worker.retire(self._give):
                 self._give_alert(alert)
             self._stray(self._end(worker, task))
+
+    def failing(self) -> tuple[Failing, ...]:
+        """Channels by which nothing leaves, in the order of the file."""
+        found = {name: worker.failing for name, worker in self._workers.items()} | self._unusable
+        names = (channel.name for channel in self._wanted.channels)
+        return tuple(one for name in names if (one := found.get(name)) is not None)
 
     def take(self, effects: Effects) -> None:
         """Committed effects, in the order of their entries."""
@@ -109,12 +118,14 @@ class Edge:
         found = self._kinds.get(channel.kind)
         if found is None:
             self._log.error("channel.unknown_kind", channel=channel.name, kind=channel.kind)
+            self._cannot_use(channel.name, f"channel {channel.name!r}: there is no kind {channel.kind!r}.")
             return
         try:
             params = found.Params.model_validate_json(msgspec.json.encode(channel.params))
             kind = found(params, name=channel.name, timeout_seconds=channel.timeout_seconds)
         except (ValidationError, ChannelError) as exc:
             self._log.error("channel.refused", channel=channel.name, error=str(exc))
+            self._cannot_use(channel.name, str(exc))
             return
         worker = Worker(
             channel,
@@ -128,6 +139,9 @@ class Edge:
         )
         self._workers[channel.name] = worker
         self._running[channel.name] = asyncio.create_task(worker.run(), name=f"channel-{channel.name}")
+
+    def _cannot_use(self, name: str, why: str) -> None:
+        self._unusable[name] = Failing(channel=name, why=why, since=self._clock.now())
 
     def _give(self, rows: NoticeRows) -> None:
         """To the channel of that name as it is now; without one nothing leaves."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from cemd.daemon.mending import MOST_FAULTS_SHOWN, Mending
+import pytest
+from cemd.daemon.mending import MOST_FAULTS_SHOWN, Mending, of_channel, of_pushed
 from cemd.errors import CemdError, ConfigError, Fault
+from cemd.monitor.intake import Complaint
+from cemd.report.channels.health import Failing
 from cemd.web.house import ToMend
 
 
@@ -34,6 +37,21 @@ def test_a_reload_that_could_not_be_read_says_why() -> None:
     mending.refuse_reload(CemdError("reading the files lasted longer than 1800 s; look at the disk."), 100.0)
     (said,) = mending.all()
     assert (said.place, said.fact) == ("reload", "reading the files lasted longer than 1800 s; look at the disk")
+
+
+def test_a_channel_says_why_nothing_leaves_by_it() -> None:
+    said = of_channel(Failing(channel="noc", why="channel 'noc': 127.0.0.1:9 cannot be reached.", since=50.0))
+    assert (said.place, said.since) == ("channel noc", 50.0)
+    assert said.fact == "the last message did not leave: 127.0.0.1:9 cannot be reached"
+
+
+@pytest.mark.parametrize(("times", "fact"), [(1, "bad"), (2_000, "bad (2,000 times)")])
+def test_what_is_pushed_in_vain_is_said_with_how_often(times: int, fact: str) -> None:
+    complaint = Complaint(
+        source="http:counters", key="k", fact="bad", remedy="r", kept=False, since=5.0, last_at=9.0, times=times
+    )
+    said = of_pushed(complaint)
+    assert (said.what, said.place, said.fact, said.since) == ("Pushed data is refused", "http:counters", fact, 5.0)
 
 
 def test_only_the_newest_refusal_stands_and_a_reload_that_is_taken_ends_it() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from cemd.config.rules import Grouping
+from cemd.config.topology import Topology
 from cemd.improve import lifecycle
 from cemd.improve.stage import view
 from cemd.model.entry import CommandKind
@@ -152,6 +154,15 @@ def test_what_is_pushed_and_warns_confirms_what_a_probe_says_and_opens_nothing_a
     assert house.incidents == []
     house.tick(house.began("hlr"))
     assert house.only().confirmed_by == "2 independent sources"
+
+
+def test_a_reload_that_asks_for_fewer_sources_confirms_what_is_open() -> None:
+    house = House()
+    house.tick(house.began("hlr"))
+    house.topology = Topology(configuration(grouping=Grouping(confirm_sources=1)))
+    for _ in range(3):
+        house.tick(after=30.0)
+    assert house.only().confirmed_by == "1 independent source"
 
 
 def test_a_warning_of_a_second_probe_does_not_confirm() -> None:

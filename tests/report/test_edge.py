@@ -263,6 +263,11 @@ def with_mail(house: Living, **changes: Any) -> Configuration:
     return Configuration.from_document(msgspec.json.encode(document))
 
 
+def failing(house: Living) -> dict[str, str]:
+    assert house.edge is not None
+    return {one.channel: one.why for one in house.edge.failing()}
+
+
 def states(house: Living) -> dict[str, int]:
     return house.world.state.told_of(house.world.communication.id).states()
 
@@ -274,8 +279,11 @@ async def test_mail_that_was_tried_in_vain_goes_on_when_its_channel_is_mended_an
         await house.pass_time(350)
         await house.until(lambda: states(house) == {"in_flight": 5})
         assert house.edge is not None
+        await house.until(lambda: "mail" in failing(house))
+        assert "127.0.0.1:9 cannot be reached" in failing(house)["mail"]
         house.edge.configure(with_mail(house, port=port))
         await house.until(lambda: states(house) == {"accepted": 5})
+        assert "mail" not in failing(house)
     assert sorted(mail["To"] for mail in handler.mails) == [f"person{i}@example.org" for i in range(5)]
 
 
@@ -463,6 +471,8 @@ async def test_alert_to_a_channel_that_does_not_work_is_answered() -> None:
     async with house.open():
         house.world.hurt()
         await house.until(lambda: any(isinstance(p, AlertOutcome) for p in house.heard))
+        assert "desk" in failing(house)
+        assert "mail" not in failing(house)  # nothing had to leave by it so far
     (row,) = house.world.state.alerts
     assert row.state is AlertState.FAILED
     assert "does not work here" in row.failure

@@ -27,7 +27,7 @@ from cemd.model.notice import Alert, MessageClass, NoticeRows, NoticeState
 from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.base import Kind, Message
 from cemd.report.channels.bucket import Bucket
-from cemd.report.channels.health import Health
+from cemd.report.channels.health import Failing, Health
 from cemd.report.channels.letters import message_to, only
 from cemd.report.channels.outcomes import Outcomes, Submit
 from cemd.report.channels.pager import Pager
@@ -74,10 +74,15 @@ class Worker:
         self._arrived = asyncio.Event()
         self._lots: deque[NoticeRows] = deque()
         self._room = asyncio.Semaphore(kind.connections)
-        self._health = Health(channel.name, log)
+        self._health = Health(channel.name, log, clock)
         self._outcomes = Outcomes(submit, channel=channel.name, log=log)
         self._pager = Pager(channel, kind, outcomes=self._outcomes, metrics=metrics, health=self._health)
         self._settled = self._pager.settled
+
+    @property
+    def failing(self) -> Failing | None:
+        """Why and since when nothing leaves by it; None: its last message left."""
+        return self._health.failing
 
     def wake(self) -> None:
         """Notices wait for this channel."""

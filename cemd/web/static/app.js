@@ -7,7 +7,7 @@ import { incidentPage } from "/static/incident.js";
 import { overview } from "/static/overview.js";
 import { seriesPage } from "/static/series.js";
 import { checkTip, followTips } from "/static/tip.js";
-import { capital, clock, exact, span, useTitles, useZone } from "/static/words.js";
+import { capital, clock, count, exact, span, useTitles, useZone } from "/static/words.js";
 
 const at = (id) => document.getElementById(id);
 let view = null;
@@ -67,10 +67,13 @@ const titleState = () => {
 const stoppedBy = () => [view.killed_by ? ` by ${view.killed_by}` : "", view.killed_at ? [" since ", exact(view.killed_at, view.at)] : ""];
 
 // What a person has to mend, under the sentence that says what it means.
+// The first is unfolded; who has read it folds it away, and sees again what is hurt out there.
 function toMend(what, all) {
   const kept = all.filter((one) => one.what === what);
-  return [h("strong", {}, `${what}.`), h("ul", { class: "to-mend" }, kept.map((one) =>
-    h("li", { "data-key": `${one.place} ${one.fact}` }, h("code", {}, one.place), `: ${one.fact}; ${one.remedy}. `, h("span", { class: "since" }, "Since ", exact(one.since, view.at), "."))))];
+  return h("div", { class: "banner at_risk", "data-key": what },
+    h("details", { open: what === all[0].what }, h("summary", {}, h("strong", { role: "alert" }, `${what}.`), h("span", {}, ` ${count(kept.length)} to mend`)),
+      h("ul", { class: "to-mend" }, kept.map((one, index) => h("li", { "data-key": `${one.place} ${index}` },
+        h("code", {}, one.place), `: ${one.fact}; ${one.remedy}. `, h("span", { class: "since" }, "Since ", exact(one.since, view.at), "."))))));
 }
 
 // What frames every page: operator, clock, banners.
@@ -87,7 +90,7 @@ function frame() {
     at("kill").hidden = view.killed;
     if (view.killed) banner("down", "killed", h("span", {}, h("strong", {}, "All messages to customers are stopped"), stoppedBy(), "."), h("button", { type: "button", "data-command": "unkill" }, "Resume"));
     if (view.sending_held) banner("at_risk", "held", h("strong", {}, "Sending is held"), " after a restore. Release communications one by one, or ", h("button", { type: "button", "data-command": "release" }, "Lift the hold"));
-    for (const what of new Set(view.to_mend.map((one) => one.what))) banner("at_risk", what, toMend(what, view.to_mend));
+    for (const what of new Set(view.to_mend.map((one) => one.what))) banners.push(toMend(what, view.to_mend));
     for (const reason of view.not_ready) banner("at_risk", reason, h("strong", {}, "Not ready."), ` ${capital(reason)}`);
   }
   if (fault && silent <= patience) banner("at_risk", "fault", fault);
