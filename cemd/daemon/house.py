@@ -27,7 +27,7 @@ from cemd.daemon.doors import Doors
 from cemd.daemon.edges import Edges
 from cemd.daemon.epochs import Epochs
 from cemd.daemon.kinds import kinds
-from cemd.daemon.mending import Mending, of_channel, of_pushed
+from cemd.daemon.mending import Mending, of_alerts, of_channel, of_pushed
 from cemd.daemon.metrics import watch_daemon
 from cemd.daemon.news import News
 from cemd.daemon.outlet import Outlet
@@ -295,7 +295,10 @@ class _House:
         self.notify.ready(self._status())
 
     def _at_the_edges(self) -> Iterator[ToMend]:
-        yield from map(of_channel, self.edges.report.failing())
+        failing = self.edges.report.failing()
+        yield from map(of_channel, failing)
+        if (views := self.published.views) is not None:
+            yield from of_alerts(views.report.alerts, failing)
         yield from map(of_pushed, self.edges.complaints())
 
     def _status(self) -> str:

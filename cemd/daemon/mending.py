@@ -7,11 +7,12 @@ holds, whoever is on shift that staff are told, and whoever pushes that somebody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from cemd.errors import ConfigError
 from cemd.kit.words import counted
 from cemd.model.identity import Instant
+from cemd.model.notice import Alert
 from cemd.monitor.intake import Complaint
 from cemd.report.channels.health import Failing
 from cemd.web.house import ToMend
@@ -21,6 +22,7 @@ MOST_FAULTS_SHOWN = 5
 RELOAD = "The last reload was refused; what was in effect before it still is"
 REMEDY = "mend it, then reload"
 CHANNEL = "A channel does not work: nobody is told by it"
+_TRIED_AGAIN = "mend it there, or in config/channels.yaml and reload; what is still true is tried again by itself"
 REFUSED = "Pushed data is refused"
 UNJUDGED = "Pushed data is kept, but nobody judges it"
 
@@ -43,9 +45,27 @@ def of_channel(failing: Failing) -> ToMend:
         what=CHANNEL,
         place=f"channel {failing.channel}",
         fact=f"the last message did not leave: {fact}",
-        remedy="mend it there, or in config/channels.yaml and reload; what is still true is tried again by itself",
+        remedy=_TRIED_AGAIN,
         since=failing.since,
     )
+
+
+def of_alerts(alerts: Iterable[Alert], failing: Iterable[Failing]) -> Iterator[ToMend]:
+    """Staff who were not told, by channel: what a start has not tried again yet is known from the rows alone."""
+    said = {one.channel for one in failing}
+    untold: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        if alert.failure and alert.channel not in said:
+            untold.setdefault(alert.channel, []).append(alert)
+    for channel, kept in untold.items():
+        why = kept[-1].failure.removeprefix(f"channel {channel!r}: ").rstrip(".")
+        yield ToMend(
+            what=CHANNEL,
+            place=f"channel {channel}",
+            fact=f"staff were not told of {', '.join(one.incident for one in kept[:3])}: {why}",
+            remedy=_TRIED_AGAIN,
+            since=min(one.starts_at for one in kept),
+        )
 
 
 class Mending:

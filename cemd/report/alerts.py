@@ -62,9 +62,13 @@ def consider(alerts: Rows[Alert], incident: Incident, topology: Topology, at: In
 
 
 def reload(alerts: Rows[Alert], incidents: Sequence[Incident], topology: Topology, at: Instant) -> None:
-    """A configuration took effect: new routes hear of what is on, removed ones are told that it ended for them."""
+    """A configuration took effect: new routes hear of what is on, removed ones are told that it ended for them, and
+    what could not be told is tried at once, for its channel may be mended."""
     routes = {(route.name, route.channel) for route in topology.configuration.routes}
     for row in alerts:
+        if row.failure and row.state in (AlertState.DUE, AlertState.FAILED):
+            row = replace(row, state=AlertState.DUE, due_at=at, attempts=0)
+            alerts.put(row.id, row)
         if row.firing and (row.route, row.channel) not in routes:
             _stop(alerts, replace(row, summary=f"{row.summary}; no longer told through route {row.route}"), at)
     for incident in incidents:
@@ -96,8 +100,8 @@ def settle(alerts: Rows[Alert], outcome: AlertOutcome, at: Instant) -> None:
     failed = replace(row, failure=outcome.reason, told_revision=maybe, told_firing=row.told_firing and maybe >= 0)
     if not failed.firing and not failed.told_firing:
         alerts.delete(row.id)
-    elif outcome.permanent and current:
-        alerts.put(row.id, replace(failed, state=AlertState.FAILED))
+    elif outcome.permanent and current:  # until somebody mends the far end, which no entry tells
+        alerts.put(row.id, replace(failed, state=AlertState.FAILED, due_at=at + LONGEST_RETRY_SECONDS))
     else:
         wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(row.attempts - 1, 20), LONGEST_RETRY_SECONDS) if current else 0.0
         alerts.put(row.id, replace(failed, state=AlertState.DUE, due_at=at + wait))
@@ -113,10 +117,11 @@ def release(alerts: Rows[Alert], topology: Topology, at: Instant, effects: Effec
             row = _repeated(row, routes.get((row.route, row.channel)), channel, at)
         if row.state is AlertState.SENT and not row.firing and at - (row.told_at or at) > KEPT_SECONDS:
             alerts.delete(row.id)
-        if row.state is not AlertState.DUE or row.due_at > at:
+        if row.state not in (AlertState.DUE, AlertState.FAILED) or row.due_at > at:
             continue
         if channel is None:
-            alerts.put(row.id, replace(row, state=AlertState.FAILED, failure=GONE.format(name=row.channel)))
+            if row.state is AlertState.DUE:
+                alerts.put(row.id, replace(row, state=AlertState.FAILED, failure=GONE.format(name=row.channel)))
             continue
         ends_at = at + 5 * refresh_seconds(channel) if row.firing else row.ends_at
         sent = replace(

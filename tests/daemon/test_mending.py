@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cemd.daemon.mending import MOST_FAULTS_SHOWN, Mending, of_channel, of_pushed
+from cemd.daemon.mending import MOST_FAULTS_SHOWN, Mending, of_alerts, of_channel, of_pushed
 from cemd.errors import CemdError, ConfigError, Fault
+from cemd.model.notice import Alert
 from cemd.monitor.intake import Complaint
 from cemd.report.channels.health import Failing
 from cemd.web.house import ToMend
@@ -52,6 +53,20 @@ def test_what_is_pushed_in_vain_is_said_with_how_often(times: int, fact: str) ->
     )
     said = of_pushed(complaint)
     assert (said.what, said.place, said.fact, said.since) == ("Pushed data is refused", "http:counters", fact, 5.0)
+
+
+def test_staff_who_were_not_told_are_known_from_the_rows_where_the_channel_was_not_tried_again() -> None:
+    def alert(number: int, channel: str, failure: str) -> Alert:
+        return Alert(
+            id=f"a-{number}", trace="t", route="r", channel=channel, incident=f"inc-{number}", firing=True,
+            failure=failure, due_at=9.0, starts_at=float(number),
+        )  # fmt: skip
+
+    alerts = [alert(1, "noc", "channel 'noc': it answers 404."), alert(2, "noc", "channel 'noc': it answers 404.")]
+    alerts += [alert(3, "mail", ""), alert(4, "chat", "channel 'chat': gone.")]
+    (said,) = of_alerts(alerts, [Failing(channel="chat", why="channel 'chat': gone.", since=1.0)])
+    assert (said.place, said.since) == ("channel noc", 1.0)
+    assert said.fact == "staff were not told of inc-1, inc-2: it answers 404"
 
 
 def test_only_the_newest_refusal_stands_and_a_reload_that_is_taken_ends_it() -> None:

@@ -159,6 +159,35 @@ def test_removed_channel_makes_the_resolve_impossible_and_says_so() -> None:
     assert "no longer configured" in row.failure
 
 
+def test_an_alert_that_was_refused_for_good_is_tried_again_slowly_and_at_once_after_a_reload() -> None:
+    house = world()
+    house.hurt()
+    house.answer(sent=False, permanent=True, reason="it answers 404.")
+    (row,) = house.state.alerts
+    assert (row.state, row.failure) == (AlertState.FAILED, "it answers 404.")
+    house.tick(800)
+    assert told(house) == [True]
+    house.tick(200)
+    assert told(house) == [True, True]
+    house.answer(sent=False, permanent=True, reason="it answers 404.")
+    house.reload(configuration([]))
+    assert told(house) == [True, True, True]
+    house.answer()
+    house.tick(3000)
+    assert told(house) == [True, True, True]
+
+
+def test_a_channel_that_comes_back_is_told_the_resolve_that_it_is_owed() -> None:
+    house = world()
+    house.hurt()
+    house.answer()
+    house.reload(configuration([], routes=[], channels=[]))
+    house.tick(3600)
+    assert told(house) == [True]
+    house.reload(configuration([], routes=[]))
+    assert told(house) == [True, False]
+
+
 def test_moved_route_ends_on_the_old_channel_and_fires_on_the_new() -> None:
     house = world()
     house.hurt()

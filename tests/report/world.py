@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 from cemd.config.configuration import Configuration
 from cemd.config.topology import Topology
@@ -284,12 +285,11 @@ class World:
     def reload(self, config: Configuration) -> None:
         self.enter(ConfigEpoch(hash="h", author="anna", document=config.document()))
 
-    def answer(self, *, sent: bool = True, permanent: bool = False, unknown: bool = False) -> None:
+    def answer(self, *, sent: bool = True, permanent: bool = False, unknown: bool = False, reason: str = "") -> None:
         """The edge reports on every alert that was just handed to it."""
         for alert in self.effects.alerts:
-            self.enter(
-                AlertOutcome(alert=alert.id, revision=alert.revision, sent=sent, permanent=permanent, unknown=unknown)
-            )
+            outcome = AlertOutcome(alert=alert.id, revision=alert.revision, sent=sent)
+            self.enter(msgspec.structs.replace(outcome, permanent=permanent, unknown=unknown, reason=reason))
 
     @property
     def communication(self) -> Communication:
