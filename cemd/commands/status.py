@@ -58,8 +58,10 @@ def _lines(base: str, seen: dict[str, Any]) -> Iterator[str]:
     for one in found[:MOST_INCIDENTS]:
         short = _short(one, seen["site_titles"])
         cause = f", cause {short['cause']}" if short["cause"] else ", cause undetermined"
-        since = _when(one["first_hurt_at"], zone)
-        yield f"  {short['id']}  {short['subject']} is {short['quality'].replace('_', ' ')}{cause}, since {since}"
+        how = f"is {short['quality'].replace('_', ' ')}{cause}, since {_when(one['first_hurt_at'], zone)}"
+        if one["clear_since"]:
+            how = f"recovers{cause}: nothing is hurt since {_when(one['clear_since'], zone)}"
+        yield f"  {short['id']}  {short['subject']} {how}"
     if (more := len(found) - MOST_INCIDENTS) > 0:
         yield f"  and {more} more"
 

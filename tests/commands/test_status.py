@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 from cemd.cli import main
 from cemd.web.house import ToMend
 from cemd.web.server import WebServer
@@ -32,6 +34,14 @@ async def test_all_is_well_with_cemd_whatever_is_hurt_out_there(tmp_path: Path) 
     assert "\nready\n" in result.output
     assert "inc-3f2a91c04d7e  Payment gateway is down, cause Payment gateway, since" in result.output
     assert "Europe/Vienna" in result.output
+
+
+async def test_what_recovers_is_not_called_hurt(tmp_path: Path) -> None:
+    views = rich_views()
+    clear = tuple(msgspec.structs.replace(one, clear_since=views.at - 60) for one in views.incidents)
+    result = await status(SceneHouse(replace(views, incidents=clear)), tmp_path)
+    assert "Payment gateway recovers, cause Payment gateway: nothing is hurt since" in result.output
+    assert " is down" not in result.output
 
 
 async def test_what_is_to_mend_is_said_with_place_and_remedy_and_is_no_success(tmp_path: Path) -> None:
