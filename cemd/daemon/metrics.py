@@ -54,5 +54,16 @@ class _Loop(Collector):
         yield GaugeMetricFamily("cemd_loop_slowest_group_seconds", "Longest group since the start.", value=slowest)
         refusing = float(bool(loop.trouble))
         yield GaugeMetricFamily("cemd_loop_store_refuses", "1 while the store does not write.", value=refusing)
+        analyze = loop.core.state.analyze
+        yield CounterMetricFamily(
+            "cemd_analyze_late_samples",
+            "Samples that entered history only: further behind their vantage's newest than lateness_seconds.",
+            value=analyze.late_samples,
+        )
+        yield CounterMetricFamily(
+            "cemd_analyze_ignored_batches",
+            "Batches that a prober sent again and that were taken before.",
+            value=analyze.ignored_batches,
+        )
         aside = float(len(loop.core.set_aside))
         yield GaugeMetricFamily("cemd_loop_entries_set_aside", "Entries that this start set aside.", value=aside)

@@ -1,0 +1,34 @@
+"""What the daemon tells of itself: also what it does not judge, and what a person has to mend."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from cemd.daemon.mending import Mending
+from cemd.daemon.metrics import watch_daemon
+from cemd.errors import CemdError
+from prometheus_client import CollectorRegistry
+
+
+def test_what_came_too_late_to_be_judged_is_counted_and_so_is_what_is_to_mend() -> None:
+    analyze = SimpleNamespace(late_samples=7, ignored_batches=2)
+    state = SimpleNamespace(seq=5, at=0.0, analyze=analyze)
+    loop: Any = SimpleNamespace(
+        core=SimpleNamespace(state=state, set_aside=()),
+        last_tick_monotonic=0.0,
+        logged_entries=5,
+        ticks=3,
+        pending_samples=0,
+        clock_steps=0,
+        slowest_step_seconds=0.0,
+        trouble="",
+    )
+    registry, mending = CollectorRegistry(), Mending()
+    watch_daemon(registry, loop, mending)
+    assert registry.get_sample_value("cemd_analyze_late_samples_total") == 7
+    assert registry.get_sample_value("cemd_analyze_ignored_batches_total") == 2
+    assert registry.get_sample_value("cemd_to_mend") == 0
+    mending.refuse_reload(CemdError("no disk."), 1.0)
+    assert registry.get_sample_value("cemd_to_mend") == 1
+    assert registry.get_sample_value("cemd_config_last_reload_refused") == 1
