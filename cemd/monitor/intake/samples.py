@@ -71,8 +71,8 @@ FIELDS = {
     "metric": "what it is: small letters, digits and _; an indicator names it (`of: {metric: …}`)",
     "value": "a finite number, or true or false",
     "at": (
-        "seconds since 1970 (not milliseconds), or a text of RFC 3339 with its zone; left out: when it arrives. What lies"
-        " further behind the newest of its vantage than `lateness_seconds` enters history, and is not judged"
+        "seconds since 1970 (not milliseconds), or a text of RFC 3339 with its zone; left out: when it arrives."
+        " What lies further behind the newest of its vantage than `lateness_seconds` enters history, and is not judged"
     ),
     "labels": (
         "up to 16 texts. `service` says what it measures, `site` and `touchpoint` where, by their names in the"
