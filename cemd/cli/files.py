@@ -23,6 +23,8 @@ _COUNTED = {
     "channels": ("channel",),
 }
 """What `check` counts, and what one and many of it are called."""
+_MOST_NAMED = 7
+"""Touchpoints that are not watched from both sides; with `--json` all of them are."""
 
 
 @main.command()
@@ -30,7 +32,9 @@ _COUNTED = {
 @JSON
 def check(root: Path, as_json: bool) -> None:
     """Checks all files and starts nothing. Prints every fault as file:line:column: fact; remedy."""
+    from cemd.config.coverage import coverage_of
     from cemd.config.load import load, unread
+    from cemd.config.topology import Topology
     from cemd.daemon.kinds import kinds
 
     try:
@@ -46,14 +50,21 @@ def check(root: Path, as_json: bool) -> None:
         click.echo(json.dumps({"ok": False, "faults": faults}, indent=2))
         sys.exit(1)
     counts = {name: len(getattr(loaded.configuration, name)) for name in _COUNTED}
+    coverage = coverage_of(Topology(loaded.configuration))
     if as_json:
-        click.echo(
-            json.dumps({"ok": True, "faults": [], "warnings": list(loaded.warnings), "counts": counts}, indent=2)
-        )
+        found = {"ok": True, "faults": [], "warnings": list(loaded.warnings), "counts": counts}
+        watched = {"ratio": coverage.ratio, "lacking": coverage.lacking}
+        click.echo(json.dumps({**found, "touchpoints_watched": watched}, indent=2))
         return
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}")
     click.echo(f"All files are right: {', '.join(counted(counts[name], *_COUNTED[name]) for name in _COUNTED)}.")
+    if coverage.lacking:
+        named = [f"{name} (not {' or '.join(sides)})" for name, sides in coverage.lacking.items()]
+        others = ", ".join(named[:_MOST_NAMED]) + (
+            f" and {more} more" if (more := len(named) - _MOST_NAMED) > 0 else ""
+        )
+        click.echo(f"Of the touchpoints, probes watch {coverage.ratio:.0%} from both network and IT; not so {others}.")
     if (source := loaded.configuration.settings.customers) is not None and (root / source.file).is_file():
         click.echo(f"What stands in {source.file} was not looked at: `cemd customers check {root / source.file}` does.")
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cemd.config.coverage import coverage_of
 from cemd.daemon.mending import Mending
 from cemd.loop.sequencer import Sequencer
 
@@ -54,6 +55,10 @@ class _Loop(Collector):
         yield GaugeMetricFamily("cemd_loop_slowest_group_seconds", "Longest group since the start.", value=slowest)
         refusing = float(bool(loop.trouble))
         yield GaugeMetricFamily("cemd_loop_store_refuses", "1 while the store does not write.", value=refusing)
+        watched = coverage_of(loop.core.state.topology).ratio
+        if watched is not None:
+            about = "Share of the touchpoints that probes watch from both sides, network and IT."
+            yield GaugeMetricFamily("cemd_touchpoints_watched_ratio", about, value=watched)
         analyze = loop.core.state.analyze
         yield CounterMetricFamily(
             "cemd_analyze_late_samples",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from cemd.config.configuration import Configuration
+from cemd.config.topology import Topology
 from cemd.daemon.mending import Mending
 from cemd.daemon.metrics import watch_daemon
 from cemd.errors import CemdError
@@ -13,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 def test_what_came_too_late_to_be_judged_is_counted_and_so_is_what_is_to_mend() -> None:
     analyze = SimpleNamespace(late_samples=7, ignored_batches=2)
-    state = SimpleNamespace(seq=5, at=0.0, analyze=analyze)
+    state = SimpleNamespace(seq=5, at=0.0, analyze=analyze, topology=Topology(Configuration()))
     loop: Any = SimpleNamespace(
         core=SimpleNamespace(state=state, set_aside=()),
         last_tick_monotonic=0.0,
@@ -28,6 +30,7 @@ def test_what_came_too_late_to_be_judged_is_counted_and_so_is_what_is_to_mend() 
     watch_daemon(registry, loop, mending)
     assert registry.get_sample_value("cemd_analyze_late_samples_total") == 7
     assert registry.get_sample_value("cemd_analyze_ignored_batches_total") == 2
+    assert registry.get_sample_value("cemd_touchpoints_watched_ratio") is None
     assert registry.get_sample_value("cemd_to_mend") == 0
     mending.refuse_reload(CemdError("no disk."), 1.0)
     assert registry.get_sample_value("cemd_to_mend") == 1
