@@ -80,15 +80,18 @@ def _at(one: dict[str, Any]) -> str:
 
 
 def state_word(communication: dict[str, Any]) -> str:
-    """The state for people: nobody is told of a communication while every notice of it is still on its way."""
+    """The state for people: nobody is told of a communication while every notice of it is still on its way, nor where
+    of none is known whether it left."""
     states: Counter[str] = Counter()
     for by_state in communication["notices"].values():
         states.update(by_state)
     told = any(states[name.name.lower()] for name in (NoticeState.ACCEPTED, NoticeState.DELIVERED))
-    waits = (
-        communication["state"] == CommunicationState.TOLD and states[NoticeState.IN_FLIGHT.name.lower()] and not told
-    )
-    return str(CommunicationState.TELLING if waits else communication["state"])
+    if communication["state"] == CommunicationState.TOLD and not told:
+        if states[NoticeState.IN_FLIGHT.name.lower()]:
+            return str(CommunicationState.TELLING)
+        if states[NoticeState.UNKNOWN.name.lower()]:
+            return NoticeState.UNKNOWN.name.lower()
+    return str(communication["state"])
 
 
 def _nobody(communication: dict[str, Any]) -> str:

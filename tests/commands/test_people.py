@@ -82,8 +82,12 @@ def test_what_was_decided_live_is_no_shadow(monkeypatch: pytest.MonkeyPatch) -> 
         ("told", {"first": {"in_flight": 4, "failed": 1}}, "telling"),
         ("told", {"first": {"delivered": 5}}, "told"),
         ("told", {}, "told"),
+        ("told", {"first": {"unknown": 2}}, "unknown"),
+        ("told", {"first": {"unknown": 2, "accepted": 1}}, "told"),
         ("ending", {"first": {"accepted": 5}, "over": {"in_flight": 5}}, "ending"),
     ],
 )
-def test_nobody_is_told_while_every_notice_is_on_its_way(state: str, notices: dict[str, Any], word: str) -> None:
+def test_nobody_is_told_while_every_notice_is_on_its_way_or_of_none_is_known_whether_it_left(
+    state: str, notices: dict[str, Any], word: str
+) -> None:
     assert state_word({"state": state, "notices": notices}) == word

@@ -607,8 +607,13 @@ async def test_nobody_is_said_to_be_told_while_every_notice_is_on_its_way(
     views = rich_views()
     first, *others = views.report.communications
     core_says_told = msgspec.structs.replace(first.communication, state=CommunicationState.TOLD)
-    for tick, told, said, not_said in ((1, 40, "Told", "Telling"), (2, 0, "Telling", "Told")):
-        view = msgspec.structs.replace(first, communication=core_says_told, told=told, in_flight=9_812 - told)
+    for tick, told, way, lost, said, not_said in (
+        (1, 40, 9_772, 0, "Told", "Telling"),
+        (2, 0, 9_812, 0, "Telling", "Told"),
+        (3, 0, 0, 9_812, "Unknown", "Told"),
+    ):
+        found = {"communication": core_says_told, "told": told, "in_flight": way, "unknown": lost}
+        view = msgspec.structs.replace(first, **found)
         report = msgspec.structs.replace(views.report, communications=(view, *others))
         house.shown = replace(views, report=report, seq=views.seq + tick)
         header = page.locator(".communication").first.locator("header")

@@ -32,7 +32,7 @@ const tree = (item) => h("dl", { class: "tree" }, Object.entries(item).filter(([
 function asSaid(record) {
   if (!record.notices) return record;
   const sum = (...states) => Object.values(record.notices).reduce((all, one) => states.reduce((n, state) => n + (one[state] || 0), all), 0);
-  return { ...record, state: standing(record.state, sum("accepted", "delivered"), sum("in_flight")) };
+  return { ...record, state: standing(record.state, sum("accepted", "delivered"), sum("in_flight"), sum("unknown")) };
 }
 
 // One record: what it is in a line, all of it when unfolded.

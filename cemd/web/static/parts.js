@@ -101,7 +101,7 @@ export function impact(incident) {
 // Who is not told, but may be: a notice is on its way, or nobody knows whether it left.
 const apart = (one) => [one.in_flight ? `, ${count(one.in_flight)} on the way` : "", one.unknown ? `, ${count(one.unknown)} unknown` : ""];
 
-const stateOf = (one) => standing(one.state, one.told, one.in_flight);
+const stateOf = (one) => standing(one.state, one.told, one.in_flight, one.unknown);
 
 // After a relapse nobody new is asked whether to be told: the audience is then smaller than those who heard of it before.
 const heard = (one) => [h("strong", {}, count(one.told)), one.audience >= one.told ? ` of ${count(one.audience)} customers told` : ` ${one.told === 1 ? "customer" : "customers"} told`];
@@ -111,7 +111,7 @@ export function told(incident) {
   return incident.communications.map((one) =>
     h("span", { class: "told", "data-key": one.id }, one.mode === "shadow" ? h("span", { class: "tag" }, "shadow") : null,
       one.audience || one.told
-        ? [heard(one), apart(one), stateOf(one) === "told" ? "" : `, ${said(stateOf(one))}`]
+        ? [heard(one), apart(one), ["told", "unknown"].includes(stateOf(one)) ? "" : `, ${said(stateOf(one))}`]
         : `Customers: ${said(one.state)}, nobody told yet`));
 }
 

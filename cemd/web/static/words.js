@@ -27,9 +27,9 @@ export const star = () =>
 
 export const said = (word) => String(word).replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
 
-// The state of a communication: nobody is told yet while every notice is on its way; the core's `told` means that all of
-// them left its hands.
-export const standing = (state, told, inFlight) => (state === "told" && inFlight && !told ? "telling" : state);
+// The state of a communication: nobody is told yet while every notice is on its way, nor where of none is known whether it
+// left; the core's `told` means that all of them left its hands.
+export const standing = (state, told, inFlight, unknown) => (state !== "told" || told ? state : inFlight ? "telling" : unknown ? "unknown" : state);
 
 // Names as people say them, learned from the newest view.
 let titles = new Map(), sites = new Map();
