@@ -69,7 +69,8 @@ def of_alerts(alerts: Iterable[Alert], failing: Iterable[Failing]) -> Iterator[T
 
 
 class Mending:
-    """Read and written by the event loop only. `others` answers what the edges have to say."""
+    """Written by the event loop, read by whoever shows it, the thread of the exposition too. `others` answers what the
+    edges have to say."""
 
     def __init__(self, others: Callable[[], Iterable[ToMend]] = tuple) -> None:
         self._reload: tuple[ToMend, ...] = ()

@@ -93,8 +93,9 @@ class Edge:
             self._stray(self._end(worker, task))
 
     def failing(self) -> tuple[Failing, ...]:
-        """Channels by which nothing leaves, in the order of the file."""
-        found = {name: worker.failing for name, worker in self._workers.items()} | self._unusable
+        """Channels by which nothing leaves, in the order of the file. Other threads may ask."""
+        workers, unusable = dict(self._workers), dict(self._unusable)  # at one go: a reload may change them meanwhile
+        found = {name: worker.failing for name, worker in workers.items()} | unusable
         names = (channel.name for channel in self._wanted.channels)
         return tuple(one for name in names if (one := found.get(name)) is not None)
 

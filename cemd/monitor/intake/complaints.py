@@ -32,7 +32,7 @@ class Complaint:
 
 
 class Complaints:
-    """Written where measurements are taken, read by whoever shows them; on the event loop only."""
+    """Written on the event loop, where measurements are taken; `standing` may be asked by other threads as well."""
 
     def __init__(self) -> None:
         self._by_key: OrderedDict[tuple[str, str], Complaint] = OrderedDict()
@@ -52,7 +52,8 @@ class Complaints:
 
     def standing(self, now: Instant) -> tuple[Complaint, ...]:
         """Those that were made within the last hour, in the order in which they began."""
-        found = [one for one in self._by_key.values() if _stands(one, now)]
+        kept = list(self._by_key.values())  # at one go: the loop may note another meanwhile
+        found = [one for one in kept if _stands(one, now)]
         return tuple(sorted(found, key=lambda one: (one.since, one.source, one.key)))
 
     def forget_kept(self) -> None:
