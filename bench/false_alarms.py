@@ -13,7 +13,8 @@ import argparse
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from cemd.analyze.bank.bank import WEEK_SECONDS, Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.learning import WEEK_SECONDS
 from cemd.analyze.columns import Array
 from cemd.config.rules import Detector
 

@@ -11,7 +11,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze.bank.bank import NOT_SEEN, Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.fields import NOT_SEEN
 from cemd.analyze.columns import Array
 from cemd.analyze.series import SeriesTable
 from cemd.config.rules import Objective

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from cemd.analyze.bank import episodes, season
-from cemd.analyze.bank.bank import SET_BACK, WEEK_SECONDS, Bank
-from cemd.analyze.bank.kernel import places_of
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.learning import SET_BACK, WEEK_SECONDS
+from cemd.analyze.bank.passes import places_of
 from cemd.analyze.columns import Array
 from cemd.config.rules import Detector
 from cemd.model.quality import Outcome

@@ -1,83 +1,36 @@
-"""The bank: every series judged against its own past, in arrays; some forty passes of numpy for 50 k series at a time.
+"""The bank: every series judged against its own past, in arrays.
 
 It answers "not yet" before `learn_samples`, never learns from blind or missing samples, and alarms when the evidence of
 the last samples exceeds the limit that the series' own past gives for the stated false-alarm rate (see `kernel` and
 `episodes`). While it alarms it learns at an eighth of its rate and does not recalibrate: an outage is not soon the new
 normal, but a level that stays for two hours is. A value that does not move although it always did is an alarm too. A
-series occurs once per kernel call; repeats go in rounds, in the order in which they came.
+series occurs once per call of the kernel; repeats go in rounds, in the order in which they came.
+
+Here is what the bank holds and what one may ask it; `learning` is how samples teach it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cemd.analyze.bank import episodes, flat, kernel
+from cemd.analyze.bank import episodes, kernel
 from cemd.analyze.bank import season as seasons
-from cemd.analyze.bank.kernel import BLOCK, Beyond, Block, Rows, Scratch, span_of
+from cemd.analyze.bank.fields import FIELDS
+from cemd.analyze.bank.kernel import Rows
+from cemd.analyze.bank.learning import Lessons
+from cemd.analyze.bank.passes import Passes
 from cemd.analyze.bank.realised import Realised
-from cemd.analyze.bank.season import NEVER, SEASON
-from cemd.analyze.columns import Array, Columns, Field, aligned_zeros
+from cemd.analyze.bank.season import SEASON
+from cemd.analyze.columns import Array, Columns, aligned_zeros
 from cemd.config.rules import Detector
-from cemd.model.quality import Outcome
 
-WEEK_SECONDS = 604_800.0
-HOUR_SECONDS = 3600.0
-NOT_SEEN = 255
 FIRST = float(np.log10(kernel.SHARE))
 FIRST_LIMIT = 120.0  # bits; until the interval is known
 SPARSE = 16  # up to one row in so many is sought, not sorted
-FULL, SET_BACK = np.float32(2.0**23), np.float32(2.0**22)  # samples: 97 days at one a second
-MOST_VIEWS = 256  # blocks whose views are kept
-FIELDS = {
-    "base": Field("<f8"),  # first value: what is kept in single precision is relative to it
-    "last_at": Field("<f8", -np.inf),
-    "n": Field("<f4"),
-    "level": Field("<f4"),  # what is expected
-    "spread": Field("<f4", 1e-9),  # mean distance from it, for this hour
-    "floor": Field("<f4", 1e-9),
-    "evenness": Field("<f4", 1.0),  # one over this hour's spread, as a ratio of the usual one
-    "slope": Field("<f4"),  # of the season, a second
-    "evidence": Field("<f4"),  # bits
-    "z": Field("<f4"),
-    "x": Field("<f4", np.nan),
-    "first": Field("<f4", 2.72),  # thresholds of a normal distribution, in mean distances: where steering starts
-    "second": Field("<f4", 3.72),
-    "third": Field("<f4", 4.53),
-    "interval": Field("<f4"),
-    "long_gap": Field("<f4"),
-    "hour": Field("<i4", NEVER),
-    "hour_from": Field("<f4"),  # n at the beginning of this hour
-    "hour_sum": Field("<f4"),
-    "hour_dev": Field("<f4"),
-    "last_mean": Field("<f4", np.nan),
-    "foretold": Field("<f4"),
-    "over_mean": Field("<f4", np.nan),  # of the hour before, until it is learnt
-    "over_dev": Field("<f4"),
-    "now": Field("<f4", np.nan),  # usual in the next hour, and in the one after that
-    "after": Field("<f4", np.nan),
-    "next_evenness": Field("<f4", 1.0),
-    "foreseen": Field("|b1"),  # these three are looked up, and the hour before is learnt
-    "usual_dev": Field("<f4"),
-    "hours": Field("<f4"),
-    "trust_product": Field("<f4"),
-    "trust_square": Field("<f4"),
-    "jump_product": Field("<f4"),
-    "jump_square": Field("<f4"),
-    "episode": Field("<f4", shape=(len(episodes.EPISODE),)),
-    "alike": Field("<u2"),  # class of series by which the limit was corrected
-    "run": Field("<u2"),
-    "longest": Field("<u2"),
-    "outcome": Field("|u1", NOT_SEEN),
-    "binary": Field("|b1"),
-    "alarm": Field("|b1"),
-    "open": Field("|b1"),
-    "escalated": Field("|b1"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +49,8 @@ class Bank:
         self.columns = Columns(FIELDS)
         self.season: dict[str, Array] = _no_season()
         self.realised = Realised(*episodes.SIDES)
-        self._scratch, self._beyond = Scratch(), Beyond()
+        self._lessons = Lessons(Passes(), self.realised)
         self._fixed: dict[str, Array] = {}
-        self._blocks: dict[tuple[int, int], Block] = {}
-        self._version = 0
-        self._terms = (0.0, 0.0)  # samples to learn from; a week / stated rate
-        self._binary_before: NDArray[np.intp] = np.zeros(1, np.intp)
         self._fix()
 
     def __len__(self) -> int:
@@ -128,12 +77,11 @@ class Bank:
         """Views of all columns, so that no call has to cut them anew; of the memory of episodes by name."""
         self._fixed = {name: self.columns[name] for name in FIELDS}
         self._fixed |= {name: self._fixed["episode"][:, place] for place, name in enumerate(episodes.EPISODE)}
-        self._blocks = {}
-        self._binary_before = np.append(0, np.cumsum(self._fixed["binary"], dtype=np.intp))
+        self._lessons.fix(self._fixed, self.season)
 
     def altered(self) -> None:
         """To be called by whoever writes to columns: what was known of blocks as a whole may be so no more."""
-        self._version += 1
+        self._lessons.altered()
 
     def bytes_per_series(self) -> int:
         """Memory of one series, season included."""
@@ -152,161 +100,13 @@ class Bank:
                 turn = place - np.maximum.accumulate(np.where(first, place, 0))
                 for number in range(int(turn.max()) + 1):
                     mine = turn == number
-                    self._round(rows[mine], at[mine], value[mine], outcome[mine], detector)
+                    self._lessons.take(rows[mine], at[mine], value[mine], outcome[mine], detector)
                 return
-        self._round(rows, at, value, outcome, detector)
-
-    def _round(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array, detector: Detector) -> None:
-        """Rows ascend and differ."""
-        self._terms = float(detector.learn_samples), WEEK_SECONDS / detector.false_alarms_per_series_week
-        taught: list[Rows] = []
-        for start in range(0, len(rows), BLOCK):
-            part = slice(start, start + BLOCK)
-            taught += self._look(rows[part], at[part], value[part], outcome[part])
-            if self._beyond.size > kernel.JUDGED or start + BLOCK >= len(rows):
-                self._judge(taught)
-                taught = []
-
-    def _judge(self, taught: list[Rows]) -> None:
-        if self._beyond.size:
-            kernel.judge(self._fixed, self._beyond, episodes.Terms(self._beyond.youngest, *self._terms, self.realised))
-        for rows in taught:
-            episodes.follow(self._fixed, rows)
-
-    def _look(self, rows: NDArray[np.intp], at: Array, value: Array, outcome: Array) -> list[Rows]:
-        """At most BLOCK rows: those that were blind or have no value teach nothing.
-
-        Returns:
-            Those that wait to be judged.
-        """
-        c, span = self._fixed, span_of(rows)
-        c["outcome"][span] = outcome
-        if (
-            not math.isfinite(np.add.reduce(value)) or np.maximum.reduce(outcome) >= Outcome.BLIND
-        ):  # quicker than to look at each
-            teaches = np.isfinite(value) & (outcome != Outcome.BLIND)
-            looked = rows[~teaches]
-            c["last_at"][looked] = np.maximum(c["last_at"][looked], at[~teaches])
-            rows, at, value = rows[teaches], at[teaches], value[teaches]
-            if not len(rows):
-                return []
-        if self._any_binary(rows):
-            binary = c["binary"][rows]
-            if np.logical_or.reduce(binary):
-                self._teach(rows[binary], at[binary], value[binary], binary=True)
-                rows, at, value = rows[~binary], at[~binary], value[~binary]
-            if not len(rows):
-                return []
-        self._teach(rows, at, value, binary=False)
-        return [rows]
-
-    def _any_binary(self, rows: NDArray[np.intp]) -> bool:
-        """Whether there may be a series of 0 and 1 among the rows, which ascend."""
-        before = self._binary_before
-        return bool(before[rows[-1] + 1] > before[rows[0]])
-
-    def _block(self, rows: NDArray[np.intp], span: Array | slice) -> Block:
-        """Views of series that follow each other are kept: mostly the same ones come together again."""
-        if not isinstance(span, slice):
-            return Block(self._fixed, rows, self._scratch)
-        known = self._blocks.get((span.start, span.stop))
-        if known is None:
-            if len(self._blocks) >= MOST_VIEWS:
-                self._blocks.clear()
-            known = self._blocks[span.start, span.stop] = Block(self._fixed, rows, self._scratch)
-        return known
-
-    def _teach(self, rows: NDArray[np.intp], at: Array, value: Array, *, binary: bool) -> None:
-        c, span, zeros = self._fixed, span_of(rows), None
-        block = self._block(rows, span)
-        held = block.held
-        block.begin(rows, self._terms[0], self._version)
-        if block.youngest == 0:
-            fresh = held["n"] == 0
-            new = rows[fresh]
-            c["base"][new] = 0.0 if binary else value[fresh]
-            c["last_at"][new] = at[fresh]
-        at = self._pass_time(block, at)
-        exact = self._scratch.doubles[: len(rows)]
-        np.subtract(value, c["base"][span], out=exact)
-        np.copyto(block.x, exact, casting="same_kind")
-        if binary:
-            np.copyto(held["x"], block.x)
-            zeros = kernel.run_binary(block)
-        else:
-            self._turn_hour(block, at)
-            flat.notice(block)
-            np.copyto(held["x"], block.x)
-            kernel.run(block, self._beyond)
-        if not isinstance(span, slice):
-            for name in kernel.DENSE:
-                c[name][span] = held[name]
-        if zeros is not None:
-            kernel.judge_binary(c, zeros, episodes.Terms(block.youngest, *self._terms, self.realised))
-        if binary:
-            episodes.end(c, rows)
-
-    def _pass_time(self, block: Block, at: Array) -> Array:
-        """Leaves in `block.gap` the seconds since the sample before, learns the interval, and keeps the newest time."""
-        span, gap, exact = block.span, block.gap, self._scratch.doubles[: len(at)]
-        last_at = self._fixed["last_at"][span]
-        np.subtract(at, last_at, out=exact)  # and then to single precision: in one go it would be slower
-        np.copyto(gap, exact, casting="same_kind")
-        least = float(np.minimum.reduce(gap))
-        if least < 0.0:
-            np.maximum(gap, np.float32(0.0), out=gap)
-            at, least = np.maximum(last_at, at), 0.0
-        self._fixed["last_at"][span] = at
-        if kernel.pace(block, least):
-            self.altered()
-        return at
-
-    def _turn_hour(self, block: Block, at: Array) -> None:
-        """Where a series enters another hour of the week, or it is its time to look ahead to the next: the season."""
-        newest = np.maximum.reduce(at)
-        if newest < block.season_due:
-            return
-        seasons.look_ahead(block)
-        if newest < block.season_due:
-            return
-        hour = np.floor(at / HOUR_SECONDS).astype(np.int32)  # a sixth of the time of `//`
-        since = at - hour * HOUR_SECONDS
-        turns = hour != self._fixed["hour"][block.span]
-        if newest >= block.hour_ends:  # time never goes back here, so that nobody is in an earlier one
-            self.altered()
-            self._begin_hour(block, turns.nonzero()[0], hour, since)
-        self._settle(block, ~turns, since)
-        seasons.look_ahead(block)
-
-    def _settle(self, block: Block, stays: Array, since: Array) -> None:
-        """Of the series that stay in their hour, those whose time it is."""
-        waits = (stays & ~self._fixed["foreseen"][block.span]).nonzero()[0]
-        rows = block.rows[waits]
-        rows = rows[since[waits] >= seasons.due_after(rows)]
-        for start in range(0, len(rows), seasons.BLOCK):
-            seasons.settle(self.season, self._fixed, span_of(rows[start : start + seasons.BLOCK]))
+        self._lessons.take(rows, at, value, outcome, detector)
 
     def settle(self, rows: NDArray[np.intp]) -> None:
         """Before whoever reads or writes the season of these rows: what waits of it is learnt now."""
-        waits = rows[~self._fixed["foreseen"][rows] & (self._fixed["hour"][rows] != NEVER)]
-        seasons.settle(self.season, self._fixed, waits)
-
-    def _begin_hour(self, block: Block, turns: NDArray[np.intp], hour: Array, since: Array) -> None:
-        self._count_anew(block, turns)
-        for start in range(0, len(turns), seasons.BLOCK):
-            places = turns[start : start + seasons.BLOCK]
-            where = span_of(places)
-            rows = span_of(block.rows[where])
-            seasons.turn(self.season, block, where, rows, hour[where], since[where].astype(np.float32))
-
-    def _count_anew(self, block: Block, places: NDArray[np.intp]) -> None:
-        """Sets counts back, and what was noted by them, before single precision counts no further (2^24)."""
-        if np.maximum.reduce(block.held["n"]) > FULL:
-            full = places[block.held["n"][places] > FULL]
-            rows, memory = block.rows[full], self.columns["episode"]
-            block.held["n"][full] -= SET_BACK
-            self.columns["hour_from"][rows] -= SET_BACK
-            memory[rows[:, None], episodes.COUNTED] -= SET_BACK
+        self._lessons.settle(rows)
 
     def turned(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows whose alarm opened and rows whose alarm ended since the last call."""

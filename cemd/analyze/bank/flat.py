@@ -6,11 +6,15 @@ has moved for longer than that. Zero is idle, not stuck; what never moved is con
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cemd.analyze.bank.episodes import HOLD, fire
-from cemd.analyze.bank.kernel import Block
 from cemd.analyze.columns import Array
+
+if TYPE_CHECKING:
+    from cemd.analyze.bank.passes import Block
 
 STUCK_AFTER, TIMES_LONGEST = np.float32(40.0), np.float32(4.0)
 MOVED_FOR = np.float32(4.0)  # times the run, of samples before it

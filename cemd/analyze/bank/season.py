@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from cemd.analyze.bank.kernel import ABSOLUTE_FLOOR, RELATIVE_FLOOR, Block, Rows
+from cemd.analyze.bank.kernel import ABSOLUTE_FLOOR, RELATIVE_FLOOR, Lot, Rows
 from cemd.analyze.columns import Array, Columns
 
 HOURS, DAY_HOURS = 168, 24
@@ -51,24 +51,24 @@ MOST_COUNTED = np.float32(255.0)
 ZERO, ONE, TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 
 
-def turn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour: Array, since: Array) -> None:
+def turn(season: Mapping[str, Array], b: Lot, places: Where, rows: Where, hour: Array, since: Array) -> None:
     """These series enter another hour: moves the level on, sets what holds in this one, puts the one before aside.
 
     Args:
         season: The slots, each (hours, series).
         b: The samples; `b.gap` of these series becomes 0, for the level is where it should be.
-        places: Which series of the block, at most `BLOCK`; a slice where they follow each other, so that views do.
+        places: Which series of the lot, at most `BLOCK`; a slice where they follow each other, so that views do.
         rows: The same among all series.
         hour: Their hour since 1970, int32.
         since: Seconds of this hour that have passed.
     """
-    c, h = b.columns, b.held
-    before, n = c["hour"][rows].copy(), h["n"][places]
+    c = b.columns
+    before, n = c["hour"][rows].copy(), c["n"][rows]
     adjacent = hour == before + 1
     if not np.logical_and.reduce(c["foreseen"][rows]):
         late = (~c["foreseen"][rows] & (before != NEVER)).nonzero()[0]
         settle(season, c, _within(rows, late))
-    mean, knows = _put_aside(b, places, rows)
+    mean, knows = _put_aside(c, rows)
     then = _profile_with(season, rows, before, mean)
     together = bool(np.logical_and.reduce(adjacent))
     if not together:
@@ -81,21 +81,21 @@ def turn(season: Mapping[str, Array], b: Block, places: Where, rows: Where, hour
     left = np.maximum(b.gap[places] - since, ZERO)
     if not together:
         np.copyto(left, ZERO, where=~adjacent)
-    level = h["level"][places] + h["slope"][places] * left
+    level = c["level"][rows] + c["slope"][rows] * left
     b.gap[places] = ZERO
-    h["slope"][places] = ZERO
+    c["slope"][rows] = ZERO
     if np.logical_or.reduce(known):
         trust = _share(c, rows, "trust_product", "trust_square")
         jump = _jump(c, rows, ahead, b.x[places] - level, trust, adjacent)
         level += (jump if together else np.where(adjacent, jump, trust)) * ahead
         slope = (trust - jump) * (c["after"][rows] - then) * PER_TWO_HOURS
         np.copyto(slope, ZERO, where=~(known & np.isfinite(slope)))
-        h["slope"][places] = slope
-        h["level"][places] = level + slope * since
+        c["slope"][rows] = slope
+        c["level"][rows] = level + slope * since
     else:
-        h["level"][places] = level
+        c["level"][rows] = level
     c["foretold"][rows] = ahead if together else np.where(adjacent, ahead, ZERO)
-    _open_hour(b, places, rows, level)
+    _open_hour(c, rows, level)
     c["hour"][rows], c["hour_from"][rows], c["foreseen"][rows] = hour, n, False
 
 
@@ -107,7 +107,7 @@ def settle(season: Mapping[str, Array], c: Mapping[str, Array], rows: Where) -> 
     c["foreseen"][rows] = True
 
 
-def look_ahead(b: Block) -> None:
+def look_ahead(b: Lot) -> None:
     """When the next of these series enters another hour (`b.hour_ends`), and when there is anything to do for any of
     them (`b.season_due`): not later than that, at least."""
     hour = b.columns["hour"][b.span]
@@ -126,22 +126,21 @@ def due_after(rows: Rows) -> Array:
     return seconds
 
 
-def _put_aside(b: Block, places: Where, rows: Where) -> tuple[Array, Array]:
+def _put_aside(c: Mapping[str, Array], rows: Where) -> tuple[Array, Array]:
     """What the hour that is over showed.
 
     Returns:
         Its mean, NaN if it ended in an alarm; and whether there was such an hour.
     """
-    c, h = b.columns, b.held
-    samples = h["n"][places] - c["hour_from"][rows]
+    samples = c["n"][rows] - c["hour_from"][rows]
     knows = samples > ZERO
     teaches = knows & ~c["alarm"][rows]
     all_teach = np.logical_and.reduce(teaches)
     if not all_teach:
         samples[~teaches] = UNKNOWN
         c["last_mean"][_within(rows, (~knows).nonzero()[0])] = UNKNOWN
-    mean: Array = h["hour_sum"][places] / samples
-    c["over_mean"][rows], c["over_dev"][rows] = mean, h["hour_dev"][places] / samples
+    mean: Array = c["hour_sum"][rows] / samples
+    c["over_mean"][rows], c["over_dev"][rows] = mean, c["hour_dev"][rows] / samples
     _learn_trust(c, rows, mean)
     c["last_mean"][rows] = mean if all_teach else np.where(teaches, mean, c["last_mean"][rows])
     return mean, knows
@@ -158,21 +157,20 @@ def _leap(season: Mapping[str, Array], c: Mapping[str, Array], rows: Rows, befor
     return profile(season, rows, before)
 
 
-def _open_hour(b: Block, places: Where, rows: Where, level: Array) -> None:
+def _open_hour(c: Mapping[str, Array], rows: Where, level: Array) -> None:
     """What holds in this hour, and what fades hour by hour."""
-    c, h = b.columns, b.held
     evenness = c["next_evenness"][rows]
-    h["spread"][places] *= c["evenness"][rows] / evenness
+    c["spread"][rows] *= c["evenness"][rows] / evenness
     c["evenness"][rows] = evenness
     floor = np.absolute(level)
     floor *= RELATIVE_FLOOR
     floor += ABSOLUTE_FLOOR
     floor /= evenness
-    h["floor"][places] = floor
-    h["long_gap"][places] = np.maximum(h["long_gap"][places] * SHORTER, h["interval"][places])
-    h["first"][places] = np.maximum(h["first"][places], ONE)
-    h["hour_sum"][places] = ZERO
-    h["hour_dev"][places] = ZERO
+    c["floor"][rows] = floor
+    c["long_gap"][rows] = np.maximum(c["long_gap"][rows] * SHORTER, c["interval"][rows])
+    c["first"][rows] = np.maximum(c["first"][rows], ONE)
+    c["hour_sum"][rows] = ZERO
+    c["hour_dev"][rows] = ZERO
 
 
 def _within(where: Where, chosen: Rows) -> Rows:

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemd.analyze.bank import episodes
-from cemd.analyze.bank.bank import WEEK_SECONDS, Bank
+from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.learning import WEEK_SECONDS
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.series import SeriesTable
 from cemd.config.rules import Detector
