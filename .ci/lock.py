@@ -1,7 +1,7 @@
 """Writes requirements.lock and requirements-dev.lock: the versions that this environment was tested with.
 
 Run it in `.venv` after an upgrade that passed every check: `.venv/bin/python .ci/lock.py`. The first file holds what a
-deployment installs (cemd with all its extras), the second what only developers need.
+deployment installs (cemd with its extras, but for `compiled`), the second what only developers need.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+NOT_HERE = ("compiled",)  # an extra that start.py leaves out: numba brings all of LLVM
 NOT_LOCKED = ("cemd", "pip", "setuptools")  # the machine brings them; sqlite-utils names pip as a need
 TOP = "# Versions that were tested together; made by .ci/lock.py, not by hand.\n"
 
@@ -45,7 +46,8 @@ def closure(requirements: list[str]) -> dict[str, str]:
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     options = project["project"]["optional-dependencies"]
-    deployed = closure([*project["project"]["dependencies"], *(one for extra in options.values() for one in extra)])
+    extras = [one for name, extra in options.items() if name not in NOT_HERE for one in extra]
+    deployed = closure([*project["project"]["dependencies"], *extras])
     developed = closure([*project["dependency-groups"]["dev"], *project["build-system"]["requires"]])
     for name, packages in (
         ("requirements.lock", deployed),

@@ -2,6 +2,7 @@
 
     python -m bench.bank [--runs 5]
 
+Where numba is installed (`cemd[compiled]`) the bank with machine code takes its turns as well and is stated apart.
 Rates are samples per CPU second (score and learn). Memory is counted two ways: bytes of all columns of one series, and
 the growth of resident memory for 100,000 series after every hour of the week was written.
 """
@@ -19,7 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from cemd.analyze.bank import compiled
 from cemd.analyze.bank.bank import Bank
+from cemd.analyze.bank.compiled import Compiled
+from cemd.analyze.bank.kernel import Kernel
+from cemd.analyze.bank.passes import Passes
 from cemd.analyze.bank.season import HOURS
 from cemd.analyze.columns import Columns
 from cemd.analyze.series import FIELDS
@@ -53,11 +58,12 @@ def interleaved(cases: dict[str, Case], runs: int) -> dict[str, list[float]]:
     return rates
 
 
-def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Case:
+def bank_case(series: int, ticks: int, *, shuffled: bool = False, kernel: Kernel | None = None) -> Case:
     """All series of a tick, in a bank that is some weeks old; values are never the same again, and lie where the stage
     has just written them, which is not counted."""
     rng = np.random.default_rng(1)
     bank = Bank()
+    bank.use(kernel or Passes())
     bank.add(np.zeros(series, np.bool_))
     rows = rng.permutation(series) if shuffled else np.arange(series)
     pool = rng.normal(10.0, 2.0, series + 300_000)
@@ -85,13 +91,14 @@ def bank_case(series: int, ticks: int, *, shuffled: bool = False) -> Case:
     return run
 
 
-def mixed_case(series: int, ticks: int) -> Case:
+def mixed_case(series: int, ticks: int, *, kernel: Kernel | None = None) -> Case:
     """What an operator has: every second series is 0 and 1, and lies beside what its probe measured; noise of several
     kinds, constants, counts, rare spikes; one of 200 changes its level every half hour; a tenth comes every 30 s. No
     two series that are judged alike follow each other."""
     rng = np.random.default_rng(4)
     bank, detector, outcome = Bank(), Detector(), np.zeros(series, np.uint8)
     rows = np.arange(series)
+    bank.use(kernel or Passes())
     bank.add(rows % 2 == 0)
     kinds = [
         rng.normal(10.0, 2.0, (16, series)),
@@ -124,6 +131,18 @@ def mixed_case(series: int, ticks: int) -> Case:
     bank.altered()
     run(200)
     return run
+
+
+def compiled_cases() -> dict[str, Case]:
+    """What machine code changes; series of a tick that are alike stay with numpy."""
+    if not compiled.wanted():
+        return {}
+    code = compiled.machine_code(None)
+    return {
+        "numba: 1,000 series": bank_case(1_000, 50, kernel=Compiled(code)),
+        "numba: 100,000 series of all kinds": mixed_case(SERIES, 6, kernel=Compiled(code)),
+        "numba: 1,000 series of all kinds": mixed_case(1_000, 50, kernel=Compiled(code)),
+    }
 
 
 def river_case() -> Case:
@@ -255,6 +274,8 @@ def main() -> None:
         "bank, 100,000 series": bank_case(SERIES, 72),
         "bank, 100,000 series, any order": bank_case(SERIES, 2, shuffled=True),
         "bank, 100,000 series of all kinds": mixed_case(SERIES, 6),
+        "bank, 1,000 series of all kinds": mixed_case(1_000, 50),
+        **compiled_cases(),
     }
     rates = interleaved(cases, runs)
     river = statistics.median(rates["river GaussianScorer, 1,000 models"])

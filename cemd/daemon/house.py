@@ -27,6 +27,7 @@ from cemd.daemon.doors import Doors
 from cemd.daemon.edges import Edges
 from cemd.daemon.epochs import Epochs
 from cemd.daemon.kinds import kinds
+from cemd.daemon.machine import make_for_next_start, speed_up
 from cemd.daemon.mending import Mending, of_alerts, of_channel, of_pushed
 from cemd.daemon.metrics import watch_daemon
 from cemd.daemon.news import News
@@ -167,6 +168,7 @@ class _House:
         loop.add_signal_handler(signal.SIGHUP, self._reload_asked.set)  # from here to the end: by default it kills
         said_seq = self.store.state.applied_seq()
         await asyncio.to_thread(self.core.recover, wall=time.time())
+        speed_up(self.core.state.analyze.bank, self.where.compiled, log)
         self.news.go_on(
             improve.view(self.core.state.improve),
             report_view(self.core.state.report, self.core.state.customers),
@@ -212,6 +214,7 @@ class _House:
                     ("customers", self.edges.load_customers),
                     ("reload", self._reload_when_asked),
                     ("evidence", self.edges.evidence.keep_storing),
+                    ("machine code", lambda: make_for_next_start(self.where.compiled, log)),
                 )
             ]
             if with_prober:

@@ -18,6 +18,7 @@ class Places:
     socket: Path
     prober: Path
     pid: Path
+    compiled: Path  # machine code, as numba keeps it
 
     @property
     def socket_mode(self) -> int:
@@ -37,6 +38,7 @@ def places(root: Path, settings: Settings, override: Path | None) -> Places:
         socket=(Path(runtime) if runtime else state) / "prober.sock",
         prober=state / "prober",
         pid=state / "cemd.pid",
+        compiled=state / "compiled",
     )
 
 

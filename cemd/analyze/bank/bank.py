@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cemd.analyze.bank import episodes, kernel
 from cemd.analyze.bank import season as seasons
 from cemd.analyze.bank.fields import FIELDS
-from cemd.analyze.bank.kernel import Rows
+from cemd.analyze.bank.kernel import Kernel, Rows
 from cemd.analyze.bank.learning import Lessons
 from cemd.analyze.bank.passes import Passes
 from cemd.analyze.bank.realised import Realised
@@ -78,6 +78,10 @@ class Bank:
         self._fixed = {name: self.columns[name] for name in FIELDS}
         self._fixed |= {name: self._fixed["episode"][:, place] for place, name in enumerate(episodes.EPISODE)}
         self._lessons.fix(self._fixed, self.season)
+
+    def use(self, kernel: Kernel) -> None:
+        """Another way to the same bits: from the next sample on."""
+        self._lessons.use(kernel)
 
     def altered(self) -> None:
         """To be called by whoever writes to columns: what was known of blocks as a whole may be so no more."""

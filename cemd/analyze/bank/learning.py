@@ -36,6 +36,10 @@ class Lessons:
         self._columns, self._season = columns, season
         self._kernel.fix(columns)
 
+    def use(self, kernel: Kernel) -> None:
+        kernel.fix(self._columns)
+        self._kernel = kernel
+
     def altered(self) -> None:
         """Somebody else wrote to columns."""
         self._kernel.altered()
