@@ -16,7 +16,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ class Compiled(Passes):
             before=single[2],
         )
 
-    def fix(self, columns: Any) -> None:
+    def fix(self, columns: Mapping[str, Array]) -> None:
         super().fix(columns)
         self.columns = columns
         self.held = Held(*(columns[name] for name in Held._fields))

@@ -3,7 +3,8 @@
 Here is no numba: these are plain functions of numbers and arrays, which run as they are too (a test compares them with
 `passes` on the same samples). `compiled` makes machine code of them, without fast-math and without joining a
 multiplication to an addition, so that each step is rounded as numpy rounds it. What is single precision there is so
-here: every constant is, and no whole number ever meets it.
+here: every constant is, and no whole number ever meets it. Both functions are long, for what they called would have to
+be compiled before them.
 """
 
 from __future__ import annotations
