@@ -1,9 +1,9 @@
-"""What customers get done while a probe says that nothing works: pushed shares of success, since the finding began.
+"""What customers get done while something else says that all is not well: pushed shares of success since then.
 
-A probe that says "failed" may be wrong itself. Whoever pushes what became of customers' own attempts (steps of
-journeys, orders, calls) counts the others: not what the window holds from before, but what came since. What
-is usual, and how many stand behind a share, `crowds` has learnt; what it means is for improve, which knows how many of
-those who are counted are at the finding's place.
+A probe that says "failed" may be wrong itself, and one that says "slow" or "lost" is one voice. Whoever pushes what
+became of customers' own attempts (steps of journeys, orders, calls) counts the others: not what the window holds from
+before, but what came since. What is usual, and how many stand behind a share, `crowds` has learnt; what it means is for
+improve, which knows how many of those who are counted are at the finding's place.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from cemd.analyze.indicators.instances import MEANS, instance_key
 from cemd.analyze.indicators.windows import Count
 from cemd.config.rules import Indicator
 from cemd.model.finding import Condition, Evidence, Finding, FindingPhase, Heard
-from cemd.model.measurement import SUCCESS
+from cemd.model.measurement import SUCCEEDS, SUCCESS
 
-SUCCEEDS = ("success", "success_ratio")
-"""How metrics end that say how much succeeds."""
 CLEARLY = 3.0
 """Standard deviations beyond which a difference is none by chance."""
 LEAST_FAIL = 0.005
 """Where next to nothing ever failed, one that does is no sign yet."""
 APART_SECONDS = 15.0
 """A finding is not stated anew more often than this, however often something is pushed."""
+CONFIRMS_SECONDS = 1800.0
+"""So long it is heard who agrees; whether a probe is wrong itself, as long as it says that nothing works."""
 
 
 class Ear:
@@ -41,15 +41,15 @@ class Ear:
         self._held, self._indicators, self._crowds, self._moment = held, indicators, crowds, moment
 
     def with_heard(self, findings: Sequence[Finding]) -> list[Finding]:
-        """What turned at this tick; where a probe says "failed", with what is heard of it."""
+        """What turned at this tick; where an objective broke, with what is heard of it."""
         return [self._hold(one, self._heard(one)) if self._listens_to(one) else one for one in findings]
 
     def heard_since(self) -> list[Finding]:
         """What is open longer, stated anew where more was heard of it; once good samples came among the bad ones (not
-        everything fails) it says so, and nobody listens any more."""
+        everything fails) it says so."""
         said: list[Finding] = []
         for one in self._held:
-            if one.evidence.heard and not one.evidence.mixed and self._moment.at - one.at >= APART_SECONDS:
+            if one.evidence.heard and self._moment.at - one.at >= APART_SECONDS and self._still_listens_to(one):
                 now = self._hold(anew(one, self._moment), self._heard(one))
                 said.extend([now] if _counts(now) != _counts(one) else ())
         return said
@@ -59,9 +59,19 @@ class Ear:
         number = self._indicators.number.get(_key(finding))
         if finding.condition is not Condition.OBJECTIVE_BROKEN or number is None:
             return False
-        of = self._indicators.instances[number].indicator.of
-        begins = finding.phase is FindingPhase.BEGAN and of.source is None and of.metric == SUCCESS
+        indicator = self._indicators.instances[number].indicator
+        is_voice = indicator.of.source is not None and _is_share(indicator)
+        begins = finding.phase is FindingPhase.BEGAN and not is_voice
         return begins or (finding.phase is FindingPhase.CHANGED and bool(finding.evidence.heard))
+
+    def _still_listens_to(self, finding: Finding) -> bool:
+        if self._moment.at - finding.began_at <= CONFIRMS_SECONDS:
+            return True
+        number = self._indicators.number.get(_key(finding))
+        if finding.evidence.mixed or number is None:
+            return False
+        of = self._indicators.instances[number].indicator.of
+        return of.source is None and of.metric == SUCCESS
 
     def _heard(self, finding: Finding) -> Evidence:
         number, evidence, now = self._indicators.number.get(_key(finding)), finding.evidence, self._moment.at
@@ -88,14 +98,17 @@ def _key(finding: Finding) -> str:
 
 
 def voices_of(number: int, since: float, indicators: Indicators, crowds: Crowds, now: float) -> tuple[Heard, ...]:
-    """Who can be heard of an instance, and what was usual until `since`: what is pushed of the same service, at the
-    same touchpoint and at a place that may be the same, and is known long enough."""
-    mine, overlap = indicators.instances[number], indicators.topology.overlap
+    """Who can be heard of an instance, and what was usual until `since`: what others push of the same service and of
+    what stands on it, at the same touchpoint and at a place that may be the same, and is known long enough."""
+    mine, topology = indicators.instances[number], indicators.topology
+    services = dict.fromkeys((mine.service, *topology.dependents(mine.service)))
     found = []
-    for place in indicators.pushed_of(mine.service):
+    for place in (one for service in services for one in indicators.pushed_of(service)):
         other = indicators.instances[place]
-        here = other.touchpoint in ("", mine.touchpoint or other.touchpoint) and overlap(other.site, mine.site)
-        if here and _is_share(other.indicator) and (voice := _voice(place, since, indicators, crowds, now)) is not None:
+        if not _is_share(other.indicator) or other.indicator.of.source == mine.indicator.of.source:
+            continue
+        here = other.touchpoint in ("", mine.touchpoint or other.touchpoint) and topology.overlap(other.site, mine.site)
+        if here and (voice := _voice(place, since, indicators, crowds, now)) is not None:
             found.append(voice)
     return tuple(found)
 

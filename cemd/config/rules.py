@@ -195,7 +195,8 @@ class Grouping(FileModel):
     """Findings related by dependency that began within this time belong together."""
     confirm_sources: Annotated[int, Field(ge=1, le=100)] = 2
     """Independent voices that confirm a service problem without a person; customers hear of confirmed ones alone. A
-    voice is a probe with an indicator of its own, a probe from a second vantage point, or a source of pushed data.
+    voice is a probe with an indicator of its own, a probe from a second vantage point, or a source of pushed data, as
+    are customers whose own attempts (a pushed share of success) fail by the part of those at its place.
     Where one probe alone watches a service, nobody is told until a person confirms; 1: that probe suffices."""
     anomaly_opens: bool = False
     """True: an anomaly alone opens an incident; otherwise it only supports one."""

@@ -15,6 +15,7 @@ from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
 from cemd.improve.doubt import PLANNED_WORK, waiting, why_crowded, why_wait, window_over
 from cemd.improve.grouping import Relation, best_incident, deepest_first, shared_suspect
+from cemd.improve.hearing import agreeing, may_be_due_to
 from cemd.improve.joining import why_joins
 from cemd.improve.ledger import Ledger, named
 from cemd.improve.lifecycle import OVER
@@ -52,6 +53,7 @@ class Desk:
         """Findings that began, changed or ended."""
         touched: dict[str, None] = {}
         ended: dict[str, None] = {}
+        heard: dict[str, None] = {}
         fresh: list[AttachedFinding] = []
         for finding in findings:
             known = self.state.findings.get(finding.id)
@@ -64,10 +66,16 @@ class Desk:
             elif known.waits or _says_else(known.finding, finding) or not known.open:
                 self.state.attach(_replace(known, finding=finding, open=True))
                 touched[known.incident] = None
+            elif self._is_heard_anew(known, finding):
+                self.state.attach(_replace(known, finding=finding))
+                heard[known.incident] = None
         for attached in fresh:
             self.state.attach(attached)
         touched.update(self._place(fresh))
         self._update(touched | ended)
+        for key in heard:
+            if (incident := self.state.incidents.get(key)) is not None and incident.state not in OVER:
+                self._confirm_by_quorum(key)
 
     def reconcile(self, findings: Sequence[Finding]) -> None:
         """After a start all open findings are stated anew: what is not among them has ended meanwhile."""
@@ -309,20 +317,47 @@ class Desk:
         incident = self.state.incidents[key]
         if incident.confirmed_at is not None:
             return
+        still = [one for one in self.state.attached(key) if one.open]
+        hurt = [one for one in still if hurts(one.finding, anomaly_opens=False)]
         sources = dict.fromkeys(
             source
-            for one in self.state.attached(key)
-            if one.open and (hurts(one.finding, anomaly_opens=False) or self._is_pushed_warning(one.finding))
+            for one in still
+            if hurts(one.finding, anomaly_opens=False) or self._is_pushed_warning(one.finding, hurt)
             for source in _sources(one.finding)
         )
+        if len(sources) < self.grouping.confirm_sources:
+            sources.update(dict.fromkeys(self._agreeing(key)))
         if len(sources) < self.grouping.confirm_sources:
             return
         by = counted(len(sources), "independent source")
         words = f"confirmed by {by}: {', '.join(list(sources)[:5])}."
         self.ledger.put(self.assessor.as_confirmed(incident, by), IncidentChange.CONFIRMED, words)
 
-    def _is_pushed_warning(self, finding: Finding) -> bool:
-        return finding.condition is Condition.OBJECTIVE_WARNING and not self.assessor.watch.is_probe(finding.probe)
+    def _is_heard_anew(self, known: AttachedFinding, finding: Finding) -> bool:
+        """Whether more was heard of what is not confirmed yet, or of a service that may be hurt with it and shows
+        nothing."""
+        incident, heard = self.state.incidents.get(known.incident), finding.evidence.heard
+        if incident is None or known.finding.evidence.heard == heard:
+            return False
+        young = self.at - known.onset <= self.grouping.alone_hears_customers_seconds
+        open_question = any(one.service not in incident.impact.services for one in heard)
+        return incident.confirmed_at is None or (young and open_question)
+
+    def _agreeing(self, key: str) -> list[str]:
+        """By which names customers' own attempts say the same as a finding of the incident."""
+        telling = [one for one in self.state.attached(key) if one.open and one.finding.evidence.heard]
+        picture, seconds = self.assessor.picture() if telling else None, self.grouping.alone_hears_customers_seconds
+        return [
+            heard.indicator
+            for one in telling
+            if picture is not None and hurts(one.finding, anomaly_opens=False)
+            for heard in agreeing(one, picture, self.assessor.takers, seconds)
+        ]
+
+    def _is_pushed_warning(self, finding: Finding, hurt: Sequence[AttachedFinding]) -> bool:
+        """Of a source, not a probe, and no larger than what is hurt may make it."""
+        pushed = finding.condition is Condition.OBJECTIVE_WARNING and not self.assessor.watch.is_probe(finding.probe)
+        return pushed and may_be_due_to(finding, hurt, self.topology, self.assessor.takers)
 
     # endings
 

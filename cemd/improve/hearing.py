@@ -8,6 +8,9 @@ a probe of which few would fail is waited for only where the many are counted so
 A customer who is cut off fails without being counted. So where all are concerned, that nobody is counted any more is
 said as well; where only a part is, they speak only if what the service stands on is watched at that very place and is
 well: the line is up, they can be heard.
+
+A share that falls by the part of those at the place, no more and no less, and just then, is a second voice for the
+probe (`agreeing`): so customers hear of what one probe alone sees, and never of a probe's own fault.
 """
 
 from __future__ import annotations
@@ -18,19 +21,25 @@ from dataclasses import dataclass
 
 from cemd.config.topology import Topology
 from cemd.improve.impact import CountCache, count_customers
-from cemd.improve.picture import Picture
+from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding
 from cemd.model.customers import Customers
-from cemd.model.finding import Heard
+from cemd.model.finding import Finding, Heard
+from cemd.model.measurement import SUCCEEDS
+from cemd.model.quality import Quality
 
 CERTAIN = math.log(500.0)
 """So much likelier must one be than the other (natural logarithm): wrong in one of 500 at most."""
+SURE = math.log(1e5)
+"""The same where customers are told because of it."""
 FAILS_ANYWAY = 0.005
 """At least this share fails for reasons of its own, and at least this share gets through whatever is broken."""
 MOST_FAIL = 0.5
 """Where at least this part of all who try would fail, waiting for the next who try hurts next to nobody."""
 SOON_SECONDS = 600.0
 """Where fewer would fail, those who try must be so many that they decide within this time."""
+MOST_TRIES = 4.0
+"""Who fails tries again, so often at most: those at a place are so many times their part of what fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +58,99 @@ class Takers:
     def __init__(self, topology: Topology, customers: Customers, counts: CountCache) -> None:
         self._topology, self._customers, self._counts = topology, customers, counts
 
-    def share(self, heard: Heard, site: str) -> float:
-        """Part of the customers behind `heard` who are at the site: 1 where it holds all of their place, 0 where
-        nobody knows."""
-        if not site or (heard.site and site in self._topology.around(heard.site)):
-            return 1.0
-        everybody = self._count(heard.service, heard.site)
-        return min(1.0, self._count(heard.service, site) / everybody) if everybody else 0.0
+    def knows(self, service: str) -> bool:
+        """Whether anybody is known who has the service."""
+        return self._count(service, ()) > 0
 
-    def _count(self, service: str, site: str) -> int:
-        """Customers of a service there; of one that is not sold, of any."""
+    def share(self, service: str, within: str, sites: Sequence[str]) -> float:
+        """Part of the customers of a service within a place ("": everywhere) who are at these sites: 1 where they hold
+        all of the place, 0 where nobody knows. Where nobody lives (a shop), it has its part of those around it."""
+        if "" in sites or (within and not set(sites).isdisjoint(self._topology.around(within))):
+            return 1.0
+        everybody = self._count(service, (within,) if within else ())
+        if not everybody:
+            return 0.0
+        here: float = self._count(service, sites)
+        if not here:
+            here = sum(self._visiting(service, site) for site in sites)
+        return min(1.0, here / everybody)
+
+    def _visiting(self, service: str, site: str) -> float:
+        """Customers of the smallest place around a site where nobody lives, shared among those of its kind there."""
+        topology = self._topology
+        if site not in topology.sites or self._count("", (site,)):  # who lives there has no such service
+            return 0.0
+        kind = topology.sites[site].kind
+        for around in topology.around(site)[1:]:
+            if self._count("", (around,)):
+                alike = sum(topology.sites[one].kind == kind for one in topology.inside(around))
+                return self._count(service, (around,)) / max(1, alike)
+        return 0.0
+
+    def _count(self, service: str, sites: Sequence[str]) -> int:
+        """Customers of a service at any of these sites (none: everywhere); of one that is not sold, of any."""
         sold = self._customers.services
-        places = dict.fromkeys([service] if service in sold else sold, (site,) if site else ())
+        places = dict.fromkeys([service] if service in sold else sold, tuple(sites))
         return count_customers(places, self._topology, self._customers, self._counts)[0]
+
+
+def agreeing(attached: AttachedFinding, picture: Picture, takers: Takers, seconds: float) -> list[Heard]:
+    """By what customers say the same as an open finding that began at most `seconds` ago: as much fails as those at its
+    place would, and nothing else is hurt that they may fail for. They count while all who tried since it began are
+    still counted: who fails only later fails for another reason."""
+    site, age = attached.finding.subject.site, picture.at - attached.onset
+    if not attached.open or age > seconds:
+        return []
+    found: list[Heard] = []
+    for heard in attached.finding.evidence.heard:
+        share = takers.share(heard.service, heard.site, [site])
+        says_so = speaks_for(heard, share, SURE) and not _more_fail(heard, share)
+        if says_so and age <= _counted_for(heard, picture) and not _may_fail_for(heard, share, attached, picture):
+            found.append(heard)
+    return found
+
+
+def _counted_for(heard: Heard, picture: Picture) -> float:
+    """Seconds for which who tried is counted: the window of the indicator."""
+    rules = picture.topology.configuration.indicators
+    return next((one.window_seconds for one in rules if one.name == heard.indicator), 0.0)
+
+
+def may_be_due_to(warning: Finding, hurt: Sequence[AttachedFinding], topology: Topology, takers: Takers) -> bool:
+    """Whether a pushed share that is low may be so because of what is hurt: no more fails than those at these places.
+    What is no share of success, or of a place of which nobody knows who is there, may."""
+    rule = next((one for one in topology.configuration.indicators if one.name == warning.indicator), None)
+    service = next(iter(services_of(warning, topology)), "")
+    value = warning.evidence.value
+    if rule is None or value is None or not rule.of.metric.endswith(SUCCEEDS) or not takers.knows(service):
+        return True
+    sites = list(dict.fromkeys(one.finding.subject.site for one in hurt))
+    return 1.0 - value <= _most_fail(takers.share(service, warning.subject.site, sites))
+
+
+def _more_fail(heard: Heard, share: float) -> bool:
+    """More than the `share` of those counted: then somebody else fails."""
+    usual, most = _failing(heard, _most_fail(share))
+    return heard.value is not None and 1.0 - heard.value > max(usual, most)
+
+
+def _most_fail(share: float) -> float:
+    """Part of all attempts that fails at most if `share` of those who try fail, who then try again."""
+    return share * MOST_TRIES / (1.0 + share * (MOST_TRIES - 1.0))
+
+
+def _may_fail_for(heard: Heard, share: float, attached: AttachedFinding, picture: Picture) -> bool:
+    """Whether something outside the finding's incident is hurt that who is counted needs as well. What was down all the
+    time before, and is not much larger than the place, is in what is usual already."""
+    topology = picture.topology
+    point = topology.touchpoints.get(heard.touchpoint)
+    own = [heard.service, *(point.depends_on if point else ())]
+    needs = dict.fromkeys(need for service in own for need in topology.needs(service))
+    others = [one for need in needs for one in picture.hurting(need, "") if one.incident != attached.incident]
+    before = attached.onset - _counted_for(heard, picture)
+    down = {one.finding.subject for one in others if one.finding.quality is Quality.DOWN}
+    steady = all(one.finding.subject in down and one.onset <= before for one in others)
+    return bool(others) and not (steady and 1.0 - heard.usual <= 2.0 * share)
 
 
 def testimony(attached: AttachedFinding, picture: Picture, takers: Takers, services: Sequence[str]) -> Testimony:
@@ -69,8 +158,8 @@ def testimony(attached: AttachedFinding, picture: Picture, takers: Takers, servi
     site = attached.finding.subject.site
     contrary: dict[str, None] = {}
     awaited: dict[str, None] = {}
-    for heard in attached.finding.evidence.heard:
-        share = takers.share(heard, site)
+    for heard in (one for one in attached.finding.evidence.heard if one.service in services):
+        share = takers.share(heard.service, heard.site, [site])
         fell_silent = share >= MOST_FAIL and is_silent(heard, picture.at - attached.onset)
         if fell_silent or speaks_for(heard, share):
             return Testimony(agrees=True)
@@ -84,11 +173,11 @@ def testimony(attached: AttachedFinding, picture: Picture, takers: Takers, servi
     return Testimony(contrary=tuple(contrary), awaited=tuple(awaited))
 
 
-def speaks_for(heard: Heard, share: float) -> bool:
+def speaks_for(heard: Heard, share: float, certain: float = CERTAIN) -> bool:
     """So much fails as would if `share` of those counted failed, or every second of them: not everything need fail."""
     usual, all_fail = _failing(heard, share)
     _, half_fail = _failing(heard, share / 2)
-    return max(_likelier(heard, usual, all_fail), _likelier(heard, usual, half_fail)) >= CERTAIN
+    return max(_likelier(heard, usual, all_fail), _likelier(heard, usual, half_fail)) >= certain
 
 
 def speaks_against(heard: Heard, share: float) -> bool:

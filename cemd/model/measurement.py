@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from cemd.model.identity import Instant, SeriesId
 
 SUCCESS = "success"
+SUCCEEDS = (SUCCESS, "success_ratio")
+"""How metrics end that say how much succeeds."""
 """Every probe has this metric: 1.0 where the attempt was ok, 0.0 where it failed or timed out, absent when blind."""
 
 

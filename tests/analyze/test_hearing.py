@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cemd.analyze.hearing import CONFIRMS_SECONDS
 from cemd.config.rules import Indicator, Objective, Score, Selector, Summary
 from cemd.model.finding import Condition, FindingPhase, Heard
 from cemd.model.measurement import Series
@@ -143,14 +144,18 @@ def test_an_open_finding_is_stated_anew_with_what_is_heard_and_nothing_has_chang
     assert len({one.id for one in mine}) == 1
 
 
-def test_nobody_listens_any_more_once_not_everything_fails() -> None:
+def test_nobody_listens_for_long_where_not_everything_fails() -> None:
     shop = Shop()
     shop.live(1200.0)
     shop.live(200.0, probe=0.0)
     shop.live(10.0, probe=1.0)
     shop.live(30.0, probe=0.0)
-    stated = len(shop.found)
     assert shop.open(Condition.OBJECTIVE_BROKEN)[0].evidence.mixed
+    stated = len(shop.found)
+    shop.live(200.0, probe=0.0)
+    assert FindingPhase.OPEN in [one.phase for one in shop.found[stated:]], "they may agree with it"
+    shop.live(CONFIRMS_SECONDS, probe=0.0)
+    stated = len(shop.found)
     shop.live(200.0, probe=0.0)
     later = [one for one in shop.found[stated:] if one.condition is Condition.OBJECTIVE_BROKEN]
     assert [one for one in later if one.phase is FindingPhase.OPEN] == []
@@ -159,7 +164,7 @@ def test_nobody_listens_any_more_once_not_everything_fails() -> None:
 @pytest.mark.parametrize(
     "pushed",
     [steps(service="core"), steps(service="payment", touchpoint="web")],
-    ids=["another-service", "another-touchpoint"],
+    ids=["what-it-stands-on", "another-touchpoint"],
 )
 def test_what_is_pushed_of_something_else_is_not_heard(pushed: Series) -> None:
     shop = Shop(pushed)
@@ -190,3 +195,27 @@ def test_a_restart_hears_the_same(*, before: bool) -> None:
         heard.append(shop.heard())
     assert heard[0] == heard[1]
     assert heard[0]
+
+
+def test_customers_of_what_stands_on_it_are_heard_as_well() -> None:
+    shop = Shop(steps(service="top-up", touchpoint="app"))
+    shop.live(1200.0)
+    shop.live(300.0, probe=0.0, fails=1.0)
+    [heard] = shop.heard()
+    assert (heard.service, heard.value) == ("top-up", 0.0)
+
+
+def test_customers_are_heard_of_whatever_objective_broke_and_not_only_of_what_failed() -> None:
+    shop = Shop()
+    slow = success_indicator(
+        of=Selector(metric="success", probe="pay-web"), name="slow", objective=Objective(at_least=0.9, for_seconds=60.0)
+    )
+    delay = slow.model_copy(update={"of": Selector(metric="total_seconds"), "summary": Summary.P95, "name": "delay"})
+    delay = delay.model_copy(update={"objective": Objective(at_most=1.0, for_seconds=30.0)})
+    known = [series(0, "pay-web", "total_seconds"), shop.pushed]
+    World.__init__(shop, configuration(indicators=[delay, steps_done()]), known)
+    shop.series = dict.fromkeys([("pay-web", "success")], known[0])  # what is measured is how long it takes
+    shop.live(1200.0, probe=0.3)
+    shop.live(300.0, probe=5.0, fails=0.5)
+    [heard] = shop.heard()
+    assert heard.value == pytest.approx(0.5, abs=0.1)
