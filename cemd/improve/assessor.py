@@ -13,7 +13,7 @@ from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve import lifecycle
 from cemd.improve.cause import probable_cause
-from cemd.improve.hearing import Takers
+from cemd.improve.hearing import Takers, felt_services
 from cemd.improve.impact import accrued, impact_of, urgency
 from cemd.improve.picture import Picture
 from cemd.improve.records import AttachedFinding, ServiceChange, hurts
@@ -86,8 +86,9 @@ class Assessor:
             cause = probable_cause(attached, picture, self.grouping, changes)
             cause = confirmed(cause) if incident.confirmed_at is not None and cause.service else cause
         hurt = [one for one in attached if one.open] or attached
+        felt = felt_services(hurt, picture, self.takers, self.grouping.alone_hears_customers_seconds)
         impact, critical = impact_of(
-            hurt, cause, picture, self.customers, self.state.counts, incident.impact, recovering=recovering
+            hurt, cause, picture, self.customers, self.state.counts, incident.impact, recovering=recovering, felt=felt
         )
         factor, priority = urgency(impact, incident.quality, critical, self.topology, self.customers)
         return _replace(incident, cause=cause, impact=impact, importance_factor=factor, priority=priority)

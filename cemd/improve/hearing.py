@@ -110,6 +110,14 @@ def agreeing(attached: AttachedFinding, picture: Picture, takers: Takers, second
     return found
 
 
+def felt_services(hurt: Sequence[AttachedFinding], picture: Picture, takers: Takers, seconds: float) -> dict[str, None]:
+    """Services of which customers themselves say that they are hurt with what is: a few looks that pass where every
+    fourth fails say nothing against them."""
+    return dict.fromkeys(
+        heard.service for one in hurt if one.finding.evidence.heard for heard in agreeing(one, picture, takers, seconds)
+    )
+
+
 def _counted_for(heard: Heard, picture: Picture) -> float:
     """Seconds for which who tried is counted: the window of the indicator."""
     rules = picture.topology.configuration.indicators

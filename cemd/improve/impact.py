@@ -8,7 +8,7 @@ service that measures healthy are not counted. Customers are counted from column
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -44,13 +44,15 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
     before: Impact,
     *,
     recovering: bool,
+    felt: Collection[str] = (),
 ) -> tuple[Impact, int]:
     """The impact now, and how many critical customers are in it; user-minutes and peak go on from `before`. While it
     is `recovering`, no service is hurt at a place where it was not: what has nothing of its own any more is about to
-    be well, and not hurt wherever something else still is."""
+    be well, and not hurt wherever something else still is. Of services that are `felt` customers say that they are
+    hurt: no look that passes stops the spread there."""
     topology = picture.topology
     place = picture.common_place(one.finding.subject.site for one in hurt)
-    services = hurt_services(hurt, cause, place, picture)
+    services = hurt_services(hurt, cause, place, picture, felt)
     places = hurt_places(hurt, services, topology)
     if recovering:
         places = {name: _still(before.places.get(name, sites), sites, topology) for name, sites in places.items()}
@@ -83,17 +85,20 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
     return impact, critical
 
 
-def hurt_services(hurt: Sequence[AttachedFinding], cause: Cause, place: str, picture: Picture) -> tuple[str, ...]:
-    """What is hurt and what stands on it, in file order; a service that is watched there and fine stops the spread. A
-    cause that nobody sees hurt is a conclusion: what stands on it and is watched speaks for itself, however unusual."""
+def hurt_services(
+    hurt: Sequence[AttachedFinding], cause: Cause, place: str, picture: Picture, felt: Collection[str] = ()
+) -> tuple[str, ...]:
+    """What is hurt and what stands on it, in file order; a service that is watched there and fine stops the spread. Who
+    looks at it in a wider place only need not see this one. A cause that nobody sees hurt is a conclusion: what stands
+    on it and is watched speaks for itself, however unusual."""
     topology = picture.topology
     own = {service: None for one in hurt for service in services_of(one.finding, topology)}
 
     def spread(queue: list[str], *, concluded: bool) -> None:
         for service in queue:  # grows while it is walked
             for above in picture.watch.direct_dependents(service):
-                fine = picture.is_watched(above, place) if concluded else picture.is_healthy(above, place)
-                if above not in own and not fine:
+                fine = picture.is_watched(above, place) if concluded else picture.is_healthy_within(above, place)
+                if above not in own and (above in felt or not fine):
                     own[above] = None
                     queue.append(above)
 

@@ -67,6 +67,12 @@ class Picture:
         """Watched there, and no finding of any kind."""
         return self.is_watched(service, site) and not self.supporting(service, site)
 
+    def is_healthy_within(self, service: str, site: str) -> bool:
+        """Healthy, and watched at this very place or inside it ("": anywhere)."""
+        inside = self.topology.inside(site) if site else ()
+        looks = self.watch.lookouts(service, site)
+        return not self.supporting(service, site) and any(not site or one.site in inside for one in looks)
+
     def is_surely_healthy(self, service: str, site: str, since: Instant) -> bool:
         """Healthy, and long enough after `since` that a fault of then would have shown."""
         lookouts = self.watch.lookouts(service, site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cemd.config.probes import Probe
 from cemd.model.finding import Condition
 from cemd.model.quality import Quality
 
@@ -16,6 +17,14 @@ def test_hurt_spreads_upwards_and_stops_at_what_measures_healthy() -> None:
     assert house.only().impact.services == ("payment",), "top-up and shop are watched and fine"
     house.tick(house.began("top-up"))
     assert house.only().impact.services == ("top-up", "payment")
+
+
+def test_who_looks_from_a_wider_place_does_not_see_that_a_town_is_well() -> None:
+    towns = in_towns("hlr", "sms")
+    wide = Probe(name="data", kind="tcp", service="mobile-data", site="east", every_seconds=30, timeout_seconds=5)
+    house = House(towns.model_copy(update={"probes": [*towns.probes, wide]}))
+    house.tick(house.began("hlr", TOWNS[0], probe=f"hlr-{TOWNS[0]}"))
+    assert house.only().impact.places == {"mobile-data": (TOWNS[0],)}
 
 
 def test_a_cause_that_nobody_sees_hurt_hurts_nothing_that_is_watched_and_not_broken() -> None:

@@ -7,7 +7,7 @@ import pytest
 from cemd.config.catalogue import Site
 from cemd.config.configuration import Configuration
 from cemd.config.rules import Selector
-from cemd.model.finding import Condition, Finding, FindingPhase
+from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
 from cemd.model.quality import Quality
 
 from tests.improve.house import House
@@ -139,6 +139,19 @@ def test_a_shop_where_nobody_lives_has_its_part_of_those_around_it() -> None:
     assert house.only().confirmed_at is None, "it serves a sixth of all who are counted"
     house.tick(again(finding, 0.83), after=30.0)
     assert house.only().confirmed_at is not None
+
+
+def test_a_service_that_customers_feel_is_hurt_whatever_a_few_looks_at_it_say() -> None:
+    graph = {"payment": [], "top-up": ["payment"]}
+    house = House(configuration(graph), population=600)
+    lossy = msgspec.structs.replace(house.began("payment", quality=Quality.DEGRADED), indicator="loss")
+    lossy = hears(lossy, heard(None, 0.0, service="top-up"))
+    house.tick(lossy, msgspec.structs.replace(lossy, id="f-other", probe="other", evidence=Evidence()))
+    assert house.only().confirmed_at is not None
+    assert house.only().impact.places == {}, "it is watched and fine"
+    house.tick(hears(lossy, heard(0.75, 90.0, service="top-up")), after=30.0)
+    house.tick(after=60.0)
+    assert house.only().impact.places == {"top-up": ()}
 
 
 @pytest.mark.parametrize(
