@@ -13,6 +13,7 @@ from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve import lifecycle
 from cemd.improve.cause import probable_cause
+from cemd.improve.grouping import of_now
 from cemd.improve.hearing import Takers, felt_services
 from cemd.improve.impact import accrued, impact_of, urgency
 from cemd.improve.picture import Picture
@@ -96,12 +97,12 @@ class Assessor:
     def _of_now(self, incident: Incident, attached: list[AttachedFinding], picture: Picture) -> list[AttachedFinding]:
         """What cause and impact are judged by: all that hurts; of one that came back only what has hurt since, unless
         what caused it before may be hurt again: it may well be something else."""
-        still = [one for one in attached if one.open]
-        if not (incident.reopened and still):
+        now = of_now(incident, attached)
+        if len(now) == len(attached):
             return attached
-        cause, since = incident.cause, min(one.onset for one in still)
+        cause, since = incident.cause, min(one.onset for one in attached if one.open)
         again = cause.service and not picture.shows_nothing(cause.service, cause.site, since)
-        return attached if again else [one for one in attached if one.open or one.finding.at > since]
+        return attached if again else list(now)
 
     def _is_recovering(self, attached: Sequence[AttachedFinding]) -> bool:
         """Some of it is well again and nothing new came: that what stands on the cause is fine now is no evidence

@@ -14,7 +14,7 @@ import msgspec
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
 from cemd.improve.doubt import PLANNED_WORK, waiting, why_crowded, why_wait, window_over
-from cemd.improve.grouping import Relation, best_incident, deepest_first, shared_suspect
+from cemd.improve.grouping import Relation, best_incident, deepest_first, was_cause
 from cemd.improve.hearing import agreeing, may_be_due_to
 from cemd.improve.joining import why_joins
 from cemd.improve.ledger import Ledger, named
@@ -23,6 +23,7 @@ from cemd.improve.parting import outlived
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.precedence import came_apart
 from cemd.improve.records import AttachedFinding, Grounds, hurts
+from cemd.improve.suspects import shared_suspect
 from cemd.kit.words import counted
 from cemd.model.finding import Condition, Finding, FindingPhase
 from cemd.model.identity import record_id
@@ -141,7 +142,7 @@ class Desk:
         reason = why_wait(finding, picture, self.grouping, self.assessor.takers, joins=joins)
         if not reason and not joins:
             reason = why_crowded(finding, tuple(self.state.live()), self.assessor.watch, self.customers.size)
-        if not reason and found is None:
+        if not reason and self._may_be_of_another(finding, found, picture):
             suspected = shared_suspect(finding, self._candidates(), picture, self.grouping)
             if suspected is not None:
                 incident, service = suspected
@@ -152,6 +153,12 @@ class Desk:
         if reason:
             return None
         return self._opened(finding).id if found is None else self._joined(finding, *found, picture)
+
+    @staticmethod
+    def _may_be_of_another(finding: AttachedFinding, found: tuple[Incident, Relation] | None, picture: Picture) -> bool:
+        """It has no incident yet, or one that is over and had another cause: what lives and may be of one cause with it
+        comes first."""
+        return found is None or (found[1] is Relation.RELAPSE and not was_cause(finding, found[0], picture))
 
     def _joined(self, finding: AttachedFinding, incident: Incident, relation: Relation, picture: Picture) -> str:
         attached = self.state.attached(incident.id)

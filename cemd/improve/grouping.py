@@ -27,10 +27,11 @@ class Relation(IntEnum):
     """Why a finding joins an incident; the higher the stronger."""
 
     NONE = 0
-    COMMON_CAUSE = 1
-    DEEPER = 2
-    RELAPSE = 3
-    EXPLAINED = 4
+    AGAIN = 1
+    COMMON_CAUSE = 2
+    DEEPER = 3
+    RELAPSE = 4
+    EXPLAINED = 5
 
 
 def deepest_first(findings: Sequence[AttachedFinding], topology: Topology) -> list[AttachedFinding]:
@@ -81,14 +82,14 @@ def relation_of(
     hurt = [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)]
     if incident.state in OVER:
         relapsed = can_reopen(incident, picture.at, grouping.relapse_within_seconds) and (
-            _is_cause(incident, services, site, picture.topology) or _was_hurt(services, site, hurt, picture.topology)
+            was_cause(finding, incident, picture) or _was_hurt(services, site, hurt, picture.topology)
         )
         return Relation.RELAPSE if relapsed else Relation.NONE
     near = _is_near(finding, hurt, grouping)
     if _explains(incident, finding, hurt, picture, near=near):
         return Relation.EXPLAINED
     if not near:
-        return Relation.NONE
+        return Relation.AGAIN if _was_just_hurt(finding, hurt, grouping) else Relation.NONE
     seen = seen_hurt(hurt)
     if any(
         stands_on(one.finding, services, site, picture.topology)
@@ -97,15 +98,29 @@ def relation_of(
         for one in hurt
     ):
         return Relation.DEEPER
-    return Relation.COMMON_CAUSE if common_cause(finding, services, hurt, picture) else Relation.NONE
+    if common_cause(finding, services, of_now(incident, hurt), picture):
+        return Relation.COMMON_CAUSE
+    return Relation.AGAIN if _was_just_hurt(finding, hurt, grouping) else Relation.NONE
 
 
 def _is_near(finding: AttachedFinding, hurt: Sequence[AttachedFinding], grouping: Grouping) -> bool:
     return any(abs(finding.onset - one.onset) <= grouping.join_within_seconds for one in hurt)
 
 
-def _is_cause(incident: Incident, services: Sequence[str], site: str, topology: Topology) -> bool:
-    return incident.cause.service in services and topology.overlap(incident.cause.site, site)
+def of_now(incident: Incident, hurt: Sequence[AttachedFinding]) -> Sequence[AttachedFinding]:
+    """Of an incident that came back what has hurt since: it may well be something else."""
+    still = [one for one in hurt if one.open]
+    if not (incident.reopened and still):
+        return hurt
+    since = min(one.onset for one in still)
+    return [one for one in hurt if one.open or one.finding.at > since]
+
+
+def was_cause(finding: AttachedFinding, incident: Incident, picture: Picture) -> bool:
+    """Whether the finding is about the cause of the incident, in its place."""
+    cause, topology = incident.cause, picture.topology
+    here = topology.overlap(cause.site, finding.finding.subject.site)
+    return cause.service in services_of(finding.finding, topology) and here
 
 
 def _was_hurt(services: Sequence[str], site: str, hurt: Sequence[AttachedFinding], topology: Topology) -> bool:
@@ -113,6 +128,17 @@ def _was_hurt(services: Sequence[str], site: str, hurt: Sequence[AttachedFinding
         topology.overlap(one.finding.subject.site, site)
         and not set(services).isdisjoint(services_of(one.finding, topology))
         for one in hurt
+    )
+
+
+def _was_just_hurt(finding: AttachedFinding, hurt: Sequence[AttachedFinding], grouping: Grouping) -> bool:
+    """Whether the very same was hurt in the incident, which is hurt still, shortly before: where not everything fails,
+    one place is well for a while when others are not."""
+    return any(
+        one.finding.subject == finding.finding.subject
+        and finding.onset - one.finding.at <= grouping.relapse_within_seconds
+        for one in hurt
+        if not one.open
     )
 
 
@@ -149,26 +175,6 @@ def stands_on(hurt: Finding, services: Sequence[str], site: str, topology: Topol
     return topology.overlap(hurt.subject.site, site) and any(
         service in topology.needs(above) for above in services_of(hurt, topology) for service in services
     )
-
-
-def shared_suspect(
-    finding: AttachedFinding,
-    incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
-    picture: Picture,
-    grouping: Grouping,
-) -> tuple[Incident, str] | None:
-    """An open incident that may have the same cause as the finding, and the service that would be it, which its own
-    probes have not had the time to show: what stands on a cause is often measured sooner than the cause."""
-    services = services_of(finding.finding, picture.topology)
-    for incident, attached in incidents:
-        hurt = [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)]
-        if incident.state in OVER or not hurt:
-            continue
-        if min(abs(finding.onset - one.onset) for one in hurt) > grouping.join_within_seconds:
-            continue
-        if suspect := common_cause(finding, services, hurt, picture, early=True):
-            return incident, suspect
-    return None
 
 
 def common_cause(

@@ -40,6 +40,8 @@ def why_joins(  # noqa: PLR0913, RUF100 -- the two sides of the relation, and wh
             return _explained(finding, incident, [one.finding for one in hurt], topology)
         case Relation.RELAPSE:
             return "was its cause." if _is(finding, incident.cause.service, topology) else "was hurt in it before."
+        case Relation.AGAIN:
+            return "was hurt in it a while ago."
         case Relation.DEEPER:
             services, site = services_of(finding, topology), finding.subject.site
             above = [one.finding for one in hurt if stands_on(one.finding, services, site, topology)]

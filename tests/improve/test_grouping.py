@@ -29,6 +29,11 @@ def in_towns(*services: str) -> Configuration:
     )
 
 
+def without_causes(*services: str) -> Configuration:
+    """The same, where no cause is ever named."""
+    return in_towns(*services).model_copy(update={"grouping": Grouping(cause_margin=1.0)})
+
+
 def test_two_unrelated_faults_at_once_stay_two_incidents() -> None:
     house = House()
     house.tick(house.began("payment"), house.began("core"))
@@ -199,3 +204,136 @@ def test_a_finding_joins_what_is_seen_hurt_below_it_rather_than_an_older_inciden
     house.tick(house.began("portal"))
     newer = house.incidents[1]
     assert [one.finding.subject.name for one in house.state.attached(newer.id)] == ["core", "portal"]
+
+
+def test_a_place_that_was_well_for_a_while_joins_the_incident_that_still_hurts() -> None:
+    house = House(without_causes("core"))
+    found = [house.began("core", town) for town in TOWNS[:4]]
+    house.tick(*found)
+    house.tick(house.ended(found[1]), after=600.0)
+    house.wait(900.0)
+    house.tick(house.began("core", TOWNS[1]))
+    assert len(house.only().findings) == 4
+    assert any(one.what.endswith("joins: it was hurt in it a while ago.") for one in house.only().timeline)
+
+
+def test_a_place_that_was_never_hurt_in_it_opens_its_own_so_long_after() -> None:
+    house = House(without_causes("core"))
+    house.tick(*(house.began("core", town) for town in TOWNS[:4]))
+    house.wait(1500.0)
+    house.tick(house.began("core", TOWNS[4]))
+    assert len(house.incidents) == 2
+
+
+def test_what_may_be_of_one_cause_with_a_living_incident_does_not_reopen_one_that_is_over() -> None:
+    house = House()
+    before = [house.began("hlr"), house.began("mobile-data")]
+    house.tick(*before)
+    house.tick(*map(house.ended, before), after=900.0)
+    house.tick(after=700.0)
+    assert house.only().state is IncidentState.RESOLVED
+    house.wait(600.0)
+    house.tick(house.began("emergency"))
+    house.tick(house.began("mobile-data"))  # it was hurt by hlr, and needs core as well
+    house.wait(30.0)
+    house.tick(house.began("core"))
+    over, living = house.incidents
+    assert (over.state, over.reopened) == (IncidentState.RESOLVED, 0)
+    assert (living.cause.service, len(living.findings)) == ("core", 3)
+
+
+def test_what_is_of_no_living_incident_reopens_the_one_that_is_over_after_all() -> None:
+    house = House()
+    before = [house.began("hlr"), house.began("mobile-data")]
+    house.tick(*before)
+    house.tick(*map(house.ended, before), after=900.0)
+    house.tick(after=700.0)
+    house.wait(600.0)
+    house.tick(house.began("emergency"))
+    house.tick(house.began("mobile-data"))
+    house.tick(after=150.0)  # core would have shown it by now
+    over, living = house.incidents
+    assert (over.reopened, len(living.findings)) == (1, 1)
+
+
+def a_town_after_another(*, unusual: bool) -> House:
+    """Data fails in a town, and minutes later in a second one; meanwhile the core, on which both stand, is unusual."""
+    towns = in_towns("mobile-data")
+    core = Probe(name="core", kind="tcp", service="core", every_seconds=30, timeout_seconds=5)
+    house = House(towns.model_copy(update={"probes": [*towns.probes, core]}))
+    house.tick(house.began("mobile-data", TOWNS[0], quality=Quality.DEGRADED))
+    house.wait(200.0)
+    if unusual:
+        house.tick(house.began("core", condition=Condition.ANOMALY, quality=Quality.AT_RISK))
+    house.wait(60.0)
+    house.tick(house.began("mobile-data", TOWNS[1], quality=Quality.DEGRADED))
+    return house
+
+
+def test_what_may_come_of_something_unusual_below_waits_until_that_had_the_time_to_show() -> None:
+    house = a_town_after_another(unusual=True)
+    assert len(house.incidents) == 1
+    house.tick(house.began("core"), after=30.0)
+    assert house.only().cause.service == "core"
+    assert len(house.only().findings) == 4
+
+
+def test_where_it_does_not_show_it_is_another_incident_after_all() -> None:
+    house = a_town_after_another(unusual=True)
+    house.tick(after=200.0)
+    assert len(house.incidents) == 2
+
+
+def test_where_nothing_below_is_unusual_it_is_another_incident_at_once() -> None:
+    assert len(a_town_after_another(unusual=False).incidents) == 2
+
+
+def test_an_incident_that_came_back_has_a_cause_in_common_by_what_hurts_in_it_now() -> None:
+    house = House()
+    before = [house.began("hlr"), house.began("mobile-data")]
+    house.tick(*before)
+    house.tick(*map(house.ended, before), after=900.0)
+    house.tick(after=700.0)
+    house.wait(600.0)
+    house.tick(house.began("mobile-data"))
+    assert house.only().reopened == 1
+    house.wait(30.0)
+    house.tick(house.began("emergency"))
+    assert len(house.incidents) == 1, "core, on which both stand, has not had the time to show it"
+    house.wait(30.0)
+    house.tick(house.began("core"))
+    assert house.only().cause.service == "core"
+
+
+def it_fades(*unusual: str) -> House:
+    """A service that grows worse in two towns shows it in a cell of each, minutes apart; in these cells it warns."""
+    made = configuration()
+    cells = [f"{town}-{number}" for town in ("east", "west") for number in (1, 2, 3)]
+    sites = [*made.sites, *(Site(name=cell, parent=cell.split("-")[0]) for cell in cells)]
+    probes = [
+        Probe(name=cell, kind="tcp", service="core", site=cell, every_seconds=30, timeout_seconds=5) for cell in cells
+    ]
+    house = House(made.model_copy(update={"sites": sites, "probes": probes}))
+    house.tick(house.began("core", "east-1", quality=Quality.DEGRADED))
+    house.wait(150.0)
+    warns = {"condition": Condition.OBJECTIVE_WARNING, "quality": Quality.AT_RISK}
+    house.tick(*(house.began("core", cell, **warns) for cell in unusual))  # type: ignore[arg-type]
+    house.tick(house.began("core", "west-1", quality=Quality.DEGRADED))
+    return house
+
+
+def test_what_may_be_one_fault_of_two_towns_that_only_begins_to_show_waits_for_more_of_it() -> None:
+    house = it_fades("east-2", "west-2")
+    assert len(house.incidents) == 1
+    house.tick(house.began("core", "east-3", quality=Quality.DEGRADED), after=30.0)
+    assert house.only().cause.site == "land"
+
+
+def test_what_only_warns_beside_one_of_the_two_is_no_sign_of_one_fault() -> None:
+    assert len(it_fades("west-2", "west-3").incidents) == 2
+
+
+def test_where_no_more_of_it_shows_they_are_two_after_all() -> None:
+    house = it_fades("east-2", "west-2")
+    house.tick(after=200.0)
+    assert len(house.incidents) == 2
