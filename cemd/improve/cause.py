@@ -135,8 +135,8 @@ def _judged(  # noqa: PLR0913, RUF100 -- everything that speaks for or against
     if own:
         score += OWN_FINDING * share
         reasons.append(f"{service} is hurt itself: {_words_for(own[0])}.")
-    elif picture.supporting(service, place):
-        score += 0.5 * OWN_FINDING * share
+    elif unusual := picture.supporting(service, place):
+        score += 0.5 * OWN_FINDING * share * _where(service, unusual, explained, picture)
         reasons.append(f"{service} shows something unusual itself.")
     else:
         reasons.append(f"nobody measures {service} directly.")
@@ -150,6 +150,18 @@ def _judged(  # noqa: PLR0913, RUF100 -- everything that speaks for or against
     return Candidate(
         service=service, site=site, score=round(min(1.0, max(0.0, score)), 2), reasons=tuple(reasons), seen=bool(own)
     )
+
+
+def _where(
+    service: str, unusual: Sequence[AttachedFinding], explained: Sequence[AttachedFinding], picture: Picture
+) -> float:
+    """Part of the places where the service is watched, of those of what is to be explained, in which it is unusual: in
+    one place that says little of the others."""
+    overlap = picture.topology.overlap
+    places = dict.fromkeys(one.finding.subject.site for one in explained)
+    watched = dict.fromkeys(look.site for site in places for look in picture.watch.lookouts(service, site)) or places
+    sites = dict.fromkeys(one.finding.subject.site for one in unusual)
+    return sum(any(overlap(one, site) for site in sites) for one in watched) / len(watched)
 
 
 def _all_down_without(service: str, place: str, explained: Sequence[AttachedFinding], picture: Picture) -> bool:

@@ -132,3 +132,10 @@ def test_recovery_of_what_stands_on_the_cause_speaks_not_against_it() -> None:
     house.tick(house.ended(data), after=600.0)
     assert house.only().cause.reasons == named.reasons
     assert house.only().cause.score == named.score
+
+
+def test_what_is_unusual_in_one_town_is_no_rival_of_what_is_hurt_in_four() -> None:
+    house = House(in_towns("mobile-data", "core"))
+    unusual = house.began("core", TOWNS[0], condition=Condition.ANOMALY, quality=Quality.AT_RISK)
+    house.tick(unusual, *(house.began("mobile-data", town) for town in TOWNS[:4]))
+    assert house.only().cause.service == "mobile-data"
