@@ -257,7 +257,8 @@ class Desk:
         was confirmed or acknowledged stays: people may have been told of it.
         """
         cause = incident.cause
-        if incident.state in OVER or not cause.service or not picture.hurting(cause.service, cause.site):
+        is_hurt = incident.clear_since is None and incident.state not in OVER
+        if not is_hurt or not cause.service or not picture.hurting(cause.service, cause.site):
             return []
         taken = [
             other

@@ -1,18 +1,20 @@
 """What hurts on although the cause of its incident is well again: it has another cause, which the first one hid.
 
 Seen is that only of what was hurt before the cause was well, once it had the time to recover, and not of a cause that
-comes and goes.
+comes and goes. A cause that hurt many places is well where most of them are: what is still down in one has its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from cemd.config.topology import Topology
 from cemd.improve.picture import SLACK, Picture, services_of
 from cemd.improve.records import AttachedFinding
 from cemd.model.finding import Condition
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident
+from cemd.model.quality import Quality
 from cemd.model.subject import SubjectKind
 
 
@@ -35,10 +37,15 @@ def outlived(
         and one.finding.subject.name == cause.service
         and topology.overlap(one.finding.subject.site, cause.site)
     ]
-    if not own or picture.hurting(cause.service, cause.site) or _comes_and_goes(own):
+    still = picture.hurting(cause.service, cause.site)
+    if not own or _comes_and_goes(own) or any(one not in own for one in still):
         return 0.0, []
-    since = max(one.finding.at for one in own)
-    return since, [
+    well = dict.fromkeys(one.finding.subject.site for one in own if not one.open)
+    behind = dict.fromkeys(one.finding.subject.site for one in still)
+    if still and (2 * len(behind) > len(well) or any(topology.overlap(one, site) for one in well for site in behind)):
+        return 0.0, []  # it is there still
+    since = max(one.finding.at for one in own if not one.open)
+    left = [
         one
         for one in attached
         if one.open
@@ -46,7 +53,29 @@ def outlived(
         and one.finding.condition is Condition.OBJECTIVE_BROKEN
         and any(cause.service in topology.needs(service) for service in services_of(one.finding, topology))
         and picture.at - since > SLACK * picture.watch.recovers_after(one.finding)
+        and (not behind or _is_down_at(one, behind, topology))
+        and not _answers_again(one, attached, since)
     ]
+    if still and not any(one in still for one in left):
+        return 0.0, []  # what stands on it there parts with it, not before
+    return since, left
+
+
+def _answers_again(one: AttachedFinding, attached: Sequence[AttachedFinding], since: Instant) -> bool:
+    """What is down by one measure, though its probe has been content by another since, only takes longer to say so: a
+    slow probe needs some good looks in a row."""
+    probe, subject = one.finding.probe, one.finding.subject
+    mine = [each for each in attached if probe and (each.finding.probe, each.finding.subject) == (probe, subject)]
+    content = {each.finding.indicator for each in mine if not each.open and each.finding.at >= since}
+    return one.finding.quality is Quality.DOWN and bool(
+        content - {each.finding.indicator for each in mine if each.open}
+    )
+
+
+def _is_down_at(one: AttachedFinding, sites: Iterable[str], topology: Topology) -> bool:
+    """What only got worse there is well again when it is."""
+    site = one.finding.subject.site
+    return one.finding.quality is Quality.DOWN and any(topology.overlap(site, each) for each in sites)
 
 
 def _comes_and_goes(own: Sequence[AttachedFinding]) -> bool:

@@ -98,11 +98,15 @@ class Watch:
         return name in self._ranks
 
     def recovers_after(self, finding: Finding) -> float:
-        """How soon the finding ends, at most, once what it is about is well, in seconds."""
+        """How soon the finding ends, at most, once what it is about is well, in seconds: when its window has passed or,
+        where that holds too few looks of a slow probe, after some good looks in a row."""
         configuration = self.topology.configuration
         rule = next((one for one in configuration.indicators if one.name == finding.indicator), None)
         window = rule.window_seconds + (rule.objective.clear_for_seconds if rule.objective else 0.0) if rule else 0.0
         probe = next((one for one in configuration.probes if one.identity() == finding.probe), None)
+        looks = max(2, rule.min_samples if rule else 0)
+        if probe and rule and looks * probe.every_seconds > rule.window_seconds:
+            window = max(window, looks * probe.every_seconds)
         return window + (2 * probe.every_seconds + probe.timeout_seconds if probe else 0.0) + MARGIN_SECONDS
 
     def rank_of(self, probe: str) -> int:
