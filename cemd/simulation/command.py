@@ -65,7 +65,7 @@ def run_simulation(wanted: Wanted, kinds: Kinds) -> int:
     """
     build: Build = World.of
     if wanted.scenario is not None:
-        build = Scene(read_scenario(wanted.scenario), wanted.rules, kinds)
+        build = Scene(read_scenario(wanted.scenario, kinds.probe_params), wanted.rules, kinds)
     plans = _plans(wanted)
     build(plans[0], START_MONOTONIC)  # an impossible world is said before any process is started
     journal = Journal(wanted.journal)

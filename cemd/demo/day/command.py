@@ -44,7 +44,7 @@ def run_day(  # noqa: PLR0913, RUF100 -- the options of the command
         ConfigError: the scenario is impossible, or the rules do not fit it.
     """
     began = time.process_time()
-    chosen = scaled(read_scenario(scenario or SHIPPED), days=days, customers=customers)
+    chosen = scaled(read_scenario(scenario or SHIPPED, kinds.probe_params), days=days, customers=customers)
     document = live(chosen, rules or shipped_root() / "rules", kinds, seed=seed)
     if out is not None:
         out.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")

@@ -4,7 +4,7 @@ The daemon's own loader then checks the whole, so that a rule about something th
 in the loader's words. Two things are changed of the rules: policies are live, and no audience is too large (nobody is
 there to release it). Of the shipped rules, which speak of DemoTelco by name, indicators that nothing in this world can
 ever feed are left out, and said; and kinds of probe that DemoTelco does not have are asked what `http` is asked:
-whether they get their answer.
+whether they get their answer, and what `icmp` is asked, where they count lost packets: how many are lost.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 """Valid parameters of kinds that ask for more than a host; nothing is ever sent."""
 HOST = {"host": "192.0.2.1"}
+LOSS = "loss_ratio"
 
 
 def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> tuple[Configuration, tuple[str, ...]]:
@@ -63,7 +64,7 @@ def configuration_of(scenario: Scenario, rules: Path, kinds: Kinds) -> tuple[Con
         root = Path(name)
         shutil.copytree(rules, root / "rules")
         if rules.resolve() == (shipped_root() / "rules").resolve():
-            _ask_other_kinds(root / "rules", scenario)
+            _ask_other_kinds(root / "rules", scenario, kinds)
             left_out = _leave_out(root / "rules", scenario)
             _give_channels(files["config/channels.yaml"], root / "rules")
         for path, content in files.items():
@@ -94,17 +95,23 @@ def _check_kinds(scenario: Scenario, kinds: Kinds) -> None:
         raise ConfigError(faults)
 
 
-def _ask_other_kinds(rules: Path, scenario: Scenario) -> None:
-    """Gives each kind of probe in this world whose success no indicator looks at the one of `http`, under its name."""
+def _ask_other_kinds(rules: Path, scenario: Scenario, known: Kinds) -> None:
+    """Gives each kind of probe in this world whose success no indicator looks at the one of `http`, under its name, and
+    each whose loss none looks at the one of `icmp`."""
     found: list[dict[str, Any]] = []
     for path in sorted(rules.glob("analyze/*.yaml")):
         tree = parse(path.read_bytes(), path.name).tree
         indicators = tree.get("indicators") if isinstance(tree, dict) else None
         found += [one for one in indicators if isinstance(one, dict)] if isinstance(indicators, list) else []
-    asked = {one["of"].get("kind"): one for one in found if one["of"].get("metric") == SUCCESS}
-    kinds = dict.fromkeys(row.kind for row in scenario.probes if row.kind not in asked)
-    if kinds and "http" in asked:
-        made = [{**asked["http"], "name": f"{kind}-answers", "of": {"kind": kind, "metric": SUCCESS}} for kind in kinds]
+    asked = {(one["of"].get("kind"), one["of"].get("metric")): one for one in found}
+    made = []
+    for metric, model, word in ((SUCCESS, "http", "answers"), (LOSS, "icmp", "loss")):
+        gives = (metric in (known.metrics.get(row.kind) or ()) and metric in row.figures for row in scenario.probes)
+        rows = [row for row, does in zip(scenario.probes, gives, strict=True) if does or metric == SUCCESS]
+        kinds = dict.fromkeys(row.kind for row in rows if (row.kind, metric) not in asked)
+        if rule := asked.get((model, metric)):
+            made += [{**rule, "name": f"{kind}-{word}", "of": {"kind": kind, "metric": metric}} for kind in kinds]
+    if made:
         (rules / "analyze" / "other-kinds.yaml").write_bytes(msgspec.json.encode({"indicators": made}))
 
 

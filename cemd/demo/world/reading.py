@@ -6,7 +6,7 @@ journey that nobody can take.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,12 @@ MOST_SOLD = 64
 _ADAPTER: TypeAdapter[Scenario] = TypeAdapter(Scenario)
 
 
-def read_scenario(path: Path) -> Scenario:
+def read_scenario(path: Path, probe_kinds: Collection[str] = ()) -> Scenario:
     """The scenario of a file.
+
+    Args:
+        path: The file.
+        probe_kinds: Kinds of probe that there are; none: whoever makes a configuration of it asks.
 
     Raises:
         ConfigError: with everything that is wrong with it.
@@ -43,7 +47,7 @@ def read_scenario(path: Path) -> Scenario:
         scenario = _ADAPTER.validate_json(msgspec.json.encode(tree), strict=True)
     except ValidationError as exc:
         raise ConfigError(list(faults_of(exc, source, (), Scenario))) from exc
-    if faults := list(_Check(scenario, source).faults()):
+    if faults := list(_Check(scenario, source, sorted(probe_kinds)).faults()):
         raise ConfigError(faults)
     return scenario
 
@@ -88,8 +92,9 @@ def site_names(scenario: Scenario) -> dict[str, tuple[str, str | None]]:
 class _Check:
     """All that two places of the file, or one key and the world, must agree about."""
 
-    def __init__(self, scenario: Scenario, source: Source) -> None:
+    def __init__(self, scenario: Scenario, source: Source, probe_kinds: list[str]) -> None:
         self.world = scenario
+        self.probe_kinds = probe_kinds
         self.source = source
         self.sites = site_names(scenario)
         self.kinds = dict.fromkeys(kind for kind, _ in self.sites.values())
@@ -194,6 +199,9 @@ class _Check:
             yield from self._row(("feeds", place), feed)
         for place, probe in enumerate(self.world.probes):
             yield from self._must_know_all(("probes", place, "vantages"), "vantages", probe.vantages)
+            if self.probe_kinds and probe.kind not in self.probe_kinds:
+                fact = f'unknown kind of probe "{probe.kind}"{did_you_mean(probe.kind, self.probe_kinds)}'
+                yield self._say(("probes", place, "kind"), fact, f"use one of {', '.join(self.probe_kinds)}")
             if probe.timeout_seconds >= probe.every_seconds:
                 fact = f"timeout_seconds ({probe.timeout_seconds:g}) is not below every_seconds"
                 yield self._say(("probes", place, "timeout_seconds"), fact, "shorten the timeout")

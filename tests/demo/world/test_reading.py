@@ -146,3 +146,15 @@ def test_a_world_that_nobody_watches_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="nothing is watched; give `probes`, `feeds`, or both"):
         read_scenario(tmp_path / "dark.yaml")
+
+
+def test_an_unknown_kind_of_probe_is_said_with_its_place_and_those_that_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(SMALL.replace("{name: crm-port, kind: tcp,", "{name: crm-port, kind: tpc,"))
+    line = 1 + path.read_text().splitlines().index(next(one for one in path.read_text().splitlines() if "tpc" in one))
+    said = (
+        rf'bad\.yaml:{line}:28: probes\[3\] "crm-port": unknown kind of probe "tpc" \(did you mean "tcp"\?\); '
+        "use one of dns, tcp"
+    )
+    with pytest.raises(ConfigError, match=said):
+        read_scenario(path, ["tcp", "dns"])

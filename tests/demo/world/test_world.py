@@ -17,7 +17,7 @@ from cemd.demo.files import shipped_root
 from cemd.demo.world.events import Event, time_line
 from cemd.demo.world.people import MOVE_SECONDS
 from cemd.demo.world.reading import SCENARIOS, read_scenario
-from cemd.demo.world.scenario import FaultEntry, Scenario, TrapEntry
+from cemd.demo.world.scenario import FaultEntry, Figure, Scenario, TrapEntry
 from cemd.demo.world.traffic import Almanac
 from cemd.demo.world.world import World
 from cemd.errors import ConfigError
@@ -262,6 +262,15 @@ def test_a_kind_of_probe_that_the_shipped_rules_do_not_know_is_asked_whether_it_
     (pattern,) = (one for one in made.configuration.indicators if one.name == "requests-answered")
     assert (asked.of.metric, asked.objective) == ("success", pattern.objective)
     assert not any(one.of.kind == "radius" for one in world().configuration.indicators)
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("stamp", ["stamp-loss"]), ("icmp", ["echo-loss"]), ("http", [])], ids=str)
+def test_every_kind_that_counts_lost_packets_is_asked_how_many_are_lost(kind: str, asked: list[str]) -> None:
+    loss = Figure(usual=0.001, when_hurt="loss")
+    row = SMALL.probes[0].model_copy(update={"name": "line", "kind": kind, "figures": {"loss_ratio": loss}})
+    made = world(probes=[*SMALL.probes, row])
+    looks = [one for one in made.configuration.indicators if (one.of.kind, one.of.metric) == (kind, "loss_ratio")]
+    assert [one.name for one in looks] == asked
 
 
 def test_rules_of_ones_own_are_refused_where_they_do_not_fit(tmp_path: Path) -> None:
