@@ -81,7 +81,8 @@ def looked_at_one_by_one(book: Book) -> Iterator[tuple[int, str]]:
 def numbers(decision: Decision) -> list[int]:
     """Whose reason stands."""
     customers, reasons = unpacked(decision)
-    return customers[reasons == Reason.UNSUBSCRIBED].tolist()
+    kept: list[int] = customers[reasons == Reason.UNSUBSCRIBED].tolist()
+    return kept
 
 
 @pytest.mark.parametrize("seed", range(40))
