@@ -51,12 +51,18 @@ class OpenFindings:
 
     def __init__(self) -> None:
         self._open: dict[str, Finding] = {}
+        self._keys: dict[Condition, dict[str, None]] = {}  # of the same, by condition: asked for at every tick
+        self._ended: dict[str, str] = {}  # key of what has ended by id, until somebody asked
 
     def __len__(self) -> int:
         return len(self._open)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(tuple(self._open.values()))
+
+    def of(self, condition: Condition) -> list[Finding]:
+        """Open findings of one condition."""
+        return [self._open[f"{condition}\x1f{key}"] for key in self._keys.get(condition, ())]
 
     def get(self, condition: Condition, key: str) -> Finding | None:
         return self._open.get(f"{condition}\x1f{key}")
@@ -68,19 +74,20 @@ class OpenFindings:
                 return name.partition("\x1f")[2], one
         return None
 
-    def names(self) -> dict[str, str]:
-        """Key of every open finding by its id."""
-        return {one.id: name.partition("\x1f")[2] for name, one in self._open.items()}
+    def take_ended(self) -> dict[str, str]:
+        """Key of every finding that ended since this was asked last, by its id."""
+        ended, self._ended = self._ended, {}
+        return ended
 
     def put(self, key: str, finding: Finding) -> Finding:
         """Replaces an open finding by how it is said now."""
         self._open[f"{finding.condition}\x1f{key}"] = finding
+        self._keys.setdefault(finding.condition, {})[key] = None
         return finding
 
     def keys(self, condition: Condition) -> list[str]:
         """Keys of the open findings of one condition."""
-        prefix = f"{condition}\x1f"
-        return [name.removeprefix(prefix) for name in self._open if name.startswith(prefix)]
+        return list(self._keys.get(condition, ()))
 
     def begin(self, condition: Condition, key: str, said: Said, moment: Moment) -> Finding:
         trace = record_id("trc", condition, key, moment.seq)
@@ -100,8 +107,7 @@ class OpenFindings:
             epoch=moment.epoch,
             evidence=said.evidence,
         )
-        self._open[f"{condition}\x1f{key}"] = finding
-        return finding
+        return self.put(key, finding)
 
     def change(
         self, condition: Condition, key: str, moment: Moment, *, quality: Quality, evidence: Evidence
@@ -126,6 +132,8 @@ class OpenFindings:
     def end(self, condition: Condition, key: str, moment: Moment, evidence: Evidence | None = None) -> Finding:
         """Raises KeyError when no such finding is open."""
         finding = self._open.pop(f"{condition}\x1f{key}")
+        del self._keys[condition][key]
+        self._ended[finding.id] = key
         return msgspec.structs.replace(
             finding,
             phase=FindingPhase.ENDED,
@@ -144,6 +152,9 @@ class OpenFindings:
 
     def load(self, body: bytes) -> None:
         self._open = msgspec.msgpack.decode(body, type=dict[str, Finding])
+        self._keys, self._ended = {}, {}
+        for name, finding in self._open.items():
+            self._keys.setdefault(finding.condition, {})[name.partition("\x1f")[2]] = None
 
 
 def anew(finding: Finding, moment: Moment) -> Finding:

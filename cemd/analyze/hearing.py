@@ -48,7 +48,7 @@ class Ear:
         """What is open longer, stated anew where more was heard of it; once good samples came among the bad ones (not
         everything fails) it says so."""
         said: list[Finding] = []
-        for one in self._held:
+        for one in self._held.of(Condition.OBJECTIVE_BROKEN):
             if one.evidence.heard and self._moment.at - one.at >= APART_SECONDS and self._still_listens_to(one):
                 now = self._hold(anew(one, self._moment), self._heard(one))
                 said.extend([now] if _counts(now) != _counts(one) else ())

@@ -240,8 +240,12 @@ def silence_findings(
     feeds = len(table.feed_rows)
     heard = np.bincount(table.columns["feed"][counts], minlength=feeds)
     quiet = (np.bincount(table.columns["feed"][silent], minlength=feeds) == heard) & (heard > 0)
-    row_of = {str(table.series[row].id): feed for feed, row in enumerate(table.feed_rows)} if open_keys else {}
-    said = [held.end(Condition.SILENCE, key, moment) for key in open_keys if not quiet[row_of[key]]]
+    feed_of = table.columns["feed"]
+    said = [
+        held.end(Condition.SILENCE, key, moment)
+        for key in open_keys
+        if not quiet[feed_of[table.row(SeriesId(int(key)))]]
+    ]
     already = dict.fromkeys(open_keys)
     for feed in np.flatnonzero(quiet).tolist():
         row = table.feed_rows[feed]

@@ -136,11 +136,14 @@ class Labels:
         self.true.pop(row, None)
         self.baselines.pop(row, None)
 
-    def note(self, held: dict[str, str], findings: list[Finding]) -> None:
-        """Remembers what ended, so that it can still be labelled. `held`: key of each finding by id."""
+    def note(self, keys: dict[str, str], findings: list[Finding]) -> None:
+        """Remembers what ended, so that it can still be labelled, unless it began at this very tick and nobody saw it.
+        `keys`: of each that ended, by id."""
         for finding in findings:
-            if finding.phase is FindingPhase.ENDED and finding.condition in LEARNT and finding.id in held:
-                self.ended[finding.id] = Ended(key=held[finding.id], finding=finding)
+            if finding.phase is not FindingPhase.ENDED or finding.condition not in LEARNT:
+                continue
+            if finding.id in keys and finding.began_at < finding.at:
+                self.ended[finding.id] = Ended(key=keys[finding.id], finding=finding)
         for old in list(self.ended)[:-KEPT_ENDED]:
             del self.ended[old]
 

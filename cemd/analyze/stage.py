@@ -224,7 +224,7 @@ def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
 
 def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Finding]:
     blind = state.bank.columns["outcome"] == Outcome.BLIND
-    held, names = state.findings, state.findings.names()
+    held = state.findings
     retired = retired_findings(held, state.indicators, state.table, moment)
     turns = state.indicators.tick(moment.at, blind)
     retired += retired_sightings(held, state.lookout, state.indicators, moment)
@@ -248,7 +248,7 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
         *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),
     ]
     found += ear.heard_since()
-    state.labels.note(names, found)
+    state.labels.note(held.take_ended(), found)
     return found
 
 

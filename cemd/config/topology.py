@@ -45,6 +45,7 @@ class Topology:
         self._children: dict[str, list[str]] = {}
         for site in configuration.sites:
             self._children.setdefault(site.parent or "", []).append(site.name)
+        self._around = {name: self._chain(name) for name in self.sites}
         self._steps = [StepAt(journey, step) for journey in configuration.journeys for step in journey.steps]
         self.warnings = self._cycles()
 
@@ -77,6 +78,9 @@ class Topology:
 
     def around(self, site: str) -> tuple[str, ...]:
         """The site and all sites it lies in, innermost first."""
+        return self._around.get(site, (site,))
+
+    def _chain(self, site: str) -> tuple[str, ...]:
         names = [site]
         while (parent := self.sites[names[-1]].parent if names[-1] in self.sites else None) and parent not in names:
             names.append(parent)

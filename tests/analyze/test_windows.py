@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cemd.analyze.indicators.windows import BUCKETS, KEEP, Windows
 from cemd.config.rules import Summary
+from numpy.typing import NDArray
 
 T0 = 1_780_000_000.0
 PLAIN = {
@@ -75,3 +76,47 @@ def test_a_window_is_parted_at_an_instant_and_what_lies_across_it_is_neither() -
     windows.add(np.zeros(4, np.intp), at, np.array([1.0, 2.0, 4.0, 8.0]))
     assert windows.parted(0, 115.0, 140.0) == ((1.0, 1.0), (2.0, 12.0))
     assert windows.parted(0, 115.0, 435.0) == ((0.0, 0.0), (1.0, 8.0)), "what has left the window is gone"
+
+
+class LookedAtInEveryBucket(Windows):
+    """Every window is due in every new bucket, whether anything came or left or not."""
+
+    def due(self, now: float) -> NDArray[np.intp]:
+        number = np.floor(now / self.columns["width"]).astype(np.int64)
+        due = np.flatnonzero(self.columns["dirty"] | (number != self.columns["seen_number"]))
+        self.columns["dirty"][due] = False
+        self.columns["seen_number"][due] = number[due]
+        return due
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_window_that_is_not_due_would_say_what_it_said(seed: int) -> None:
+    """Samples late and in bursts (some rings thin out, some grow sparse), forgotten ones, a restart."""
+    rng = np.random.default_rng(seed)
+    kinds = [(summary, seconds) for summary in Summary for seconds in (35.0, 300.0, 1000.0 / 3.0, 2000.0)]
+    lazy, eager = Windows(), LookedAtInEveryBucket()
+    answers = [np.full((2, len(kinds)), np.nan) for _ in range(2)]
+    looks, now = [0, 0], T0
+    for one in (lazy, eager):
+        one.open(kinds)
+    for tick in range(500):
+        now += float(rng.choice([1.0, 7.3, 10.0, 60.0]))
+        size = int(rng.choice([0, 0, 1, 5, 40])) if tick % 90 else 40 * KEEP
+        window, at = rng.integers(0, len(kinds), size), now - rng.exponential(8.0, size)
+        if tick < 250 or tick > 300:  # else the feed is silent, and everything leaves
+            for one in (lazy, eager):
+                one.add(window, at, np.round(at * 7.0) % 11.0)
+        if tick % 71 == 70:
+            for one in (lazy, eager):
+                one.forget(np.array([tick % len(kinds)]), np.array([now - 20.0]))
+        if tick == 333:
+            saved, lazy = lazy.dump(), Windows()
+            lazy.load(saved)
+        for place, one in enumerate((lazy, eager)):
+            due = one.due(now)
+            looks[place] += len(due)
+            with np.errstate(invalid="ignore"):  # where thinning left a ring nothing of its window
+                answers[place][:, due] = one.evaluate(due, now)
+        np.testing.assert_array_equal(answers[0], answers[1])
+        assert lazy.dump() == eager.dump()
+    assert looks[0] < looks[1]

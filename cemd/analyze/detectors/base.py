@@ -41,16 +41,22 @@ BY_DAYS = (Family.TIME_OF_DAY, Family.COURSE)
 
 
 class Held:
-    """State of the series of one round by name: views where rows follow each other, else copies, to be put back."""
+    """State of the series of one round by name: views where rows follow each other, else copies, which are made once
+    and must be put back."""
 
     def __init__(self, columns: Columns, span: Array | slice) -> None:
         self._columns = columns
         self._span = span
+        self._gathered: dict[str, Array] = {}  # since they were put last
 
     def __getitem__(self, name: str) -> Array:
-        return self._columns[name][self._span]
+        held = self._gathered.get(name)
+        if held is None:
+            held = self._gathered[name] = self._columns[name][self._span]
+        return held
 
     def __setitem__(self, name: str, value: Array) -> None:
+        self._gathered.pop(name, None)  # the column may hold it in fewer bits
         self._columns[name][self._span] = value
 
 
@@ -119,6 +125,12 @@ def rate(count: Array, slowest: float) -> Array:
     """Weight of a new sample in a running mean: 1/(n+1), at least `slowest`."""
     weight: Array = np.maximum(1.0 / (count + 1.0), slowest)
     return weight
+
+
+def or_zero(value: Array) -> Array:
+    """The values; 0 where there is none (NaN), or none that has a bound."""
+    held: Array = np.where(value < np.inf, value, value.dtype.type(0))
+    return held
 
 
 def follow(old: Array, new: Array, weight: Array | float) -> Array:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import BY_DAYS, Evidence, Held, follow
+from cemd.analyze.detectors.base import BY_DAYS, Evidence, Held, follow, or_zero
 
 SECOND = 0.6
 """Share of the second strongest family: they overlap, so it is worth less than it says, yet two are more than one."""
@@ -88,7 +88,7 @@ class Combination:
         return rarity * np.clip(severity, LEAST_SIZE, MOST_SIZE) ** SIZE_SHARE, severity
 
     def _severity(self, held: Held, measured: Array, rare: Array, gap: Array, count: Array) -> Array:
-        magnitude = np.abs(np.nan_to_num(measured, posinf=0.0)) / self._ordinary
+        magnitude = np.abs(or_zero(measured)) / self._ordinary
         unit = held["unit"].astype(np.float64)
         large = np.log1p(strongest(self._families(magnitude / np.maximum(unit, LEAST_OWN) ** OWN_SHARE)))
         weight = np.maximum(-np.expm1(-gap / MEMORY_SECONDS), QUICKEST)

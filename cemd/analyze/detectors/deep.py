@@ -15,7 +15,7 @@ import numpy as np
 
 from cemd.analyze.columns import Array, Columns, Field
 from cemd.analyze.detectors import KINDS, combination, gate, history, stated, tails, threshold
-from cemd.analyze.detectors.base import PACE, SLOW, Evidence, Held, Sight, follow, rate
+from cemd.analyze.detectors.base import PACE, SLOW, Evidence, Held, Sight, follow, or_zero, rate
 from cemd.analyze.detectors.combination import Combination
 from cemd.analyze.detectors.gate import Gate
 from cemd.analyze.detectors.history import REACH, History
@@ -165,7 +165,7 @@ class Deep:
         held["surprise"] = np.copysign(surprise, measured)
         held["now"] = sight.raw
         self._expect(held, sight, ready, severity >= 1.0)
-        score, severity = np.nan_to_num(score), np.nan_to_num(severity)
+        score, severity = or_zero(score), or_zero(severity)
         limit = self.stated.limit(held, np.minimum(score, severity), sight.count)
         return self.gate.pass_through(held, rows, score / limit, severity / limit, at)
 

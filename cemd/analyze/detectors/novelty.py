@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import Family, Sight
+from cemd.analyze.detectors.base import Family, Sight, or_zero
 from cemd.analyze.detectors.history import DAYS, REACH
 
 RATE = np.float32(1 / 8)
@@ -42,7 +42,7 @@ class Novelty:
         near = sight.near
         distance = np.fmin(np.fmin(near[:, :, REACH - 1], near[:, :, REACH]), near[:, :, REACH + 1])
         old = sight.held["novelty_distance"]
-        step = np.nan_to_num(distance - old, copy=False, posinf=0.0)
+        step = or_zero(distance - old)
         new = sight.kept["novelty"] = old + RATE * step
         best = np.where(sight.here, new, np.inf).min(axis=1).astype(np.float64)
         scale = 0.3 * sight.deviation + sight.usual_spread + sight.floor

@@ -181,7 +181,8 @@ class Indicators:
         if len(asked):
             window = window[asked]
             beyond = c["sign"][window] * value[asked] < c["target"][window]
-            chance.weigh(c["evidence"], window, beyond, tail(rows[asked[beyond]]))
+            usual = tail(rows[asked[beyond]]) if beyond.any() else np.zeros(0)
+            chance.weigh(c["evidence"], window, beyond, usual)
 
     def _count_good(self, window: NDArray[np.intp], at: Array, value: Array) -> None:
         """Counts samples since the last bad one, in the order in which they came."""

@@ -20,7 +20,8 @@ from cemd.config.rules import Summary
 BUCKETS = 30
 SLOTS = BUCKETS + 1  # the bucket under way and 30 full ones
 KEEP = 512
-NEVER = -(2**62)
+NEVER, ALWAYS = -(2**62), 2**62
+"""Numbers of buckets: before and after all others."""
 Count = tuple[float, float]
 """(samples, their sum)."""
 SUMMARIES = tuple(Summary)
@@ -59,6 +60,10 @@ class Windows:
         self.rings = Columns(RING_FIELDS)
         self._oldest = np.zeros(0, np.int64)
         """By ring: no sample kept before this one can be live again. Derived, so never stored: 0 is always right."""
+        self._turns = np.zeros(0, np.int64)
+        """By window: the bucket under way in which its oldest one leaves it. Derived; NEVER is always right."""
+        self._leaves = np.zeros(0)
+        """By window: the time of its ring's oldest live sample. Derived; it counts from `_turns` on only."""
 
     def open(self, windows: Sequence[tuple[Summary, float]]) -> range:
         """Appends empty windows of (summary, seconds)."""
@@ -126,19 +131,28 @@ class Windows:
         r["value"][ring, slot] = value[new]
 
     def due(self, now: float) -> NDArray[np.intp]:
-        """Windows whose answer may have changed since they were last evaluated; they count as evaluated now."""
+        """Windows whose answer may have changed since they were last evaluated, because something came or something has
+        left them; they count as evaluated now."""
         c = self.columns
+        self._reach(len(c))
         number = np.floor(now / c["width"]).astype(np.int64)
-        due = np.flatnonzero(c["dirty"] | (number != c["seen_number"]))
+        left = (number >= self._turns) | (self._leaves <= now - c["width"] * SLOTS)
+        due = np.flatnonzero(c["dirty"] | (left & (number != c["seen_number"])))
         c["dirty"][due] = False
-        c["seen_number"][due] = number[due]
+        c["seen_number"][:] = number
         return due
+
+    def _reach(self, windows: int) -> None:
+        """Nothing is known of what leaves windows that are new, restored or taken over."""
+        if len(self._turns) != windows:
+            self._turns, self._leaves = np.full(windows, NEVER), np.full(windows, -np.inf)
 
     def evaluate(self, windows: NDArray[np.intp], now: float) -> tuple[Array, Array]:
         """Value (NaN: no sample) and number of samples of each window at `now`."""
         c = self.columns
         live = self._live(windows, now)
         counts, total = self._sums(windows, live)
+        self._foresee(windows, now)
         summary = c["summary"][windows]
         some = counts > 0
         value = np.full(len(windows), np.nan)
@@ -163,6 +177,16 @@ class Windows:
         if ringed.any():
             value[ringed] = self._quantile(windows[ringed], now, SHARES[summary[ringed]])
         return value, counts
+
+    def _foresee(self, windows: NDArray[np.intp], now: float) -> None:
+        """When the next bucket that holds something leaves each window, or comes into it (its clock was set back)."""
+        c = self.columns
+        self._reach(len(c))
+        number, newest = c["number"][windows], np.floor(now / c["width"][windows]).astype(np.int64)[:, None]
+        turns = np.where(number <= newest, number + SLOTS, number)
+        turns[(turns <= newest) | (c["count"][windows] == 0)] = ALWAYS
+        self._turns[windows] = turns.min(axis=1)
+        self._leaves[windows] = np.inf
 
     def parted(self, window: int, at: float, now: float) -> tuple[Count, Count]:
         """What one window holds at `now` of before `at`, and of since then; what lies across it is neither."""
@@ -215,8 +239,9 @@ class Windows:
         """At the `share` of each window, linear between order statistics, as `numpy.percentile` does."""
         ring = self.columns["ring"][windows]
         since = now - self.columns["width"][windows] * SLOTS
-        held, count = self._live_values(ring, since)
+        held, count, oldest = self._live_values(ring, since)
         self._adapt(ring, count)
+        self._leaves[windows] = np.where(self.rings["stride"][ring] > 1, -np.inf, oldest)  # it adapts at each look
         place = np.maximum(count - 1, 0) * share
         below = np.floor(place).astype(np.intp)
         above = np.minimum(below + 1, np.maximum(count - 1, 0))
@@ -225,9 +250,10 @@ class Windows:
         value = low + (held[rows, above] - low) * (place - below)
         return np.where(count > 0, value, np.nan)
 
-    def _live_values(self, ring: Array, since: Array) -> tuple[Array, Array]:
-        """Sorted live values of each ring, padded with infinity, and how many. Most rings hold far more than their
-        window, and what has left it stays out: only what was kept since the oldest live sample is looked at."""
+    def _live_values(self, ring: Array, since: Array) -> tuple[Array, Array, Array]:
+        """Sorted live values of each ring, padded with infinity, how many, and the time of the oldest. Most rings hold
+        far more than their window, and what has left it stays out: only what was kept since the oldest live sample is
+        looked at."""
         r = self.rings
         if len(self._oldest) != len(r):
             self._oldest = np.zeros(len(r), np.int64)
@@ -235,12 +261,13 @@ class Windows:
         first = np.maximum(self._oldest[ring], head - KEEP)
         place = first[:, None] + np.arange(max(int((head - first).max()), 1))
         flat = ring[:, None].astype(np.intp) * KEEP + (place & (KEEP - 1))  # as `%`, which is slow
-        live = (place < head[:, None]) & (r["at"].reshape(-1)[flat] > since[:, None])
+        at = r["at"].reshape(-1)[flat]
+        live = (place < head[:, None]) & (at > since[:, None])
         count = live.sum(axis=1)
         self._oldest[ring] = np.where(count > 0, first + live.argmax(axis=1), head)
         held = np.where(live, r["value"].reshape(-1)[flat], np.inf)
         held.sort(axis=1, kind="stable")
-        return held, count
+        return held, count, np.where(live, at, np.inf).min(axis=1)
 
     def _adapt(self, rings: Array, live: Array) -> None:
         """Thins a ring whose samples no longer reach back over the window; thickens one that has become sparse."""
@@ -271,7 +298,7 @@ class Windows:
         mine, theirs = self.columns["ring"][here], other.columns["ring"][there]
         for name in RING_FIELDS:
             self.rings.copy_rows(name, mine[mine >= 0], other.rings, theirs[theirs >= 0])
-        self._oldest = np.zeros(0, np.int64)
+        self._oldest, self._turns = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
     def dump(self) -> dict[str, bytes]:
         sizes = np.array([len(self.columns), len(self.rings)], "<i8").tobytes()
@@ -283,7 +310,7 @@ class Windows:
         for prefix, columns, size in (("window.", self.columns, windows), ("ring.", self.rings, rings)):
             held = {name.removeprefix(prefix): data for name, data in dumped.items() if name.startswith(prefix)}
             columns.load(size, held)
-        self._oldest = np.zeros(0, np.int64)
+        self._oldest, self._turns = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
 def _rank(groups: Array) -> Array:

@@ -119,39 +119,45 @@ class Forecasts:
         return Warnings(np.flatnonzero(c["said"] & ~before), np.flatnonzero(before & ~c["said"]))
 
     def _take(self, due: NDArray[np.intp], now: float, given: Mapping[str, Array], rules: Forecast) -> None:
-        """Values into the finest ring; every eighth mean into the next one."""
+        """Values into the finest ring; every eighth mean into the next one. Then whatever grew is looked at."""
         c = self.columns
         rows, values = due, (given["sign"] * given["value"])[due]
         profile.learn(c, rows, now, values)
+        grown: list[NDArray[np.intp]] = []
         for span in range(SPANS):
             if not len(rows):
                 break
             place = c["head"][rows, span] % POINTS
             c["at"][rows, span, place], c["value"][rows, span, place] = now, values
             c["head"][rows, span] += 1
-            self._look(rows, span, now, given, rules)
+            grown.append(rows)
             c["sum"][rows, span] += values
             c["count"][rows, span] += 1
             rows = rows[c["count"][rows, span] == COARSER]
             values = c["sum"][rows, span] / COARSER
             c["sum"][rows, span], c["count"][rows, span] = 0.0, 0
+        spans = np.repeat(np.arange(len(grown)), [len(rows) for rows in grown])
+        self._look(np.concatenate(grown), spans, now, given, rules)
 
-    def _look(self, rows: NDArray[np.intp], span: int, now: float, given: Mapping[str, Array], rules: Forecast) -> None:
-        """Where the rings of one span lead."""
+    def _look(
+        self, rows: NDArray[np.intp], span: NDArray[np.intp], now: float, given: Mapping[str, Array], rules: Forecast
+    ) -> None:
+        """Where rings lead, each that of a row and a span."""
         head = self.columns["head"][rows, span]
-        rows = rows[(head >= POINTS // 2) & ~given["broken"][rows]]
-        if not len(rows):
+        some = (head >= POINTS // 2) & ~given["broken"][rows]
+        if not some.any():
             return
+        rows, span = rows[some], span[some]
         sees = self._sees(rows, span, POINTS // 2, now, given, rules)
-        full = self.columns["head"][rows, span] >= POINTS
+        full = head[some] >= POINTS
         if full.any():
-            sees[full] |= self._sees(rows[full], span, POINTS, now, given, rules)
+            sees[full] |= self._sees(rows[full], span[full], POINTS, now, given, rules)
         self._note(rows, span, sees, rules)
 
     def _sees(  # noqa: PLR0913, RUF100 -- a look has so many sides
         self,
         rows: NDArray[np.intp],
-        span: int,
+        span: NDArray[np.intp],
         points: int,
         now: float,
         given: Mapping[str, Array],
@@ -160,8 +166,8 @@ class Forecasts:
         """Whether the newest `points` of each ring see a breach; what they see is kept."""
         c = self.columns
         turn = (c["head"][rows, span][:, None] - points + np.arange(points)) % POINTS
-        times = c["at"][rows[:, None], span, turn] - now
-        values = c["value"][rows[:, None], span, turn]
+        times = c["at"][rows[:, None], span[:, None], turn] - now
+        values = c["value"][rows[:, None], span[:, None], turn]
         pace = given["pace"][rows] * COARSER**span
         centre = now - 0.5 * pace * (span > 0)  # a mean speaks for the middle of its time
         usual = profile.at(c, rows, times + np.reshape(centre, (-1, 1)))
@@ -180,11 +186,17 @@ class Forecasts:
         if len(few := np.flatnonzero(sees)):
             sees[few] = self._is_no_rhythm(rows[few], reach[few], values[few], pace[few], now, found.of(few))
         if len(few := np.flatnonzero(sees)):
-            sees[few] = self._meets(rows[few], span, found.of(few), reach[few], now, given)
+            sees[few] = self._meets(rows[few], span[few], found.of(few), reach[few], now, given)
         return np.asarray(sees)
 
     def _meets(  # noqa: PLR0913, RUF100 -- a look has so many sides
-        self, rows: NDArray[np.intp], span: int, found: Trend, reach: Array, now: float, given: Mapping[str, Array]
+        self,
+        rows: NDArray[np.intp],
+        span: NDArray[np.intp],
+        found: Trend,
+        reach: Array,
+        now: float,
+        given: Mapping[str, Array],
     ) -> Array:
         """Whether trend and day together meet the target within as much time as the ring reaches back; what is seen is
         kept."""
@@ -194,7 +206,7 @@ class Forecasts:
         gap -= given["target"][rows][:, None]
         ahead = _first_below(gap, steps)
         meets = np.isfinite(ahead)
-        rows, found = rows[meets], found.of(meets)
+        rows, span, found = rows[meets], span[meets], found.of(meets)
         c["breach_at"][rows, span] = now + ahead[meets]
         c["slope"][rows, span] = found.slope * given["sign"][rows]
         c["confidence"][rows, span] = _confidence(found, steps[meets], gap[meets])
@@ -213,14 +225,14 @@ class Forecasts:
         lower = now_at + UNSURE_SPREADS * found.spread < profile.depth(self.columns, rows, now)
         return np.asarray((reach <= FEW_HOURS_SECONDS) | profile.known(self.columns, rows) | lower)
 
-    def _learn_alike(self, rows: NDArray[np.intp], span: int, alike: Array) -> None:
+    def _learn_alike(self, rows: NDArray[np.intp], span: NDArray[np.intp], alike: Array) -> None:
         c = self.columns
         looks = c["looks"][rows, span]
         rate = 1.0 / np.minimum(looks + 1.0, MOST_RINGS * POINTS)
         c["alike"][rows, span] += (alike - c["alike"][rows, span]) * rate
         c["looks"][rows, span] = looks + 1.0
 
-    def _note(self, rows: NDArray[np.intp], span: int, sees: Array, rules: Forecast) -> None:
+    def _note(self, rows: NDArray[np.intp], span: NDArray[np.intp], sees: Array, rules: Forecast) -> None:
         c = self.columns
         c["agreed"][rows, span] = np.where(sees, c["agreed"][rows, span] + 1, 0)
         c["clear"][rows, span] = np.where(sees, 0, c["clear"][rows, span] + 1)

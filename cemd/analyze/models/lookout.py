@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from cemd.analyze.columns import Array
 from cemd.analyze.indicators.indicators import Indicators
@@ -41,6 +42,7 @@ class Lookout:
         self.touchpoints: dict[Place, TouchpointModel] = {}
         self._phase: Array = np.zeros(0)
         self._known = -1  # instances that the touchpoints' members were chosen from
+        self._numbers: dict[Place, NDArray[np.intp]] = {}  # instances that are the members of a touchpoint
 
     def tick(self, now: Instant, indicators: Indicators, configuration: Configuration) -> Sighted:
         """Gives every model the values that are due. Called after the indicators' own tick."""
@@ -63,7 +65,7 @@ class Lookout:
                 if now < model.next_at:
                     continue
                 before = model.said
-                self._look(model, now, given, indicators, configuration)
+                self._look(model, self._numbers[place], now, given, configuration)
                 if model.said != before:
                     (began if model.said else ended).append(place)
         return Sighted(forecasts, drifts, tuple(began), tuple(ended))
@@ -95,16 +97,18 @@ class Lookout:
             same = old is not None and old.members == members and len(old.looks) == learn
             kept[place] = old if same and old is not None else TouchpointModel(members, learn)
         self.touchpoints = kept
+        self._numbers = {
+            place: np.array([indicators.number[key] for key in model.members], np.intp) for place, model in kept.items()
+        }
 
     def _look(
         self,
         model: TouchpointModel,
+        numbers: NDArray[np.intp],
         now: Instant,
         given: Mapping[str, Array],
-        indicators: Indicators,
         configuration: Configuration,
     ) -> None:
-        numbers = [indicators.number[key] for key in model.members]
         x = given["placed"][numbers]
         pace = float(given["pace"][numbers].max())
         model.next_at = float(next_look(now, np.array([pace]), self._phase[numbers[:1]])[0])
@@ -154,6 +158,7 @@ class Lookout:
         self.drifts.load(_under("drift.", dumped))
         models = msgspec.msgpack.decode(dumped["touchpoints"], type=list[tuple[Place, bytes]])
         self.touchpoints = {place: TouchpointModel.load(body) for place, body in models}
+        self._known = -1
 
 
 def _phase(key: str) -> float:

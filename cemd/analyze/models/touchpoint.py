@@ -9,6 +9,7 @@ says nothing before `learn_looks`, and nothing of what is better than usual.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ class Verdict:
     distance: float
     limit: float
     usual: float
-    leading: tuple[int, ...]  # places of the members that lead away, the most first
+    leading: tuple[int, ...]  # places of the members that lead away beyond the limit, the most first
 
 
 class TouchpointModel:
@@ -95,10 +96,11 @@ class TouchpointModel:
         if self.head < 2 * len(self.members) + BLOCK:
             self._remember(x)
             return
-        distance, leading = self._distance(x)
+        distance, part, off = self._distance(x)
         chance = min(rules.false_alarms_per_touchpoint_week / 2.0**self.doubts * BLOCK * pace / WEEK_SECONDS, 0.1)
         far, usual = self._limits(chance)
         far = max(far, LEAST)
+        leading = _leading(part, off) if distance > far else ()
         self.distance, self.verdict = distance, Verdict(distance, far, usual, leading)
         is_beyond = self.ready and distance > far and bool(leading)
         self._move(now, is_beyond=is_beyond, is_within=distance <= usual, rules=rules)
@@ -143,13 +145,12 @@ class TouchpointModel:
         self.looks[self.head % len(self.looks)] = x
         self.head += 1
 
-    def _distance(self, x: Array) -> tuple[float, tuple[int, ...]]:
+    def _distance(self, x: Array) -> tuple[float, Array, Array]:
+        """(how far the vector is, each member's part of its square, how far each member is off)."""
         mean, inverse = self._fitted()
         off = x - mean
         part = off * (inverse @ off)
-        order = np.argsort(-part, kind="stable")
-        leading = tuple(place for place in order.tolist()[:5] if off[place] < 0 and part[place] > 0)
-        return float(np.sqrt(max(float(part.sum()), 0.0))), leading if off[order[0]] < 0 else ()
+        return math.sqrt(max(float(part.sum()), 0.0)), part, off
 
     def _fitted(self) -> tuple[Array, Array]:
         """Mean and inverse of the joint spread, worked out once a block of looks."""
@@ -223,6 +224,13 @@ class TouchpointModel:
         model.peaks = np.frombuffer(saved.peaks, "<f8").copy()
         model.pending = np.frombuffer(saved.pending, "<f8").reshape(-1, width).copy()
         return model
+
+
+def _leading(part: Array, off: Array) -> tuple[int, ...]:
+    """Places of the members that lead away, the most first; none where the first of them leads to the better."""
+    order = np.argsort(-part, kind="stable")
+    leading = tuple(place for place in order.tolist()[:5] if off[place] < 0 and part[place] > 0)
+    return leading if off[order[0]] < 0 else ()
 
 
 def fitted(looks: Array) -> tuple[Array, Array]:

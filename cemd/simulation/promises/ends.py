@@ -8,7 +8,7 @@ import numpy as np
 
 from cemd.model.notice import TOLD_STATES, CommunicationState, Mode, Phase, Reason
 from cemd.report.decide import unpacked
-from cemd.simulation.book import Book
+from cemd.simulation.book import Book, Row
 from cemd.simulation.promises.moments import (
     NEVER_TOLD,
     Finished,
@@ -70,14 +70,23 @@ def everyone_told_hears_one_end(book: Book, now: Finished) -> Sentences:
             yield f"{communication.id} is still {communication.state}, {len(told)} customers wait for the end."
             continue
         reasons = reasons_for_no_end(book, communication.id)
-        box = book.outbox.get(communication.id, {})
+        written = _ends_written(book, communication.id)
         for customer, revision in told.items():
-            ends = [key for key in box if key[0] == customer and key[1] is Phase.OVER and key[2] >= revision]
+            ends = [row for number, row in written.get(customer, ()) if number >= revision]
             if not ends and reasons.get(customer, -1) < revision:
                 yield f"customer {customer} was told of {communication.id} and heard no end, without a reason."
-            heard = [key for key in ends if box[key].state in TOLD_STATES]
-            if len(heard) > 1:
-                yield f"customer {customer} heard {len(heard)} ends of {communication.id} after the last notice."
+            heard = sum(row.state in TOLD_STATES for row in ends)
+            if heard > 1:
+                yield f"customer {customer} heard {heard} ends of {communication.id} after the last notice."
+
+
+def _ends_written(book: Book, communication: str) -> dict[int, list[tuple[int, Row]]]:
+    """By customer: (revision, row) of each end that has one, looked up once for all of them."""
+    ends: dict[int, list[tuple[int, Row]]] = {}
+    for (customer, phase, revision), row in book.outbox.get(communication, {}).items():
+        if phase is Phase.OVER:
+            ends.setdefault(customer, []).append((revision, row))
+    return ends
 
 
 def reasons_for_no_end(book: Book, communication: str) -> dict[int, int]:

@@ -26,10 +26,14 @@ def quiet_hours_hold(book: Book, now: Written) -> Sentences:
         return
     topology, customers = now.core.state.topology, now.core.state.customers
     operator = topology.configuration.settings.operator.zone
+    is_quiet: dict[str, bool] = {}  # by zone
     for customer in now.rows.customer.tolist():
         zone = customers.zones[int(customers["zone"][customer])]
         site = customers.sites[int(customers["site"][customer])]
-        if _is_quiet(hours.start, hours.end, zone or topology.zone(site) or operator, now.rows.at):
+        name = zone or topology.zone(site) or operator
+        if name not in is_quiet:
+            is_quiet[name] = _is_quiet(hours.start, hours.end, name, now.rows.at)
+        if is_quiet[name]:
             yield f"customer {customer} of {now.rows.communication} sleeps."
 
 
