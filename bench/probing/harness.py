@@ -28,6 +28,7 @@ from cemd.monitor import wire
 from numpy.typing import NDArray
 
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+_PIECE = 500
 _EVERYWHERE = Targets(loopback=True).model_dump_json().encode()
 _AGENT = """
 import sys
@@ -129,6 +130,17 @@ def named(outcomes: NDArray[np.uint8]) -> Counter[str]:
     return Counter({Outcome(number).name.lower(): count for number, count in enumerate(counts) if count})
 
 
+def frames_of(probes: list[Probe], at_once: int) -> Iterator[wire.ProbesPart | wire.Probes]:
+    """A probe set in pieces, as a daemon sends it."""
+    starts = range(0, len(probes), _PIECE)
+    for place, start in enumerate(starts):
+        piece = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes[start : start + _PIECE]])
+        if start == starts[-1]:
+            yield wire.Probes(epoch="bench", parts=place, probes=piece, at_once=at_once, targets=_EVERYWHERE)
+        else:
+            yield wire.ProbesPart(epoch="bench", place=place, probes=piece)
+
+
 @contextlib.asynccontextmanager
 async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> AsyncIterator[tuple[int, Owed]]:
     """A prober process at work on these probes: (its pid, what it delivered so far)."""
@@ -138,8 +150,8 @@ async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> A
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (task := asyncio.current_task()) is not None:
             links.add(task)
-        document = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes])
-        writer.write(wire.encode(wire.Probes(epoch="bench", probes=document, at_once=at_once, targets=_EVERYWHERE)))
+        for frame in frames_of(probes, at_once):
+            writer.write(wire.encode(frame))
         with contextlib.suppress(asyncio.CancelledError):
             while (frame := await wire.read_from_prober(reader)) is not None:
                 match frame:

@@ -58,6 +58,14 @@ class Agenda:
         if at < self._horizon:
             heapq.heappush(self._soon, (at, slot))
 
+    def plan_each(self, slots: Iterable[int], at: Iterable[float]) -> None:
+        """The same for slots that have been planned before."""
+        times, horizon = self._times, self._horizon
+        for slot, following in zip(slots, at, strict=True):
+            times[slot] = following
+            if following < horizon:
+                heapq.heappush(self._soon, (following, slot))
+
     def plan_many(self, slots: NDArray[np.intp], at: NDArray[np.float64], *, soonest: float) -> None:
         """Gives slots that have been planned before, each at most once, their next regular times, none before
         `soonest`."""
@@ -100,16 +108,16 @@ class Agenda:
                 times, slots = [times[place] for place in order], [slots[place] for place in order]
         return times, slots
 
-    def near(self, until: float, most: int) -> list[tuple[float, int]]:
+    def near(self, until: float, most: int) -> tuple[list[float], list[int]]:
         """The next regular times up to `until`, earliest first, and their slots: at most so many, maybe fewer than
         there are. They stay; who takes one plans its slot anew."""
         first, planned = self._cursor, self._times
         piece = slice(first, min(bisect_right(self._near, until, first), first + most))
-        return [
-            (at, slot)
-            for at, slot in zip(self._near[piece], self._near_slots[piece], strict=True)
-            if planned[slot] == at
-        ]
+        times, slots = self._near[piece], self._near_slots[piece]
+        if [planned[slot] for slot in slots] != times:  # some were planned anew since
+            kept = [place for place, slot in enumerate(slots) if planned[slot] == times[place]]
+            times, slots = [times[place] for place in kept], [slots[place] for place in kept]
+        return times, slots
 
     def pop_asked(self, now: float) -> list[tuple[float, int]]:
         """What was asked for up to now, earliest first: (time, slot)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -57,6 +58,8 @@ class Post:
     rows: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)
     """The same for metrics that come together: a whole row at once."""
     failing: bool = False
+    unrun_said_at: float = -inf
+    """When it was last evidence that a run did not happen, wall clock."""
     source: int = 0
     """Hash of the text that it was made from: what did not change is known by it."""
     launch: Callable[[float, Done], Cancel | None] | None = field(init=False)

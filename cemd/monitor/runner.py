@@ -12,6 +12,7 @@ import secrets
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from math import inf
 from typing import Any, TypeAlias
 
@@ -74,6 +75,9 @@ class Runner:
         self._posts: list[Post | None] = []
         self._errands: list[AnyErrand | None] = []
         """Those that may always be sent; beside the posts, which the quickest way need not touch."""
+        self._by, self._moments = bytearray(), bytearray()
+        """By slot: which engine has that errand, counted from 1; 1 for a moment of truth."""
+        self._numbers = {word: number for number, word in enumerate(self._engines, start=1)}
         self._live: dict[int, Run] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -153,8 +157,12 @@ class Runner:
             more = slot + 1 - len(self._posts)
             self._posts += [None] * more
             self._errands += [None] * more
-        at_once = post.always and post.errand is not None and post.errand.by in self._engines
-        self._posts[slot], self._errands[slot] = post, post.errand if at_once else None
+            self._by += bytes(more)
+            self._moments += bytes(more)
+        errand = post.errand if post.always and post.errand is not None and post.errand.by in self._engines else None
+        self._posts[slot], self._errands[slot] = post, errand
+        self._by[slot] = 0 if errand is None else self._numbers[errand.by]
+        self._moments[slot] = post.probe.moment_of_truth
         self._due_at = -inf
 
     def _retire(self, slot: int, uid: str) -> None:
@@ -162,6 +170,7 @@ class Runner:
             self._let_go(slot)
             self._schedule.retire(slot)
             self._posts[slot] = self._errands[slot] = None
+            self._by[slot] = 0
 
     def _let_go(self, slot: int) -> None:
         """The post of a slot is replaced or gone; one that runs is still needed at its end."""
@@ -229,10 +238,10 @@ class Runner:
 
     def _let_in_ahead(self, slots: list[int], due: list[float]) -> None:
         """Keeps what is to begin later; mostly all of it is of one engine, which needs no look at each then."""
-        errands = [self._errands[slot] for slot in slots]
-        engines = {None if errand is None else errand.by for errand in errands}
-        one = engines.pop() if len(engines) == 1 else None
-        self._ahead = Ahead(slots, due, errands, None if one is None else self._engines[one])
+        errands = list(map(self._errands.__getitem__, slots))
+        numbers = set(map(self._by.__getitem__, slots))
+        one = numbers.pop() if len(numbers) == 1 else 0
+        self._ahead = Ahead(slots, due, errands, tuple(self._engines.values())[one - 1] if one else None)
 
     def _return_unbegun(self, now: float) -> None:
         """What was let in ahead and has not begun is offered anew."""
@@ -274,14 +283,15 @@ class Runner:
 
     def _begin_all(self, slots: Sequence[int], planned: Sequence[float], now: float) -> None:
         """Begins what is due; errands leave together, in their order."""
-        wall = now + self._wall_offset
+        if self.burden.shedding:
+            slots, planned = self._kept(slots, planned, now)
         at_once = self._errands
         batches: dict[str, tuple[list[AnyErrand], list[int]]] = {}
         for slot, due in zip(slots, planned, strict=True):
             errand = at_once[slot]
             if errand is None:
                 self._begin(slot, due)
-            elif not self.burden.shedding or not self._leaves_out(slot, errand.owner, wall):
+            else:
                 batch = batches.get(errand.by)
                 if batch is None:
                     batch = batches[errand.by] = ([], [])
@@ -289,7 +299,20 @@ class Runner:
                 batch[1].append(slot)
         for by, (errands, together) in batches.items():
             self._latest_start = max(self._latest_start, now - planned[0], now - planned[-1])
-            self._engines[by].begin(errands, together, now, wall)
+            self._engines[by].begin(errands, together, now, now + self._wall_offset)
+
+    def _kept(self, slots: Sequence[int], planned: Sequence[float], now: float) -> tuple[list[int], list[float]]:
+        """Of runs that are due those that are not given up, while some are; others are asked about when they begin. It
+        must cost little: whatever giving up a run takes is missing for those that are made."""
+        sheds, by, moments = self.burden.pressure.sheds, self._by, self._moments
+        kept = [not by[slot] or not sheds(important=bool(moments[slot])) for slot in slots]
+        given_up = [slot for slot, keeps in zip(slots, kept, strict=True) if not keeps]
+        if given_up:
+            self._schedule.finished_well(given_up, now)
+            for slot in given_up:
+                if (post := self._posts[slot]) is not None:
+                    self._not_run(post, now + self._wall_offset, Reason.SHED)
+        return list(compress(slots, kept)), list(compress(planned, kept))
 
     def _begin(self, slot: int, planned: float) -> None:
         post = self._posts[slot]

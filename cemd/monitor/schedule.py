@@ -14,6 +14,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from math import inf
 
 import numpy as np
@@ -32,10 +33,12 @@ QUICK_RECHECKS = 2
 QUICK_SECONDS = 5.0
 FEW = 24
 """So many runs due at once cost less one by one: the processor has forgotten numpy's ways since the last turn."""
-FEW_FINISHED = 48
-"""The same of runs that are over."""
-FEW_AHEAD, MOST_AHEAD = 8, 64
-"""So many runs, at least and at most, are looked at together before they are due."""
+FEW_FINISHED = 128
+"""The same of runs that are over, as many as one look at a socket finds."""
+FEW_AHEAD, MOST_AHEAD = 8, 256
+"""So many runs, at least and at most, are looked at together before they are due;"""
+AHEAD_OF_PLACES = 1 / 16
+"""and no more than this part of a kind's places, or 64, for they hold one meanwhile."""
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
@@ -305,17 +308,22 @@ class Schedule:
     def _offer_ahead(self, until: float, turn: Turn) -> None:
         """Lets in what is light and due soon, unless it is little. One after the other: numpy's ways are long, and
         forgotten since the last turn. What finds no place is left for its time."""
-        near = self._agenda.near(until, MOST_AHEAD)
-        if len(near) < FEW_AHEAD:
+        places = int(self._walls.kind_at_once * AHEAD_OF_PLACES)
+        times, slots = self._agenda.near(until, min(MOST_AHEAD, max(64, places)))
+        if len(slots) < FEW_AHEAD:
             return
-        own, plan, enter = self._slots, self._agenda.plan, self._walls.enter
+        own = self._slots
         flags, every, groups, light = own.flags, own.every, own.group, own.light
-        for at, slot in near:
-            if light[slot] and not flags[slot] and enter(groups[slot]) is None:
-                plan(slot, at + every[slot])
-                flags[slot] = _RUNNING
-                turn.ahead.append(slot)
-                turn.due.append(at)
+        if not all([light[slot] and not flags[slot] for slot in slots]):  # noqa: C419 -- a generator costs more
+            fit = [place for place, slot in enumerate(slots) if light[slot] and not flags[slot]]
+            times, slots = [times[place] for place in fit], [slots[place] for place in fit]
+        entered = self._walls.enter_each([groups[slot] for slot in slots])
+        if not all(entered):
+            times, slots = list(compress(times, entered)), list(compress(slots, entered))
+        self._agenda.plan_each(slots, [at + every[slot] for at, slot in zip(times, slots, strict=True)])
+        for slot in slots:
+            flags[slot] = _RUNNING
+        turn.ahead, turn.due = slots, times
 
     def _offer_one(self, due: Due, now: float, turn: Turn) -> None:
         state = self._slots.state(due.slot)

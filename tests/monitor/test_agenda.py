@@ -88,9 +88,9 @@ def test_what_is_near_is_seen_in_order_and_stays_until_it_is_planned_anew() -> N
     for slot, at in enumerate((3.0, 3.2, 3.1, 9.0)):
         agenda.plan(slot, at)
     assert due(agenda, 3.0) == [(3.0, 0, True)]
-    assert agenda.near(3.15, 10) == [(3.1, 2)]
-    assert agenda.near(4.0, 10) == [(3.1, 2), (3.2, 1)]
-    assert agenda.near(4.0, 1) == [(3.1, 2)]
+    assert agenda.near(3.15, 10) == ([3.1], [2])
+    assert agenda.near(4.0, 10) == ([3.1, 3.2], [2, 1])
+    assert agenda.near(4.0, 1) == ([3.1], [2])
     agenda.plan(2, 13.1)
-    assert agenda.near(4.0, 10) == [(3.2, 1)]
+    assert agenda.near(4.0, 10) == ([3.2], [1])
     assert due(agenda, 20.0) == [(3.2, 1, True), (9.0, 3, True), (13.1, 2, True)]
