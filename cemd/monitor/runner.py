@@ -228,20 +228,20 @@ class Runner:
         ahead = self._ahead
         first, ahead.begun = ahead.begun, bisect_right(ahead.due, now + ROUNDING_SECONDS, ahead.begun)
         if ahead.begun > first:
-            piece = slice(first, ahead.begun)
+            slots = ahead.slots[first : ahead.begun]
             if ahead.engine is None or self.burden.shedding:
-                self._begin_all(ahead.slots[piece], ahead.due[piece], now)
+                self._begin_all(slots, ahead.due[first : ahead.begun], now)
             else:
                 self._latest_start = max(self._latest_start, now - ahead.due[first])
-                ahead.engine.begin(ahead.errands[piece], ahead.slots[piece], now, now + self._wall_offset)
+                errands = list(map(self._errands.__getitem__, slots))
+                ahead.engine.begin(errands, slots, now, now + self._wall_offset)
         return ahead.due[ahead.begun] if ahead.begun < len(ahead.due) else inf
 
     def _let_in_ahead(self, slots: list[int], due: list[float]) -> None:
         """Keeps what is to begin later; mostly all of it is of one engine, which needs no look at each then."""
-        errands = list(map(self._errands.__getitem__, slots))
         numbers = set(map(self._by.__getitem__, slots))
         one = numbers.pop() if len(numbers) == 1 else 0
-        self._ahead = Ahead(slots, due, errands, tuple(self._engines.values())[one - 1] if one else None)
+        self._ahead = Ahead(slots, due, tuple(self._engines.values())[one - 1] if one else None)
 
     def _return_unbegun(self, now: float) -> None:
         """What was let in ahead and has not begun is offered anew."""
