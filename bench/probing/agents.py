@@ -15,8 +15,8 @@ from .harness import Paces, beside, program, running
 ADDRESSES = tuple(f"127.0.0.{number}" for number in range(1, 17))
 NAMES = ("1.3.6.1.2.1.1.3.0", *(f"1.3.6.1.2.1.11.{number}.0" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10)))
 CASES = {
-    1: (25_000, Paces(busy=22_000, idle=5_000, peer=9_000)),
-    10: (10_000, Paces(busy=15_000, idle=2_000, peer=8_000)),
+    1: (25_000, Paces(busy=30_000, idle=5_000, peer=7_000)),
+    10: (10_000, Paces(busy=22_000, idle=2_000, peer=8_000)),
 }
 """By how many values: probes, and their paces."""
 _GUFO = """

@@ -305,7 +305,7 @@ class Runner:
         """Of runs that are due those that are not given up, while some are; others are asked about when they begin. It
         must cost little: whatever giving up a run takes is missing for those that are made."""
         sheds, by, moments = self.burden.pressure.sheds, self._by, self._moments
-        kept = [not by[slot] or not sheds(important=bool(moments[slot])) for slot in slots]
+        kept = [not by[slot] or not sheds(slot, important=bool(moments[slot])) for slot in slots]
         given_up = [slot for slot, keeps in zip(slots, kept, strict=True) if not keeps]
         if given_up:
             self._schedule.finished_well(given_up, now)
@@ -329,17 +329,17 @@ class Runner:
 
     def _leaves_out(self, slot: int, post: Post, wall: float) -> bool:
         """Whether a run that is due is not begun; then that is told."""
-        why = self._not_now(post, wall)
+        why = self._not_now(slot, post, wall)
         if why is not None:
             self._schedule.finished(slot, self.clock.monotonic(), failed=False)
             self._not_run(post, wall, why)
         return why is not None
 
-    def _not_now(self, post: Post, wall: float) -> Reason | None:
+    def _not_now(self, slot: int, post: Post, wall: float) -> Reason | None:
         if post.probe.active is not None and not post.probe.active.holds(wall):
             self._not_active += 1
             return Reason.NOT_ACTIVE
-        if self.burden.shedding and self.burden.pressure.sheds(important=post.probe.moment_of_truth):
+        if self.burden.shedding and self.burden.pressure.sheds(slot, important=post.probe.moment_of_truth):
             return Reason.SHED
         return None
 
