@@ -150,8 +150,8 @@ async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> A
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (task := asyncio.current_task()) is not None:
             links.add(task)
-        for frame in frames_of(probes, at_once):
-            writer.write(wire.encode(frame))
+        for piece in frames_of(probes, at_once):
+            writer.write(wire.encode(piece))
         with contextlib.suppress(asyncio.CancelledError):
             while (frame := await wire.read_from_prober(reader)) is not None:
                 match frame:
@@ -265,7 +265,9 @@ def beside(
     is when it costs least a piece. Beside it `ratio_both_at_half` of a processor, as connections are compared;
     `ratio_idle`: ours mostly asleep to the peer at its full speed; `ratio_both_idle`: to the peer at that pace.
     """
-    busy, idle, fast, half, paced = [], [], [], [], []
+    busy: list[dict[str, float]] = []
+    idle: list[dict[str, float]] = []
+    fast, half, paced = [], [], []
     for _ in range(rounds):
         fast.append(peer_rates(peer, arguments, int(10_000 * seconds), 0.0))
         half.append(peer_rates(peer, arguments, int(paces.peer * seconds), paces.peer))

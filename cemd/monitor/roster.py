@@ -149,7 +149,7 @@ class Arriving:
     def _take_one(self, text: bytes) -> None:
         source = hash(text)  # of 64 bits and with a secret of this process: no two texts of a set share it
         self._read += 1
-        uid = self._known.get(source)
+        uid = self._known.pop(source, None)  # what is left over in the end is freed at once, and may not be all of them
         uid, post = self._made(text) if uid is None else (uid, self._before[uid])
         if post is not None:
             post.source = source
