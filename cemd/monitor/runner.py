@@ -302,8 +302,7 @@ class Runner:
             self._engines[by].begin(errands, together, now, now + self._wall_offset)
 
     def _kept(self, slots: Sequence[int], planned: Sequence[float], now: float) -> tuple[list[int], list[float]]:
-        """Of runs that are due those that are not given up, while some are; others are asked about when they begin. It
-        must cost little: whatever giving up a run takes is missing for those that are made."""
+        """Without those errands that are given up, which must cost little: it is missing for those that are made."""
         sheds, by, moments = self.burden.pressure.sheds, self._by, self._moments
         kept = [not by[slot] or not sheds(slot, important=bool(moments[slot])) for slot in slots]
         given_up = [slot for slot, keeps in zip(slots, kept, strict=True) if not keeps]
@@ -393,10 +392,8 @@ class Runner:
 
     def attempt(self, run: Run) -> Attempt:
         """What a kind is told that measures in a task."""
-        deadline = run.began + run.post.timeout
-        return Attempt(
-            probe=run.post.probe.identity(), deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log
-        )
+        probe, deadline = run.post.probe.identity(), run.began + run.post.timeout
+        return Attempt(probe=probe, deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log)
 
     @property
     def log(self) -> Any:

@@ -75,8 +75,7 @@ class Schedule:
     def load(
         self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None, expected: int = 0
     ) -> Sequence[int]:
-        """Takes a whole new set at once; answers the slot of each plan. What takes it a probe at a time, so that runs
-        begin meanwhile, does the same by `make_room`, `retire` and `put`."""
+        """Takes a whole set at once, as `make_room`, `retire` and `put` do bit by bit; answers each plan's slot."""
         self.make_room(expected, kind_at_once=kind_at_once)
         before = {uid: slot for slot, uid in enumerate(self._slots.uids) if uid}
         slots = array("i", (self.put(plan, before.pop(plan.uid, None), now) for plan in plans))
@@ -312,11 +311,11 @@ class Schedule:
         times, slots = self._agenda.near(until, min(MOST_AHEAD, max(64, places)))
         if len(slots) < FEW_AHEAD:
             return
-        own = self._slots
-        flags, every, groups, light = own.flags, own.every, own.group, own.light
-        if not all([light[slot] and not flags[slot] for slot in slots]):  # noqa: C419 -- a generator costs more
-            fit = [place for place, slot in enumerate(slots) if light[slot] and not flags[slot]]
-            times, slots = [times[place] for place in fit], [slots[place] for place in fit]
+        flags, every = self._slots.flags, self._slots.every
+        groups, light = self._slots.group, self._slots.light
+        fit = [light[slot] and not flags[slot] for slot in slots]
+        if not all(fit):
+            times, slots = list(compress(times, fit)), list(compress(slots, fit))
         entered = self._walls.enter_each([groups[slot] for slot in slots])
         if not all(entered):
             times, slots = list(compress(times, entered)), list(compress(slots, entered))
