@@ -133,7 +133,9 @@ class Runner:
                         self._put(post, slot)
                 await self._rest(pause)
             for uid, post in posts.items():
-                if uid not in here:
+                if uid in here:
+                    here.remove(uid)  # bit by bit: all at once would take its time
+                else:
                     self._put(post, None)
                 await self._rest(pause)
         finally:
@@ -169,8 +171,7 @@ class Runner:
         if uid:
             self._let_go(slot)
             self._schedule.retire(slot)
-            self._posts[slot] = self._errands[slot] = None
-            self._by[slot] = 0
+            self._posts[slot], self._errands[slot], self._by[slot] = None, None, 0
 
     def _let_go(self, slot: int) -> None:
         """The post of a slot is replaced or gone; one that runs is still needed at its end."""
@@ -186,8 +187,7 @@ class Runner:
         """Totals since the prober began, and how late the latest start since the last call was."""
         counters = {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
         counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
-        counters["running"] = float(self._schedule.running())
-        counters["not_active_runs"] = float(self._not_active)
+        counters |= {"running": float(self._schedule.running()), "not_active_runs": float(self._not_active)}
         return counters | self.burden.counters()
 
     # Turning.
