@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from cemd.config.probes import Probe
@@ -9,7 +10,7 @@ from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
 from cemd.monitor.probes.base import Reason, Result, Values, completed
-from cemd.monitor.record import SAY_SECONDS, Record
+from cemd.monitor.record import SAY_SECONDS, SETTLED_SERIES, Record
 from cemd.monitor.roster import Post, Unrunnable
 
 GOOD = completed(
@@ -54,3 +55,16 @@ def test_run_that_did_not_happen_hides_no_failure(tmp_path: Path) -> None:
     assert [note.reason for note in record.take_attempts()] == [
         "shed", "answered", "connection_refused", "connection_refused",
     ]  # fmt: skip
+
+
+def test_series_leave_the_sight_of_the_collector_while_they_come(tmp_path: Path) -> None:
+    record, backlog, post = book(tmp_path)
+    before = gc.get_freeze_count()
+    try:
+        for number in range(SETTLED_SERIES):
+            probe = post.probe.model_copy(update={"name": f"a{number}"})
+            record.take(Post(probe, Unrunnable(""), {}), 1000.0, GOOD)
+        assert gc.get_freeze_count() > before
+        assert len(outcomes(backlog)) == 3 * SETTLED_SERIES
+    finally:
+        gc.unfreeze()
