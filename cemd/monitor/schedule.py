@@ -11,7 +11,6 @@ neither moves its phase.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from itertools import compress
@@ -36,9 +35,8 @@ FEW = 24
 FEW_FINISHED = 128
 """The same of runs that are over, as many as one look at a socket finds."""
 FEW_AHEAD, MOST_AHEAD = 8, 256
-"""So many runs, at least and at most, are looked at together before they are due;"""
-AHEAD_OF_PLACES = 1 / 16
-"""and no more than this part of a kind's places, or 64, for they hold one meanwhile."""
+"""So many runs, at least and at most, are let in together before they are due; not above a sixteenth of a kind's places
+(or 64), for they hold one meanwhile."""
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
@@ -71,17 +69,6 @@ class Schedule:
         self._open: set[int] = set()
         self._returned: list[Due] = []
         self.skipped_total: Counter[Skip] = Counter()
-
-    def load(
-        self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None, expected: int = 0
-    ) -> Sequence[int]:
-        """Takes a whole set at once, as `make_room`, `retire` and `put` do bit by bit; answers each plan's slot."""
-        self.make_room(expected, kind_at_once=kind_at_once)
-        before = {uid: slot for slot, uid in enumerate(self._slots.uids) if uid}
-        slots = array("i", (self.put(plan, before.pop(plan.uid, None), now) for plan in plans))
-        for slot in before.values():
-            self.retire(slot)
-        return slots
 
     def make_room(self, expected: int, *, kind_at_once: int | None = None) -> None:
         """A new set comes, of about so many probes: columns get just the room that they take."""
@@ -305,24 +292,36 @@ class Schedule:
             self._offer_one(Due(slot, planned), now, turn)
 
     def _offer_ahead(self, until: float, turn: Turn) -> None:
-        """Lets in what is light and due soon, unless it is little. One after the other: numpy's ways are long, and
-        forgotten since the last turn. What finds no place is left for its time."""
-        places = int(self._walls.kind_at_once * AHEAD_OF_PLACES)
-        times, slots = self._agenda.near(until, min(MOST_AHEAD, max(64, places)))
+        """Lets in what is light and due soon, unless it is little. What finds no place is left for its time."""
+        times, slots = self._agenda.near(until, min(MOST_AHEAD, max(64, self._walls.kind_at_once // 16)))
         if len(slots) < FEW_AHEAD:
             return
-        flags, every = self._slots.flags, self._slots.every
-        groups, light = self._slots.group, self._slots.light
+        flags, light = self._slots.flags, self._slots.light
         fit = [light[slot] and not flags[slot] for slot in slots]
-        if not all(fit):
-            times, slots = list(compress(times, fit)), list(compress(slots, fit))
+        times, slots = list(compress(times, fit)), list(compress(slots, fit))
+        if len(slots) <= FEW_FINISHED or not self._all_enter(slots, times):
+            times, slots = self._enter_each(slots, times)
+        turn.ahead, turn.due = slots, times
+
+    def _all_enter(self, slots: list[int], times: list[float]) -> bool:
+        """Lets in all of them, by columns, where they all find a place; plans their next times."""
+        own, column = self._slots, np.array(slots, dtype=np.intp)
+        fits = self._walls.enter_all(own.groups(column))
+        if fits:
+            following = np.array(times) + own.every_column[column]
+            self._agenda.plan_many(column, following, soonest=times[0] + self._shortest)
+            own.flags_column[column] = _RUNNING
+        return fits
+
+    def _enter_each(self, slots: list[int], times: list[float]) -> tuple[list[float], list[int]]:
+        """The same for those that find a place; answers which: times and slots."""
+        flags, every, groups = self._slots.flags, self._slots.every, self._slots.group
         entered = self._walls.enter_each([groups[slot] for slot in slots])
-        if not all(entered):
-            times, slots = list(compress(times, entered)), list(compress(slots, entered))
+        times, slots = list(compress(times, entered)), list(compress(slots, entered))
         self._agenda.plan_each(slots, [at + every[slot] for at, slot in zip(times, slots, strict=True)])
         for slot in slots:
             flags[slot] = _RUNNING
-        turn.ahead, turn.due = slots, times
+        return times, slots
 
     def _offer_one(self, due: Due, now: float, turn: Turn) -> None:
         state = self._slots.state(due.slot)
