@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from cemd.monitor.bulkheads import LIGHT_TIMES
 from cemd.monitor.plans import Plan, Skip
