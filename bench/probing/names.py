@@ -59,7 +59,7 @@ asyncio.run(main())
 
 
 PROBES = 50_000
-PACES = Paces(busy=35_000, idle=10_000, peer=10_000)
+PACES = Paces(busy=32_000, idle=10_000, peer=10_000)
 PORTS = 8
 """Ports of the name server, each as one server to cemd: of one it has at most 140 answers outstanding, so that what
 leaves at once fits into the server's buffer, and at half of a processor it asks for more."""

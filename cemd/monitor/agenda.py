@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from math import inf
 from typing import Final
 
@@ -108,16 +109,14 @@ class Agenda:
                 times, slots = [times[place] for place in order], [slots[place] for place in order]
         return times, slots
 
-    def near(self, until: float, most: int) -> tuple[list[float], list[int]]:
-        """The next regular times up to `until`, earliest first, and their slots: at most so many, maybe fewer than
-        there are. They stay; who takes one plans its slot anew."""
+    def near(self, until: float, most: int, wanted: Sequence[int]) -> tuple[list[float], list[int]]:
+        """The next regular times up to `until`, earliest first, and their slots, of those that are `wanted` (by slot, 0
+        where not), out of the next so many, maybe fewer than there are. They stay; who takes one plans it anew."""
         first, planned = self._cursor, self._times
         piece = slice(first, min(bisect_right(self._near, until, first), first + most))
         times, slots = self._near[piece], self._near_slots[piece]
-        if [planned[slot] for slot in slots] != times:  # some were planned anew since
-            kept = [place for place, slot in enumerate(slots) if planned[slot] == times[place]]
-            times, slots = [times[place] for place in kept], [slots[place] for place in kept]
-        return times, slots
+        good = [wanted[slot] and planned[slot] == at for at, slot in zip(times, slots, strict=True)]
+        return list(compress(times, good)), list(compress(slots, good))
 
     def pop_asked(self, now: float) -> list[tuple[float, int]]:
         """What was asked for up to now, earliest first: (time, slot)."""

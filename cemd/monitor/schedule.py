@@ -27,16 +27,15 @@ from cemd.monitor.slots import HUNG, LANE, LOOKS, ONE_LOOK, STATE, Slots, State
 
 LATE_SECONDS = 5.0
 """Never start a run later than this (or half an interval, if that is shorter)."""
-QUICK_RECHECKS = 2
+QUICK_RECHECKS, QUICK_SECONDS = 2, 5.0
 """So many extra looks after a probe began to fail: enough to tell a hiccup from a fault, too few to add load."""
-QUICK_SECONDS = 5.0
 FEW = 24
 """So many runs due at once cost less one by one: the processor has forgotten numpy's ways since the last turn."""
 FEW_FINISHED = 128
 """The same of runs that are over, as many as one look at a socket finds."""
 FEW_AHEAD, MOST_AHEAD = 8, 256
-"""So many runs, at least and at most, are let in together before they are due; not above a sixteenth of a kind's places
-(or 64), for they hold one meanwhile."""
+"""So many runs, at least and at most, are let in together before they are due; not above 64 where few are light, nor a
+sixteenth of a kind's places, for they hold one meanwhile."""
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
@@ -65,7 +64,7 @@ class Schedule:
         self._shortest = inf
         """The shortest interval ever loaded."""
         self._waiting: dict[int, deque[Due]] = {}
-        self._swept_at = -inf
+        self._swept_at, self._many_ahead = -inf, True
         self._open: set[int] = set()
         self._returned: list[Due] = []
         self.skipped_total: Counter[Skip] = Counter()
@@ -110,7 +109,7 @@ class Schedule:
 
     def turn(self, now: float, *, until: float = -inf) -> Turn:
         """Everything to start now, and what is given up. Where much that is light is due up to `until`, it is let in as
-        well, to be started when it is due: what is done here for one run costs several times as much as for many."""
+        well, to be started when it is due."""
         turn = Turn()
         for due in self._returned:
             self._offer_one(due, now, turn)
@@ -293,12 +292,13 @@ class Schedule:
 
     def _offer_ahead(self, until: float, turn: Turn) -> None:
         """Lets in what is light and due soon, unless it is little. What finds no place is left for its time."""
-        times, slots = self._agenda.near(until, min(MOST_AHEAD, max(64, self._walls.kind_at_once // 16)))
+        most = max(64, min(MOST_AHEAD, self._walls.kind_at_once // 16)) if self._many_ahead else 64
+        times, slots = self._agenda.near(until, most, self._slots.light)
+        self._many_ahead = len(slots) >= 32
         if len(slots) < FEW_AHEAD:
             return
-        flags, light = self._slots.flags, self._slots.light
-        fit = [light[slot] and not flags[slot] for slot in slots]
-        times, slots = list(compress(times, fit)), list(compress(slots, fit))
+        idle = [not self._slots.flags[slot] for slot in slots]
+        times, slots = list(compress(times, idle)), list(compress(slots, idle))
         if len(slots) <= FEW_FINISHED or not self._all_enter(slots, times):
             times, slots = self._enter_each(slots, times)
         turn.ahead, turn.due = slots, times
