@@ -98,8 +98,12 @@ async def our_runner(probes: int, every: float, meter: Meter, names: list[tuple[
     post = Post(probe, AtOnce(), {})  # type: ignore[arg-type]
     runner = Timed(_nothing, _nothing, SystemClock(), structlog.get_logger(), alive=_nothing)
     plans = (Plan(uid=uid, every_seconds=every, kind="at-once", group=group) for uid, group in names)
-    runner._schedule.load(plans, time.monotonic(), expected=probes)  # noqa: SLF001 -- fifty thousand posts are no part of the schedule
+    schedule = runner._schedule  # noqa: SLF001 -- fifty thousand posts are no part of the schedule
+    schedule.make_room(probes)
+    for plan in plans:
+        schedule.put(plan, None, time.monotonic())
     runner._posts, runner._errands = [post] * probes, [None] * probes  # noqa: SLF001
+    runner._by, runner._moments = bytearray(probes), bytearray(probes)  # noqa: SLF001
     return [asyncio.create_task(runner.run(asyncio.Event())), runner]
 
 

@@ -6,13 +6,19 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .harness import beside, probes_of, program, running
+from .harness import Paces, beside, program, running
 
 ADDRESSES = tuple(f"127.0.0.{number}" for number in range(1, 17))
 NAMES = ("1.3.6.1.2.1.1.3.0", *(f"1.3.6.1.2.1.11.{number}.0" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10)))
+CASES = {
+    1: (25_000, Paces(busy=30_000, idle=5_000, peer=7_000)),
+    10: (10_000, Paces(busy=22_000, idle=2_000, peer=8_000)),
+}
+"""By how many values: probes, and their paces."""
 _GUFO = """
 import asyncio, sys, time
 from gufo.snmp.aio import SnmpSession
@@ -49,12 +55,13 @@ def agent(folder: Path) -> Iterator[int]:
         yield port
 
 
-def snmp_case(folder: Path, seconds: float, rounds: int, pace: float, *, names: int) -> dict[str, Any]:
-    every = 5.0
+def snmp_case(folder: Path, seconds: float, rounds: int, pace: float | None, *, names: int) -> dict[str, Any]:
+    probes, paces = CASES[names]
     with agent(folder) as port:
         values = [{"oid": name, "metric": f"v{place}"} for place, name in enumerate(NAMES[:names])]
-        count = int(pace * every)
-        params = [{"host": ADDRESSES[n % 16], "port": port, "values": values} for n in range(count)]
-        return beside(
-            folder, probes_of("snmp", params, every), seconds, rounds, _GUFO, str(port), ",".join(NAMES[:names])
-        )
+        params: list[dict[str, Any]] = [
+            {"host": ADDRESSES[number % len(ADDRESSES)], "port": port, "values": values} for number in range(probes)
+        ]
+        paces = paces if pace is None else replace(paces, busy=pace)
+        told = (str(port), ",".join(NAMES[:names]))
+        return beside(folder, "snmp", params, paces, seconds, rounds, _GUFO, *told)

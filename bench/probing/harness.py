@@ -28,6 +28,7 @@ from cemd.monitor import wire
 from numpy.typing import NDArray
 
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+_PIECE = 500
 _EVERYWHERE = Targets(loopback=True).model_dump_json().encode()
 _AGENT = """
 import sys
@@ -129,6 +130,17 @@ def named(outcomes: NDArray[np.uint8]) -> Counter[str]:
     return Counter({Outcome(number).name.lower(): count for number, count in enumerate(counts) if count})
 
 
+def frames_of(probes: list[Probe], at_once: int) -> Iterator[wire.ProbesPart | wire.Probes]:
+    """A probe set in pieces, as a daemon sends it."""
+    starts = range(0, len(probes), _PIECE)
+    for place, start in enumerate(starts):
+        piece = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes[start : start + _PIECE]])
+        if start == starts[-1]:
+            yield wire.Probes(epoch="bench", parts=place, probes=piece, at_once=at_once, targets=_EVERYWHERE)
+        else:
+            yield wire.ProbesPart(epoch="bench", place=place, probes=piece)
+
+
 @contextlib.asynccontextmanager
 async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> AsyncIterator[tuple[int, Owed]]:
     """A prober process at work on these probes: (its pid, what it delivered so far)."""
@@ -138,8 +150,8 @@ async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> A
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (task := asyncio.current_task()) is not None:
             links.add(task)
-        document = msgspec.json.encode([probe.model_dump(mode="json") for probe in probes])
-        writer.write(wire.encode(wire.Probes(epoch="bench", probes=document, at_once=at_once, targets=_EVERYWHERE)))
+        for piece in frames_of(probes, at_once):
+            writer.write(wire.encode(piece))
         with contextlib.suppress(asyncio.CancelledError):
             while (frame := await wire.read_from_prober(reader)) is not None:
                 match frame:
@@ -177,11 +189,23 @@ def probes_of(kind: str, params: list[dict[str, Any]], every: float) -> list[Pro
     ]
 
 
+async def at_ease(owed: Owed, *, seconds: float = 3.0, longest: float = 60.0) -> None:
+    """Waits until no run was given up for so long: a prober that makes the first series of very many probes is at its
+    cap for a while."""
+    end = time.monotonic() + longest
+    since, shed = time.monotonic(), -1.0
+    while time.monotonic() < min(end, since + seconds):
+        await asyncio.sleep(0.1)
+        if owed.counters.get("shed_runs", 0.0) != shed:
+            since, shed = time.monotonic(), owed.counters.get("shed_runs", 0.0)
+
+
 async def own_rate(folder: Path, probes: list[Probe], seconds: float) -> dict[str, float]:
     """Measurements per CPU second of the prober's process once it is at speed."""
     async with prober(folder, probes) as (pid, owed):
         await asyncio.wait_for(owed.began.wait(), 180)
         await asyncio.sleep(probes[0].every_seconds + 1)  # every series has its name by then
+        await at_ease(owed)
         cpu, begun = cpu_seconds(pid), time.time()
         await asyncio.sleep(seconds)
         spent, wall = cpu_seconds(pid) - cpu, time.time() - begun
@@ -219,40 +243,63 @@ def compare(rounds: int, own: Callable[[], dict[str, float]], peer: Callable[[],
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paces:
+    """Runs a second of one case."""
+
+    busy: float
+    """Ours where it takes about half of a processor, which is where it begins to shed."""
+    idle: float
+    """Ours where it mostly sleeps."""
+    peer: float
+    """The peer's where it takes about half of a processor."""
+
+
 def beside(
-    folder: Path, probes: list[Probe], seconds: float, rounds: int, peer: str, *arguments: str
-) -> dict[str, Any]:
+    folder: Path, kind: str, params: list[dict[str, Any]], paces: Paces, seconds: float, rounds: int, peer: str,
+    *arguments: str,
+) -> dict[str, Any]:  # fmt: skip
     """Own measurements beside a peer's program, which is told its arguments, how many to make and how many a second.
 
-    `ratio` is that to the peer at its full speed (pace 0), which is when it costs least a piece; `ratio_at_pace` to the
-    peer at the pace at which the probes are due.
+    `ratio`, which the goal is held against: ours at half of a processor to the peer at its full speed (pace 0), which
+    is when it costs least a piece. Beside it `ratio_both_at_half` of a processor, as connections are compared;
+    `ratio_idle`: ours mostly asleep to the peer at its full speed; `ratio_both_idle`: to the peer at that pace.
     """
-    pace = len(probes) / probes[0].every_seconds
-
-    ours, fast, paced = [], [], []
+    busy: list[dict[str, float]] = []
+    idle: list[dict[str, float]] = []
+    fast, half, paced = [], [], []
     for _ in range(rounds):
         fast.append(peer_rates(peer, arguments, int(10_000 * seconds), 0.0))
-        paced.append(peer_rates(peer, arguments, int(pace * seconds), pace))
-        ours.append(asyncio.run(own_rate(folder, probes, seconds)))
-    ratios = [mine["per_cpu_second"] / its for mine, (its, _) in zip(ours, fast, strict=True)]
+        half.append(peer_rates(peer, arguments, int(paces.peer * seconds), paces.peer))
+        paced.append(peer_rates(peer, arguments, int(paces.idle * seconds), paces.idle))
+        for pace, ours in ((paces.busy, busy), (paces.idle, idle)):
+            ours.append(asyncio.run(own_rate(folder, probes_of(kind, params, len(params) / pace), seconds)))
+    ratios = _ratios(busy, fast)
     return {
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 2) for ratio in ratios],
-        "ratio_at_pace": statistics.median(
-            mine["per_cpu_second"] / its for mine, (its, _) in zip(ours, paced, strict=True)
-        ),
-        "own": medians(ours),
-        "peer_per_cpu_second": statistics.median(rate for rate, _ in fast),
-        "peer_per_second": statistics.median(wall for _, wall in fast),
-        "peer_at_pace_per_cpu_second": statistics.median(rate for rate, _ in paced),
+        "ratio_both_at_half": statistics.median(_ratios(busy, half)),
+        "ratio_idle": statistics.median(_ratios(idle, fast)),
+        "ratio_both_idle": statistics.median(_ratios(idle, paced)),
+        "own": medians(busy),
+        "own_idle": medians(idle),
+        "peer": medians(fast),
+        "peer_at_half": medians(half),
+        "peer_at_our_idle_pace": medians(paced),
     }
 
 
-def peer_rates(peer: str, arguments: Sequence[str], count: int, per_second: float) -> tuple[float, float]:
-    """What a peer's program made per CPU second and per second, of so many at such a pace (0: its full speed)."""
+def _ratios(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[float]:
+    return [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(ours, theirs, strict=True)]
+
+
+def peer_rates(peer: str, arguments: Sequence[str], count: int, per_second: float) -> dict[str, float]:
+    """What a peer's program made per CPU second and per second, of so many at such a pace (0: its full speed), and its
+    load in percent."""
     command = [sys.executable, "-c", peer, *arguments, str(count), str(per_second)]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(said[0]), float(said[1])
+    per_cpu_second, wall = float(said[0]), float(said[1])
+    return {"per_cpu_second": per_cpu_second, "per_second": wall, "cpu_percent": 100 * wall / per_cpu_second}
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from math import inf
 from typing import Final
 
@@ -58,6 +59,14 @@ class Agenda:
         if at < self._horizon:
             heapq.heappush(self._soon, (at, slot))
 
+    def plan_each(self, slots: Iterable[int], at: Iterable[float]) -> None:
+        """The same for slots that have been planned before."""
+        times, horizon = self._times, self._horizon
+        for slot, following in zip(slots, at, strict=True):
+            times[slot] = following
+            if following < horizon:
+                heapq.heappush(self._soon, (following, slot))
+
     def plan_many(self, slots: NDArray[np.intp], at: NDArray[np.float64], *, soonest: float) -> None:
         """Gives slots that have been planned before, each at most once, their next regular times, none before
         `soonest`."""
@@ -100,16 +109,14 @@ class Agenda:
                 times, slots = [times[place] for place in order], [slots[place] for place in order]
         return times, slots
 
-    def near(self, until: float, most: int) -> list[tuple[float, int]]:
-        """The next regular times up to `until`, earliest first, and their slots: at most so many, maybe fewer than
-        there are. They stay; who takes one plans its slot anew."""
+    def near(self, until: float, most: int, wanted: Sequence[int]) -> tuple[list[float], list[int]]:
+        """The next regular times up to `until`, earliest first, and their slots, of those that are `wanted` (by slot, 0
+        where not), out of the next so many, maybe fewer than there are. They stay; who takes one plans it anew."""
         first, planned = self._cursor, self._times
         piece = slice(first, min(bisect_right(self._near, until, first), first + most))
-        return [
-            (at, slot)
-            for at, slot in zip(self._near[piece], self._near_slots[piece], strict=True)
-            if planned[slot] == at
-        ]
+        times, slots = self._near[piece], self._near_slots[piece]
+        good = [wanted[slot] and planned[slot] == at for at, slot in zip(times, slots, strict=True)]
+        return list(compress(times, good)), list(compress(slots, good))
 
     def pop_asked(self, now: float) -> list[tuple[float, int]]:
         """What was asked for up to now, earliest first: (time, slot)."""

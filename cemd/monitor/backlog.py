@@ -7,15 +7,17 @@ sent is never changed: the daemon may have logged it and only its acknowledgemen
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 from math import nan
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cemd.kit.files import write_durably
 from cemd.model.measurement import SUCCESS, SeriesKey
@@ -69,38 +71,54 @@ def _number_in(file: Path) -> int:
 
 
 class _Columns:
-    """Four columns of equal length without an object per sample."""
+    """Samples as columns, without an object per sample; what all samples of an attempt share is held once, until the
+    batch is written."""
 
     def __init__(self) -> None:
-        self.series, self.at, self.value, self.outcome = array("i"), array("d"), array("d"), array("B")
+        self.series, self.value = array("i"), array("d")
+        """By sample."""
+        self._at, self._outcome, self._samples = array("d"), array("B"), array("i")
+        """By attempt: when, how it went, and how many samples it gave."""
 
     def __len__(self) -> int:
         return len(self.series)
 
     def add(self, series: int, at: float, value: float, outcome: int) -> None:
         self.series.append(series)
-        self.at.append(at)
         self.value.append(value)
-        self.outcome.append(outcome)
+        self._attempt(at, outcome, 1)
 
     def add_row(self, series: tuple[int, ...], at: float, values: tuple[float, ...], outcome: int) -> None:
-        count = len(series)
         self.series.extend(series)
-        self.at.extend([at] * count)
         self.value.extend(values)
-        self.outcome.extend(bytes((outcome,)) * count)
+        self._attempt(at, outcome, len(series))
 
     def add_rows(
         self, series: Sequence[bytes], at: Sequence[float], values: Sequence[Sequence[float]], outcome: int
     ) -> None:
-        counts = list(map(len, values))
+        samples = list(map(len, values))
         self.series.frombytes(b"".join(series))
-        self.at.extend(chain.from_iterable(map(repeat, at, counts)))
-        self.value.extend(chain.from_iterable(values))
-        self.outcome.frombytes(bytes((outcome,)) * sum(counts))
+        # An array that takes numbers from an iterator grows with each: three times as long as one that takes bytes.
+        self.value.frombytes(struct.pack(f"{sum(samples)}d", *chain.from_iterable(values)))
+        self._at.fromlist(list(at))
+        self._outcome.frombytes(bytes((outcome,)) * len(samples))
+        self._samples.fromlist(samples)
+
+    def _attempt(self, at: float, outcome: int, samples: int) -> None:
+        self._at.append(at)
+        self._outcome.append(outcome)
+        self._samples.append(samples)
+
+    def at(self) -> NDArray[np.float64]:
+        """When, by sample."""
+        return np.repeat(np.frombuffer(self._at), np.frombuffer(self._samples, dtype=np.int32))
+
+    def outcome(self) -> NDArray[np.uint8]:
+        """How the attempt went, by sample."""
+        return np.repeat(np.frombuffer(self._outcome, dtype=np.uint8), np.frombuffer(self._samples, dtype=np.int32))
 
     def rows(self) -> Iterator[tuple[int, float, float, int]]:
-        return zip(self.series, self.at, self.value, self.outcome, strict=True)
+        return zip(self.series, self.at().tolist(), self.value, self.outcome().tolist(), strict=True)
 
 
 @dataclass(slots=True)
@@ -235,7 +253,7 @@ def _frame(batch: _Batch) -> Measured:
     return Measured(
         number=batch.number,
         series=np.asarray(batch.columns.series, dtype="<i4").tobytes(),
-        at=np.asarray(batch.columns.at, dtype="<f8").tobytes(),
+        at=batch.columns.at().astype("<f8", copy=False).tobytes(),
         value=np.asarray(batch.columns.value, dtype="<f8").tobytes(),
-        outcome=np.asarray(batch.columns.outcome, dtype="u1").tobytes(),
+        outcome=batch.columns.outcome().tobytes(),
     )

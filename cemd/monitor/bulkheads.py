@@ -9,6 +9,7 @@ hang until their timeouts and still hold no place that those that live need.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,29 @@ class Bulkheads:
         running[0] += 1
         return None
 
+    def enter_each(self, groups: Sequence[int]) -> list[bool]:
+        """Begins those runs that find a place, in their order, of which none hung at its last; answers which."""
+        running, limit, kind_of = self._running, self._limit, self._kind_of
+        room, kind, places, begun = self._most - running[self.ALL], -1, 0, 0
+        entered = []
+        for group in groups:
+            if kind_of[group] != kind:  # seldom: what is due at one moment is mostly of one kind
+                if begun:
+                    running[kind] += begun
+                    room -= begun
+                kind, begun = kind_of[group], 0
+                places = min(self.kind_at_once - running[kind], room)
+            held = running[group]
+            fits = held < limit[group] and begun < places
+            if fits:
+                running[group] = held + 1
+                begun += 1
+            entered.append(fits)
+        if begun:
+            running[kind] += begun
+        running[self.ALL] += sum(entered)
+        return entered
+
     def enter_all(self, groups: NDArray[np.intp]) -> bool:
         """Begins runs of which none hung at its last, where all of them find a place; else none."""
         running, kinds = self._running_column, self._kind_column[groups].astype(np.intp)
@@ -95,10 +119,15 @@ class Bulkheads:
     def leave_few(self, groups: list[int]) -> None:
         """As `leave_all`."""
         running, kind_of = self._running, self._kind_of
+        kind, left = 0, 0
         for group in groups:
             running[group] -= 1
-            running[kind_of[group]] -= 1
-        running[0] -= len(groups)
+            if kind_of[group] != kind:
+                running[kind] -= left
+                kind, left = kind_of[group], 0
+            left += 1
+        running[kind] -= left
+        running[self.ALL] -= len(groups)
 
     def leave_all(self, groups: NDArray[np.intp]) -> None:
         """Runs of which none was let in as one that hung are over."""

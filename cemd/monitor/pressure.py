@@ -1,17 +1,20 @@
 """Pressure: a prober that is busy measures itself, so it works at half of what it could do at most, and says so.
 
 What it could do is measured: runs begun over the processor time that the prober's thread spent. Beyond half of that,
-runs are given up before they begin, evenly over all probes, and moments of truth only when nothing else is left. So it
-is where the prober comes too late because others have the processor. Pure: times are arguments.
+runs are given up before they begin, of each probe the same share of its own, and moments of truth only when nothing
+else is left. So it is where the prober comes too late because others have the processor. Pure: times are arguments.
 """
 
 from __future__ import annotations
 
+from array import array
 from math import inf
 
 CAP_SHARE = 0.5
 """Of one processor: above it, waiting for ourselves shows in what we measure (performance at half load is flat)."""
 _SMOOTHING = 0.5
+_APART = 0.6180339887498949
+"""Golden section: multiples of it lie evenly between whole numbers, however many there are."""
 _IDLE_SHARE = 0.1
 """Below this the capacity is not judged: the few runs would be charged with everything else the thread does."""
 
@@ -23,7 +26,9 @@ class Pressure:
         self._cap_share = cap_share
         self._capacity = inf
         self._keep = [1.0, 1.0]
-        self._debt = [0.0, 0.0]
+        self._debts = array("f")
+        """By probe, what is to be given up of it: a whole run at 1. Probes come in the same order again and again, so
+        one account for all would always give up the same ones."""
         self._offered = [0, 0]
         self._begun = 0
         self.shed_total = 0
@@ -39,18 +44,22 @@ class Pressure:
         self._offered[0] += count
         self._begun += count
 
-    def sheds(self, *, important: bool) -> bool:
-        """Whether this run must be given up; counts it."""
+    def sheds(self, probe: int, *, important: bool) -> bool:
+        """Whether this run of a probe (a small number) must be given up; counts it."""
         rank = int(important)
         self._offered[rank] += 1
         keep = self._keep[rank]
         if keep < 1.0:
-            self._debt[rank] += 1.0 - keep
-            if self._debt[rank] >= 1.0:
-                self._debt[rank] -= 1.0
+            debts = self._debts
+            if probe >= len(debts):
+                debts.extend(number * _APART % 1.0 for number in range(len(debts), probe + 1))
+            debt = debts[probe] + 1.0 - keep
+            if debt >= 1.0:
+                debts[probe] = debt - 1.0
                 self.shed_total += 1
                 self.shed_important_total += rank
                 return True
+            debts[probe] = debt
         self._begun += 1
         return False
 

@@ -197,7 +197,7 @@ class Prober:
         self._tools.names.allow(targets_of(frame))
         self._outlook.watch(way_out_of(frame))
         await self._runner.take(arrived.posts, kind_at_once=frame.at_once)
-        self._posts, refused = arrived.posts, arrived.refused
+        before, self._posts, refused = self._posts, arrived.posts, arrived.refused
         self._replies.append(
             wire.Taken(epoch=frame.epoch, probes=len(self._posts), refused=tuple(refused[:MOST_REFUSED_TOLD]))
         )
@@ -206,6 +206,17 @@ class Prober:
         )
         self._notifier.status(f"{counted(len(self._posts), 'probe')}, epoch {frame.epoch}")
         self._outgoing.set()
+        await self._forget(before)
+
+    async def _forget(self, posts: dict[str, Post]) -> None:
+        """Drops a set that is no longer at work, a slice at a time: thousands of probes that are freed at once hold the
+        loop for tens of milliseconds."""
+        pause = Slices(self._runner.burden.besides)
+        while posts:
+            posts.popitem()
+            if pause.over():
+                await pause.rest()
+        pause.end()
 
     def _counters(self) -> dict[str, float]:
         counters = self._record.counters() | self._outlook.counters() | self._runner.counters()

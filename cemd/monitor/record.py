@@ -6,6 +6,7 @@ from array import array
 from collections import Counter, deque
 from math import nan
 
+from cemd.kit.heap import settle
 from cemd.model.measurement import SUCCESS, SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
@@ -16,8 +17,14 @@ from cemd.monitor.roster import Post
 
 MOST_ATTEMPTS = 500
 """Pieces of evidence that wait for the daemon; beyond it the oldest go."""
+SETTLED_SERIES = 1_000
+"""So many new series are taken out of the collector's sight together: of a hundred thousand that begin within a minute
+it would look at some fifty thousand objects at a time, twenty milliseconds, and all of them in the end."""
 MOST_SERIES = 500
 """Series of one probe; labels beyond them (a plugin that invents names) are counted and dropped."""
+SAY_SECONDS = 600.0
+"""So often it is evidence that a run of a probe did not happen. A prober at its cap gives up every other run of every
+probe, and what is said of one that was given up, and of the next that was not, costs as much as both."""
 _EVIDENCE_VALUES = 20
 _NOT_RUN = {
     Reason.PROBER_BUSY: "the run was skipped.",
@@ -82,7 +89,8 @@ class Record:
 
     def not_run(self, post: Post, at: float, why: Reason) -> None:
         """A run did not happen, for a reason of ours: we did not look, which is blind."""
-        if not post.failing:  # said once: there may be thousands a second
+        if not post.failing and not 0.0 <= at - post.unrun_said_at < SAY_SECONDS:
+            post.unrun_said_at = at
             self.take(post, at, Result(outcome=Outcome.BLIND, reason=why, detail=_NOT_RUN.get(why, "")))
         else:
             self._runs[Outcome.BLIND] += 1
@@ -116,6 +124,8 @@ class Record:
             )
             local = self._backlog.local(key, important=post.probe.moment_of_truth)
             post.locals[metric, labels] = local
+            if local % SETTLED_SERIES == SETTLED_SERIES - 1:
+                settle()
         return local
 
 

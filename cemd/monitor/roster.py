@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -57,6 +58,8 @@ class Post:
     rows: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)
     """The same for metrics that come together: a whole row at once."""
     failing: bool = False
+    unrun_said_at: float = -inf
+    """When it was last evidence that a run did not happen, wall clock."""
     source: int = 0
     """Hash of the text that it was made from: what did not change is known by it."""
     launch: Callable[[float, Done], Cancel | None] | None = field(init=False)
@@ -146,7 +149,7 @@ class Arriving:
     def _take_one(self, text: bytes) -> None:
         source = hash(text)  # of 64 bits and with a secret of this process: no two texts of a set share it
         self._read += 1
-        uid = self._known.get(source)
+        uid = self._known.pop(source, None)  # what is left over in the end is freed at once, and may not be all of them
         uid, post = self._made(text) if uid is None else (uid, self._before[uid])
         if post is not None:
             post.source = source

@@ -12,6 +12,7 @@ import secrets
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from math import inf
 from typing import Any, TypeAlias
 
@@ -74,6 +75,9 @@ class Runner:
         self._posts: list[Post | None] = []
         self._errands: list[AnyErrand | None] = []
         """Those that may always be sent; beside the posts, which the quickest way need not touch."""
+        self._by, self._moments = bytearray(), bytearray()
+        """By slot: which engine has that errand, counted from 1; 1 for a moment of truth."""
+        self._numbers = {word: number for number, word in enumerate(self._engines, start=1)}
         self._live: dict[int, Run] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -129,7 +133,9 @@ class Runner:
                         self._put(post, slot)
                 await self._rest(pause)
             for uid, post in posts.items():
-                if uid not in here:
+                if uid in here:
+                    here.remove(uid)  # bit by bit: all at once would take its time
+                else:
                     self._put(post, None)
                 await self._rest(pause)
         finally:
@@ -153,15 +159,19 @@ class Runner:
             more = slot + 1 - len(self._posts)
             self._posts += [None] * more
             self._errands += [None] * more
-        at_once = post.always and post.errand is not None and post.errand.by in self._engines
-        self._posts[slot], self._errands[slot] = post, post.errand if at_once else None
+            self._by += bytes(more)
+            self._moments += bytes(more)
+        errand = post.errand if post.always and post.errand is not None and post.errand.by in self._engines else None
+        self._posts[slot], self._errands[slot] = post, errand
+        self._by[slot] = 0 if errand is None else self._numbers[errand.by]
+        self._moments[slot] = post.probe.moment_of_truth
         self._due_at = -inf
 
     def _retire(self, slot: int, uid: str) -> None:
         if uid:
             self._let_go(slot)
             self._schedule.retire(slot)
-            self._posts[slot] = self._errands[slot] = None
+            self._posts[slot], self._errands[slot], self._by[slot] = None, None, 0
 
     def _let_go(self, slot: int) -> None:
         """The post of a slot is replaced or gone; one that runs is still needed at its end."""
@@ -177,8 +187,7 @@ class Runner:
         """Totals since the prober began, and how late the latest start since the last call was."""
         counters = {f"skipped_{why}": float(count) for why, count in self._schedule.skipped_total.items()}
         counters["latest_start_seconds"], self._latest_start = self._latest_start, 0.0
-        counters["running"] = float(self._schedule.running())
-        counters["not_active_runs"] = float(self._not_active)
+        counters |= {"running": float(self._schedule.running()), "not_active_runs": float(self._not_active)}
         return counters | self.burden.counters()
 
     # Turning.
@@ -219,20 +228,20 @@ class Runner:
         ahead = self._ahead
         first, ahead.begun = ahead.begun, bisect_right(ahead.due, now + ROUNDING_SECONDS, ahead.begun)
         if ahead.begun > first:
-            piece = slice(first, ahead.begun)
+            slots = ahead.slots[first : ahead.begun]
             if ahead.engine is None or self.burden.shedding:
-                self._begin_all(ahead.slots[piece], ahead.due[piece], now)
+                self._begin_all(slots, ahead.due[first : ahead.begun], now)
             else:
                 self._latest_start = max(self._latest_start, now - ahead.due[first])
-                ahead.engine.begin(ahead.errands[piece], ahead.slots[piece], now, now + self._wall_offset)
+                errands = list(map(self._errands.__getitem__, slots))
+                ahead.engine.begin(errands, slots, now, now + self._wall_offset)
         return ahead.due[ahead.begun] if ahead.begun < len(ahead.due) else inf
 
     def _let_in_ahead(self, slots: list[int], due: list[float]) -> None:
         """Keeps what is to begin later; mostly all of it is of one engine, which needs no look at each then."""
-        errands = [self._errands[slot] for slot in slots]
-        engines = {None if errand is None else errand.by for errand in errands}
-        one = engines.pop() if len(engines) == 1 else None
-        self._ahead = Ahead(slots, due, errands, None if one is None else self._engines[one])
+        numbers = set(map(self._by.__getitem__, slots))
+        one = numbers.pop() if len(numbers) == 1 else 0
+        self._ahead = Ahead(slots, due, tuple(self._engines.values())[one - 1] if one else None)
 
     def _return_unbegun(self, now: float) -> None:
         """What was let in ahead and has not begun is offered anew."""
@@ -274,14 +283,15 @@ class Runner:
 
     def _begin_all(self, slots: Sequence[int], planned: Sequence[float], now: float) -> None:
         """Begins what is due; errands leave together, in their order."""
-        wall = now + self._wall_offset
+        if self.burden.shedding:
+            slots, planned = self._kept(slots, planned, now)
         at_once = self._errands
         batches: dict[str, tuple[list[AnyErrand], list[int]]] = {}
         for slot, due in zip(slots, planned, strict=True):
             errand = at_once[slot]
             if errand is None:
                 self._begin(slot, due)
-            elif not self.burden.shedding or not self._leaves_out(slot, errand.owner, wall):
+            else:
                 batch = batches.get(errand.by)
                 if batch is None:
                     batch = batches[errand.by] = ([], [])
@@ -289,7 +299,19 @@ class Runner:
                 batch[1].append(slot)
         for by, (errands, together) in batches.items():
             self._latest_start = max(self._latest_start, now - planned[0], now - planned[-1])
-            self._engines[by].begin(errands, together, now, wall)
+            self._engines[by].begin(errands, together, now, now + self._wall_offset)
+
+    def _kept(self, slots: Sequence[int], planned: Sequence[float], now: float) -> tuple[list[int], list[float]]:
+        """Without those errands that are given up, which must cost little: it is missing for those that are made."""
+        sheds, by, moments = self.burden.pressure.sheds, self._by, self._moments
+        kept = [not by[slot] or not sheds(slot, important=bool(moments[slot])) for slot in slots]
+        given_up = [slot for slot, keeps in zip(slots, kept, strict=True) if not keeps]
+        if given_up:
+            self._schedule.finished_well(given_up, now)
+            for slot in given_up:
+                if (post := self._posts[slot]) is not None:
+                    self._not_run(post, now + self._wall_offset, Reason.SHED)
+        return list(compress(slots, kept)), list(compress(planned, kept))
 
     def _begin(self, slot: int, planned: float) -> None:
         post = self._posts[slot]
@@ -306,17 +328,17 @@ class Runner:
 
     def _leaves_out(self, slot: int, post: Post, wall: float) -> bool:
         """Whether a run that is due is not begun; then that is told."""
-        why = self._not_now(post, wall)
+        why = self._not_now(slot, post, wall)
         if why is not None:
             self._schedule.finished(slot, self.clock.monotonic(), failed=False)
             self._not_run(post, wall, why)
         return why is not None
 
-    def _not_now(self, post: Post, wall: float) -> Reason | None:
+    def _not_now(self, slot: int, post: Post, wall: float) -> Reason | None:
         if post.probe.active is not None and not post.probe.active.holds(wall):
             self._not_active += 1
             return Reason.NOT_ACTIVE
-        if self.burden.shedding and self.burden.pressure.sheds(important=post.probe.moment_of_truth):
+        if self.burden.shedding and self.burden.pressure.sheds(slot, important=post.probe.moment_of_truth):
             return Reason.SHED
         return None
 
@@ -370,10 +392,8 @@ class Runner:
 
     def attempt(self, run: Run) -> Attempt:
         """What a kind is told that measures in a task."""
-        deadline = run.began + run.post.timeout
-        return Attempt(
-            probe=run.post.probe.identity(), deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log
-        )
+        probe, deadline = run.post.probe.identity(), run.began + run.post.timeout
+        return Attempt(probe=probe, deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log)
 
     @property
     def log(self) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cemd.kit.clock import Clock
 from cemd.monitor.probes.base import Attempt, Cancel, Result, completed, measure, result_of
-from cemd.monitor.probes.engines.errands import AnyErrand, Engine
+from cemd.monitor.probes.engines.errands import Engine
 from cemd.monitor.roster import Post
 
 MOST_AT_ONCE = 20_000
@@ -24,7 +24,6 @@ class Ahead:
 
     slots: list[int] = field(default_factory=list)
     due: list[float] = field(default_factory=list)
-    errands: list[AnyErrand | None] = field(default_factory=list)
     engine: Engine | None = None
     """That of all their errands, where it is one."""
     begun: int = 0

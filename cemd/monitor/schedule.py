@@ -11,9 +11,9 @@ neither moves its phase.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from math import inf
 
 import numpy as np
@@ -27,15 +27,15 @@ from cemd.monitor.slots import HUNG, LANE, LOOKS, ONE_LOOK, STATE, Slots, State
 
 LATE_SECONDS = 5.0
 """Never start a run later than this (or half an interval, if that is shorter)."""
-QUICK_RECHECKS = 2
+QUICK_RECHECKS, QUICK_SECONDS = 2, 5.0
 """So many extra looks after a probe began to fail: enough to tell a hiccup from a fault, too few to add load."""
-QUICK_SECONDS = 5.0
 FEW = 24
 """So many runs due at once cost less one by one: the processor has forgotten numpy's ways since the last turn."""
-FEW_FINISHED = 48
-"""The same of runs that are over."""
-FEW_AHEAD, MOST_AHEAD = 8, 64
-"""So many runs, at least and at most, are looked at together before they are due."""
+FEW_FINISHED = 128
+"""The same of runs that are over, as many as one look at a socket finds."""
+FEW_AHEAD, MOST_AHEAD = 8, 256
+"""So many runs, at least and at most, are let in together before they are due; not above 64 where few are light, nor a
+sixteenth of a kind's places, for they hold one meanwhile."""
 SWEEP_SECONDS = 0.5
 """Runs that wait behind a wall are looked at for being too late at least this often."""
 
@@ -64,22 +64,10 @@ class Schedule:
         self._shortest = inf
         """The shortest interval ever loaded."""
         self._waiting: dict[int, deque[Due]] = {}
-        self._swept_at = -inf
+        self._swept_at, self._many_ahead = -inf, True
         self._open: set[int] = set()
         self._returned: list[Due] = []
         self.skipped_total: Counter[Skip] = Counter()
-
-    def load(
-        self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None, expected: int = 0
-    ) -> Sequence[int]:
-        """Takes a whole new set at once; answers the slot of each plan. What takes it a probe at a time, so that runs
-        begin meanwhile, does the same by `make_room`, `retire` and `put`."""
-        self.make_room(expected, kind_at_once=kind_at_once)
-        before = {uid: slot for slot, uid in enumerate(self._slots.uids) if uid}
-        slots = array("i", (self.put(plan, before.pop(plan.uid, None), now) for plan in plans))
-        for slot in before.values():
-            self.retire(slot)
-        return slots
 
     def make_room(self, expected: int, *, kind_at_once: int | None = None) -> None:
         """A new set comes, of about so many probes: columns get just the room that they take."""
@@ -121,7 +109,7 @@ class Schedule:
 
     def turn(self, now: float, *, until: float = -inf) -> Turn:
         """Everything to start now, and what is given up. Where much that is light is due up to `until`, it is let in as
-        well, to be started when it is due: what is done here for one run costs several times as much as for many."""
+        well, to be started when it is due."""
         turn = Turn()
         for due in self._returned:
             self._offer_one(due, now, turn)
@@ -303,19 +291,37 @@ class Schedule:
             self._offer_one(Due(slot, planned), now, turn)
 
     def _offer_ahead(self, until: float, turn: Turn) -> None:
-        """Lets in what is light and due soon, unless it is little. One after the other: numpy's ways are long, and
-        forgotten since the last turn. What finds no place is left for its time."""
-        near = self._agenda.near(until, MOST_AHEAD)
-        if len(near) < FEW_AHEAD:
+        """Lets in what is light and due soon, unless it is little. What finds no place is left for its time."""
+        most = max(64, min(MOST_AHEAD, self._walls.kind_at_once // 16)) if self._many_ahead else 64
+        times, slots = self._agenda.near(until, most, self._slots.light)
+        self._many_ahead = len(slots) >= 32
+        if len(slots) < FEW_AHEAD:
             return
-        own, plan, enter = self._slots, self._agenda.plan, self._walls.enter
-        flags, every, groups, light = own.flags, own.every, own.group, own.light
-        for at, slot in near:
-            if light[slot] and not flags[slot] and enter(groups[slot]) is None:
-                plan(slot, at + every[slot])
-                flags[slot] = _RUNNING
-                turn.ahead.append(slot)
-                turn.due.append(at)
+        idle = [not self._slots.flags[slot] for slot in slots]
+        times, slots = list(compress(times, idle)), list(compress(slots, idle))
+        if len(slots) <= FEW_FINISHED or not self._all_enter(slots, times):
+            times, slots = self._enter_each(slots, times)
+        turn.ahead, turn.due = slots, times
+
+    def _all_enter(self, slots: list[int], times: list[float]) -> bool:
+        """Lets in all of them, by columns, where they all find a place; plans their next times."""
+        own, column = self._slots, np.array(slots, dtype=np.intp)
+        fits = self._walls.enter_all(own.groups(column))
+        if fits:
+            following = np.array(times) + own.every_column[column]
+            self._agenda.plan_many(column, following, soonest=times[0] + self._shortest)
+            own.flags_column[column] = _RUNNING
+        return fits
+
+    def _enter_each(self, slots: list[int], times: list[float]) -> tuple[list[float], list[int]]:
+        """The same for those that find a place; answers which: times and slots."""
+        flags, every, groups = self._slots.flags, self._slots.every, self._slots.group
+        entered = self._walls.enter_each([groups[slot] for slot in slots])
+        times, slots = list(compress(times, entered)), list(compress(slots, entered))
+        self._agenda.plan_each(slots, [at + every[slot] for at, slot in zip(times, slots, strict=True)])
+        for slot in slots:
+            flags[slot] = _RUNNING
+        return times, slots
 
     def _offer_one(self, due: Due, now: float, turn: Turn) -> None:
         state = self._slots.state(due.slot)

@@ -164,7 +164,7 @@ class WebServer:
         response.content_length = sum(map(len, blocks))
         await response.prepare(request)
         if request.method != "HEAD":
-            await _write(response, blocks)
+            await write_in_portions(response, blocks)
         await response.write_eof()
         return response
 
@@ -184,8 +184,9 @@ class WebServer:
         )
 
 
-async def _write(response: web.StreamResponse, blocks: list[bytes]) -> None:
-    """Blocks in portions: each waits until the reader takes them, and none holds the loop."""
+async def write_in_portions(response: web.StreamResponse, blocks: list[bytes]) -> None:
+    """Blocks in portions: each waits until the reader takes them, and none holds the loop. A reader who takes them as
+    quickly as they are written never lets `write` wait, so others have their turn between any two."""
     portion: list[bytes] = []
     size = 0
     for block in blocks:
@@ -194,6 +195,7 @@ async def _write(response: web.StreamResponse, blocks: list[bytes]) -> None:
         if size >= WRITE_BYTES:
             await response.write(b"".join(portion))
             portion, size = [], 0
+            await asyncio.sleep(0)
     if portion:
         await response.write(b"".join(portion))
 

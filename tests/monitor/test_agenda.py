@@ -83,14 +83,18 @@ def test_same_answers_as_a_plain_list_sorted_each_time(events: list[tuple[str, i
         assert agenda.next_at() == (min(times) if times else None)
 
 
+ALL = b"\1" * 9
+
+
 def test_what_is_near_is_seen_in_order_and_stays_until_it_is_planned_anew() -> None:
     agenda = Agenda()
     for slot, at in enumerate((3.0, 3.2, 3.1, 9.0)):
         agenda.plan(slot, at)
     assert due(agenda, 3.0) == [(3.0, 0, True)]
-    assert agenda.near(3.15, 10) == [(3.1, 2)]
-    assert agenda.near(4.0, 10) == [(3.1, 2), (3.2, 1)]
-    assert agenda.near(4.0, 1) == [(3.1, 2)]
+    assert agenda.near(3.15, 10, ALL) == ([3.1], [2])
+    assert agenda.near(4.0, 10, ALL) == ([3.1, 3.2], [2, 1])
+    assert agenda.near(4.0, 1, ALL) == ([3.1], [2])
+    assert agenda.near(4.0, 10, b"\1\1\0\1") == ([3.2], [1])
     agenda.plan(2, 13.1)
-    assert agenda.near(4.0, 10) == [(3.2, 1)]
+    assert agenda.near(4.0, 10, ALL) == ([3.2], [1])
     assert due(agenda, 20.0) == [(3.2, 1, True), (9.0, 3, True), (13.1, 2, True)]

@@ -149,3 +149,24 @@ def test_no_order_of_events_loses_or_changes_what_was_sent(tmp_path_factory: obj
                 case _:
                     owed.reconnected()
         assert list(seen) == sorted(seen)
+
+
+def test_samples_of_a_batch_keep_the_order_in_which_they_came_whichever_way_they_came(tmp_path: Path) -> None:
+    owed = backlog(tmp_path)
+    a, b, c = (owed.local(key(name), important=False) for name in "abc")
+    row = array("i", (a, b)).tobytes()
+    owed.add(c, 1.0, 10.0, Outcome.FAILED)
+    owed.add_rows([row, array("i", (c,)).tobytes()], [2.0, 3.0], [(20.0, 21.0), (30.0,)], Outcome.OK)
+    owed.add_row((b, c), 4.0, (40.0, math.inf), Outcome.TIMED_OUT)
+    owed.add_rows([row], [5.0], [(50.0, 51.0)], Outcome.OK)
+    owed.cut()
+    assert drain(owed) == [
+        (c, 1.0, 10.0, Outcome.FAILED),
+        (a, 2.0, 20.0, Outcome.OK),
+        (b, 2.0, 21.0, Outcome.OK),
+        (c, 3.0, 30.0, Outcome.OK),
+        (b, 4.0, 40.0, Outcome.TIMED_OUT),
+        (c, 4.0, math.inf, Outcome.TIMED_OUT),
+        (a, 5.0, 50.0, Outcome.OK),
+        (b, 5.0, 51.0, Outcome.OK),
+    ]

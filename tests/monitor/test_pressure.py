@@ -12,8 +12,8 @@ def second(pressure: Pressure, ordinary: int, important: int, *, seconds_a_run: 
     """One second with so many runs wanted: (ordinary begun, important begun, whether runs are given up from now on)."""
     begun = [0, 0]
     for rank, wanted in enumerate((ordinary, important)):
-        for _ in range(wanted):
-            begun[rank] += not pressure.sheds(important=bool(rank))
+        for probe in range(wanted):
+            begun[rank] += not pressure.sheds(1_000 * rank + probe, important=bool(rank))
     return begun[0], begun[1], pressure.observe(sum(begun) * seconds_a_run, 1.0)
 
 
@@ -40,8 +40,22 @@ def test_beyond_half_of_the_capacity_ordinary_runs_are_given_up_evenly_and_count
         assert ordinary + important == pytest.approx(500, abs=2)
         assert shedding
     assert pressure.shed_total == pytest.approx(10 * 400, abs=30)
-    given_up = [pressure.sheds(important=False) for _ in range(100)]
+    given_up = [pressure.sheds(probe, important=False) for probe in range(100)]
     assert all(any(given_up[place : place + 5]) for place in range(95))  # half of them, never a long row
+
+
+@pytest.mark.parametrize("wanted", [600, 700, 1000, 1500, 4000])
+def test_of_each_probe_the_same_share_of_its_own_runs_is_given_up(wanted: int) -> None:
+    """Each second all of them are wanted, in the same order; 500 runs a second are begun."""
+    pressure = Pressure()
+    second(pressure, wanted, 0, seconds_a_run=0.001)
+    made = [0] * wanted
+    for _ in range(200):
+        for probe in range(wanted):
+            made[probe] += not pressure.sheds(probe, important=False)
+    share = 500 / wanted
+    assert min(made) >= int(200 * share) - 1
+    assert max(made) <= int(200 * share) + 2
 
 
 def test_moments_of_truth_are_given_up_only_when_nothing_else_is_left() -> None:

@@ -9,11 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cemd.monitor.bulkheads import LIGHT_TIMES, Bulkheads
+from cemd.monitor.bulkheads import LIGHT_TIMES
 from cemd.monitor.plans import Plan, Skip
-from cemd.monitor.schedule import Schedule as Slots
+from cemd.monitor.schedule import Schedule as BySlots
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+
+class Slots(BySlots):
+    """A schedule that is given a whole set at once."""
+
+    def load(self, plans: Iterable[Plan], now: float, *, kind_at_once: int | None = None) -> list[int]:
+        plans = list(plans)
+        self.make_room(len(plans), kind_at_once=kind_at_once)
+        before = {uid: slot for slot, uid in enumerate(self.uids()) if uid}
+        slots = [self.put(plan, before.pop(plan.uid, None), now) for plan in plans]
+        for slot in before.values():
+            self.retire(slot)
+        return slots
 
 
 class Schedule(Slots):
@@ -237,28 +250,6 @@ def test_probe_that_left_while_running_frees_its_slot() -> None:
     assert schedule.running() == 0
     schedule.recheck("b", 3.0)
     assert schedule.started(3.0) == ["b"]
-
-
-@settings(max_examples=60)
-@given(st.lists(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=6), max_size=8))
-def test_many_runs_pass_the_walls_together_exactly_when_each_would_pass_alone(
-    rounds: list[list[tuple[int, int]]],
-) -> None:
-    def walls() -> Bulkheads:
-        return Bulkheads(kind_at_once=6, group_at_once=3, most_at_once=9)
-
-    together, singly = walls(), walls()
-    for kinds in rounds:
-        groups = [together.group(f"k{kind}", f"g{group}") for kind, group in kinds]
-        assert groups == [singly.group(f"k{kind}", f"g{group}") for kind, group in kinds]
-        entered = [group for group in groups if singly.enter(group, hung=False) is None]
-        if together.enter_all(np.array(groups, dtype=np.intp)):
-            assert entered == groups
-        else:
-            assert len(entered) < len(groups)
-            for group in entered:
-                singly.leave(group, hung=False)
-        assert together.running() == singly.running()
 
 
 @settings(max_examples=60)

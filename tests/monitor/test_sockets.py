@@ -13,6 +13,7 @@ import pytest
 from cemd.config.targets import Targets
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Reason
+from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.sockets import NAMESPACES, SocketParams, open_socket, place_of
 
 from tests.monitor import peers
@@ -102,6 +103,19 @@ async def test_new_policy_counts_from_the_next_run_on() -> None:
         made.names.allow(Targets(loopback=True))
         after = await look(made, "tcp", {"host": "127.0.0.1", "port": port})
     assert (before.reason, after.reason) == (Reason.TARGET_NOT_ALLOWED, Reason.ANSWERED)
+
+
+async def test_same_policy_again_has_nobody_looked_at_anew_and_another_one_everybody() -> None:
+    names = Names(targets=Targets(loopback=True))
+    allowed = names.targets
+    hosts = [f"127.0.0.{number}" for number in range(1, 6)]
+    assert [names.check(host, host) for host in hosts] == hosts
+    names.allow(Targets(loopback=True))
+    assert names.targets is allowed
+    names.allow(Targets())
+    for host in (*hosts, *hosts):
+        with pytest.raises(Blind, match="loopback"):
+            names.check(host, host)
 
 
 def test_zone_of_a_link_local_address_becomes_its_number() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import math
 import subprocess
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from aiohttp import web
 from cemd.model.identity import series_id
 from cemd.model.measurement import Series, SeriesKey
 from cemd.web import exposition
 from cemd.web.exposition import Block, SeriesText, family, label_name, labels_of
 from cemd.web.scrape import Exposition, wants_openmetrics
+from cemd.web.server import WRITE_BYTES, write_in_portions
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
@@ -176,3 +180,27 @@ def test_promtool_finds_nothing_wrong(registry: CollectorRegistry) -> None:
     assert tool
     checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, check=False, timeout=60)
     assert checked.returncode == 0, checked.stderr.decode() + checked.stdout.decode()
+
+
+async def test_page_that_is_taken_as_quickly_as_it_is_written_lets_others_have_their_turn() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    class Ready(web.StreamResponse):
+        """Its reader takes everything at once."""
+
+        async def write(self, data: bytes | bytearray | memoryview) -> None:
+            written.append((len(data), turns))
+
+    written: list[tuple[int, int]] = []
+    beside = asyncio.create_task(others())
+    await write_in_portions(Ready(), [b"x" * 1_000] * 5_000)
+    beside.cancel()
+    assert sum(size for size, _ in written) == 5_000_000
+    assert all(after > before for (_, before), (_, after) in pairwise(written))
+    assert max(size for size, _ in written) < 2 * WRITE_BYTES

@@ -8,6 +8,7 @@ overtake the names of its series.
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -54,7 +55,8 @@ class _Peer:
 
     source: str
     writer: asyncio.StreamWriter
-    series: list[int] = field(default_factory=list)
+    series: array[int] = field(default_factory=lambda: array("q"))
+    """Ids of the series that it named, by its numbers. A list of them would be made an array for every batch."""
     due: asyncio.Event = field(default_factory=asyncio.Event)
     """There is a probe set that it does not have."""
 
@@ -269,7 +271,7 @@ class ProberServer:
             except (Refused, StoreError) as exc:
                 self._said.gone("log", "intake.waiting", error=str(exc))
                 await asyncio.sleep(waits.next_delay())
-        peer.series += [REFUSED if number is None else number for number in numbers]
+        peer.series.extend(REFUSED if number is None else number for number in numbers)
         refused = sum(number is None for number in numbers)
         if refused:
             self._metrics.refused.labels(door="prober", reason="max_series").inc(refused)
@@ -301,7 +303,7 @@ class ProberServer:
         series, at, value, outcome = wire.columns(frame)
         if len(series) and not 0 <= int(series.min()) <= int(series.max()) < len(peer.series):
             raise wire.WireError("a batch names a series that was never declared; the connection is closed.")
-        ids = np.array(peer.series, dtype=np.int64)[series]
+        ids = np.frombuffer(peer.series, dtype=np.int64)[series]
         kept = (ids != REFUSED) & self._sane(at, value, outcome)
         return Batch(
             source=peer.source,

@@ -196,7 +196,7 @@ class Dns:
 
     @property
     def group(self) -> str:
-        return self._params.server
+        return f"{self._params.server}:{self._port}"
 
     # The quick way.
 

@@ -55,6 +55,7 @@ class _Header(ctypes.Structure):
     )
 
 
+_HEADER_BYTES: Final = ctypes.sizeof(_Header)
 _recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
 _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
 
@@ -73,12 +74,12 @@ class Arrivals:
         headers["name"] = self._senders.ctypes.data + places * _SENDER_BYTES
         headers["pieces"], headers["piece_count"] = self._pieces.ctypes.data + places * self._pieces.itemsize, 1
         headers["control"] = control.ctypes.data + places * _CONTROL_BYTES
+        headers["name_bytes"], headers["control_bytes"] = _SENDER_BYTES, _CONTROL_BYTES
         self._address = headers.ctypes.data
-        self._name_bytes, self._control_bytes, self._bytes = (
-            headers[name] for name in ("name_bytes", "control_bytes", "bytes")
-        )
-        self._name_bytes[:], self._control_bytes[:] = _SENDER_BYTES, _CONTROL_BYTES
-        self._kinds, self._control = control[:, 1], control.data.cast("B")
+        self._name_bytes, self._bytes = headers["name_bytes"], headers["bytes"]
+        self._header, self._control = headers.view(np.uint8).data, control.data.cast("B")
+        self._as_made, self._nothing = self._header.tobytes(), bytes(len(self._control))
+        """What the system finds there at each call; it writes over it."""
         self._view = self._data.data
         self._starts = [place * _STRIDE for place in range(AT_ONCE)]
         self._count = 0
@@ -90,9 +91,9 @@ class Arrivals:
         Raises:
             OSError: what the system has to say of something that was sent before; with nothing taken.
         """
-        before = slice(self._count)
-        self._name_bytes[before], self._control_bytes[before] = _SENDER_BYTES, _CONTROL_BYTES
-        self._kinds[before] = 0  # a stamp that no later datagram writes over must not look like its own
+        header, control = self._count * _HEADER_BYTES, self._count * _CONTROL_BYTES
+        self._header[:header] = self._as_made[:header]
+        self._control[:control] = self._nothing[:control]  # a stamp that stays must not look like a later datagram's
         count: int = _recvmmsg(fileno, self._address, AT_ONCE, socket.MSG_DONTWAIT, None)
         if count < 0:
             number = ctypes.get_errno()
@@ -112,8 +113,7 @@ class Arrivals:
 
     def stamps(self) -> list[int]:
         """When the kernel received each, nanoseconds of the wall clock; 0 where it does not say."""
-        count = self._count
-        words = _CONTROL.iter_unpack(self._control[: count * _CONTROL_BYTES])
+        words = _CONTROL.iter_unpack(self._control[: self._count * _CONTROL_BYTES])
         return [seconds * 1_000_000_000 + part if kind == _STAMPED else 0 for kind, seconds, part in words]
 
     def senders(self) -> list[bytes]:

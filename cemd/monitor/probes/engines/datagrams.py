@@ -249,7 +249,7 @@ class Datagrams:
                 slots.append(slot)
                 errands.append(errand)
                 ats.append(at)
-                values.append((1.0, seconds, seconds, *found))
+                values.append((1.0, seconds, seconds) + found)  # noqa: RUF005 -- unpacking makes a list of it first
             elif found is GoesOn.ELSEWHERE:
                 self._elsewhere[errand] = run
             else:

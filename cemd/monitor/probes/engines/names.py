@@ -68,6 +68,9 @@ class Names:
         self._resolver: aiodns.DNSResolver | None = None
         self._targets = targets or Targets()
         self._verdicts: dict[tuple[str, str], str | None] = {}
+        self._stale: dict[tuple[str, str], str | None] = {}
+        """Verdicts by what was allowed before. They go one by one: all at once would hold the loop for fifteen
+        milliseconds."""
 
     @property
     def targets(self) -> Targets:
@@ -75,9 +78,10 @@ class Names:
         return self._targets
 
     def allow(self, targets: Targets) -> None:
-        """Where probes may go from now on."""
-        self._targets = targets
-        self._verdicts.clear()
+        """Where probes may go from now on; where that is what it was, nobody is looked at anew."""
+        if targets != self._targets:
+            self._targets = targets
+            self._stale, self._verdicts = self._verdicts, {}
 
     def check(self, host: str, address: str) -> str:
         """The address, if probes may go there.
@@ -86,6 +90,8 @@ class Names:
             Blind: they may not.
         """
         key = (host, address)
+        if self._stale:
+            self._stale.popitem()
         if key not in self._verdicts:
             if len(self._verdicts) >= _MOST_VERDICTS:
                 self._verdicts.clear()
