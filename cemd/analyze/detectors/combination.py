@@ -1,11 +1,11 @@
 """What all kinds of evidence say together, as strength and as severity; how much is an alarm, `threshold` says.
 
 Kinds of one family look at the same thing, and count once: the strongest of each family, then the strongest family plus
-SECOND of the second. What a step is worth fades slowly: an event begins with one, and what level, course and time of day
-have to say of it comes some samples later. Rare is -log10 of a tail probability, as a running mean over some samples; it
-learns everything, so a shift that stays becomes the new normal. *Severity* is about size: the measures in units of what one sample in a
-hundred exceeds, as a logarithm and a running mean; that unit does not learn from what was alarmed. *Strength* is
-rarity, a little more of it where it is large.
+SECOND of the second. What a step is worth fades slowly: an event begins with one, and what level and course have to say
+of it comes some samples later. Rare is -log10 of a tail probability, as a running mean over some samples; it learns
+everything, so a shift that stays becomes the new normal. *Severity* is about size: the measures in units of what one
+sample in a hundred exceeds, as a logarithm and a running mean; that unit does not learn from what was alarmed.
+*Strength* is rarity, a little more of it where it is large.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SECOND = 0.6
 MOST_SURPRISE = 6.0
 """One kind counts for at most one in a million: beyond, the power tail is a guess; severity keeps how far it went."""
 FADES = 0.1
-"""What the step from sample to sample is worth becomes so much less with each further one: half after seven, by when the
-mean that `shift` looks at has gone half of the way. What the step began and what it came to are heard together."""
+"""What the step from sample to sample is worth becomes so much less with each further one: half after seven, by when
+the mean that `shift` looks at has gone half of the way. What a step began and what it came to are heard together."""
 FRESH = 0.25
 """Weight of a new sample in the running mean of rarity: a stray sample must be nearly three times as rare as an episode
 of four."""

@@ -1,4 +1,4 @@
-"""What comes again at the same time of day: a nightly job, a shop that opens, a batch that begins when another one ended.
+"""What comes again at the same time of day: a nightly job, a shop that opens, a batch that waits for another one.
 
 A job that starts some minutes earlier or later than yesterday is new to every kind of evidence that looks at this very
 minute, and rare for those that count samples: a quarter of an hour a day is one sample in a hundred, yet it comes
