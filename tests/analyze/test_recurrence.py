@@ -20,12 +20,12 @@ def noted(*strong: tuple[float, float]) -> Recurrence:
     columns.add(1)
     recurrence = Recurrence(columns)
     for score, at in strong:
-        recurrence.usual(ROW, np.array([score]), np.array([T0 + at]))
+        recurrence.usual(ROW, np.array([score]), 1.0, np.array([T0 + at]))
     return recurrence
 
 
 def usual(recurrence: Recurrence, score: float, at: float) -> bool:
-    return bool(recurrence.usual(ROW, np.array([score]), np.array([T0 + at]))[0])
+    return bool(recurrence.usual(ROW, np.array([score]), 1.0, np.array([T0 + at]))[0])
 
 
 def noons(*scores: float) -> list[tuple[float, float]]:

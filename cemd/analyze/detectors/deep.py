@@ -169,7 +169,7 @@ class Deep:
         self._expect(held, sight, ready, severity >= 1.0)
         score, severity = np.nan_to_num(score), np.nan_to_num(severity)
         limit = self.stated.limit(held, np.minimum(score, severity), sight.count)
-        usual = self.recurrence.usual(rows, score, at)
+        usual = self.recurrence.usual(rows, score, limit, at)
         return self.gate.pass_through(held, rows, score / limit, severity / limit, usual, at)
 
     def _expect(self, held: Held, sight: Sight, ready: Array, alarmed: Array) -> None:

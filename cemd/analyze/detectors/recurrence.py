@@ -5,8 +5,8 @@ minute, and rare for those that count samples: a quarter of an hour a day is one
 every day. So what was an alarm, or nearly one, is noted by half hour, and what two earlier days brought as strongly
 within an hour of this time is no alarm: it is usual here. What is stronger than on all of those days but one still is.
 
-Only strong samples are written or looked up, so that the rest costs one comparison. What a person calls true is
-forgotten here, and said again.
+Only strong samples are written, and only what would alarm is looked up, so that the rest costs one comparison. What a
+person calls true is forgotten here, and said again.
 """
 
 from __future__ import annotations
@@ -41,14 +41,19 @@ class Recurrence:
         days, around = np.arange(1, DAYS)[:, None], np.arange(-AROUND, AROUND + 1)[None, :]
         self._back = around - PER_DAY * days
 
-    def usual(self, rows: Array, score: Array, at: Array) -> Array:
-        """bool[R]: two earlier days had as much at this time; notes the scores (0: nothing) of one round."""
+    def usual(self, rows: Array, score: Array, needed: Array | float, at: Array) -> Array:
+        """bool[R]: two earlier days had as much at this time; notes the scores (0: nothing) of one round.
+
+        Asked for is only what reaches `needed`, what an alarm needs: anything else is False.
+        """
         found = np.zeros(len(rows), np.bool_)
         strong = np.flatnonzero(score >= NOTED)
         if len(strong):
-            mine, now, half_hour = rows[strong], score[strong], (at[strong] // HALF_HOUR).astype(np.int64)
-            found[strong] = self._earlier(mine, half_hour) > now
-            self._note(mine, half_hour, now)
+            half_hour = (at // HALF_HOUR).astype(np.int64)
+            asked = np.flatnonzero(score >= needed)
+            if len(asked):
+                found[asked] = self._earlier(rows[asked], half_hour[asked]) > score[asked]
+            self._note(rows[strong], half_hour[strong], score[strong])
         return found
 
     def _earlier(self, rows: Array, half_hour: Array) -> Array:
