@@ -162,8 +162,10 @@ def test_what_is_called_true_after_its_end_is_said_again_whatever_was_tolerated(
     found = once(made, 2)
     made.give(Command(kind=CommandKind.LABEL_FALSE, subject=found.id, actor="lead"))
     tolerated = float(made.state.attention.deep.columns["tolerated"][0])
+    assert made.state.attention.deep.columns["again_score"][0].any(), "noted as what may come again at this time"
     made.give(Command(kind=CommandKind.LABEL_TRUE, subject=found.id, actor="lead"))
     assert 1.0 <= float(made.state.attention.deep.columns["tolerated"][0]) < tolerated
+    assert not made.state.attention.deep.columns["again_score"][0].any()
 
 
 def test_a_label_teaches_by_the_episode_that_it_is_about_and_later_ones_say_what_it_was_called() -> None:

@@ -141,6 +141,28 @@ def test_kinds_of_one_family_count_once_and_two_families_more_than_one() -> None
     assert strength("change", "nearest") > 1.4 * strength("nearest")
 
 
+def test_a_step_and_the_level_it_leads_to_are_heard_together() -> None:
+    kinds = [kind() for kind in KINDS.values()]
+    words, combination, one = list(KINDS), Combination(kinds), np.ones(1)
+
+    def strongest(steps: float, level: float) -> float:
+        """Of a step, and of the level that is seen from the fifth sample after it on."""
+        columns = Columns(combination_fields(len(kinds)))
+        columns.add(1)
+        held, found = Held(columns, slice(0, 1)), []
+        for number in range(12):
+            surprise = np.zeros((1, len(kinds)))
+            surprise[0, words.index("change")] = steps * (number == 0)
+            surprise[0, words.index("shift")] = level * (number >= 5)
+            found.append(combination.strength_and_severity(held, surprise, surprise, 300.0 * one, 100.0 * one)[0][0])
+        return float(max(found))
+
+    both = strongest(4.0, 4.0)
+    assert both > 1.25 * strongest(0.0, 4.0)
+    assert both > 1.25 * strongest(4.0, 0.0)
+    assert both < 1.6 * max(strongest(0.0, 4.0), strongest(4.0, 0.0)), "the second counts in part"
+
+
 def test_evidence_of_few_earlier_days_is_worth_less() -> None:
     combination = Combination([kind() for kind in KINDS.values()])
     surprise = np.full((3, len(KINDS)), 4.0)

@@ -89,6 +89,7 @@ class Attention:
         """A person called the row's anomaly of that time a fault: what is as strong is said again."""
         if (found := self._episode(row, since, until)) is not None:
             self.deep.gate.confirm(*found)
+            self.deep.recurrence.forget(found[0])
 
     def called_false(self, row: int, since: float, until: float) -> None:
         """A person called it no fault, while it is open or after its end: what is no stronger is not said."""

@@ -1,10 +1,11 @@
 """What all kinds of evidence say together, as strength and as severity; how much is an alarm, `threshold` says.
 
 Kinds of one family look at the same thing, and count once: the strongest of each family, then the strongest family plus
-SECOND of the second. Rare is -log10 of a tail probability, as a running mean over some samples; it learns everything,
-so a shift that stays becomes the new normal. *Severity* is about size: the measures in units of what one sample in a
-hundred exceeds, as a logarithm and a running mean; that unit does not learn from what was alarmed. *Strength* is
-rarity, a little more of it where it is large.
+SECOND of the second. What a step is worth fades slowly: an event begins with one, and what level and course have to say
+of it comes some samples later. Rare is -log10 of a tail probability, as a running mean over some samples; it learns
+everything, so a shift that stays becomes the new normal. *Severity* is about size: the measures in units of what one
+sample in a hundred exceeds, as a logarithm and a running mean; that unit does not learn from what was alarmed.
+*Strength* is rarity, a little more of it where it is large.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from cemd.analyze.columns import Array, Field
-from cemd.analyze.detectors.base import BY_DAYS, Evidence, Held, follow, or_zero
+from cemd.analyze.detectors.base import BY_DAYS, Evidence, Family, Held, follow, or_zero
 
 SECOND = 0.6
 """Share of the second strongest family: they overlap, so it is worth less than it says, yet two are more than one."""
 MOST_SURPRISE = 6.0
 """One kind counts for at most one in a million: beyond, the power tail is a guess; severity keeps how far it went."""
+FADES = 0.1
+"""What the step from sample to sample is worth becomes so much less with each further one: half after seven, by when
+the mean that `shift` looks at has gone half of the way. What a step began and what it came to are heard together."""
 FRESH = 0.25
 """Weight of a new sample in the running mean of rarity: a stray sample must be nearly three times as rare as an episode
 of four."""
@@ -49,6 +53,7 @@ LEAST_SIZE, MOST_SIZE = 0.3, 3.0
 
 def fields(kinds: int) -> dict[str, Field]:
     return {
+        "step_worth": Field("<f8"),  # what steps said, and what is left of it
         "rarity": Field("<f8"),  # running mean of what evidence says together
         "grandeur": Field("<f8"),  # running mean of how large it is
         "unit": Field("<f4", 1, (kinds,)),  # own unit over the common one
@@ -61,6 +66,7 @@ class Combination:
     def __init__(self, kinds: Sequence[Evidence]) -> None:
         families = sorted({kind.family for kind in kinds})
         self._members = [[n for n, kind in enumerate(kinds) if kind.family is family] for family in families]
+        self._step = families.index(Family.STEP) if Family.STEP in families else None
         self._by_days = [n for n, kind in enumerate(kinds) if kind.family in BY_DAYS]
         self._ordinary = np.array([kind.ordinary for kind in kinds])
 
@@ -82,7 +88,11 @@ class Combination:
             gap: float64[R], seconds since the sample before.
             count: float64[R], samples before this one.
         """
-        rare = strongest(self._families(np.minimum(surprise, MOST_SURPRISE)))
+        said = self._families(np.minimum(surprise, MOST_SURPRISE))
+        if self._step is not None:
+            step = np.maximum(said[:, self._step], (1.0 - FADES) * held["step_worth"])
+            held["step_worth"] = said[:, self._step] = step
+        rare = strongest(said)
         rarity = held["rarity"] = follow(held["rarity"], rare, FRESH)
         severity = self._severity(held, measured, rare, gap, count)
         return rarity * np.clip(severity, LEAST_SIZE, MOST_SIZE) ** SIZE_SHARE, severity

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cemd.analyze.columns import Array, Columns, Field
-from cemd.analyze.detectors import KINDS, combination, gate, history, stated, tails, threshold
+from cemd.analyze.detectors import KINDS, combination, gate, history, recurrence, stated, tails, threshold
 from cemd.analyze.detectors.base import PACE, SLOW, Evidence, Held, Sight, follow, or_zero, rate
 from cemd.analyze.detectors.combination import Combination
 from cemd.analyze.detectors.gate import Gate
 from cemd.analyze.detectors.history import REACH, History
+from cemd.analyze.detectors.recurrence import Recurrence
 from cemd.analyze.detectors.stated import Stated
 from cemd.analyze.detectors.tails import Tails
 
@@ -74,6 +75,7 @@ class Deep:
         self.columns = Columns(_fields(self.kinds))
         self.gate = Gate(self.columns)
         self.stated = Stated()
+        self.recurrence = Recurrence(self.columns)
         self._history = History(self.columns)
         self._tails = Tails(self.columns, size)
         self._combination = Combination(self.kinds)
@@ -167,7 +169,8 @@ class Deep:
         self._expect(held, sight, ready, severity >= 1.0)
         score, severity = or_zero(score), or_zero(severity)
         limit = self.stated.limit(held, np.minimum(score, severity), sight.count)
-        return self.gate.pass_through(held, rows, score / limit, severity / limit, at)
+        usual = self.recurrence.usual(rows, score, limit, at)
+        return self.gate.pass_through(held, rows, score / limit, severity / limit, usual, at)
 
     def _expect(self, held: Held, sight: Sight, ready: Array, alarmed: Array) -> None:
         """The band in which all but one sample in a hundred lie; what is alarmed does not widen it."""
@@ -236,7 +239,7 @@ def rounds(rows: Array) -> Iterator[Array]:
 def _fields(kinds: Sequence[Evidence]) -> dict[str, Field]:
     size = len(kinds)
     held = FIELDS | per_kind(size) | combination.fields(size) | threshold.FIELDS | stated.FIELDS | gate.FIELDS
-    held |= history.FIELDS | tails.fields(size)
+    held |= history.FIELDS | tails.fields(size) | recurrence.FIELDS
     for kind in kinds:
         held |= dict(kind.fields)
     return held

@@ -2,7 +2,7 @@
 
 An episode fires when the score reaches 1 and the sample is not small, holds until the score was below CALM for some
 samples, and is not fired anew for a while after the last alarm unless it is more than half as strong again: nobody
-looks twice for the same thing.
+looks twice for the same thing. What comes at this time of day anyway (`recurrence`) fires nothing.
 """
 
 from __future__ import annotations
@@ -80,9 +80,12 @@ class Gate:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
 
-    def pass_through(self, held: Held, rows: Array, score: Array, severity: Array, at: Array) -> Array:
-        """Moves episodes along by the scores of one round; returns bool[R]: an episode fired, or escalated."""
-        alarm = (score >= held["tolerated"]) & (severity >= LARGE)
+    def pass_through(self, held: Held, rows: Array, score: Array, severity: Array, usual: Array, at: Array) -> Array:
+        """Moves episodes along by the scores of one round; returns bool[R]: an episode fired, or escalated.
+
+        What is `usual` at this time of day (bool[R]) is no alarm.
+        """
+        alarm = (score >= held["tolerated"]) & (severity >= LARGE) & ~usual
         quiet, was = held["since_alarm"].copy(), held["open"].copy()
         peak = np.where(quiet > QUIET_SAMPLES, 0.0, held["peak"])
         fires: Array = alarm & ((quiet > QUIET_SAMPLES) | (score >= ESCALATES * peak))
