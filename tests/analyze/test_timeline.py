@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from cemd.analyze import stage
+from cemd.config.catalogue import Site
 from cemd.config.rules import Objective
 from cemd.model.entry import ClockStepped
 from cemd.model.finding import Condition, FindingPhase
@@ -295,7 +296,10 @@ def test_a_batch_sent_twice_counts_once() -> None:
 def test_pushed_series_find_their_service_by_label() -> None:
     pushed = series(7, "mqtt:plant", "queue_seconds", source="mqtt:plant", service="core", site="east")
     indicator = delay_indicator(name="queue", of={"source": "mqtt:plant", "metric": "queue_seconds"})
-    world = World(configuration(indicators=[indicator], probes=[probe("pay-web", "payment")]), [pushed])
+    known = configuration(
+        indicators=[indicator], probes=[probe("pay-web", "payment")], sites=[Site(name="east", kind="region")]
+    )
+    world = World(known, [pushed])
     for _ in range(60):
         world.samples((pushed, 5.0), source="mqtt:plant")
         world.tick(10.0)
