@@ -37,6 +37,7 @@ from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
 from cemd.errors import CemdError, ConfigError, Fault, StoreError, StoreUnavailable, UnwritableChange
 from cemd.improve import stage as improve
+from cemd.kit.clock import SystemClock
 from cemd.kit.heap import settle
 from cemd.kit.logs import set_up_logs
 from cemd.kit.sdnotify import patient_notifier, watchdog_seconds
@@ -45,6 +46,7 @@ from cemd.kit.tasks import keep_running
 from cemd.kit.words import counted
 from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
+from cemd.loop.stages import Stopwatch
 from cemd.model.effect import Effects
 from cemd.model.entry import Command, CommandKind, Entry, SeriesAdded, Started
 from cemd.report.view import view as report_view
@@ -148,7 +150,8 @@ class _House:
         self.notify = patient_notifier(log)
         self.fault: BaseException | None = None
         self.outlet = Outlet(asyncio.get_running_loop())
-        self.core = Core(store, self.outlet)
+        self.stopwatch = Stopwatch(SystemClock())
+        self.core = Core(store, self.outlet, self.stopwatch)
         self._port = port
         self._log_json = log_json
         self._reload_asked = asyncio.Event()
@@ -183,7 +186,7 @@ class _House:
             after_tick=self.published.publish,
             failed=self._core_failed,
         )
-        self.refused_reloads = watch_daemon(self.registry, self.sequencer, self.mending)
+        self.refused_reloads = watch_daemon(self.registry, self.sequencer, self.mending, self.stopwatch)
         self._tell_the_core(accepted)
         async with AsyncExitStack() as opened:
             self.sequencer.start()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cemd.config.coverage import coverage_of
 from cemd.daemon.mending import Mending
 from cemd.loop.sequencer import Sequencer
+from cemd.loop.stages import BOUNDS, Stopwatch
 
 
-def watch_daemon(registry: CollectorRegistry, sequencer: Sequencer, mending: Mending) -> Counter:
+def watch_daemon(registry: CollectorRegistry, sequencer: Sequencer, mending: Mending, stopwatch: Stopwatch) -> Counter:
     """Registers the loop's metrics; returns the counter of refused reloads."""
     registry.register(_Loop(sequencer))
+    registry.register(_Stages(stopwatch))
     refused = Gauge(
         "cemd_config_last_reload_refused",
         "1 from a reload that was refused until one is taken.",
@@ -72,3 +75,27 @@ class _Loop(Collector):
         )
         aside = float(len(loop.core.set_aside))
         yield GaugeMetricFamily("cemd_loop_entries_set_aside", "Entries that this start set aside.", value=aside)
+
+
+class _Stages(Collector):
+    def __init__(self, stopwatch: Stopwatch) -> None:
+        self._stopwatch = stopwatch
+
+    def collect(self) -> Iterator[Metric]:
+        took = HistogramMetricFamily(
+            "cemd_loop_stage_seconds",
+            "Time that a stage of the loop took for an entry (the log: for a group of entries).",
+            labels=["stage"],
+        )
+        last = GaugeMetricFamily(
+            "cemd_loop_stage_last_success_timestamp_seconds",
+            "When a stage of the loop last did its work; 0 before.",
+            labels=["stage"],
+        )
+        names = [*(str(bound) for bound in BOUNDS), "+Inf"]
+        for stage, taken in self._stopwatch.taken.items():
+            counts = list(accumulate(taken.counts))
+            took.add_metric([stage.value], list(zip(names, map(float, counts), strict=True)), taken.seconds)
+            last.add_metric([stage.value], taken.last_at or 0.0)
+        yield took
+        yield last

@@ -16,6 +16,7 @@ from cemd.errors import StoreError, UnwritableChange
 from cemd.improve.watch import Watch
 from cemd.loop import snapshot
 from cemd.loop.order import Order
+from cemd.loop.stages import Laps, Stage, no_laps
 from cemd.loop.state import Expected, State
 from cemd.loop.step import catch_up, honour, step
 from cemd.model.effect import Effects
@@ -42,8 +43,9 @@ class _Unfinished:
 class Core:
     """One order, one state. `start` must be called first, once."""
 
-    def __init__(self, store: Store, outlet: Outlet) -> None:
+    def __init__(self, store: Store, outlet: Outlet, laps: Laps = no_laps) -> None:
         self.store = store
+        self._laps = laps
         self.state = State()
         self.replayed = 0
         self.set_aside: tuple[int, ...] = ()  # entries that this start put into quarantine
@@ -110,7 +112,9 @@ class Core:
         self.resume()
         entries = self._order.stamp(payloads, wall=wall, monotonic=monotonic)
         if entries:
+            self._laps(None)
             self.store.log.append(LogGroup(entries[0].seq, entries[-1].seq, encode_group(entries)))
+            self._laps(Stage.LOG)
         self._order.accept(entries, wall=wall, monotonic=monotonic)
         logged(entries)
         self._apply_all(tuple(entries))
@@ -167,7 +171,8 @@ class Core:
             return
         self._left = (entry, *behind)
         self.store.progress.begin(entry.seq)
-        _, effects = step(self.state, entry)
+        self._laps(None)
+        _, effects = step(self.state, entry, self._laps)
         self._left = ()
         self._finish(entry, effects, behind)
 
@@ -180,8 +185,10 @@ class Core:
         self._outlet(entry, effects)
 
     def _commit(self, entry: Entry, effects: Effects) -> None:
+        self._laps(None)
         try:
             self.store.state.commit(_change(entry, effects))
+            self._laps(Stage.COMMIT)
         except UnwritableChange:
             raise
         except StoreError:

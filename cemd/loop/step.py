@@ -11,6 +11,7 @@ from cemd.analyze import stage as analyze
 from cemd.config.configuration import Configuration
 from cemd.config.topology import Topology
 from cemd.improve import stage as improve
+from cemd.loop.stages import Laps, Stage, no_laps
 from cemd.loop.state import State
 from cemd.model.customers import CustomerFlag
 from cemd.model.effect import ConfigChanged, Effects
@@ -18,12 +19,13 @@ from cemd.model.entry import ConfigEpoch, Contact, ContactKind, CustomersLoaded,
 from cemd.report import stage as report
 
 
-def step(state: State, entry: Entry) -> tuple[State, Effects]:
+def step(state: State, entry: Entry, laps: Laps = no_laps) -> tuple[State, Effects]:
     """Applies one entry.
 
     Args:
         state: Everything known so far; changed in place.
         entry: The next entry; its seq and time must not be below those of the one before.
+        laps: Told when a wing is done; says nothing back.
 
     Returns:
         The same state, and what must be written and then done.
@@ -36,12 +38,15 @@ def step(state: State, entry: Entry) -> tuple[State, Effects]:
         effects.config = ConfigChanged(hash=entry.payload.hash)
     findings = analyze.handle(state.analyze, entry, state.topology)
     effects.findings = tuple(findings)
+    laps(Stage.ANALYZE)
     events = improve.handle(state.improve, entry, findings, state.topology, state.customers, effects)
+    laps(Stage.IMPROVE)
     report.handle(
         state.report, entry, events, state.topology, state.customers, effects, before=before, paused_seconds=paused
     )
     for table in (*state.improve.tables(), *state.report.tables()):
         effects.rows.extend(table.take_changes())
+    laps(Stage.REPORT)
     return state, effects
 
 

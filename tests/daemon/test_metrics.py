@@ -10,6 +10,8 @@ from cemd.config.topology import Topology
 from cemd.daemon.mending import Mending
 from cemd.daemon.metrics import watch_daemon
 from cemd.errors import CemdError
+from cemd.kit.clock import ManualClock
+from cemd.loop.stages import Stage, Stopwatch
 from prometheus_client import CollectorRegistry
 
 
@@ -27,7 +29,9 @@ def test_what_came_too_late_to_be_judged_is_counted_and_so_is_what_is_to_mend() 
         trouble="",
     )
     registry, mending = CollectorRegistry(), Mending()
-    watch_daemon(registry, loop, mending)
+    clock = ManualClock(now=1_800_000_000.0)
+    stopwatch = Stopwatch(clock)
+    watch_daemon(registry, loop, mending, stopwatch)
     assert registry.get_sample_value("cemd_analyze_late_samples_total") == 7
     assert registry.get_sample_value("cemd_analyze_ignored_batches_total") == 2
     assert registry.get_sample_value("cemd_touchpoints_watched_ratio") is None
@@ -35,3 +39,13 @@ def test_what_came_too_late_to_be_judged_is_counted_and_so_is_what_is_to_mend() 
     mending.refuse_reload(CemdError("no disk."), 1.0)
     assert registry.get_sample_value("cemd_to_mend") == 1
     assert registry.get_sample_value("cemd_config_last_reload_refused") == 1
+    one: dict[str, str] = {"stage": "analyze"}
+    assert registry.get_sample_value("cemd_loop_stage_last_success_timestamp_seconds", one) == 0
+    for _ in range(2):
+        stopwatch(None)
+        clock.advance(0.02)
+        stopwatch(Stage.ANALYZE)
+    assert registry.get_sample_value("cemd_loop_stage_seconds_count", one) == 2
+    assert registry.get_sample_value("cemd_loop_stage_seconds_bucket", {**one, "le": "0.01"}) == 0
+    assert registry.get_sample_value("cemd_loop_stage_seconds_bucket", {**one, "le": "0.025"}) == 2
+    assert registry.get_sample_value("cemd_loop_stage_last_success_timestamp_seconds", one) == 1_800_000_000.04
