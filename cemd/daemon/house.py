@@ -35,6 +35,7 @@ from cemd.daemon.outlet import Outlet
 from cemd.daemon.places import Places, made, places
 from cemd.daemon.prober_process import ProberProcess
 from cemd.daemon.published import Published
+from cemd.daemon.stopwatch import Stopwatch
 from cemd.errors import CemdError, ConfigError, Fault, StoreError, StoreUnavailable, UnwritableChange
 from cemd.improve import stage as improve
 from cemd.kit.clock import SystemClock
@@ -46,7 +47,6 @@ from cemd.kit.tasks import keep_running
 from cemd.kit.words import counted
 from cemd.loop.core import Core
 from cemd.loop.sequencer import Rhythm, Sequencer
-from cemd.loop.stages import Stopwatch
 from cemd.model.effect import Effects
 from cemd.model.entry import Command, CommandKind, Entry, SeriesAdded, Started
 from cemd.report.view import view as report_view

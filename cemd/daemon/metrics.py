@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 
 from cemd.config.coverage import coverage_of
 from cemd.daemon.mending import Mending
+from cemd.daemon.stopwatch import BOUNDS, Stopwatch
 from cemd.loop.sequencer import Sequencer
-from cemd.loop.stages import BOUNDS, Stopwatch
 
 
 def watch_daemon(registry: CollectorRegistry, sequencer: Sequencer, mending: Mending, stopwatch: Stopwatch) -> Counter:

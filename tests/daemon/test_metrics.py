@@ -9,9 +9,10 @@ from cemd.config.configuration import Configuration
 from cemd.config.topology import Topology
 from cemd.daemon.mending import Mending
 from cemd.daemon.metrics import watch_daemon
+from cemd.daemon.stopwatch import Stopwatch
 from cemd.errors import CemdError
 from cemd.kit.clock import ManualClock
-from cemd.loop.stages import Stage, Stopwatch
+from cemd.loop.stages import Stage
 from prometheus_client import CollectorRegistry
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from cemd.daemon.stopwatch import BOUNDS, Stopwatch
 from cemd.errors import StoreError
 from cemd.kit.clock import ManualClock
 from cemd.loop.core import Core
-from cemd.loop.stages import BOUNDS, Stage, Stopwatch
+from cemd.loop.stages import Stage
 from cemd.model.entry import Tick
 from cemd.store.base import Moment
 from cemd.store.memory import MemoryStore
