@@ -274,13 +274,13 @@ def beside(
         paced.append(peer_rates(peer, arguments, int(paces.idle * seconds), paces.idle))
         for pace, ours in ((paces.busy, busy), (paces.idle, idle)):
             ours.append(asyncio.run(own_rate(folder, probes_of(kind, params, len(params) / pace), seconds)))
-    ratios = _ratios(busy, fast)
+    ratios = ratios_of(busy, fast)
     return {
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 2) for ratio in ratios],
-        "ratio_both_at_half": statistics.median(_ratios(busy, half)),
-        "ratio_idle": statistics.median(_ratios(idle, fast)),
-        "ratio_both_idle": statistics.median(_ratios(idle, paced)),
+        "ratio_both_at_half": statistics.median(ratios_of(busy, half)),
+        "ratio_idle": statistics.median(ratios_of(idle, fast)),
+        "ratio_both_idle": statistics.median(ratios_of(idle, paced)),
         "own": medians(busy),
         "own_idle": medians(idle),
         "peer": medians(fast),
@@ -289,7 +289,8 @@ def beside(
     }
 
 
-def _ratios(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[float]:
+def ratios_of(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[float]:
+    """Ours to theirs by round, per CPU second."""
     return [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(ours, theirs, strict=True)]
 
 

@@ -22,7 +22,18 @@ from typing import Any
 
 from cemd.config.probes import Probe
 
-from .harness import cpu_seconds, free_port, medians, own_rate, percentile, prober, probes_of, program, running
+from .harness import (
+    cpu_seconds,
+    free_port,
+    medians,
+    own_rate,
+    percentile,
+    prober,
+    probes_of,
+    program,
+    ratios_of,
+    running,
+)
 
 HOSTS = tuple(f"127.0.{number // 250}.{number % 250 + 1}" for number in range(500))
 """So many that none of them runs short of ports: a port is taken for a minute after each connection, and the search for
@@ -150,21 +161,17 @@ def busy_case(
             full.append(peers(full_pace))
             busy.append(ours(own_pace))
             idle.append(ours(peer_pace))
-    ratios = _ratios(busy, theirs)
+    ratios = ratios_of(busy, theirs)
     return {
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 2) for ratio in ratios],
-        "ratio_at_the_peers_pace": statistics.median(_ratios(idle, theirs)),
-        "ratio_to_the_peer_at_full_load": statistics.median(_ratios(busy, full)),
+        "ratio_at_the_peers_pace": statistics.median(ratios_of(idle, theirs)),
+        "ratio_to_the_peer_at_full_load": statistics.median(ratios_of(busy, full)),
         "own": medians(busy),
         "own_at_the_peers_pace": medians(idle),
         "peer": medians(theirs),
         "peer_at_full_load": medians(full),
     }
-
-
-def _ratios(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[float]:
-    return [mine["per_cpu_second"] / its["per_cpu_second"] for mine, its in zip(ours, theirs, strict=True)]
 
 
 def http_case(folder: Path, seconds: float, rounds: int, *, tls: bool) -> dict[str, Any]:

@@ -60,8 +60,7 @@ def _unusual_below(
             and any(topology.overlap(one.finding.subject.site, other) for other in above)
             for one in picture.supporting(candidate, site)
         )
-        delays = [look.delay_seconds for look in picture.watch.lookouts(candidate, site)]
-        if unusual and delays and picture.at - finding.onset <= SLACK * min(delays):
+        if unusual and _will_soon_show(candidate, finding, picture):
             return candidate
     return ""
 
@@ -82,8 +81,13 @@ def _unusual_beside(
             if one.finding.subject.site not in (site, *places) and abs(one.onset - finding.onset) <= AT_ONCE_SECONDS
         ]
         beside = bool(site) and topology.around(site)[1:2] in fresh
-        delays = [look.delay_seconds for look in picture.watch.lookouts(service, site)]
-        soon = bool(delays) and picture.at - finding.onset <= SLACK * min(delays)
+        soon = _will_soon_show(service, finding, picture)
         if soon and beside and any(topology.around(place)[1:2] in fresh for place in places):
             return service
     return ""
+
+
+def _will_soon_show(service: str, finding: AttachedFinding, picture: Picture) -> bool:
+    """Whether who watches the service at the finding's place has not had the time to say that it is hurt too."""
+    delays = [look.delay_seconds for look in picture.watch.lookouts(service, finding.finding.subject.site)]
+    return bool(delays) and picture.at - finding.onset <= SLACK * min(delays)
