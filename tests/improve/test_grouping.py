@@ -225,7 +225,8 @@ def test_a_place_that_was_never_hurt_in_it_opens_its_own_so_long_after() -> None
     assert len(house.incidents) == 2
 
 
-def test_what_may_be_of_one_cause_with_a_living_incident_does_not_reopen_one_that_is_over() -> None:
+def after_one_that_is_over() -> House:
+    """The register was hurt, and data with it; both have been well for long."""
     house = House()
     before = [house.began("hlr"), house.began("mobile-data")]
     house.tick(*before)
@@ -233,6 +234,11 @@ def test_what_may_be_of_one_cause_with_a_living_incident_does_not_reopen_one_tha
     house.tick(after=700.0)
     assert house.only().state is IncidentState.RESOLVED
     house.wait(600.0)
+    return house
+
+
+def test_what_may_be_of_one_cause_with_a_living_incident_does_not_reopen_one_that_is_over() -> None:
+    house = after_one_that_is_over()
     house.tick(house.began("emergency"))
     house.tick(house.began("mobile-data"))  # it was hurt by hlr, and needs core as well
     house.wait(30.0)
@@ -243,12 +249,7 @@ def test_what_may_be_of_one_cause_with_a_living_incident_does_not_reopen_one_tha
 
 
 def test_what_is_of_no_living_incident_reopens_the_one_that_is_over_after_all() -> None:
-    house = House()
-    before = [house.began("hlr"), house.began("mobile-data")]
-    house.tick(*before)
-    house.tick(*map(house.ended, before), after=900.0)
-    house.tick(after=700.0)
-    house.wait(600.0)
+    house = after_one_that_is_over()
     house.tick(house.began("emergency"))
     house.tick(house.began("mobile-data"))
     house.tick(after=150.0)  # core would have shown it by now
@@ -289,12 +290,7 @@ def test_where_nothing_below_is_unusual_it_is_another_incident_at_once() -> None
 
 
 def test_an_incident_that_came_back_has_a_cause_in_common_by_what_hurts_in_it_now() -> None:
-    house = House()
-    before = [house.began("hlr"), house.began("mobile-data")]
-    house.tick(*before)
-    house.tick(*map(house.ended, before), after=900.0)
-    house.tick(after=700.0)
-    house.wait(600.0)
+    house = after_one_that_is_over()
     house.tick(house.began("mobile-data"))
     assert house.only().reopened == 1
     house.wait(30.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cemd.monitor.probes.tools import Tools
 from cemd.monitor.roster import Arriving, Post, Unrunnable
 
 from tests.monitor.peers import tools
+from tests.turns import turns_beside
 
 
 @pytest.fixture
@@ -69,15 +69,6 @@ async def test_what_cannot_be_read_or_run_here_is_said_and_the_rest_works(lent: 
 
 
 async def test_others_have_their_turn_while_a_large_set_is_read(lent: Tools) -> None:
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    beside = asyncio.create_task(other())
-    await posts_of([probe(f"p{number}") for number in range(2_000)], {}, lent)
-    beside.cancel()
-    assert turns > 3
+    with turns_beside() as turns:
+        await posts_of([probe(f"p{number}") for number in range(2_000)], {}, lent)
+    assert turns.count > 3

@@ -21,6 +21,7 @@ from cemd.monitor.roster import Post, plan_of
 from cemd.monitor.runner import Runner
 
 from tests.monitor.virtual import lived
+from tests.turns import turns_beside
 
 OK = Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=Values(("response_seconds",), (0.5,)), seconds=0.5)
 
@@ -290,20 +291,11 @@ async def test_large_set_is_put_to_work_while_the_loop_turns_and_what_stays_is_b
     running = asyncio.create_task(book.runner.run(stopping))
     await book.runner.take(by_uid(stay), kind_at_once=10_000)
     await asyncio.sleep(0.5)
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    beside = asyncio.create_task(others())
-    for number in range(4):
-        come = [post(f"come{number}-{place}", Hanging(lambda: OK), every=3600.0) for place in range(5_000)]
-        await book.runner.take(by_uid([*stay, *come]), kind_at_once=10_000)
-    beside.cancel()
-    assert turns > 20
+    with turns_beside() as turns:
+        for number in range(4):
+            come = [post(f"come{number}-{place}", Hanging(lambda: OK), every=3600.0) for place in range(5_000)]
+            await book.runner.take(by_uid([*stay, *come]), kind_at_once=10_000)
+    assert turns.count > 20
     await asyncio.sleep(0.5)
     stopping.set()
     await running

@@ -19,6 +19,7 @@ from cemd.monitor.intake.prober_server import PIECE
 from cemd.monitor.prober import Prober
 
 from tests.monitor.daemon_side import daemon_side, until
+from tests.turns import turns_beside
 
 SETTINGS = Settings()
 PIECES = 100
@@ -69,25 +70,16 @@ async def test_set_arrives_whole_and_in_order_whatever_its_size(count: int, tmp_
 
 
 async def test_loop_turns_while_a_large_set_is_handed_out(tmp_path: Path) -> None:
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with daemon_side(tmp_path / "s") as side, link(tmp_path / "s") as reader:
         await until(side.server.connected, what="the link")
-        beside = asyncio.create_task(others())
-        side.server.set_probes("e", probes("p"), SETTINGS)
-        handed_out_at_once = turns
-        frame = await wire.read_from_daemon(reader)
-        beside.cancel()
+        with turns_beside() as turns:
+            side.server.set_probes("e", probes("p"), SETTINGS)
+            handed_out_at_once = turns.count
+            frame = await wire.read_from_daemon(reader)
         assert isinstance(frame, wire.ProbesPart)
         assert len(msgspec.json.decode(frame.probes)) == PIECE
     assert handed_out_at_once == 0, "handing a set out waits for nobody and begins later"
-    assert turns > 0
+    assert turns.count > 0
 
 
 async def test_set_that_another_overtakes_is_not_finished(tmp_path: Path) -> None:

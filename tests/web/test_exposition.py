@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import math
 import subprocess
@@ -24,6 +23,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from tests.conftest import program
+from tests.turns import turns_beside
 from tests.web.scene import rich_views
 
 HOSTILE = 'a"b\\c\nd{e}=f,g # TYPE x counter'
@@ -183,24 +183,15 @@ def test_promtool_finds_nothing_wrong(registry: CollectorRegistry) -> None:
 
 
 async def test_page_that_is_taken_as_quickly_as_it_is_written_lets_others_have_their_turn() -> None:
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     class Ready(web.StreamResponse):
         """Its reader takes everything at once."""
 
         async def write(self, data: bytes | bytearray | memoryview) -> None:
-            written.append((len(data), turns))
+            written.append((len(data), turns.count))
 
     written: list[tuple[int, int]] = []
-    beside = asyncio.create_task(others())
-    await write_in_portions(Ready(), [b"x" * 1_000] * 5_000)
-    beside.cancel()
+    with turns_beside() as turns:
+        await write_in_portions(Ready(), [b"x" * 1_000] * 5_000)
     assert sum(size for size, _ in written) == 5_000_000
     assert all(after > before for (_, before), (_, after) in pairwise(written))
     assert max(size for size, _ in written) < 2 * WRITE_BYTES
