@@ -53,7 +53,7 @@ def impact_of(  # noqa: PLR0913, RUF100 -- what is hurt, and the world it is hur
     topology = picture.topology
     place = picture.common_place(one.finding.subject.site for one in hurt)
     services = hurt_services(hurt, cause, place, picture, felt)
-    places = hurt_places(hurt, services, topology)
+    places = hurt_places(hurt, services, picture)
     if recovering:
         places = {name: _still(before.places.get(name, sites), sites, topology) for name, sites in places.items()}
     sites = hurt_sites(hurt, places)
@@ -111,32 +111,47 @@ def hurt_services(
 
 
 def hurt_places(
-    hurt: Sequence[AttachedFinding], services: Sequence[str], topology: Topology
+    hurt: Sequence[AttachedFinding], services: Sequence[str], picture: Picture
 ) -> dict[str, tuple[str, ...]]:
     """Where each hurt service that is sold is hurt; empty: everywhere.
 
-    One that is measured by place is hurt where its own findings are, even when its cause has no place; one without
-    findings of its own where what it stands on is hurt, and wherever anything is only if nothing below it shows where.
+    One that is measured by place is hurt where its own findings are, even when its cause has no place, until most of
+    its places are; one without findings of its own where what it stands on is hurt, and wherever anything is only if
+    nothing below it shows where.
     """
+    topology = picture.topology
     own: dict[str, list[str]] = {}
     for one in hurt:
         for service in services_of(one.finding, topology):
             own.setdefault(service, []).append(one.finding.subject.site)
     every = [one.finding.subject.site for one in hurt]
     sold = [name for name in services if name in topology.services and topology.services[name].sold]
-    return {name: _together(_shown_at(name, own, topology) or every) for name in sold}
+    return {name: _together(_shown_at(name, own, picture) or every) for name in sold}
 
 
-def _shown_at(service: str, own: Mapping[str, Sequence[str]], topology: Topology) -> list[str]:
+def _shown_at(service: str, own: Mapping[str, Sequence[str]], picture: Picture) -> list[str]:
     """Places of its own findings, else of the nearest below it on each way down. Where it is seen hurt in a third of
-    the places in which something below it is, it is hurt in all of these: a few looks may pass by chance."""
+    the places in which something below it is, it is hurt in all of these: a few looks may pass by chance. Something
+    below it that is hurt and has no place is everywhere."""
+    topology = picture.topology
     mine = list(own.get(service, ()))
     below = _below_at(service, own, topology)
     if not mine:
         return below
+    everywhere = any("" in own.get(need, ()) for need in topology.needs(service))
+    if everywhere and _is_hurt_in_most(service, mine, picture):
+        return [""]
     apart = dict.fromkeys(site for site in below if not any(topology.overlap(site, one) for one in mine))
     shown = len(dict.fromkeys(mine))
     return [*mine, *apart] if shown >= SHOWN_SHARE * (shown + len(apart)) else mine
+
+
+def _is_hurt_in_most(service: str, sites: Sequence[str], picture: Picture) -> bool:
+    """Whether more than half of the places where the service is watched lie within these. Whoever is abroad, or at a
+    place that nobody watches, is hurt with the others then; in fewer places it may be hurt for another reason."""
+    watched = dict.fromkeys(look.site for look in picture.watch.lookouts(service, "") if look.site)
+    hurt = [site for site in watched if not set(picture.topology.around(site)).isdisjoint(sites)]
+    return 2 * len(hurt) > len(watched)
 
 
 def _below_at(service: str, own: Mapping[str, Sequence[str]], topology: Topology) -> list[str]:

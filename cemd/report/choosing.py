@@ -177,7 +177,8 @@ def is_to_correct(state: ReportState, communication: Communication, moment: Mome
 
 def _decided(state: ReportState, communication: Communication) -> BitMap:
     numbers, reasons = standing(state, communication, communication.phase, communication.revision)
-    return bitmap(numbers[~np.isin(reasons, ASKED_AGAIN)])
+    again = ASKED_AGAIN if communication.sites else (*ASKED_AGAIN, Reason.ABROAD)  # disturbed everywhere by now
+    return bitmap(numbers[~np.isin(reasons, again)])
 
 
 def add_waiting(state: ReportState, communication: Communication, channel: str, members: BitMap) -> None:

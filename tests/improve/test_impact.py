@@ -88,6 +88,23 @@ def test_what_is_seen_hurt_in_a_third_of_the_places_of_its_cause_is_hurt_in_all_
     assert house.only().impact.places["sms"] == TOWNS, "a few looks may pass by chance"
 
 
+def test_what_is_hurt_in_most_of_its_places_while_something_below_it_is_hurt_everywhere_is_hurt_everywhere() -> None:
+    house = House(in_towns("mobile-data"))
+    data = [house.began("mobile-data", town, probe=f"mobile-data-{town}") for town in TOWNS]
+    house.tick(house.began("hlr"), *data[:2])
+    assert house.only().impact.places == {"mobile-data": TOWNS[:2], "sms": ()}, "it may be hurt for its own reason"
+    house.tick(data[2])
+    assert house.only().impact.places == {"mobile-data": (), "sms": ()}
+    house.tick(*map(house.ended, data[1:]))
+    assert house.only().impact.places["mobile-data"] == TOWNS[:1], "elsewhere it is well again"
+
+
+def test_what_is_hurt_in_most_of_its_places_without_anything_below_it_is_hurt_there() -> None:
+    house = House(in_towns("mobile-data"))
+    house.tick(*(house.began("mobile-data", town, probe=f"mobile-data-{town}") for town in TOWNS))
+    assert house.only().impact.places == {"mobile-data": TOWNS}
+
+
 def test_customers_at_a_place_exclude_other_places_and_name_the_unknown() -> None:
     house = House(population=90)
     house.tick(house.began("mobile-data", "east"))

@@ -381,6 +381,19 @@ def test_of_a_fault_everywhere_and_one_at_a_place_who_is_abroad_hears_of_the_fir
     assert world.told("first") == [0, 2]
 
 
+def test_who_is_abroad_hears_of_what_spreads_until_it_is_disturbed_everywhere() -> None:
+    world = World(load=people(2, flags=[0, int(CustomerFlag.ABROAD)]))
+    incident = world.hurt(site="east")
+    world.run(400)
+    assert world.told("first") == [0]
+    world.hurt(id=incident.id, site="country")
+    world.run(50)
+    assert world.told("first") == [0], "a place, however large"
+    world.hurt(id=incident.id, site="")
+    world.run(50)
+    assert world.told("first") == [0, 1]
+
+
 def test_wider_impact_reaches_those_who_are_new_to_it() -> None:
     world = World(load=people(4, site=[0, 0, 1, 1]))
     incident = world.hurt(site="east")
