@@ -3,7 +3,7 @@
 A probe fires when its success ratio over some minutes is below a share, when its time is beyond a multiple of what
 the NOC knows to be usual, or when it loses too many packets, and has been so for a while. Alerts are grouped by
 service after a short wait, and a service is silent while something that it stands on fires there. Customers are told
-by hand: all that the policy permits, once an alert has lasted as long as the policy's hold-down.
+by hand: all that the policy permits, its caps included, once an alert has lasted as long as the policy's hold-down.
 `bench/day_baseline.py` searched the numbers on training seeds; they are frozen here.
 """
 
@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cemd.config.rules import Policy
 from cemd.demo.day.alarm import Alarm
 from cemd.demo.world.world import World
 from cemd.model.entry import Batch
 from cemd.model.identity import Instant, serials
 from cemd.model.quality import Outcome
+from cemd.report.caps import Ledger
 
 Flags = NDArray[np.bool_]
 KEPT = 16
@@ -100,6 +102,8 @@ class Baseline:
         self.due: list[tuple[str, tuple[str, ...]]] = []  # (service, sites) whose customers are to be told now
         figures = world.measuring.figures
         self.knowing: dict[str, Flags] = {}  # by service whose alert lasts: customers who were told
+        self._heard = Ledger()
+        self._at: Instant = world.start
         self._owner = world.measuring.owner
         self._limit = np.where(figures.delayed, thresholds.times_usual * figures.usual, np.inf)
         self._limit = np.where(figures.lossy, thresholds.loss_above, self._limit)
@@ -108,7 +112,7 @@ class Baseline:
 
     def look(self, at: Instant) -> None:
         """Evaluates the rules."""
-        plan = self.thresholds
+        self._at, plan = at, self.thresholds
         success, value = self.seen.means(at - plan.window_seconds, 2)
         bad = success < plan.success_below
         high = np.flatnonzero(value > self._limit)
@@ -149,6 +153,17 @@ class Baseline:
         """These are told by hand, and of the end when the alert is over."""
         flags = self.knowing.setdefault(service, np.zeros(self.world.people.count, np.bool_))
         flags[numbers] = True
+        self._heard.add(self._at, numbers.astype(np.uint32))
+
+    def capped(self, policy: Policy, at: Instant, numbers: NDArray[np.uint32]) -> Flags:
+        """Who would hear too much: all that was told by hand counts, and the ends that are owed."""
+        promised = np.full(len(numbers), 2, np.int64)  # this one and its end
+        for flags in self.knowing.values():
+            promised += flags[numbers]
+        full = np.zeros(len(numbers), np.bool_)
+        for cap in policy.caps:
+            full |= self._heard.count(numbers, cap.window_seconds, at) + promised > cap.most
+        return full
 
     def alarms_of(self, service: str, at: Instant) -> list[str]:
         """Alerts of the service that lasted then."""
@@ -159,7 +174,8 @@ class Baseline:
 
     def _close(self, group: _Group) -> None:
         self._groups.pop(group.service)
-        self.knowing.pop(group.service, None)
+        if (told := self.knowing.pop(group.service, None)) is not None:
+            self._heard.add(self._at, np.flatnonzero(told).astype(np.uint32))
         if group.opened_at is not None:
             self.alarms.append(
                 Alarm(

@@ -7,7 +7,7 @@ and keeps to the policy's caps: of each fault a customer hears twice, that it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,6 +27,8 @@ from cemd.report.decide import Mask, Question, Way
 from cemd.report.quiet import quiet_table
 from cemd.report.told import numbers_of
 
+Capped = Callable[[Policy, Instant, NDArray[np.uint32]], NDArray[np.bool_]]
+"""Who of these customers would hear more than the policy allows at this instant."""
 LOOK_SECONDS = 300.0
 """Whoever is held by quiet hours is looked at again so often."""
 
@@ -89,12 +91,17 @@ class Oracle:
         reached: NDArray[np.bool_] = np.isfinite(told.at) & (told.at > 0) & (contact_at >= told.release_at)
         return reached
 
-    def permitted(self, core: Core, service: str, sites: Sequence[str], at: Instant) -> NDArray[np.int64]:
-        """Whom a person could tell by hand that this service does not work there, by the first policy of all."""
+    def permitted(
+        self, core: Core, service: str, sites: Sequence[str], at: Instant, capped: Capped
+    ) -> NDArray[np.int64]:
+        """Whom a person could tell by hand that this service does not work there, by the first policy of all; `capped`
+        says who heard too much of that person."""
         policy = next(iter(self.world.configuration.policies), None)
         if policy is None:
             return np.zeros(0, np.int64)
-        return self._ask(core, at, self.world.topology.dependents(service), sites, policy)[0]
+        return self._ask(core, at, self.world.topology.dependents(service), sites, policy, partial(capped, policy, at))[
+            0
+        ]
 
     def capped(self, event: Event, policy: Policy, at: Instant, numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Who would hear too much: every other fault they were told of counts with its beginning and its end."""

@@ -148,7 +148,7 @@ class Witness:
             self._told_by_baseline(core, service, sites, at)
 
     def _told_by_baseline(self, core: Core, service: str, sites: Sequence[str], at: Instant) -> None:
-        numbers = self.oracle.permitted(core, service, sites, at)
+        numbers = self.oracle.permitted(core, service, sites, at, self.baseline.capped)
         self.baseline_notices += 2 * len(numbers)  # and the end
         self.baseline.tell(service, numbers)
         right = np.zeros(len(numbers), np.bool_)
