@@ -151,6 +151,7 @@ class Witness:
         numbers = self.oracle.permitted(core, service, sites, at, self.baseline.capped)
         self.baseline_notices += 2 * len(numbers)  # and the end
         self.baseline.tell(service, numbers)
+        heard = self.world.people.hearing(numbers, self.world.people.addresses(numbers))
         right = np.zeros(len(numbers), np.bool_)
         for event in self.world.events:
             if event.is_fault and event.begin <= at <= event.end + LATE_SECONDS:
@@ -160,7 +161,7 @@ class Witness:
                 record = self.by_baseline.setdefault(event.number, _record(self.world.people.count))
                 mine = touched[numbers]
                 right |= mine
-                record.told_at[numbers[mine]] = np.minimum(record.told_at[numbers[mine]], at)
+                _hear(record, heard[touched[heard]], at)
                 record.firsts.append((service, at, numbers[mine]))
         self.baseline_wrong += int((~right).sum())
 
@@ -234,6 +235,7 @@ class Witness:
         if rows.phase not in (Phase.FIRST, Phase.CORRECTION):
             return
         numbers = rows.customer.astype(np.int64)
+        heard = self.world.people.hearing(numbers, rows.digest)
         spoken = self.book.communications[rows.communication].services
         right = np.zeros(len(numbers), np.bool_)
         for event in self.world.events:
@@ -246,7 +248,7 @@ class Witness:
                 record.touched |= self.world.lives.concerned(event)
             mine = record.touched[numbers]
             right |= mine
-            record.told_at[numbers[mine]] = np.minimum(record.told_at[numbers[mine]], at)
+            _hear(record, heard[record.touched[heard]], at)
             if rows.phase is Phase.FIRST:
                 record.firsts.append((rows.communication, at, numbers[mine]))
         if wrong := int((~right).sum()):
@@ -258,6 +260,10 @@ class Witness:
                 self.broken_count += 1
                 if len(self.broken) < MOST_SENTENCES:
                     self.broken.append(f"{promise.__name__}: {sentence}")
+
+
+def _hear(record: Record, customers: NDArray[np.int64], at: Instant) -> None:
+    record.told_at[customers] = np.minimum(record.told_at[customers], at)
 
 
 def _knew(record: Record, flags: Flags, at: Instant) -> None:

@@ -17,7 +17,7 @@ from cemd.demo.world.chance import chance
 from cemd.demo.world.reading import site_names
 from cemd.demo.world.scenario import Scenario
 from cemd.demo.world.traffic import Almanac
-from cemd.model.customers import COLUMNS, CustomerFlag, LawfulBasis
+from cemd.model.customers import COLUMNS, DIGEST_OF, CustomerFlag, LawfulBasis
 from cemd.model.entry import CustomersLoaded
 from cemd.model.identity import Instant
 
@@ -118,6 +118,18 @@ class People:
     def column(self, name: str) -> NDArray[Any]:
         """A column that the daemon sees too."""
         return self._static[name]
+
+    def hearing(self, numbers: Numbers, digests: NDArray[np.int64]) -> Numbers:
+        """Whoever hears what is sent to these customers at addresses of these digests: they, and all who share one."""
+        hears = np.zeros(self.count, np.bool_)
+        hears[numbers] = True
+        for name in DIGEST_OF.values():
+            hears |= (self._static[name] != 0) & np.isin(self._static[name], digests)
+        return np.flatnonzero(hears)
+
+    def addresses(self, numbers: Numbers) -> NDArray[np.int64]:
+        """Digests of all addresses of these customers."""
+        return np.concatenate([self._static[name][numbers] for name in DIGEST_OF.values()])
 
     def load(self, numbers: Numbers | None = None) -> CustomersLoaded:
         """All customers, or these, as an entry of the log."""

@@ -123,6 +123,36 @@ def test_two_notices_of_two_faults_that_overlap_are_not_one_notice_twice(twice: 
     assert told_twice(event, record, lambda *_: set()) == 2, "what found nothing may be about any of them"
 
 
+def rows(phase: Phase, numbers: Any, digests: Any = ()) -> NoticeRows:
+    made = SimpleNamespace(
+        communication="com",
+        phase=phase,
+        customer=numbers,
+        digest=np.array(digests, np.int64),
+        state=NoticeState.ACCEPTED,
+    )
+    return cast(NoticeRows, made)
+
+
+def test_whoever_shares_the_address_that_a_notice_went_to_has_heard_it(
+    world: World, twice: tuple[Event, Event]
+) -> None:
+    event, _ = twice
+    witness = Witness(world)
+    witness.begin()
+    witness.book.communications["com"] = cast(Any, SimpleNamespace(services=(event.service,)))
+    addresses = world.people.column("digest_email")
+    with_address = np.flatnonzero(world.lives.concerned(event) & (addresses != 0))
+    told, other, elsewhere = with_address[:3].tolist()
+    kept = addresses[other]
+    addresses[other] = addresses[told]
+    witness._noticed(rows(Phase.FIRST, np.array([told], np.uint32), [addresses[told]]), event.begin + 400.0)
+    addresses[other] = kept
+    record = witness.record(event)
+    assert record.told_at[[told, other, elsewhere]].tolist() == [event.begin + 400.0, event.begin + 400.0, np.inf]
+    assert [numbers.tolist() for *_, numbers in record.firsts] == [[told]], "one notice left"
+
+
 def test_whoever_was_told_before_and_heard_no_end_knows_of_the_next_fault(
     world: World, twice: tuple[Event, Event]
 ) -> None:
@@ -131,11 +161,6 @@ def test_whoever_was_told_before_and_heard_no_end_knows_of_the_next_fault(
     witness.begin()
     witness.book.communications["com"] = cast(Any, SimpleNamespace(services=(event.service,)))
     touched = np.flatnonzero(world.lives.concerned(event))[:2].astype(np.uint32)
-
-    def rows(phase: Phase, numbers: Any) -> NoticeRows:
-        return cast(
-            NoticeRows, SimpleNamespace(communication="com", phase=phase, customer=numbers, state=NoticeState.ACCEPTED)
-        )
 
     witness._noticed(rows(Phase.FIRST, touched), event.begin + 400.0)
     witness._noticed(rows(Phase.OVER, touched[1:]), event.end + 900.0)
