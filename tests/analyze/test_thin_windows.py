@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from cemd.model.finding import Condition
-from cemd.model.quality import Outcome
+from cemd.model.quality import Outcome, Quality
 
 from tests.analyze.world import World, configuration, success_indicator
 
@@ -36,6 +37,32 @@ def test_what_quick_looks_opened_ends_where_the_window_never_holds_enough() -> N
         world.samples((world.series["pay-web", "success"], 1.0, Outcome.OK))
         for _ in range(50):
             world.tick(2.0)
+
+
+def look(world: World, *values: float) -> None:
+    """Runs of a slow probe, one every 100 seconds: a window of 120 holds one or two."""
+    for value in values:
+        world.samples((world.series["pay-web", "success"], value, Outcome.OK if value else Outcome.FAILED))
+        for _ in range(50):
+            world.tick(2.0)
+
+
+def test_what_fails_again_and_again_breaks_though_the_window_never_holds_enough() -> None:
+    """Three samples are asked for; three that fail in a row are as good in 200 seconds as in 20."""
+    world = World(configuration(indicators=[success_indicator(min_samples=3)]))
+    look(world, 1.0, 1.0, 1.0, 0.0, 0.0)
+    assert world.open(Condition.OBJECTIVE_BROKEN) == []
+    first = world.now - 200.0
+    look(world, 0.0)
+    (found,) = world.open(Condition.OBJECTIVE_BROKEN)
+    assert found.quality is Quality.DOWN
+    assert found.evidence.since == pytest.approx(first, abs=4.0), "it began with the first that failed"
+
+
+def test_of_what_fails_now_and_then_a_thin_window_says_nothing() -> None:
+    world = World(configuration(indicators=[success_indicator(min_samples=3)]))
+    look(world, *[0.0, 0.0, 1.0] * 5)
+    assert world.open(Condition.OBJECTIVE_BROKEN) == []
 
 
 def test_blindness_ends_nothing() -> None:

@@ -4,11 +4,13 @@ touchpoint).
 At a tick every instance gets a value, a score and a quality, and moves along its objective: broken for `for_seconds`
 opens, good (by the hysteresis) for `clear_for_seconds` ends; beyond `warn_at` the same way one step earlier. Too few
 samples, or only blind attempts: `unknown`, which neither opens nor ends anything and starts the waiting anew; but what
-enough good samples began to mend goes on mending over instants with too few, as long as those are good.
+enough good samples began to mend goes on mending over instants with too few, as long as those are good. Where a window
+never holds enough (a slow probe), so many bad samples in a row are enough, however far apart, and so many good ones.
 One sample alone breaks no ratio and no mean (the value must be bad without its worst sample too), and nothing of the
 kind begins to break while the newest samples are good, as many as series stand behind it: a hiccup that a window still
 remembers is over, and one vantage point of three that fails is not hidden by the two after it.
-A median of few samples breaks its objective only when they are more than chance for their series (`chance.py`).
+These, and a median of few samples, break it only when they are more than chance for their series (`chance.py`);
+attempts of which all failed are.
 What was measured under announced work counts only until the work is over: then a window that holds something bad of it
 restarts, what broke in it ends, and what is still bad breaks anew by its first sample.
 Surprising: a changed definition restarts its window, but what it had open stays open until there is proof that it
@@ -42,6 +44,7 @@ from cemd.analyze.indicators.instances import (
     definition,
     matches,
 )
+from cemd.analyze.indicators.streaks import count_in_row, enough_in_row, streak
 from cemd.analyze.indicators.windows import BUCKETS, Windows
 from cemd.analyze.indicators.work import AnnouncedWork
 from cemd.analyze.series import SeriesTable
@@ -167,7 +170,7 @@ class Indicators:
             place, window = place[counts], window[counts]
         at, value = at[place], value[place]
         self.windows.add(window, at, value)
-        self._count_good(window, at, value)
+        count_in_row(c, window, at, value)
         self._weigh(rows[place], window, value, tail)
         good = (c["sign"][window] * value >= c["target"][window]) & (at >= c["bad_since"][window])
         c["mixed"][window[good]] = True
@@ -177,25 +180,13 @@ class Indicators:
     def _weigh(self, rows: NDArray[np.intp], window: NDArray[np.intp], value: Array, tail: Tail) -> None:
         """Whether what lies beyond the objective is more than chance, for those whose few samples decide."""
         c = self.columns
-        asked = np.flatnonzero(c["needs_fresh"][window] & ~c["means"][window])
+        beyond = c["sign"][window] * value < c["target"][window]
+        counts = ~c["means"][window] | beyond | (c["evidence"][window] > 0)  # a mean is asked only where it is thin
+        asked = np.flatnonzero(c["needs_fresh"][window] & counts)
         if len(asked):
-            window = window[asked]
-            beyond = c["sign"][window] * value[asked] < c["target"][window]
+            window, beyond = window[asked], beyond[asked]
             usual = tail(rows[asked[beyond]]) if beyond.any() else np.zeros(0)
             chance.weigh(c["evidence"], window, beyond, usual)
-
-    def _count_good(self, window: NDArray[np.intp], at: Array, value: Array) -> None:
-        """Counts samples since the last bad one, in the order in which they came."""
-        c = self.columns
-        bad = np.flatnonzero(c["sign"][window] * value < c["target"][window])
-        counts = np.arange(len(window))
-        if len(bad):
-            last = np.full(len(self.instances), -1, np.intp)
-            last[window[bad]] = bad  # of repeats the last one stands
-            c["good_in_row"][window[bad]] = 0
-            np.maximum.at(c["bad_at"], window[bad], at[bad])
-            counts = np.flatnonzero(counts > last[window])
-        np.add.at(c["good_in_row"], window[counts], 1)
 
     def tick(self, now: float, blind: Array) -> Turns:
         """Evaluates and moves along the objectives. `blind`: per row, the newest attempt could not look."""
@@ -212,6 +203,11 @@ class Indicators:
         after_work &= c["good_in_row"] == 0
         known = ((c["samples"] >= c["min_samples"]) | (after_work & (c["samples"] >= 1))) & ~np.isnan(c["value"])
         seen = (c["samples"] >= 1) & ~np.isnan(c["value"])
+        # as many bad samples in a row as are asked for speak, though no window holds so many; of what is no attempt that
+        # failed they must be more than chance
+        row = ~known & seen & c["needs_fresh"] & (c["bad_in_row"] >= enough_in_row(c, self.index.series_count))
+        row &= c["ratio"] | c["broken"] | (c["evidence"] >= chance.CERTAIN_IN_ROW)
+        known |= row
         thin = ~known
         if blind.any():
             sighted = ~self.index.all_of(blind)
@@ -220,15 +216,16 @@ class Indicators:
             seen &= sighted
         good = c["sign"] * c["value"]
         bad = known & (good < c["target"])
-        bad &= ~c["means"] | (c["sign"] * c["spared"] < c["target"]) | after_work
-        _streak(c["bad_since"], bad, now)
+        bad &= ~c["means"] | (c["sign"] * c["spared"] < c["target"]) | after_work | row
+        streak(c["bad_since"], bad, now)
+        np.copyto(c["bad_since"], np.fmin(c["bad_since"], c["row_at"]), where=row & bad)
         c["mixed"][~bad] = False
-        _streak(c["good_since"], (good >= c["clear"]) & (known | (seen & ~np.isnan(c["good_since"]))), now)
+        streak(c["good_since"], (good >= c["clear"]) & (known | (seen & ~np.isnan(c["good_since"]))), now)
         warning = known & (good < c["warn"])
-        _streak(c["warn_since"], warning, now)
-        _streak(c["calm_since"], (good >= c["calm"]) & (known | (seen & ~np.isnan(c["calm_since"]))), now)
+        streak(c["warn_since"], warning, now)
+        streak(c["calm_since"], (good >= c["calm"]) & (known | (seen & ~np.isnan(c["calm_since"]))), now)
         is_down = bad & (good <= c["down"])
-        _streak(c["up_since"], known & ~is_down, now)
+        streak(c["up_since"], known & ~is_down, now)
         self._remember_worst(np.where(known, good, np.nan))
         return self._turn(now, known=known, thin=thin, bad=bad, warning=warning, is_down=is_down, restarted=restarted)
 
@@ -249,6 +246,7 @@ class Indicators:
         self.windows.forget(over, ended_at)
         for name in STREAKS:
             c[name][over] = np.nan
+        c["bad_in_row"][over], c["row_at"][over] = 0, np.inf
         c["work_from"][:], c["work_until"][:] = plan
         restarted = np.zeros(len(self.instances), np.bool_)
         restarted[over] = True
@@ -273,8 +271,7 @@ class Indicators:
         broke = ~broken & bad & fresh & certain & (now - c["bad_since"] >= c["for_seconds"])
         mended = broken & known & (now - c["good_since"] >= c["clear_seconds"])
         # its window never holds enough (a slow probe opened it by quick looks): as many good samples in a row will do
-        enough = np.maximum(np.maximum(c["min_samples"], 2), self.index.series_count)
-        mended |= broken & thin & c["needs_fresh"] & (c["good_in_row"] >= enough)
+        mended |= broken & thin & c["needs_fresh"] & (c["good_in_row"] >= enough_in_row(c, self.index.series_count))
         mended |= broken & restarted
         stays = (broken | broke) & ~mended
         down = stays & (is_down | (down_now & ~(now - c["up_since"] >= c["clear_seconds"])))
@@ -331,7 +328,7 @@ class Indicators:
 
     def shift(self, seconds: float) -> None:
         """The clock jumped ahead: what was waited for does not come sooner by it."""
-        for name in STREAKS:
+        for name in (*STREAKS, "row_at"):
             self.columns[name][:] += seconds
         self.budgets.shift(seconds)
 
@@ -375,9 +372,3 @@ class Indicators:
 
 def window_seconds(indicators: Indicators, number: int) -> float:
     return float(indicators.windows.columns["width"][number]) * BUCKETS
-
-
-def _streak(since: Array, holds: Array, now: float) -> None:
-    """`since` keeps the tick at which a condition began to hold; NaN while it does not."""
-    since[holds & np.isnan(since)] = now
-    since[~holds] = np.nan

@@ -31,6 +31,7 @@ DEFINED = {
     "best": Field("<f8"),
     "weight": Field("<f8"),
     "means": Field("|b1"),  # a ratio or mean: one sample alone must not break it
+    "ratio": Field("|b1"),  # of attempts: each of which failed or did not
     "needs_fresh": Field("|b1"),  # opens only while one of its newest samples is bad itself
 }
 """What the definition says."""
@@ -53,6 +54,8 @@ SEEN = {
     "mixed": Field("|b1"),  # a good sample was measured since it is bad
     "lowest": Field("<f8", np.nan),  # of `sign * value`, since it went beyond warning or objective
     "bad_at": Field("<f8", -np.inf),  # when the newest bad sample was measured
+    "bad_in_row": Field("<i8"),  # samples on the wrong side since the last that was not
+    "row_at": Field("<f8", np.inf),  # when the first of these was measured
     # announced work: the window that covers it now or next, and what became of it
     "work_from": Field("<f8", np.nan),
     "work_until": Field("<f8", np.nan),
@@ -124,6 +127,7 @@ def definition(indicator: Indicator) -> dict[str, float]:
     """The columns that the definition fills, of one instance."""
     held = {
         "means": indicator.summary in MEANS,
+        "ratio": indicator.summary is Summary.RATIO,
         "needs_fresh": indicator.summary in TYPICAL,
         "min_samples": float(indicator.min_samples),
         "worst": indicator.score.worst,

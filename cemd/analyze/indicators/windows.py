@@ -197,6 +197,15 @@ class Windows:
         counts = [(float(c["count"][window][side].sum()), float(c["sum"][window][side].sum())) for side in sides]
         return counts[0], counts[1]
 
+    def parted_since(self, window: int, since: float, border: float, now: float) -> tuple[Count, Count]:
+        """What one window holds at `now` of since `since`: (of before a border, of after it). Asked again with the
+        border as `since`, nothing is counted twice and nothing left out."""
+        c = self.columns
+        live, starts = self._live(np.array([window]), now)[0], c["number"][window] * float(c["width"][window])
+        sides = (live & (starts >= since) & (starts < border), live & (starts >= since) & (starts >= border))
+        counts = [(float(c["count"][window][side].sum()), float(c["sum"][window][side].sum())) for side in sides]
+        return counts[0], counts[1]
+
     def without_worst(self, windows: NDArray[np.intp], now: float, sign: Array) -> Array:
         """Mean of each window without its one worst sample, per window: the lowest where `sign` is above 0, else the
         highest. NaN where no other sample is left."""
