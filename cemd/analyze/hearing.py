@@ -30,6 +30,8 @@ LEAST_FAIL = 0.005
 """Where next to nothing ever failed, one that does is no sign yet."""
 APART_SECONDS = 15.0
 """A finding is not stated anew more often than this, however often something is pushed."""
+SETTLED_SHARE = 0.5
+"""What is older than this part of the window is counted for good: nothing comes so late."""
 CONFIRMS_SECONDS = 1800.0
 """So long it is heard who agrees; whether a probe is wrong itself, as long as it says that nothing works."""
 
@@ -138,11 +140,20 @@ def hear(voice: Heard, since: float, indicators: Indicators, now: float) -> Hear
     number = indicators.number.get(instance_key(voice.indicator, voice.service, voice.site, voice.touchpoint))
     if number is None:
         return voice
-    _, (count, total) = indicators.windows.parted(number, since, now)
+    windows, settled_at = indicators.windows, max(since, voice.settled_at)
+    _, (count, total) = windows.parted(number, since, now)
+    border = max(settled_at, now - SETTLED_SHARE * window_seconds(indicators, number))
+    settling, later = windows.parted_since(number, settled_at, border, now)
+    settled = (voice.settled[0] + settling[0], voice.settled[1] + settling[1])
+    in_all = settled[0] + later[0]
     return msgspec.structs.replace(
         voice,
         value=total / count if count else None,
         attempts=voice.worth * count,
+        in_all=(settled[1] + later[1]) / in_all if in_all else None,
+        attempts_in_all=voice.worth * in_all,
+        settled_at=border,
+        settled=settled,
     )
 
 

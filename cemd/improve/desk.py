@@ -14,7 +14,7 @@ import msgspec
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
 from cemd.improve.doubt import PLANNED_WORK, waiting, why_crowded, why_wait, window_over
-from cemd.improve.grouping import Relation, best_incident, deepest_first, was_cause
+from cemd.improve.grouping import Relation, best_incident, deepest_first, placing_order, was_cause
 from cemd.improve.hearing import agreeing, may_be_due_to
 from cemd.improve.joining import why_joins
 from cemd.improve.ledger import Ledger, named
@@ -128,7 +128,7 @@ class Desk:
             supporting: Sequence[AttachedFinding] = fresh
         else:
             picture = self.assessor.picture()
-            for one in deepest_first(hurting, self.topology):
+            for one in placing_order(hurting, self._candidates(), picture, self.grouping):
                 if (incident := self._placed(one, picture)) is not None:
                     touched[incident] = None
             supporting = self.state.attached("")
@@ -138,9 +138,11 @@ class Desk:
     def _placed(self, finding: AttachedFinding, picture: Picture) -> str | None:
         """The incident that the finding joined or opened; None while it has to wait."""
         found = best_incident(finding, self._candidates(), picture, self.grouping)
-        joins = found is not None and found[1] is not Relation.RELAPSE
-        reason = why_wait(finding, picture, self.grouping, self.assessor.takers, joins=joins)
-        if not reason and not joins:
+        joined = found[0] if found is not None and found[1] is not Relation.RELAPSE else None
+        # what is all well again is company only to its own cause that comes back
+        company = joined is not None and (joined.clear_since is None or was_cause(finding, joined, picture))
+        reason = why_wait(finding, picture, self.grouping, self.assessor.takers, joins=company)
+        if not reason and joined is None:
             reason = why_crowded(finding, tuple(self.state.live()), self.assessor.watch, self.customers.size)
         if not reason and self._may_be_of_another(finding, found, picture):
             suspected = shared_suspect(finding, self._candidates(), picture, self.grouping)
@@ -152,7 +154,12 @@ class Desk:
             self.state.attach(finding)
         if reason:
             return None
-        return self._opened(finding).id if found is None else self._joined(finding, *found, picture)
+        if found is None:
+            return self._opened(finding).id
+        key = self._joined(finding, *found, picture)
+        if joined is None:  # reopened at once: what else shows now finds it living
+            self._update({key: None})
+        return key
 
     @staticmethod
     def _may_be_of_another(finding: AttachedFinding, found: tuple[Incident, Relation] | None, picture: Picture) -> bool:

@@ -2,11 +2,12 @@
 
 A probe that says "failed" may be wrong itself: its check is stale, its account is locked. While others that would see
 the same fault look and see nothing, it waits for a second voice; that voice may be any other source with something
-unusual on the same service, or (of no wider place than the probe's own) on what it stands on or what stands on it. A
-check that only reaches the port says nothing against one that asks a question; what customers themselves get done
-since (pushed as a share of success) does, and where they alone can tell, they are waited for (`hearing`). What an
-announced window covers waits until the window is over. And a call centre that is overrun while many customers are hurt
-by something else is hurt by their calls.
+unusual there on the same service, or (of no wider place than the probe's own) on what it stands on or what stands on
+it; elsewhere something must fail as well. What only takes longer than usual is none: somewhere something always does,
+and what is slow without missing its objective makes nothing else fail. A check that only reaches the port says nothing
+against one that asks a question; what customers themselves get done since (pushed as a share of success) does, and
+where they alone can tell, they are waited for (`hearing`). What an announced window covers waits until the window is
+over. And a call centre that is overrun while many customers are hurt by something else is hurt by their calls.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from cemd.model.subject import SubjectKind
 TOGETHER_SECONDS = 300.0
 """What is only unusual, or hurts elsewhere, is a second voice when it began so close in time: somewhere something is
 always a little unusual."""
+OF_TIME = "_seconds"
+"""How the name of a metric ends that measures how long something takes."""
 MOST_NAMED = 5
 """Who speaks against a finding, or is waited for, by name; the others see the same."""
 CONTRADICTED = "would show it too."
@@ -40,7 +43,7 @@ PLANNED_WORK = "planned work"
 
 
 def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, takers: Takers, *, joins: bool) -> str:
-    """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an open incident has company."""
+    """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an incident that hurts has company."""
     topology, finding = picture.topology, attached.finding
     if window := window_over(attached, topology, picture.at):
         return f"{PLANNED_WORK}: {window}."
@@ -49,14 +52,17 @@ def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, ta
         return ""
     if _has_company(attached, picture, grouping):  # asked first: where much fails nobody need be counted
         return ""
-    said = testimony(attached, picture, takers, services_of(finding, topology))
+    patience = grouping.alone_hears_customers_seconds
+    doubted = attached.waits.endswith(CONTRADICTED)
+    services = services_of(finding, topology)
+    said = testimony(attached, picture, takers, services, patience=patience, doubted=doubted)
     if said.agrees:
         return ""
     if others := [*(one.source for one in contradicting(finding, picture)), *said.contrary]:
         return f"only {finding.probe} says so; {_few(others)} {CONTRADICTED}"
-    if attached.waits.endswith(CONTRADICTED):  # by customers: that fewer try by now takes nothing back
+    if doubted:  # by customers: that fewer try by now takes nothing back
         return attached.waits
-    if said.awaited and age < grouping.alone_hears_customers_seconds:
+    if said.awaited and age < patience:
         return f"only {finding.probe} says so; {_few(said.awaited)} has not had the time to show it."
     return ""
 
@@ -145,8 +151,11 @@ def _is_company(other: AttachedFinding, attached: AttachedFinding, topology: Top
     if apart > (grouping.join_within_seconds if hurt else TOGETHER_SECONDS):
         return False
     own, theirs = services_of(finding, topology), services_of(other.finding, topology)
+    if not hurt and other.finding.indicator.endswith(OF_TIME):  # an anomaly is named by its metric
+        return False
     if not topology.overlap(other.finding.subject.site, finding.subject.site):
-        return not set(own).isdisjoint(theirs) and apart <= TOGETHER_SECONDS
+        fails = hurt or other.finding.indicator == SUCCESS
+        return fails and not set(own).isdisjoint(theirs) and apart <= TOGETHER_SECONDS
     return _share_a_need(own, theirs, topology) if hurt else _may_show_the_same(other.finding, finding, topology)
 
 

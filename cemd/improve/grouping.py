@@ -44,6 +44,22 @@ def deepest_first(findings: Sequence[AttachedFinding], topology: Topology) -> li
     return sorted(findings, key=place)
 
 
+def placing_order(
+    findings: Sequence[AttachedFinding],
+    incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
+    picture: Picture,
+    grouping: Grouping,
+) -> list[AttachedFinding]:
+    """Deepest first, but before all others what comes back of an incident that is over: what else shows at once then
+    finds it living."""
+    over = [pair for pair in incidents if pair[0].state in OVER]
+
+    def is_new(one: AttachedFinding) -> bool:
+        return all(relation_of(one, *pair, picture, grouping) is not Relation.RELAPSE for pair in over)
+
+    return sorted(deepest_first(findings, picture.topology), key=is_new)
+
+
 def best_incident(
     finding: AttachedFinding,
     incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
@@ -145,8 +161,8 @@ def _was_just_hurt(finding: AttachedFinding, hurt: Sequence[AttachedFinding], gr
 def _explains(
     incident: Incident, finding: AttachedFinding, hurt: Sequence[AttachedFinding], picture: Picture, *, near: bool
 ) -> bool:
-    """True when the finding's service stands on the incident's cause or subject, or (while it is near in time) on
-    anything that is hurt in it."""
+    """True when the finding's service stands on the incident's cause, or on its subject as long as that is part of
+    what hurts since it came back last, or (while it is near in time) on anything that is hurt in it."""
     topology = picture.topology
     services, site = services_of(finding.finding, topology), finding.finding.subject.site
     needs = {need for service in services for need in topology.needs(service)}
@@ -157,7 +173,8 @@ def _explains(
         if here or not came_apart(seen, [finding], picture):
             return True
     subject = incident.subject
-    if subject.name in needs and topology.overlap(subject.site, site):
+    is_of_now = any(one.finding.subject == subject for one in of_now(incident, hurt))
+    if is_of_now and subject.name in needs and topology.overlap(subject.site, site):
         return True
     return near and _stands_on_hurt(services, site, hurt, topology)
 

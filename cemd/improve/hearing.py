@@ -19,6 +19,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from cemd.config.topology import Topology
 from cemd.improve.impact import CountCache, count_customers
 from cemd.improve.picture import Picture, services_of
@@ -37,7 +39,9 @@ FAILS_ANYWAY = 0.005
 MOST_FAIL = 0.5
 """Where at least this part of all who try would fail, waiting for the next who try hurts next to nobody."""
 SOON_SECONDS = 600.0
-"""Where fewer would fail, those who try must be so many that they decide within this time."""
+"""Where fewer would fail, those who try are waited for who decide within this time."""
+FEW_FAIL = 25.0
+"""Where they are fewer, they may take longer, as long as no more than this fail at the place meanwhile if it is true."""
 MOST_TRIES = 4.0
 """Who fails tries again, so often at most: those at a place are so many times their part of what fails."""
 
@@ -161,24 +165,40 @@ def _may_fail_for(heard: Heard, share: float, attached: AttachedFinding, picture
     return bool(others) and not (steady and 1.0 - heard.usual <= 2.0 * share)
 
 
-def testimony(attached: AttachedFinding, picture: Picture, takers: Takers, services: Sequence[str]) -> Testimony:
-    """What is heard of an open finding of a probe about these services."""
+def testimony(
+    attached: AttachedFinding,
+    picture: Picture,
+    takers: Takers,
+    services: Sequence[str],
+    *,
+    patience: float,
+    doubted: bool,
+) -> Testimony:
+    """What is heard of an open finding of a probe about these services, which was `doubted` before or not; nobody is
+    waited for longer than `patience` seconds."""
     site = attached.finding.subject.site
     contrary: dict[str, None] = {}
     awaited: dict[str, None] = {}
     for heard in (one for one in attached.finding.evidence.heard if one.service in services):
         share = takers.share(heard.service, heard.site, [site])
         fell_silent = share >= MOST_FAIL and is_silent(heard, picture.at - attached.onset)
-        if fell_silent or speaks_for(heard, share):
+        if fell_silent or _agrees(heard, share, doubted=doubted):
             return Testimony(agrees=True)
         since_up = 0.0 if share >= MOST_FAIL else _line_is_up_for(attached, picture, services)
         if since_up is None:
             continue
-        if since_up >= 0 and speaks_against(heard, share):
+        if since_up >= 0 and speaks_against(in_all(heard), share):
             contrary[heard.indicator] = None
-        elif share >= MOST_FAIL or decides_within(heard, share) <= SOON_SECONDS:
+        elif share >= MOST_FAIL or is_worth_waiting(heard, share, patience):
             awaited[heard.indicator] = None
     return Testimony(contrary=tuple(contrary), awaited=tuple(awaited))
+
+
+def _agrees(heard: Heard, share: float, *, doubted: bool) -> bool:
+    """Whether they speak for a probe, all since it began or those of late. Who was asked again and again and got it
+    done must all fail of late: some always do at some time."""
+    all_fail = _likelier(heard, *_failing(heard, share)) >= CERTAIN
+    return speaks_for(in_all(heard), share) or (all_fail if doubted else speaks_for(heard, share))
 
 
 def speaks_for(heard: Heard, share: float, certain: float = CERTAIN) -> bool:
@@ -197,6 +217,20 @@ def is_silent(heard: Heard, seconds: float) -> bool:
     """Nobody was counted since, though so many tried before that this is no chance; asked only soon after: later, night
     may have fallen."""
     return not heard.attempts and seconds <= SOON_SECONDS and heard.per_second / heard.worth * seconds >= CERTAIN
+
+
+def in_all(heard: Heard) -> Heard:
+    """The same with all who tried since the finding began; the window of the indicator forgets."""
+    if heard.attempts_in_all <= heard.attempts:
+        return heard
+    return msgspec.structs.replace(heard, value=heard.in_all, attempts=heard.attempts_in_all)
+
+
+def is_worth_waiting(heard: Heard, share: float, patience: float) -> bool:
+    """Whether those who try decide soon or, within the patience, before many who are at the place can have failed."""
+    seconds = decides_within(heard, share)
+    fail = heard.per_second * share * seconds if seconds < math.inf else math.inf
+    return seconds <= SOON_SECONDS or (seconds <= patience and fail <= FEW_FAIL)
 
 
 def decides_within(heard: Heard, share: float) -> float:

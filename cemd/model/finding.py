@@ -53,6 +53,10 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     worth: float = 1.0  # independent attempts behind one sample, by how much the share wanders as a rule
     value: float | None = None  # share since the finding began, as far back as the window goes; None: nobody tried
     attempts: float = 0.0  # that `value` is worth
+    in_all: float | None = None  # share since the finding began, however long ago; None: nobody tried
+    attempts_in_all: float = 0.0  # that `in_all` is worth
+    settled_at: Instant = 0.0  # of which what came before this is counted for good:
+    settled: tuple[float, float] = (0.0, 0.0)  # (samples, their sum)
     per_second: float = 0.0  # attempts, as often as they came just before
 
 

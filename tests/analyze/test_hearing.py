@@ -77,6 +77,19 @@ def test_who_get_it_done_all_the_while_are_heard_as_well() -> None:
     assert heard.value == pytest.approx(0.98, abs=0.02)
 
 
+def test_what_the_window_forgets_is_counted_in_all() -> None:
+    shop = Shop()
+    shop.live(1200.0)
+    shop.live(300.0, probe=0.0, fails=1.0)
+    [before] = shop.heard()
+    assert (before.in_all, before.attempts_in_all) == (before.value, before.attempts)
+    shop.live(1500.0, probe=0.0, fails=0.0)
+    [heard] = shop.heard()
+    assert heard.value == 1.0
+    assert heard.attempts_in_all == pytest.approx(2.0 * heard.attempts, rel=0.1), "of 30 minutes, not of 15"
+    assert heard.in_all == pytest.approx(1500 / 1800, abs=0.03)
+
+
 @pytest.mark.parametrize("attempts", [10, 200])
 def test_how_much_a_share_wanders_says_how_many_attempts_it_is_worth(attempts: int) -> None:
     shop = Shop(attempts=attempts)

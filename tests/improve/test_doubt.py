@@ -10,7 +10,7 @@ from cemd.config.configuration import Configuration
 from cemd.config.maintenance import Maintenance
 from cemd.config.rules import Grouping, RecheckPlaybook, Selector
 from cemd.improve.stage import waits
-from cemd.model.finding import Condition
+from cemd.model.finding import Condition, Finding
 from cemd.model.quality import Quality
 
 from tests.improve.house import GRAPH, NOON, House, configuration
@@ -91,6 +91,41 @@ def test_something_unusual_that_only_shares_a_need_is_no_second_voice() -> None:
     assert house.incidents == [], "both stand on hlr, and neither on the other"
     house.tick(house.began("roaming", condition=Condition.ANOMALY, quality=Quality.AT_RISK), after=30.0)
     assert house.only().subject.name == "sms"
+
+
+def odd(house: House, service: str, site: str = "", *, metric: str) -> Finding:
+    """An anomaly of what another probe measures there; it is named by its metric."""
+    found = house.began(service, site, condition=Condition.ANOMALY, quality=Quality.AT_RISK, probe=f"other-{metric}")
+    return msgspec.structs.replace(found, indicator=metric)
+
+
+def test_that_something_only_takes_longer_is_no_second_voice() -> None:
+    house = House(configuration(grouping=PATIENT))
+    house.tick(house.began("hlr"))
+    house.tick(odd(house, "database", metric="connect_seconds"), after=30.0)
+    assert house.incidents == [], "what is slow makes nothing fail"
+    house.tick(odd(house, "database", metric="loss_ratio"), after=30.0)
+    assert house.only().subject.name == "hlr"
+
+
+def test_something_unusual_elsewhere_is_a_second_voice_only_where_it_fails() -> None:
+    house = House(configuration(grouping=PATIENT))
+    house.tick(house.began("hlr", "east"))
+    house.tick(odd(house, "hlr", "west", metric="loss_ratio"), after=30.0)
+    assert house.incidents == []
+    house.tick(odd(house, "hlr", "west", metric="success"), after=30.0)
+    assert house.only().subject.site == "east"
+
+
+def test_an_incident_that_is_all_well_again_is_company_only_to_its_cause() -> None:
+    house = House(configuration(grouping=PATIENT, graph={**GRAPH, "roaming": ["sms"]}))
+    first = [house.began("hlr"), house.began("sms")]
+    house.tick(*first)
+    house.tick(*map(house.ended, first), after=60.0)
+    house.tick(house.began("sms"), after=60.0)
+    assert house.only().clear_since is not None, "roaming stands on it, and is well"
+    house.tick(house.began("hlr"), after=60.0)
+    assert house.only().clear_since is None
 
 
 def test_something_unusual_of_long_ago_is_no_second_voice() -> None:

@@ -301,6 +301,29 @@ def test_an_incident_that_came_back_has_a_cause_in_common_by_what_hurts_in_it_no
     assert house.only().cause.service == "core"
 
 
+def test_what_it_was_opened_for_explains_nothing_once_something_else_came_back_in_it() -> None:
+    house = House()
+    first = [house.began("hlr"), house.began("sms")]
+    house.tick(*first)
+    house.tick(*map(house.ended, first))
+    house.tick(after=600.0)
+    house.tick(house.began("sms"))
+    assert (house.only().subject.name, house.only().reopened) == ("hlr", 1)
+    house.tick(after=1800.0)
+    house.tick(house.began("mobile-data"))
+    assert len(house.incidents) == 2, "hlr, on which it stands, has long been well"
+
+
+def test_what_shows_together_with_what_comes_back_joins_it() -> None:
+    house = House()
+    first = house.began("sms")
+    house.tick(first)
+    house.tick(house.ended(first))
+    house.tick(after=600.0)
+    house.tick(house.began("sms"), house.began("mobile-data"))
+    assert (house.only().reopened, house.only().clear_since) == (1, None), "both stand on hlr"
+
+
 def it_fades(*unusual: str) -> House:
     """A service that grows worse in two towns shows it in a cell of each, minutes apart; in these cells it warns."""
     made = configuration()

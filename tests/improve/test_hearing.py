@@ -206,9 +206,56 @@ def test_whoever_may_be_cut_off_is_not_waited_for() -> None:
     assert str(house.only().subject) == "service mobile-data at east"
 
 
+def many_places(house: House, value: float | None, attempts: float, *, per_second: float) -> Finding:
+    """A third are in the east; as a rule every third attempt fails anyway, so that it takes many to decide."""
+    finding = in_the_east(house, value, attempts, per_second=per_second)
+    [said] = finding.evidence.heard
+    return hears(finding, msgspec.structs.replace(said, usual=0.67))
+
+
+def test_they_may_take_longer_while_few_can_fail_meanwhile() -> None:
+    for per_second, waited in ((0.05, True), (0.02, False)):
+        house = House(watched_in_the_east("core"), population=600)
+        house.tick(many_places(house, None, 0.0, per_second=per_second))
+        assert bool(waits(house)) == waited, "it takes some sixty who try: twenty minutes, or fifty"
+
+
+def test_they_take_no_longer_where_many_would_fail_meanwhile() -> None:
+    house = House(watched_in_the_east("core"), population=600)
+    finding = many_places(house, None, 0.0, per_second=0.05)
+    [said] = finding.evidence.heard
+    house.tick(hears(finding, msgspec.structs.replace(said, usual=0.5, per_second=0.12)))
+    assert str(house.only().subject) == "service mobile-data at east", "some thirty, in more than ten minutes"
+
+
+def test_all_who_tried_since_it_began_count_and_not_only_those_of_late() -> None:
+    house = House(configuration(grouping=PATIENT), population=600)
+    finding = hears(house.began("portal"), heard(None, 0.0))
+    house.tick(finding)
+    said = msgspec.structs.replace(heard(1.0, 1.0), in_all=1.0, attempts_in_all=2.0)
+    house.tick(hears(finding, said), after=1500.0)
+    house.tick(after=600.0)
+    assert waits(house) == ["only probe-portal says so; steps-done would show it too."]
+
+
+def test_that_some_fail_at_some_time_does_not_open_what_customers_got_done_for_an_hour() -> None:
+    house = House(watched_in_the_east("core"), population=600)
+    finding = in_the_east(house, None, 0.0)
+    house.tick(finding)
+    house.tick(again(finding, 0.998, 600.0), after=600.0)
+    few = msgspec.structs.replace(
+        heard(0.93, 400.0, service="mobile-data"), in_all=0.995, attempts_in_all=3000.0, settled_at=house.at
+    )
+    house.tick(hears(finding, few), after=3600.0)
+    assert house.incidents == []
+    all_of_them = msgspec.structs.replace(few, value=0.66, in_all=0.96)
+    house.tick(hears(finding, all_of_them), after=600.0)
+    assert str(house.only().subject) == "service mobile-data at east"
+
+
 def test_so_few_who_try_are_not_waited_for_at_one_place() -> None:
     house = House(watched_in_the_east("core"), population=600)
-    house.tick(in_the_east(house, None, 0.0, per_second=0.01))
+    house.tick(in_the_east(house, None, 0.0, per_second=0.001))
     assert str(house.only().subject) == "service mobile-data at east"
 
 
