@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from cemd.config.rules import Summary
 from cemd.model.finding import Condition
 from cemd.model.quality import Outcome, Quality
 
-from tests.analyze.world import World, configuration, success_indicator
+from tests.analyze.world import World, configuration, delay_indicator, success_indicator
 
 
 def live(world: World, runs: int, value: float) -> None:
@@ -57,6 +58,19 @@ def test_what_fails_again_and_again_breaks_though_the_window_never_holds_enough(
     (found,) = world.open(Condition.OBJECTIVE_BROKEN)
     assert found.quality is Quality.DOWN
     assert found.evidence.since == pytest.approx(first, abs=4.0), "it began with the first that failed"
+
+
+def test_of_what_only_takes_long_it_takes_more_than_chance() -> None:
+    """Nobody knows yet what is usual of it."""
+    median = delay_indicator(summary=Summary.P50, min_samples=3)
+    world = World(configuration(indicators=[median]))
+    for turn, delay in enumerate([0.1, 0.1, 5.0, 5.0, 5.0, 5.0]):
+        assert world.open(Condition.OBJECTIVE_BROKEN) == [], turn
+        world.samples((world.series["pay-web", "total_seconds"], delay))
+        for _ in range(50):
+            world.tick(2.0)
+    (found,) = world.open(Condition.OBJECTIVE_BROKEN)
+    assert found.indicator == "delay"
 
 
 def test_of_what_fails_now_and_then_a_thin_window_says_nothing() -> None:

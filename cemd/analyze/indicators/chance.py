@@ -16,15 +16,16 @@ FEW_SAMPLES = 12
 CERTAIN = float(np.log(1e4))
 """Evidence (natural logarithm of an e-value, summed as in a sequential test) that suffices to break an objective: by
 chance it comes up once in 10,000 samples at most."""
-CERTAIN_IN_ROW = float(np.log(1e6))
-"""The same where no window holds enough samples: hours of a slow probe decide, and there are many of these."""
+CERTAIN_IN_ROW = 2 * CERTAIN
+"""The same where no window holds enough samples, and many that came hours ago may be among them: four of them, where
+nobody knows what is usual."""
 _RAREST = 1e-7
 """No single sample is taken for rarer: two of them are needed whatever they show."""
 _UNKNOWN = 1e-5
 """Where nobody knows what is usual, two samples suffice as well."""
 _WITHIN = -0.5
 """What a sample within the objective says."""
-_MOST = 2 * CERTAIN
+_MOST = CERTAIN_IN_ROW
 """More is not kept, so that good samples take it back soon."""
 
 
