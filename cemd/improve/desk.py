@@ -138,7 +138,7 @@ class Desk:
     def _placed(self, finding: AttachedFinding, picture: Picture) -> str | None:
         """The incident that the finding joined or opened; None while it has to wait."""
         found = best_incident(finding, self._candidates(), picture, self.grouping)
-        joined = found[0] if found is not None and found[1] is not Relation.RELAPSE else None
+        joined = found[0] if found and found[1] is not Relation.RELAPSE else None
         # what is all well again is company only to its own cause that comes back
         company = joined is not None and (joined.clear_since is None or was_cause(finding, joined, picture))
         reason = why_wait(finding, picture, self.grouping, self.assessor.takers, joins=company)
@@ -147,8 +147,7 @@ class Desk:
         if not reason and self._may_be_of_another(finding, found, picture):
             suspected = shared_suspect(finding, self._candidates(), picture, self.grouping)
             if suspected is not None:
-                incident, service = suspected
-                reason = f"may share its cause with {incident.id}: {service} has not had the time to show it."
+                reason = f"may share its cause with {suspected[0].id}: {suspected[1]} has not had the time to show it."
         if reason != finding.waits:
             finding = _replace(finding, waits=reason)
             self.state.attach(finding)
@@ -163,8 +162,7 @@ class Desk:
 
     @staticmethod
     def _may_be_of_another(finding: AttachedFinding, found: tuple[Incident, Relation] | None, picture: Picture) -> bool:
-        """It has no incident yet, or one that is over and had another cause: what lives and may be of one cause with it
-        comes first."""
+        """It has no incident yet, or one that is over and had another cause: what lives comes first."""
         return found is None or (found[1] is Relation.RELAPSE and not was_cause(finding, found[0], picture))
 
     def _joined(self, finding: AttachedFinding, incident: Incident, relation: Relation, picture: Picture) -> str:

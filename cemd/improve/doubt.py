@@ -43,7 +43,7 @@ PLANNED_WORK = "planned work"
 
 
 def why_wait(attached: AttachedFinding, picture: Picture, grouping: Grouping, takers: Takers, *, joins: bool) -> str:
-    """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an incident that hurts has company."""
+    """Why the finding opens nothing yet, as a sentence; "": it may. One that `joins` an incident has company."""
     topology, finding = picture.topology, attached.finding
     if window := window_over(attached, topology, picture.at):
         return f"{PLANNED_WORK}: {window}."

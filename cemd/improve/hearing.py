@@ -41,7 +41,7 @@ MOST_FAIL = 0.5
 SOON_SECONDS = 600.0
 """Where fewer would fail, those who try are waited for who decide within this time."""
 FEW_FAIL = 25.0
-"""Where they are fewer, they may take longer, as long as no more than this fail at the place meanwhile if it is true."""
+"""Where they are fewer, they may take longer, as long as no more than this can fail at the place meanwhile."""
 MOST_TRIES = 4.0
 """Who fails tries again, so often at most: those at a place are so many times their part of what fails."""
 

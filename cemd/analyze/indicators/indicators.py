@@ -203,8 +203,8 @@ class Indicators:
         after_work &= c["good_in_row"] == 0
         known = ((c["samples"] >= c["min_samples"]) | (after_work & (c["samples"] >= 1))) & ~np.isnan(c["value"])
         seen = (c["samples"] >= 1) & ~np.isnan(c["value"])
-        # as many bad samples in a row as are asked for speak, though no window holds so many; of what is no attempt that
-        # failed they must be more than chance
+        # as many bad samples in a row as are asked for speak, though no window holds so many; what is no attempt that
+        # failed must be more than chance
         row = ~known & seen & c["needs_fresh"] & (c["bad_in_row"] >= enough_in_row(c, self.index.series_count))
         row &= c["ratio"] | c["broken"] | (c["evidence"] >= chance.CERTAIN_IN_ROW)
         known |= row
