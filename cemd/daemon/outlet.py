@@ -54,6 +54,7 @@ class Outlet:
 def _reaches_an_edge(effects: Effects) -> bool:
     return bool(
         effects.notices
+        or effects.again
         or effects.alerts
         or effects.resends
         or effects.withdrawn

@@ -238,6 +238,7 @@ def _change(entry: Entry, effects: Effects) -> StateChange:
         at=entry.at,
         rows=effects.rows,
         notices=effects.notices,
+        again=effects.again,
         outcomes=effects.outcomes,
         orphaned=effects.orphaned,
     )

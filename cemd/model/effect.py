@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from cemd.model.entry import NoticeOutcomes
 from cemd.model.finding import Finding
@@ -39,6 +41,7 @@ class Effects:
 
     rows: list[RowChange] = field(default_factory=list)
     notices: list[NoticeRows] = field(default_factory=list)  # inserted in flight, then sent
+    again: list[NoticeRows] = field(default_factory=list)  # rows that are due become in flight once more, then sent
     outcomes: list[NoticeOutcomes] = field(default_factory=list)  # conditional updates of outbox rows
     orphaned: list[str] = field(default_factory=list)  # communications whose in-flight rows become unknown (start)
 
@@ -53,4 +56,8 @@ class Effects:
 
     def must_commit(self) -> bool:
         """True when state.db has to change before anything else happens."""
-        return bool(self.rows or self.notices or self.outcomes or self.orphaned)
+        return bool(self.rows or self.notices or self.again or self.outcomes or self.orphaned)
+
+    def handed_over(self) -> Iterator[NoticeRows]:
+        """All notices that leave now."""
+        return chain(self.notices, self.again, self.resends)

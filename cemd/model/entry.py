@@ -134,7 +134,11 @@ class DispatchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="dispatch")
 
 
 class NoticeOutcomes(msgspec.Struct, frozen=True, kw_only=True, tag="notice_outcomes"):
-    """What became of notices that were in flight. Columns: customer uint32[n], state uint8[n] (`NoticeState`)."""
+    """What became of notices that were in flight. Columns: customer uint32[n], state uint8[n] (`NoticeState`).
+
+    `due` says that a notice surely did not leave, and counts only for the handing over that it answers (`seq`, as in
+    `NoticeRows`): said late or twice it must not bring back what was handed over anew.
+    """
 
     communication: str
     phase: Phase
@@ -142,6 +146,7 @@ class NoticeOutcomes(msgspec.Struct, frozen=True, kw_only=True, tag="notice_outc
     customer: Column
     state: Column
     reason: str = ""
+    seq: int = 0
 
 
 class AlertOutcome(msgspec.Struct, frozen=True, kw_only=True, tag="alert_outcome"):

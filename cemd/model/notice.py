@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -25,7 +26,7 @@ class Phase(IntEnum):
 class NoticeState(IntEnum):
     """Told means in flight, accepted, delivered or unknown."""
 
-    DUE = 0
+    DUE = 0  # handed over, and surely did not leave: it goes out again while it is still right
     IN_FLIGHT = 1
     ACCEPTED = 2
     DELIVERED = 3
@@ -36,6 +37,14 @@ class NoticeState(IntEnum):
     SHADOW = 8  # decided and shown, never sent
 
 
+MOVED_FROM: Mapping[NoticeState, tuple[NoticeState, ...]] = {
+    NoticeState.DUE: (NoticeState.IN_FLIGHT,),
+    NoticeState.IN_FLIGHT: (),  # never by an outcome: a row is handed over anew, or not at all
+    NoticeState.CANCELLED: (NoticeState.DUE, NoticeState.IN_FLIGHT, NoticeState.UNKNOWN),
+}
+"""From where an outcome may bring a row, by the state that it brings it into; into all others from `SETTLES`."""
+SETTLES = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
+"""States in which an answer still counts. What is unknown may have left: it never becomes due."""
 TOLD_STATES = (NoticeState.IN_FLIGHT, NoticeState.ACCEPTED, NoticeState.DELIVERED, NoticeState.UNKNOWN)
 
 
@@ -152,7 +161,8 @@ class NoticeRows:
     """Outbox rows as columns; all of one communication, phase, revision and channel.
 
     `customer` uint32[n]; `digest` int64[n] (keyed digest of the address, 0 where none). They are committed `in_flight`
-    (or `shadow`) before anything is sent. `notice_id(i)` identifies row i to the transport.
+    (or `shadow`) before anything is sent. `notice_id(i)` identifies row i to the transport. A row that was due again is
+    the same row: `at` is when it was decided first, `seq` that of the entry that handed it over now.
     """
 
     communication: str

@@ -30,6 +30,7 @@ from cemd.report.opening import corrected
 from cemd.report.others import still_hurt
 from cemd.report.state import Moment, ReportState, is_hurting
 from cemd.report.told import bitmap
+from cemd.report.unsent import drop_unsent, forget_unsent_ends, has_unsent
 
 State = CommunicationState
 OPEN_STATES = (State.HOLDING, State.TELLING, State.TOLD, State.STABILISING, State.ENDING, State.HELD)
@@ -66,6 +67,8 @@ def _advanced(state: ReportState, communication: Communication, moment: Moment) 
         case State.TELLING | State.TOLD:
             if not hurting:
                 return _quieted(communication, moment)
+            if communication.state is State.TOLD and has_unsent(state, communication):
+                communication = replace(communication, state=State.TELLING)  # some of it came back, and goes out again
             return _telling(state, communication, moment) if communication.state is State.TELLING else communication
         case State.STABILISING:
             return _stabilising(state, communication, moment, hurting=hurting)
@@ -134,6 +137,7 @@ def _telling(state: ReportState, communication: Communication, moment: Moment) -
         return _correct(state, communication, moment)
     if communication.phase is Phase.FIRST and is_withdrawn(communication, moment):
         drop_waiting(state, communication, moment, Reason.POLICY_WITHDRAWN)
+        drop_unsent(state, communication, moment, Reason.POLICY_WITHDRAWN)
         return replace(communication, state=State.TOLD, look_again_at=None)
     if communication.look_again_at is not None:
         if moment.at < communication.look_again_at:
@@ -141,7 +145,7 @@ def _telling(state: ReportState, communication: Communication, moment: Moment) -
         if not state.waiting_of(communication.id) and is_to_correct(state, communication, moment):
             return _corrected_again(state, communication, moment)
         return _below_ceiling(state, select_phase(state, communication, moment)[0])
-    if state.waiting_of(communication.id):
+    if state.waiting_of(communication.id) or has_unsent(state, communication):
         return communication
     if communication.phase is Phase.CORRECTION:  # whoever is new to the problem hears of it for the first time
         if is_to_correct(state, communication, moment):
@@ -180,6 +184,7 @@ def _stabilising(state: ReportState, communication: Communication, moment: Momen
         return communication
     if communication.decided_at is not None:
         drop_waiting(state, communication, moment, Reason.INCIDENT_OVER)
+    drop_unsent(state, communication, moment, Reason.INCIDENT_OVER)
     return replace(
         communication, state=State.ENDING, phase=Phase.OVER, decided_at=None, look_again_at=None, reason="",
         audience_count=0,
@@ -192,9 +197,10 @@ def _ending(state: ReportState, communication: Communication, moment: Moment) ->
         communication = select_phase(state, replace(communication, decided_at=moment.at), moment)[0]
     elif communication.look_again_at is not None and moment.at >= communication.look_again_at:
         communication = _looked_again(state, communication, moment)
-    waits = bool(state.waiting_of(communication.id))
+    waits = bool(state.waiting_of(communication.id)) or has_unsent(state, communication)
     if waits and moment.at > (communication.decided_at or moment.at) + policy.valid_for_seconds:
         drop_waiting(state, communication, moment, _why_stuck(state, communication))
+        drop_unsent(state, communication, moment, _why_stuck(state, communication))
         waits = False
     if waits or communication.look_again_at is not None or on_the_way(state, communication, moment):
         return communication
@@ -241,6 +247,7 @@ def _relapsed_while_ending(state: ReportState, communication: Communication, mom
     """Hurts again while "over" leaves: stop it, correct it for those who heard it."""
     for waiting in state.waiting_of(communication.id):
         state.forget_waiting(f"{waiting.communication}/{waiting.channel}")
+    forget_unsent_ends(state, communication, moment)
     moment.effects.withdrawn.append((communication.id, Phase.OVER, communication.revision))
     again = replace(communication, reopened=communication.reopened + 1)
     return corrected(again, state.policy_of(communication), moment)

@@ -1,7 +1,7 @@
 """What leaves next: an edge asks for a channel, the next customers are decided about again, and become rows in flight.
 
-The rows are committed before anything is sent. Nothing leaves while the kill switch is on, while sending is held after
-a restore, or for a communication that no longer hurts.
+The rows are committed before anything is sent; so are those that surely did not leave and go out again. Nothing leaves
+while the kill switch is on, while sending is held after a restore, or for a communication that no longer hurts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from cemd.report.matching import hurt_since, spoken_texts, spoken_values
 from cemd.report.quiet import zones_spoken
 from cemd.report.state import Moment, ReportState, Waiting, is_hurting
 from cemd.report.told import bitmap, numbers_of
+from cemd.report.unsent import ask_again, channels_of, hand_over, has_unsent, take_back, unsent_by
 
 LOOKS = 8
 """Times that one request looks further when all of a batch were refused: bounds the work of one entry."""
 LARGEST = 10_000
 """Most notices that one request yields."""
+SAID_BY_EDGES = [int(each) for each in NoticeState if each.name not in ("SHADOW", "IN_FLIGHT", "DUE")]
 
 
 def is_sendable(state: ReportState, communication: Communication, moment: Moment) -> bool:
@@ -57,7 +59,12 @@ def dispatch(state: ReportState, channel: str, capacity: int, moment: Moment) ->
         if room <= 0:
             break
         waiting = state.waiting.get(f"{communication.id}/{channel}")
-        if waiting is not None and is_sendable(state, communication, moment):
+        unsent = has_unsent(state, communication)
+        if (waiting is None and not unsent) or not is_sendable(state, communication, moment):
+            continue
+        if unsent:  # half of the room at most, so that what is refused again and again keeps nobody waiting
+            room -= _take_again(state, communication, channel, room if waiting is None else room // 2, moment)
+        if waiting is not None:
             room -= _take(state, communication, waiting, room, moment)
     announce(state, moment, only=channel)
 
@@ -72,6 +79,28 @@ def announce(state: ReportState, moment: Moment, *, only: str = "") -> None:
         if communication is not None and is_sendable(state, communication, moment):
             said.add(waiting.channel)
             moment.effects.due.append(WorkDue(channel=waiting.channel))
+    for communication in state.communications:
+        if has_unsent(state, communication) and is_sendable(state, communication, moment):
+            for channel in channels_of(state, communication, moment):
+                if channel not in said and (not only or channel == only):
+                    said.add(channel)
+                    moment.effects.due.append(WorkDue(channel=channel))
+
+
+def _take_again(state: ReportState, communication: Communication, channel: str, room: int, moment: Moment) -> int:
+    """What surely did not leave goes out again, as far as it is still right."""
+    taken = 0
+    for unsent in unsent_by(state, communication, channel, room, moment.at):
+        if unsent.phase is Phase.FIRST and is_withdrawn(communication, moment):
+            continue
+        told = ask_again(state, communication, unsent, channel, moment)
+        if len(told.numbers):
+            rows = rows_of(
+                state, communication, told.phase, communication.revision, channel, told.numbers, told.digest, moment
+            )
+            hand_over(state, rows, told, moment)
+            taken += len(told.numbers)
+    return taken
 
 
 def _take(state: ReportState, communication: Communication, waiting: Waiting, room: int, moment: Moment) -> int:
@@ -201,7 +230,11 @@ def settle(state: ReportState, outcomes: NoticeOutcomes, moment: Moment) -> None
     if told is None:
         return
     first = np.sort(np.unique(outcomes.customer, return_index=True)[1], kind="stable")
-    known = first[np.isin(outcomes.state[first], [int(each) for each in NoticeState if each is not NoticeState.SHADOW])]
+    if (outcomes.state[first] == NoticeState.DUE).any():
+        take_back(
+            state, told, replace(outcomes, customer=outcomes.customer[first], state=outcomes.state[first]), moment
+        )
+    known = first[np.isin(outcomes.state[first], SAID_BY_EDGES)]
     clean = NoticeOutcomes(
         communication=outcomes.communication,
         phase=outcomes.phase,

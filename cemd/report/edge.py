@@ -64,6 +64,8 @@ class Edge:
         self._strays: set[asyncio.Task[object]] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="addresses")
         self._unusable: dict[str, Failing] = {}
+        self._leaving: dict[Worker, None] = {}  # no longer configured, and not at their end
+        self._newest = 0  # seq of the rows that were taken last
 
     async def __aenter__(self) -> Edge:
         self.configure(self._wanted)
@@ -74,6 +76,7 @@ class Edge:
         for task in (*self._running.values(), *self._strays):
             task.cancel()
         await asyncio.gather(*self._running.values(), *self._strays, return_exceptions=True)
+        await self._give_up()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def configure(self, configuration: Configuration) -> None:
@@ -104,10 +107,11 @@ class Edge:
         if effects.stopped is not None:
             self._stops.killed = effects.stopped
         for key in effects.withdrawn:
-            self._stops.withdrawn[key] = None
+            self._stops.withdrawn[key] = self._newest
         while len(self._stops.withdrawn) > MOST_WITHDRAWN:
             self._stops.withdrawn.pop(next(iter(self._stops.withdrawn)))
-        for rows in (*effects.notices, *effects.resends):
+        for rows in effects.handed_over():
+            self._newest = max(self._newest, rows.seq)
             self._give(rows)
         for alert in effects.alerts:
             self._give_alert(alert)
@@ -161,18 +165,25 @@ class Edge:
 
     async def _end(self, worker: Worker, task: asyncio.Task[None]) -> None:
         """Lets a worker that is no longer configured have the answers to what it is submitting: one attempt's time."""
+        self._leaving[worker] = None
         await _idle(worker, worker.channel.timeout_seconds + GRACE_SECONDS)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await worker.abandon()
+        del self._leaving[worker]
 
     async def _finish(self) -> None:
-        """A clean stop: what is on its way may arrive, for a few seconds."""
-        workers = list(self._workers.values())
-        await asyncio.gather(*(_idle(worker, GRACE_SECONDS) for worker in workers))
+        """A clean stop: nothing more is asked for, and what is on its way may arrive, for a few seconds."""
+        for worker in self._workers.values():
+            worker.take_no_more()
+        await asyncio.gather(*(_idle(worker, GRACE_SECONDS) for worker in self._workers.values()))
+
+    async def _give_up(self) -> None:
+        """No worker works any more, so nothing can leave: says of each notice what is known of it. The core has it in
+        its log before the daemon ends; what it does not have is unknown at the next start."""
         try:
             async with asyncio.timeout(GRACE_SECONDS):
-                await asyncio.gather(*(worker.flush() for worker in workers))
+                await asyncio.gather(*(worker.give_up() for worker in (*self._workers.values(), *self._leaving)))
         except TimeoutError:
             self._log.warning("outcomes.left", note="what is without an outcome is unknown at the next start")
 

@@ -54,11 +54,11 @@ def entitled(state: ReportState, communication: Communication) -> BitMap:
 
 
 def owed(state: ReportState, communication: Communication) -> BitMap:
-    """Who is still owed an end: entitled, without a row of the end and without a named reason."""
+    """Who is still owed an end: entitled, without a row of the end (one that is due is none) or a named reason."""
     if communication.mode is Mode.SHADOW:
         return would_be_told(state, communication) - ended_by_decision(state, communication, communication.revision)
     told = state.told_of(communication.id)
-    done = told.rows(Phase.OVER, communication.revision)
+    done = told.rows(Phase.OVER, communication.revision) - told.unsent(Phase.OVER, communication.revision)
     return entitled(state, communication) - done - ended_by_decision(state, communication, communication.revision)
 
 
@@ -106,12 +106,13 @@ def would_be_told(state: ReportState, communication: Communication) -> BitMap:
 
 
 def reserved_by(state: ReportState, communication: Communication) -> BitMap:
-    """Whose end is promised: told, and the end has no row yet."""
+    """Whose end is promised: told, or about to be told anew what did not leave, and the end has no row yet."""
     if communication.ended_at is not None:
         return BitMap()
     told = state.told_of(communication.id)
     revision = communication.revision
     members = BitMap()
     for each in range(communication.chain, revision + 1):
-        members |= told.told(Phase.FIRST, each) | told.told(Phase.CORRECTION, each)
+        for phase in (Phase.FIRST, Phase.CORRECTION):
+            members |= told.told(phase, each) | told.unsent(phase, each)
     return members - told.rows(Phase.OVER, revision)

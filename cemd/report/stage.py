@@ -31,6 +31,7 @@ from cemd.report.contacts import apply_contact
 from cemd.report.dispatch import announce, dispatch, send_again, settle
 from cemd.report.opening import on_event
 from cemd.report.state import SENDING, Moment, ReportState
+from cemd.report.unsent import drop_unsent
 from cemd.report.upkeep import sweep
 from cemd.report.view import view
 
@@ -146,6 +147,7 @@ def _decline(state: ReportState, command: Command, moment: Moment) -> None:
         case CommunicationState.HOLDING | CommunicationState.HELD | CommunicationState.TELLING:
             told = bool(state.told_of(communication.id).everyone())
             drop_waiting(state, communication, moment, Reason.DECLINED)
+            drop_unsent(state, communication, moment, Reason.DECLINED)
             moment.effects.withdrawn.append((communication.id, communication.phase, communication.revision))
             declined = replace(communication, reason="declined", look_again_at=None)
             if told:

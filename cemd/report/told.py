@@ -2,23 +2,27 @@
 
 The rows are the truth. A row moves only while it is in flight or unknown, exactly as the store moves it, so that lived
 and loaded sets are equal. Told = in flight, accepted, delivered or unknown.
+
+Of rows that are in flight it is also known which handing over they belong to, of rows that are due when they came back
+(`Handed`): they are few, no more than the channels have in hand.
 """
 
 from __future__ import annotations
 
 import array
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from cemd.model.entry import NoticeOutcomes
-from cemd.model.notice import TOLD_STATES, NoticeRows, NoticeState, Phase
+from cemd.model.identity import Instant
+from cemd.model.notice import MOVED_FROM, SETTLES, TOLD_STATES, NoticeRows, NoticeState, Phase
 from cemd.store.base import OutboxColumns
 
 _TAIL = 4096
-_MOVABLE = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
 
 
 def bitmap(numbers: NDArray[np.uint32]) -> BitMap:
@@ -72,6 +76,31 @@ def _in_sorted(ordered: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray
     return np.asarray(ordered[place] == wanted, dtype=np.bool_)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """Rows that were handed over together and are in flight, or due since they came back together.
+
+    `seq`: of the entry that handed them over; `at`: when they were decided first; `moved_at`: when they were handed
+    over, or came back. `customer` is ascending.
+    """
+
+    seq: int
+    channel: str
+    at: Instant
+    moved_at: Instant
+    customer: NDArray[np.uint32]
+    digest: NDArray[np.int64]
+
+    def only(self, members: BitMap) -> Handed:
+        """Those of them that are in the bitmap."""
+        kept = is_member(members, self.customer)
+        return replace(self, customer=self.customer[kept], digest=self.digest[kept])
+
+
+def _only(parts: list[Handed], members: BitMap) -> list[Handed]:
+    return [part for each in parts if len((part := each.only(members)).customer)]
+
+
 @dataclass(slots=True)
 class PhaseSets:
     """Outbox rows of one phase and revision, by state; the bitmaps are disjoint."""
@@ -79,6 +108,8 @@ class PhaseSets:
     by_state: dict[NoticeState, BitMap] = field(default_factory=dict)
     digests: Digests = field(default_factory=Digests)
     last_at: float = 0.0
+    handed: list[Handed] = field(default_factory=list)  # in flight
+    due: list[Handed] = field(default_factory=list)
 
     def of(self, *states: NoticeState) -> BitMap:
         return BitMap.union(BitMap(), *(self.by_state[state] for state in states if state in self.by_state))
@@ -90,12 +121,45 @@ class PhaseSets:
     def move(self, members: BitMap, state: NoticeState) -> BitMap:
         """Moves those that may move; returns them."""
         moved = BitMap()
-        for source in _MOVABLE:
+        for source in MOVED_FROM.get(state, SETTLES):
             if source is not state and (fit := self.by_state.get(source, BitMap()) & members):
-                self.by_state[source] = self.by_state[source] - fit
-                moved |= fit
+                moved |= self._leave(source, fit)
         self.put(state, moved)
         return moved
+
+    def hand_over(self, rows: NoticeRows, at: Instant) -> None:
+        """Rows go out; those that are in the sets already were due."""
+        members = bitmap(rows.customer)
+        self._leave(NoticeState.DUE, members & self.of(NoticeState.DUE))
+        self.put(rows.state, members)
+        if rows.state is NoticeState.IN_FLIGHT:
+            self.handed.append(
+                Handed(
+                    seq=rows.seq,
+                    channel=rows.channel,
+                    at=rows.at,
+                    moved_at=at,
+                    customer=rows.customer,
+                    digest=rows.digest,
+                )
+            )
+
+    def give_back(self, members: BitMap, seq: int, at: Instant) -> BitMap:
+        """Those of the handing over that are in flight become due; returns them."""
+        back = _only([each for each in self.handed if each.seq == seq], members)
+        moved = self.move(BitMap.union(BitMap(), *(bitmap(each.customer) for each in back)), NoticeState.DUE)
+        self.due += [replace(each, moved_at=at) for each in _only(back, moved)]
+        return moved
+
+    def _leave(self, source: NoticeState, members: BitMap) -> BitMap:
+        """Takes members of a state out of it."""
+        if members:
+            self.by_state[source] = self.by_state[source] - members
+            if source is NoticeState.IN_FLIGHT:
+                self.handed = _only(self.handed, self.by_state[source])
+            elif source is NoticeState.DUE:
+                self.due = _only(self.due, self.by_state[source])
+        return members
 
 
 class Told:
@@ -113,6 +177,11 @@ class Told:
         """Told in this phase and revision."""
         found = self.sets.get((phase, revision))
         return found.of(*TOLD_STATES) if found else BitMap()
+
+    def unsent(self, phase: Phase, revision: int) -> BitMap:
+        """Whose notice of this phase and revision is due again."""
+        found = self.sets.get((phase, revision))
+        return found.of(NoticeState.DUE) if found else BitMap()
 
     def rows(self, phase: Phase, revision: int) -> BitMap:
         """All that have a row, in whatever state."""
@@ -134,14 +203,27 @@ class Told:
         return len(accepted), len(flying), len(of(NoticeState.UNKNOWN) - accepted - flying)
 
     def in_flight(self, *phases: Phase, since: float = 0.0) -> BitMap:
-        """Whose notice of these phases is in flight, of rows as new as `since`."""
-        flying = (each for (phase, _), each in self.sets.items() if phase in phases and each.last_at >= since)
-        return BitMap.union(BitMap(), *(each.of(NoticeState.IN_FLIGHT) for each in flying))
+        """Whose notice of these phases is in flight, of rows as new as `since`, or handed over again since then."""
+        flying = BitMap()
+        for (phase, _), each in self.sets.items():
+            if phase in phases and each.last_at >= since:
+                flying |= each.of(NoticeState.IN_FLIGHT)
+            elif phase in phases:
+                flying |= BitMap.union(
+                    BitMap(), *(bitmap(one.customer) for one in each.handed if one.moved_at >= since)
+                )
+        return flying
+
+    def due(self) -> Iterator[tuple[Phase, int, PhaseSets]]:
+        """Phases and revisions of which rows surely did not leave, in their order."""
+        for (phase, revision), each in sorted(self.sets.items(), key=lambda one: one[0]):
+            if each.due:
+                yield phase, revision, each
 
     def insert(self, rows: NoticeRows) -> None:
         """Rows that were just decided, in flight."""
         sets = self.at(rows.phase, rows.revision)
-        sets.put(rows.state, bitmap(rows.customer))
+        sets.hand_over(rows, rows.at)
         sets.digests.add(rows.digest)
         sets.last_at = rows.at
 
@@ -179,4 +261,36 @@ class Told:
             sets.digests.add(columns.digest[rows])
             sets.last_at = float(columns.at[rows].max())
             for state in np.unique(columns.state[rows]).tolist():
-                sets.put(NoticeState(state), bitmap(columns.customer[rows & (columns.state == state)]))
+                chosen = rows & (columns.state == state)
+                sets.put(NoticeState(state), bitmap(columns.customer[chosen]))
+                if state == NoticeState.IN_FLIGHT:
+                    sets.handed += _handed(columns, np.flatnonzero(chosen))
+                elif state == NoticeState.DUE:
+                    sets.due += _handed(columns, np.flatnonzero(chosen))
+
+
+def _handed(columns: OutboxColumns, places: NDArray[np.intp]) -> list[Handed]:
+    """Rows at these places, together as they were handed over, or came back."""
+    together: dict[tuple[int, str, float, float], list[int]] = {}
+    for place in places.tolist():
+        key = (
+            int(columns.seq[place]),
+            columns.channel[place],
+            float(columns.at[place]),
+            float(columns.moved_at[place]),
+        )
+        together.setdefault(key, []).append(place)
+    found = []
+    for (seq, channel, at, moved_at), rows in together.items():
+        chosen = np.array(rows)[np.argsort(columns.customer[rows], kind="stable")]
+        found.append(
+            Handed(
+                seq=seq,
+                channel=channel,
+                at=at,
+                moved_at=moved_at,
+                customer=columns.customer[chosen],
+                digest=columns.digest[chosen],
+            )
+        )
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,15 @@ def view(state: ReportState, customers: Customers) -> ReportView:
         killed_at=sending.killed_at,
         sending_held=sending.held,
         customers=customers.present(),
-        due=tuple(dict.fromkeys(waiting.channel for waiting in state.waiting)),
+        due=tuple(dict.fromkeys((*(waiting.channel for waiting in state.waiting), *_unsent_by(state)))),
     )
+
+
+def _unsent_by(state: ReportState) -> Iterator[str]:
+    """Channels by which something is to go out again."""
+    for communication in state.communications:
+        if (told := state.told.get(communication.id)) is not None:
+            yield from (each.channel for _, _, sets in told.due() for each in sets.due)
 
 
 def _seen(state: ReportState, communication: Communication) -> CommunicationView:

@@ -102,19 +102,21 @@ class SampleStore(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateChange:
     """One transaction (b), (c) or (d) of state.db: all or nothing, with the seq that made it. Applied in the order
-    orphaned, notices, outcomes, rows."""
+    orphaned, notices, again, outcomes, rows."""
 
     applied_seq: int
     at: Instant
     rows: Sequence[RowChange] = ()
     notices: Sequence[NoticeRows] = ()  # inserted; a row that exists already (unique) is refused by StoreError
-    outcomes: Sequence[NoticeOutcomes] = ()  # conditional: only rows that are in flight or unknown move
+    again: Sequence[NoticeRows] = ()  # due rows become in flight; one that is not due refuses all by StoreError
+    outcomes: Sequence[NoticeOutcomes] = ()  # conditional: a row moves only from where it may (`MOVED_FROM`)
     orphaned: Sequence[str] = ()  # of these communications, in-flight rows become unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxColumns:
-    """Rows of the outbox of one communication, as columns in the order of insertion; `at` is when a row was written."""
+    """Rows of the outbox of one communication, as columns in the order of insertion; `at` is when a row was written,
+    `moved_at` when its state was last changed, `seq` that of the entry that handed it over last."""
 
     customer: NDArray[np.uint32]
     digest: NDArray[np.int64]
@@ -122,6 +124,8 @@ class OutboxColumns:
     revision: NDArray[np.int32]
     state: NDArray[np.uint8]
     at: NDArray[np.float64]
+    moved_at: NDArray[np.float64]
+    seq: NDArray[np.int64]
     channel: list[str] = field(default_factory=list)  # name per row
 
 

@@ -10,10 +10,8 @@ import numpy as np
 from cemd.errors import StoreError
 from cemd.model.entry import NoticeOutcomes
 from cemd.model.identity import Instant
-from cemd.model.notice import NoticeRows, NoticeState, Phase
+from cemd.model.notice import MOVED_FROM, SETTLES, NoticeRows, NoticeState, Phase
 from cemd.store.base import TABLE_NAME, Faults, Moment, OutboxColumns, StateChange, no_faults
-
-MOVABLE = frozenset({NoticeState.IN_FLIGHT, NoticeState.UNKNOWN})
 
 
 class _Outbox:
@@ -28,6 +26,8 @@ class _Outbox:
         self.revision: list[int] = []
         self.state: list[int] = []
         self.at: list[float] = []
+        self.moved_at: list[float] = []
+        self.seq: list[int] = []
         self.channel: list[str] = []
 
     def refuse_repeats(self, notices: NoticeRows, phase_digests: set[tuple[int, int, int]], keys: set[object]) -> None:
@@ -55,16 +55,40 @@ class _Outbox:
             self.revision.append(notices.revision)
             self.state.append(int(notices.state))
             self.at.append(notices.at)
+            self.moved_at.append(notices.at)
+            self.seq.append(notices.seq)
             self.channel.append(notices.channel)
 
-    def move(self, outcomes: NoticeOutcomes) -> None:
+    def due(self, notices: NoticeRows) -> list[int]:
+        """Places of the rows that are to go out again.
+
+        Raises:
+            StoreError: one of them is not due.
+        """
+        phase, revision = int(notices.phase), notices.revision
+        places = [self.place.get((customer, phase, revision), -1) for customer in notices.customer.tolist()]
+        if any(place < 0 or self.state[place] != NoticeState.DUE for place in places):
+            raise StoreError(
+                f"outbox: communication {notices.communication} has notices in phase {notices.phase.name.lower()} that"
+                " are to go out again and are not due; only what surely did not leave goes out again."
+            )
+        return places
+
+    def again(self, notices: NoticeRows, at: Instant) -> None:
+        for place in self.due(notices):
+            self.state[place], self.moved_at[place] = int(NoticeState.IN_FLIGHT), at
+            self.seq[place], self.channel[place] = notices.seq, notices.channel
+
+    def move(self, outcomes: NoticeOutcomes, at: Instant) -> None:
         for customer, state in zip(outcomes.customer.tolist(), outcomes.state.tolist(), strict=True):
             index = self.place.get((customer, int(outcomes.phase), outcomes.revision))
-            if index is not None and self.state[index] in MOVABLE:
-                self.state[index] = state
+            if index is not None and self.state[index] in MOVED_FROM.get(NoticeState(state), SETTLES):
+                self.state[index], self.moved_at[index] = state, at
 
-    def orphan(self) -> None:
-        self.state = [int(NoticeState.UNKNOWN) if s == NoticeState.IN_FLIGHT else s for s in self.state]
+    def orphan(self, at: Instant) -> None:
+        for index, state in enumerate(self.state):
+            if state == NoticeState.IN_FLIGHT:
+                self.state[index], self.moved_at[index] = int(NoticeState.UNKNOWN), at
 
     def columns(self) -> OutboxColumns:
         return OutboxColumns(
@@ -74,6 +98,8 @@ class _Outbox:
             revision=np.array(self.revision, np.int32),
             state=np.array(self.state, np.uint8),
             at=np.array(self.at, np.float64),
+            moved_at=np.array(self.moved_at, np.float64),
+            seq=np.array(self.seq, np.int64),
             channel=list(self.channel),
         )
 
@@ -96,12 +122,14 @@ class MemoryState:
             self._faults("state.commit", Moment.WITHIN)
             for communication in change.orphaned:
                 if communication in self._outbox:
-                    self._outbox[communication].orphan()
+                    self._outbox[communication].orphan(change.at)
             for notices in change.notices:
                 self._outbox.setdefault(notices.communication, _Outbox()).insert(notices)
+            for notices in change.again:
+                self._outbox[notices.communication].again(notices, change.at)
             for outcomes in change.outcomes:
                 if outcomes.communication in self._outbox:
-                    self._outbox[outcomes.communication].move(outcomes)
+                    self._outbox[outcomes.communication].move(outcomes, change.at)
             for row in change.rows:
                 if row.body is None:
                     self._rows.get(row.table, {}).pop(row.key, None)
@@ -124,6 +152,8 @@ class MemoryState:
             name = notices.communication
             known = self._outbox.get(name) or _Outbox()
             known.refuse_repeats(notices, digests.setdefault(name, set()), keys.setdefault(name, set()))
+        for notices in change.again:
+            (self._outbox.get(notices.communication) or _Outbox()).due(notices)
 
     def applied_seq(self) -> int:
         return self._applied

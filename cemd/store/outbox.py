@@ -1,7 +1,8 @@
 """state.db: the outbox, the truth of who was told. A row is inserted once and moves by conditional updates only.
 
-Whatever is still in flight when a process dies becomes `unknown` at the next start. Rows of one insertion share a line
-in `outbox_group`, so that a row itself is a few numbers.
+Whatever is still in flight when a process dies becomes `unknown` at the next start; what surely did not leave is `due`
+before, and stays so. Rows that are handed over together share a line in `outbox_group`, so that a row itself is a few
+numbers: a row that is due and goes out again gets another line, and stays the same row.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from cemd.errors import UnwritableChange
 from cemd.model.entry import NoticeOutcomes
 from cemd.model.identity import Instant
-from cemd.model.notice import NoticeRows
+from cemd.model.notice import MOVED_FROM, SETTLES, NoticeRows, NoticeState
 from cemd.store.base import OutboxColumns, StateChange
 from cemd.store.queries import SQL
 
@@ -24,11 +25,13 @@ def write(connection: sqlite3.Connection, change: StateChange) -> None:
     """The outbox part of a change, inside the caller's transaction.
 
     Raises:
-        UnwritableChange: a notice exists already.
+        UnwritableChange: a notice exists already, or one that goes out again is not due.
     """
     connection.executemany(SQL["notice_orphan"], [(change.at, name) for name in change.orphaned])
     for notices in change.notices:
         _insert(connection, notices)
+    for notices in change.again:
+        _again(connection, notices, change.at)
     for outcomes in change.outcomes:
         _move(connection, outcomes, change.at)
 
@@ -36,7 +39,8 @@ def write(connection: sqlite3.Connection, change: StateChange) -> None:
 def columns(connection: sqlite3.Connection, communication: str) -> OutboxColumns:
     """All rows of a communication, in the order of insertion."""
     found = connection.execute(SQL["notices_of_communication"], (communication,)).fetchall()
-    customer, digest, phase, revision, state, at, channel = zip(*found, strict=True) if found else ((),) * 7
+    columns = zip(*found, strict=True) if found else ((),) * 9
+    customer, digest, phase, revision, state, at, moved_at, seq, channel = columns
     return OutboxColumns(
         customer=np.array(customer, np.uint32),
         digest=np.array(digest, np.int64),
@@ -44,6 +48,8 @@ def columns(connection: sqlite3.Connection, communication: str) -> OutboxColumns
         revision=np.array(revision, np.int32),
         state=np.array(state, np.uint8),
         at=np.array(at, np.float64),
+        moved_at=np.array(moved_at, np.float64),
+        seq=np.array(seq, np.int64),
         channel=list(channel),
     )
 
@@ -51,23 +57,8 @@ def columns(connection: sqlite3.Connection, communication: str) -> OutboxColumns
 def _insert(connection: sqlite3.Connection, notices: NoticeRows) -> None:
     communication = _communication_number(connection, notices.communication)
     phase, revision = int(notices.phase), notices.revision
-    group = connection.execute(
-        SQL["group_put"],
-        (
-            communication,
-            phase,
-            revision,
-            notices.channel,
-            str(notices.message_class),
-            notices.at,
-            notices.expires_at,
-            notices.seq,
-            notices.trace,
-            msgspec.json.encode(notices.values).decode(),
-        ),
-    ).lastrowid
     rows = zip(
-        repeat(group),
+        repeat(_group(connection, communication, notices)),
         repeat(communication),
         notices.customer.tolist(),
         repeat(phase),
@@ -86,6 +77,45 @@ def _insert(connection: sqlite3.Connection, notices: NoticeRows) -> None:
         ) from exc
 
 
+def _again(connection: sqlite3.Connection, notices: NoticeRows, at: Instant) -> None:
+    communication = _communication_number(connection, notices.communication)
+    rows = zip(
+        repeat(_group(connection, communication, notices)),
+        repeat(at),
+        repeat(communication),
+        notices.customer.tolist(),
+        repeat(int(notices.phase)),
+        repeat(notices.revision),
+        strict=False,
+    )
+    moved = connection.executemany(SQL["notice_again"], rows).rowcount
+    if moved != len(notices.customer):
+        raise UnwritableChange(
+            f"state.db: {len(notices.customer) - moved} notices of communication {notices.communication}, phase "
+            f"{notices.phase.name.lower()}, revision {notices.revision} are to go out again and are not due; only what "
+            "surely did not leave goes out again."
+        )
+
+
+def _group(connection: sqlite3.Connection, communication: int, notices: NoticeRows) -> int | None:
+    """The line of what is handed over together."""
+    return connection.execute(
+        SQL["group_put"],
+        (
+            communication,
+            int(notices.phase),
+            notices.revision,
+            notices.channel,
+            str(notices.message_class),
+            notices.at,
+            notices.expires_at,
+            notices.seq,
+            notices.trace,
+            msgspec.json.encode(notices.values).decode(),
+        ),
+    ).lastrowid
+
+
 def _communication_number(connection: sqlite3.Connection, name: str) -> int:
     found = connection.execute(SQL["communication_number"], (name,)).fetchone()
     if found is not None:
@@ -96,13 +126,14 @@ def _communication_number(connection: sqlite3.Connection, name: str) -> int:
 def _move(connection: sqlite3.Connection, outcomes: NoticeOutcomes, at: Instant) -> None:
     found = connection.execute(SQL["communication_number"], (outcomes.communication,)).fetchone()
     if found is not None:
-        rows = zip(
-            outcomes.state.tolist(),
-            repeat(at),
-            repeat(found[0]),
-            outcomes.customer.tolist(),
-            repeat(int(outcomes.phase)),
-            repeat(outcomes.revision),
-            strict=False,
-        )
+        rows = [
+            (state, at, found[0], customer, int(outcomes.phase), outcomes.revision, *_sources(state))
+            for customer, state in zip(outcomes.customer.tolist(), outcomes.state.tolist(), strict=True)
+        ]
         connection.executemany(SQL["notice_move"], rows)
+
+
+def _sources(state: int) -> tuple[int, int, int]:
+    """States from which a row may move into this one, as many as the statement has places for."""
+    first, second, third = (*map(int, MOVED_FROM.get(NoticeState(state), SETTLES)), -1, -1, -1)[:3]
+    return first, second, third

@@ -51,12 +51,15 @@ INSERT INTO outbox (batch, communication, customer, phase, revision, digest, sta
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 -- name: notice_move
 UPDATE outbox SET state = ?, changed_at = ?
-WHERE communication = ? AND customer = ? AND phase = ? AND revision = ? AND state IN (1, 7)
+WHERE communication = ? AND customer = ? AND phase = ? AND revision = ? AND state IN (?, ?, ?)
+-- name: notice_again
+UPDATE outbox SET batch = ?, state = 1, changed_at = ?
+WHERE communication = ? AND customer = ? AND phase = ? AND revision = ? AND state = 0
 -- name: notice_orphan
 UPDATE outbox SET state = 7, changed_at = ?
 WHERE communication = (SELECT number FROM outbox_communication WHERE name = ?) AND state = 1
 -- name: notices_of_communication
-SELECT o.customer, o.digest, o.phase, o.revision, o.state, g.at, g.channel
+SELECT o.customer, o.digest, o.phase, o.revision, o.state, g.at, o.changed_at, g.seq, g.channel
 FROM outbox AS o JOIN outbox_group AS g ON g.number = o.batch
 WHERE o.communication = (SELECT number FROM outbox_communication WHERE name = ?) ORDER BY o.row
 -- name: notices_of_customer

@@ -171,13 +171,14 @@ class World:
                 at=self.at,
                 rows=effects.rows,
                 notices=effects.notices,
+                again=effects.again,
                 outcomes=effects.outcomes,
                 orphaned=effects.orphaned,
             )
         )
         self.alerts.extend((alert.id, alert.firing) for alert in effects.alerts)
         self.due = [due.channel for due in effects.due]
-        for rows in (*effects.notices, *effects.resends):
+        for rows in effects.handed_over():
             self.rows.append(rows)
             self.sent.extend(
                 (rows.communication, c, rows.phase.name.lower(), rows.revision) for c in rows.customer.tolist()
@@ -208,13 +209,15 @@ class World:
 
     def take(self, channel: str = "mail", capacity: int = 100, state: NoticeState | None = NoticeState.ACCEPTED) -> int:
         taken = 0
-        for rows in self.enter(DispatchRequest(channel=channel, capacity=capacity)).notices:
+        effects = self.enter(DispatchRequest(channel=channel, capacity=capacity))
+        for rows in (*effects.notices, *effects.again):
             taken += len(rows.customer)
             if state is not None:
                 self.outcome(rows, state)
         return taken
 
     def outcome(self, rows: NoticeRows, state: NoticeState, customers: list[int] | None = None) -> None:
+        """What became of them; `due`: they surely did not leave, and so were not sent."""
         chosen = rows.customer if customers is None else np.array(customers, np.uint32)
         self.enter(
             NoticeOutcomes(
@@ -223,6 +226,7 @@ class World:
                 revision=rows.revision,
                 customer=chosen,
                 state=np.full(len(chosen), state, np.uint8),
+                seq=rows.seq,
             )
         )
 

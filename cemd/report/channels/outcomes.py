@@ -1,7 +1,8 @@
 """What became of notices, on its way back to the core: gathered, one entry for many, and never lost.
 
 An outcome is held until the core has it. One that was cut off while it was handed over is handed over again: the core
-takes the first word about a customer, so twice does no harm.
+takes the first word about a customer, and "did not leave" only for the handing over that it names, so twice does no
+harm.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ class Outcomes:
         self._submit = submit
         self._channel = channel
         self._log = log
-        self._known: dict[tuple[str, Phase, int, str], list[tuple[int, int]]] = {}
+        self._known: dict[tuple[str, Phase, int, str, int], list[tuple[int, int]]] = {}
         self._on_the_way = 0
 
     def add(self, rows: NoticeRows, customer: int, state: NoticeState, reason: str) -> None:
-        key = (rows.communication, rows.phase, rows.revision, reason)
+        seq = rows.seq if state is NoticeState.DUE else 0  # only this word is bound to one handing over
+        key = (rows.communication, rows.phase, rows.revision, reason, seq)
         self._known.setdefault(key, []).append((customer, int(state)))
 
     def __bool__(self) -> bool:
@@ -42,7 +44,7 @@ class Outcomes:
         while self._known:
             key = next(iter(self._known))
             pairs = self._known.pop(key)
-            communication, phase, revision, reason = key
+            communication, phase, revision, reason, seq = key
             self._on_the_way += 1
             try:
                 await self.tell(
@@ -53,6 +55,7 @@ class Outcomes:
                         customer=np.array([customer for customer, _ in pairs], np.uint32),
                         state=np.array([state for _, state in pairs], np.uint8),
                         reason=reason,
+                        seq=seq,
                     )
                 )
             except asyncio.CancelledError:

@@ -21,7 +21,8 @@ class Stops:
     """Changed by effects; asked just before each transport."""
 
     killed: bool = False
-    withdrawn: dict[tuple[str, Phase, int], None] = field(default_factory=dict)
+    withdrawn: dict[tuple[str, Phase, int], int] = field(default_factory=dict)
+    """With the seq of the newest rows by then: those, and older ones. What is handed over later was decided later."""
     perhaps_left: dict[Mark, None] = field(default_factory=dict)
     """Class `safety`: submitted without an answer, and tried again, perhaps by the next worker of the channel."""
 
@@ -29,7 +30,7 @@ class Stops:
         """The third decision; None when the rows may leave."""
         if self.killed:
             return NoticeState.CANCELLED, "kill_switch"
-        if (rows.communication, rows.phase, rows.revision) in self.withdrawn:
+        if rows.seq <= self.withdrawn.get((rows.communication, rows.phase, rows.revision), -1):
             return NoticeState.CANCELLED, "incident_over"
         if at >= rows.expires_at:
             return NoticeState.EXPIRED, "expired"

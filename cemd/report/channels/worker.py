@@ -1,8 +1,12 @@
 """One channel at work: asks for notices at its rate, sends them, tells what became of each. The bulkhead.
 
 Every channel has its own worker, window, connections and pace, so a dead server delays no other channel. A notice that
-surely did not leave is tried again until it expires; one that may have left is unknown, and class `safety` alone is
-tried again then. Nothing is sent after the kill switch, after the communication was withdrawn, or past its expiry.
+surely did not leave goes back to the core, which decides about it again and hands it over again: so none is in hand
+while nothing leaves, and a daemon that ends then knows it. One that may have left is unknown, and class `safety` alone
+is tried again then. Nothing is sent after the kill switch, after the communication was withdrawn, or past its expiry.
+
+Where several in a row did not leave, the whole channel gives out: what waits in the window goes back too, and a few are
+asked for after a while that grows, until one leaves.
 
 At most as many notices are under way as the channel has connections. Those that wait for one are not trying yet: their
 deadline has not begun, and they are decided about when it is their turn.
@@ -41,6 +45,10 @@ FLUSH_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 """So long an unanswered request is waited for; an answer without rows is not told."""
 LOT = 200
+IN_VAIN = 3
+"""So many attempts in a row that did not leave speak of the channel, fewer of their addresses."""
+PROBING = 2
+"""Asked for while a channel gives out: one that came back, and one that is new."""
 
 
 class Worker:
@@ -70,6 +78,11 @@ class Worker:
         self._open: dict[Mark, tuple[NoticeRows, int, float]] = {}  # its row, and the monotonic time it was taken
         self._trying: dict[Mark, Attempt] = {}
         self._give_back: Callable[[NoticeRows], None] | None = None
+        self._in_vain = 0
+        self._pauses = Backoff(first_seconds=1.0, longest_seconds=60.0)
+        self._pause_until = 0.0  # by the loop's time
+        self._asking = False  # a request is under way, and may be answered yet
+        self._closing = False
         self._due = asyncio.Event()
         self._arrived = asyncio.Event()
         self._lots: deque[NoticeRows] = deque()
@@ -115,6 +128,10 @@ class Worker:
         self._settled.set()
         return left
 
+    def take_no_more(self) -> None:
+        """Asks for nothing more; what is in hand may leave."""
+        self._closing = True
+
     async def until_idle(self) -> None:
         """Returns when nothing is on its way and every outcome was told."""
         while self._open or self._outcomes or self._pager:
@@ -136,18 +153,23 @@ class Worker:
         while True:
             await self._due.wait()
             self._due.clear()
+            await asyncio.sleep(self._pause_until - asyncio.get_running_loop().time())
+            if self._closing:
+                return
             room = self._window.size - len(self._open)
             if room <= 0 or self._stops.killed:
                 await self._pause()
                 continue
             self._arrived.clear()
-            capacity = max(1, min(room, int(self.channel.per_second) or 1))
-            await self._outcomes.tell(DispatchRequest(channel=self.channel.name, capacity=capacity))
+            most = PROBING if self._in_vain >= IN_VAIN else int(self.channel.per_second) or 1
+            self._asking = True
+            await self._outcomes.tell(DispatchRequest(channel=self.channel.name, capacity=max(1, min(room, most))))
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await self._arrived.wait()
             except TimeoutError:
                 continue  # nothing was granted; the next tick says whether something waits
+            self._asking = False
 
     async def _pause(self) -> None:
         """Waits until something was settled, then asks again."""
@@ -172,6 +194,8 @@ class Worker:
                 if addresses is None:
                     continue
                 for place, address in enumerate(addresses):
+                    if not self._holds(rows, mark_of(rows, customers[place])):
+                        continue
                     await self._bucket.take()
                     name = f"{self.channel.name}-notice"
                     tasks.create_task(self._send_one(rows, low + place, address), name=name)
@@ -201,6 +225,39 @@ class Worker:
         await self._pager.abandon()
         await self._outcomes.flush()
 
+    async def give_up(self) -> None:
+        """The daemon stops, and the worker ended. What was granted at the last moment is waited for: an entry is taken
+        when those before it are carried out. What was being submitted may have left, and is told nothing of."""
+        if self._asking:
+            await self._outcomes.tell(DispatchRequest(channel=self.channel.name, capacity=0))
+        self._put_back(lambda mark: mark not in self._trying or not self._trying[mark].begun)
+        await self._outcomes.flush()
+
+    def _put_back(self, surely: Callable[[Mark], bool]) -> None:
+        """Back to the core goes what surely did not leave, now or at an earlier attempt."""
+        self._lots.clear()
+        for mark, (rows, _, _) in list(self._open.items()):
+            if surely(mark) and mark not in self._stops.perhaps_left:
+                self._note(rows, mark[-1], NoticeState.DUE, "did_not_leave")
+
+    def _did_not_leave(self) -> None:
+        """One more in vain: after several the channel gives out."""
+        self._in_vain += 1
+        now = asyncio.get_running_loop().time()
+        if self._in_vain >= IN_VAIN and now >= self._pause_until and self._give_back is None:
+            self._pause_until = now + self._pauses.next_delay()
+            self._put_back(lambda mark: mark not in self._trying)
+
+    def _answers(self) -> None:
+        """The other side answered, whatever it said of this message."""
+        self._in_vain, self._pause_until = 0, 0.0
+        self._pauses.reset()
+
+    def _holds(self, rows: NoticeRows, mark: Mark) -> bool:
+        """False once it went back: it may be in hand again, but by another handing over."""
+        held = self._open.get(mark)
+        return held is not None and held[0] is rows
+
     async def _send_one(self, rows: NoticeRows, index: int, address: str | None) -> None:
         outcome: Outcome | None = NoticeState.FAILED, "no_address"
         if address:
@@ -212,7 +269,9 @@ class Worker:
 
     def _return(self, rows: NoticeRows, index: int) -> None:
         """Gives a row that surely did not leave to the next worker, unless that was done when this one retired."""
-        if self._give_back is not None and self._open.pop(mark_of(rows, int(rows.customer[index])), None) is not None:
+        mark = mark_of(rows, int(rows.customer[index]))
+        if self._give_back is not None and self._holds(rows, mark):
+            del self._open[mark]
             self._give_back(only(rows, [index]))
             self._settled.set()
 
@@ -231,7 +290,7 @@ class Worker:
         waits = Backoff(first_seconds=1.0, longest_seconds=60.0)
         while True:
             async with self._room:
-                if mark not in self._open:
+                if not self._holds(rows, mark):
                     return None
                 if (refusal := self._stops.refusal(rows, self._clock.now())) is not None:
                     return self._stops.unless_left(mark, refusal)
@@ -239,6 +298,8 @@ class Worker:
             if outcome is not None or self._give_back is not None:
                 return outcome
             self._metrics.retries.labels(self.channel.name).inc()
+            if mark not in self._stops.perhaps_left:
+                return NoticeState.DUE, "did_not_leave"
             await asyncio.sleep(waits.next_delay())
 
     async def _tried(self, rows: NoticeRows, message: Message, mark: Mark) -> Outcome | None:
@@ -252,13 +313,16 @@ class Worker:
                 self._health.fails(exc)
                 return NoticeState.UNKNOWN, "no_answer"
             if exc.permanent:
+                self._answers()
                 return self._stops.unless_left(mark, (NoticeState.FAILED, "refused"))
             self._health.fails(exc)
+            self._did_not_leave()
             return None
         except Exception as exc:  # noqa: BLE001 -- the guard of this channel: a fault of the kind stays in its room
             self._health.fault(exc)
             return NoticeState.UNKNOWN, "fault"
         self._health.works()
+        self._answers()
         return NoticeState.ACCEPTED, ""
 
     async def _attempt(self, message: Message, mark: Mark) -> None:
@@ -279,8 +343,9 @@ class Worker:
 
     def _note(self, rows: NoticeRows, customer: int, state: NoticeState, reason: str) -> None:
         mark = mark_of(rows, customer)
-        if self._open.pop(mark, None) is None:
-            return  # given back: its fate is with another worker
+        if not self._holds(rows, mark):
+            return  # given back: its fate is with another worker, or another handing over
+        del self._open[mark]
         self._stops.perhaps_left.pop(mark, None)
         self._outcomes.add(rows, customer, state, reason)
         self._metrics.notices.labels(self.channel.name, rows.phase.name.lower(), state.name.lower()).inc()
