@@ -14,7 +14,7 @@ from cemd.kit.clock import ManualClock
 from cemd.model.customers import ChannelKind
 from cemd.model.effect import Effects
 from cemd.model.entry import AlertOutcome, CommandKind, NoticeOutcomes, Payload
-from cemd.model.notice import Alert, AlertState, CommunicationState, NoticeState
+from cemd.model.notice import Alert, AlertState, CommunicationState
 from cemd.report.channels import KINDS, Kind, Message
 from cemd.report.channels.attempt import Attempt
 from cemd.report.channels.email import Email
@@ -464,16 +464,20 @@ async def test_alerts_that_wait_in_a_channel_are_sent_by_what_it_is_now(
 
 
 async def test_expired_notice_is_not_sent_any_more() -> None:
-    house = living(9, n=1)
-    async with house.open():
+    handler, opened = MailSink(), asyncio.Event()
+    async with (
+        mail_server(handler) as behind,
+        late_server(behind, opened) as (port, came),
+        living(port, n=2, timeout=30.0, connections=1).open() as house,
+    ):
         house.world.hurt()
         await house.pass_time(350)
-        await house.until(lambda: len(house.world.rows) > 0)
+        await house.until(lambda: len(came) == 1)
         house.clock.advance(7300)
-        house.keys.refuses = False
-        await house.until(lambda: any(isinstance(p, NoticeOutcomes) for p in house.heard))
-    (outcome,) = [p for p in house.heard if isinstance(p, NoticeOutcomes)]
-    assert (outcome.reason, outcome.state.tolist()) == ("expired", [NoticeState.EXPIRED])
+        opened.set()
+        await house.until(lambda: "in_flight" not in states(house))
+    assert states(house) == {"accepted": 1, "expired": 1}
+    assert len(handler.mails) == 1
 
 
 async def test_fault_in_a_channel_stays_there_and_is_unknown() -> None:

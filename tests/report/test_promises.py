@@ -6,6 +6,7 @@ The checks look at what a customer could notice (rows handed to an edge) and at 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +27,7 @@ CAPS = [{"most": 4, "window_seconds": 86_400.0}]
 QUIET = {"start": "22:00", "end": "08:00"}
 OUTCOMES = (
     NoticeState.ACCEPTED, NoticeState.DELIVERED, NoticeState.FAILED, NoticeState.EXPIRED, NoticeState.CANCELLED,
-    NoticeState.UNKNOWN,
+    NoticeState.UNKNOWN, NoticeState.DUE, NoticeState.DUE,
 )  # fmt: skip
 
 common = st.one_of(
@@ -36,6 +37,7 @@ common = st.one_of(
     st.tuples(st.just("relapse"), st.none()),
     st.tuples(st.just("take"), st.integers(1, 4)),
     st.tuples(st.just("outcome"), st.sampled_from(OUTCOMES)),
+    st.tuples(st.just("late"), st.none()),
     st.tuples(st.just("restart"), st.none()),
 )
 rare = st.one_of(
@@ -84,6 +86,7 @@ class Checked(World):
         )
         super().__init__(configuration([self.rule]), load)
         self.flying: list[NoticeRows] = []
+        self.returned: list[NoticeRows] = []
 
     def obey(self, step: tuple[str, Any]) -> None:
         match step:
@@ -105,7 +108,12 @@ class Checked(World):
                     self.take(channel, capacity, None)
                     self.flying.extend(self.rows[before:])
             case ("outcome", state) if self.flying:
-                self.outcome(self.flying.pop(0), state)
+                rows = self.flying.pop(0)
+                self.outcome(rows, state)
+                if state is NoticeState.DUE:
+                    self.returned.append(rows)
+            case ("late", _) if self.returned:  # said twice, perhaps after it went out again
+                self.outcome(self.returned[-1], NoticeState.DUE)
             case ("kill" | "unkill" as word, _):
                 self.command(CommandKind(word))
             case ("hold", _):
@@ -168,15 +176,27 @@ def snapshot(state: ReportState) -> object:
 
 
 def check_never_twice(world: Checked) -> None:
-    """One notice for one communication, phase and revision; one per address too."""
-    assert max(Counter(world.sent).values(), default=1) == 1
-    addresses = Counter(
-        (rows.communication, rows.phase, rows.revision, digest)
-        for rows in world.rows
-        for digest in rows.digest.tolist()
-        if digest
+    """One notice for one communication, phase and revision; one per address too. What surely did not leave counts
+    not: each handing over that came back is taken off."""
+    back = Counter(
+        (rows.communication, customer, rows.phase.name.lower(), rows.revision)
+        for rows in world.returned
+        for customer in rows.customer.tolist()
     )
-    assert max(addresses.values(), default=1) == 1
+    assert max((Counter(world.sent) - back).values(), default=1) == 1
+    handed = Counter((*key, digest) for rows in world.rows for key, digest in addressed(rows))
+    handed.subtract((*key, digest) for rows in world.returned for key, digest in addressed(rows))
+    assert max(handed.values(), default=1) <= 1
+
+
+def addressed(rows: NoticeRows) -> Iterator[tuple[tuple[str, Phase, int], int]]:
+    """The addresses that rows went to, by communication, phase and revision."""
+    for digest in filter(None, rows.digest.tolist()):
+        yield (rows.communication, rows.phase, rows.revision), digest
+
+
+def check_nothing_stays_due(world: Checked) -> None:
+    assert not any(sets.of(NoticeState.DUE) for told in world.state.told.values() for sets in told.sets.values())
 
 
 def check_one_end_each(world: Checked) -> None:
@@ -215,6 +235,8 @@ def check_ends_only_what_arrived(world: Checked, rows: NoticeRows) -> None:
     if rows.phase is not Phase.OVER:
         return
     told = world.state.told_of(rows.communication)
+    begun = (told.told(phase, revision) for phase, revision in told.sets if phase is not Phase.OVER)
+    assert set(rows.customer.tolist()) <= set().union(*begun)  # what came back told nobody
     for (phase, _), sets in told.sets.items():
         if phase in (Phase.FIRST, Phase.CORRECTION) and set(sets.of(NoticeState.IN_FLIGHT)) & set(
             rows.customer.tolist()
@@ -227,7 +249,8 @@ def check_caps_in_every_window(world: Checked) -> None:
     if not world.rule.get("caps"):
         return
     for customer in range(N):
-        at = sorted(rows.at for rows in world.rows if customer in rows.customer)
+        mine = [rows for rows in world.rows if customer in rows.customer]
+        at = sorted({(rows.communication, rows.phase, rows.revision): rows.at for rows in mine}.values())
         for since in at:
             assert sum(since <= each < since + 86_400 for each in at) <= 4
 
@@ -267,6 +290,7 @@ def test_promises_hold_for_any_sequence(
             assert len(world.sent) == sent
     world.finish()
     check_never_twice(world)
+    check_nothing_stays_due(world)
     check_one_end_each(world)
     check_no_end_without_beginning(world)
     check_no_second_first_in_an_episode(world)

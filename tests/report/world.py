@@ -6,6 +6,7 @@ does it, and `restart` builds a new state from that store alone.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -178,7 +179,8 @@ class World:
         )
         self.alerts.extend((alert.id, alert.firing) for alert in effects.alerts)
         self.due = [due.channel for due in effects.due]
-        for rows in effects.handed_over():
+        again = [dataclasses.replace(rows, at=self.at) for rows in effects.again]
+        for rows in (*effects.notices, *again, *effects.resends):
             self.rows.append(rows)
             self.sent.extend(
                 (rows.communication, c, rows.phase.name.lower(), rows.revision) for c in rows.customer.tolist()
