@@ -18,6 +18,8 @@ from cemd.model.entry import Batch, Command, CommandKind, Contact, ContactKind, 
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident
 from cemd.model.notice import (
+    MOVED_FROM,
+    SETTLES,
     TOLD_STATES,
     Alert,
     Communication,
@@ -35,7 +37,6 @@ UNWATCHED_SECONDS = 120.0
 """Entries further apart than this: nobody watched in between."""
 MOST_UNSEEN = 500
 """Batches that wait to be looked into."""
-MOVABLE = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
 
 
 @dataclass(slots=True)
@@ -118,7 +119,12 @@ class Book:
         self.applied_seq = change.applied_seq
         self.stepped_at = change.at
         self.moved = []
-        if change.notices or change.outcomes or any(one.table == "communication" for one in change.rows):
+        if (
+            change.notices
+            or change.again
+            or change.outcomes
+            or any(one.table == "communication" for one in change.rows)
+        ):
             self.told_at = change.at
         if change.orphaned:
             self.flying = self.in_state(NoticeState.IN_FLIGHT, NoticeState.UNKNOWN)
@@ -128,6 +134,8 @@ class Book:
                     row.state = NoticeState.UNKNOWN
         for rows in change.notices:
             self._insert(rows)
+        for rows in change.again:
+            self._again(rows)
         for outcomes in change.outcomes:
             self._settle(outcomes)
         for changed in change.rows:
@@ -194,11 +202,18 @@ class Book:
                 state=rows.state, at=rows.at, digest=digest, informational=rows.message_class == "service", seq=rows.seq
             )
 
+    def _again(self, rows: NoticeRows) -> None:
+        """The rows are in flight once more, by another entry."""
+        box = self.outbox[rows.communication]
+        for customer in rows.customer.tolist():
+            row = box[customer, rows.phase, rows.revision]
+            row.state, row.seq = rows.state, rows.seq
+
     def _settle(self, outcomes: NoticeOutcomes) -> None:
         box = self.outbox.get(outcomes.communication, {})
         for customer, state in zip(outcomes.customer.tolist(), outcomes.state.tolist(), strict=True):
             row = box.get((customer, Phase(outcomes.phase), outcomes.revision))
-            if row is not None and row.state in MOVABLE:
+            if row is not None and row.state in MOVED_FROM.get(NoticeState(state), SETTLES):
                 row.state = NoticeState(state)
 
     def _keep(self, table: str, key: str, body: bytes | None) -> None:

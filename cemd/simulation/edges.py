@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,7 +63,7 @@ class Edges(ABC):
         for communication, phase, revision in effects.withdrawn:
             for flight in self._flights:
                 flight.withdrawn |= flight.is_named(communication, int(phase), revision)
-        for rows in (*effects.notices, *effects.resends):
+        for rows in effects.handed_over():
             if rows.state is NoticeState.IN_FLIGHT:
                 flight = Flight(rows)
                 self._flights.append(flight)
@@ -76,6 +76,11 @@ class Edges(ABC):
             self.doors.later(self.delay_seconds(), partial(self.alert, alert))
         for recheck in effects.rechecks:
             self.doors.recheck(recheck.probe)
+
+    def stop(self) -> Iterator[NoticeOutcomes]:
+        """A clean stop: what was handed over and is not on its way out surely did not leave."""
+        flights, self._flights = self._flights, []
+        return (did_not_leave(flight.rows) for flight in flights)
 
     def _ask(self, channel: str) -> None:
         self._asked.pop(channel, None)
@@ -109,14 +114,22 @@ class Edges(ABC):
 class LyingEdges(Edges):
     """Transports that are slow, refuse, lose answers and lie; the process may die around every send.
 
-    `honest`: they are only slow.
+    `honest`: they are only slow. `dead`: of which channels the server is in nobody's reach just now.
     """
 
     def __init__(
-        self, doors: Doors, trouble: Trouble, clock: FakeClock, chance: random.Random, *, honest: bool = False
+        self,
+        doors: Doors,
+        trouble: Trouble,
+        clock: FakeClock,
+        chance: random.Random,
+        *,
+        honest: bool = False,
+        dead: Callable[[str], bool] = lambda _: False,
     ) -> None:
         super().__init__(doors)
         self.honest = honest
+        self.dead = dead
         self.trouble = trouble
         self.clock = clock
         self.chance = chance
@@ -134,6 +147,9 @@ class LyingEdges(Edges):
     def send(self, flight: Flight) -> None:
         """Each message by itself."""
         rows = flight.rows
+        if self.dead(rows.channel) and not self.stopped and not flight.withdrawn:
+            self._bring_back(rows)
+            return
         customers: list[int] = []
         states: list[int] = []
         for index, customer in enumerate(rows.customer.tolist()):
@@ -182,6 +198,12 @@ class LyingEdges(Edges):
             receipts = _outcomes(rows, customers, [int(NoticeState.DELIVERED)] * len(customers))
             self.doors.later(60.0, partial(self.doors.submit, receipts))
 
+    def _bring_back(self, rows: NoticeRows) -> None:
+        """None of them left. It is said late, and sometimes twice."""
+        self.doors.later(self.chance.choice((0.1, 2.0)), partial(self.doors.submit, did_not_leave(rows)))
+        if self.chance.random() < 0.3:
+            self.doors.later(self.chance.choice((30.0, 60.0)), partial(self.doors.submit, did_not_leave(rows)))
+
     def alert(self, alert: Alert) -> None:
         self.trouble.seam("alert.before")
         luck = self._luck()
@@ -198,6 +220,19 @@ class LyingEdges(Edges):
     def _say(self, alert: Alert, *, sent: bool, reason: str = "", unknown: bool = False) -> None:
         outcome = AlertOutcome(alert=alert.id, revision=alert.revision, sent=sent, reason=reason, unknown=unknown)
         self.doors.later(self.chance.uniform(0.1, 3.0), partial(self.doors.submit, outcome))
+
+
+def did_not_leave(rows: NoticeRows) -> NoticeOutcomes:
+    """What an edge says of rows that surely did not leave."""
+    return NoticeOutcomes(
+        communication=rows.communication,
+        phase=rows.phase,
+        revision=rows.revision,
+        customer=rows.customer,
+        state=np.full(len(rows.customer), NoticeState.DUE, np.uint8),
+        reason="did_not_leave",
+        seq=rows.seq,
+    )
 
 
 def _outcomes(rows: NoticeRows, customers: Sequence[int], states: Sequence[int]) -> NoticeOutcomes:

@@ -63,6 +63,10 @@ class Victim(ABC):
         """kill -9 between two entries."""
 
     @abstractmethod
+    def stop(self) -> None:
+        """A clean stop: the edges say what they know, it is logged, and the process ends."""
+
+    @abstractmethod
     def hold(self, kept: tuple[Promise, ...], now: object) -> None:
         """Asks promises."""
 
@@ -99,6 +103,11 @@ def _arm(victim: Victim, chance: random.Random) -> None:
 def _idle_kill(victim: Victim, chance: random.Random) -> None:
     del chance
     victim.idle_kill()
+
+
+def _stop(victim: Victim, chance: random.Random) -> None:
+    del chance
+    victim.stop()
 
 
 def _fill_disk(victim: Victim, chance: random.Random) -> None:
@@ -186,4 +195,5 @@ ACTS: dict[str, Act] = {
     "nonsense": _malformed,
     "command": _command,
     "contact": _contact,
+    "stop": _stop,
 }

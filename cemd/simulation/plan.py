@@ -24,12 +24,13 @@ DAILY = {
     "nonsense": 12,
     "command": 40,
     "contact": 60,
+    "stop": 6,
 }
 """How often a day each kind of mishap happens."""
-HABITS = ("kills-while-telling", "kills-at-birth", "steps-while-down", "panic", "disorder", "lies")
+HABITS = ("kills-while-telling", "kills-at-birth", "steps-while-down", "panic", "disorder", "lies", "dead-servers")
 """What may go wrong by chance all the time: deaths around sends and at starts, a clock that is set while nobody runs,
-somebody who pulls the kill switch when he sees notices go, input that is late, doubled or overtaken, and transports
-that refuse, lose and lie."""
+somebody who pulls the kill switch when he sees notices go, input that is late, doubled or overtaken, transports that
+refuse, lose and lie, and servers behind them that cannot be reached for a while."""
 AT_A_FAULT = 4
 """Commands and contacts that follow each fault: people do most while something is wrong."""
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from cemd.analyze import stage as analyze
 from cemd.loop.core import Core
+from cemd.model.identity import Instant
+from cemd.store.base import LogGroup
 from cemd.store.memory import MemoryStore
 
 
@@ -30,6 +34,17 @@ def remembered(memory: MemoryStore) -> dict[str, object]:
     for key, _ in state.rows("communication"):
         columns = state.outbox(key)
         whole[f"outbox of {key}"] = [
-            getattr(columns, name).tolist() for name in ("customer", "digest", "phase", "revision", "state", "at")
+            getattr(columns, name).tolist()
+            for name in ("customer", "digest", "phase", "revision", "state", "at", "moved_at", "seq")
         ]
     return whole
+
+
+def replayed(groups: Sequence[LogGroup], wall: Instant) -> dict[str, object]:
+    """What is durable after the whole log went through a process that never dies, into an empty store."""
+    fresh = MemoryStore()
+    for group in groups:
+        fresh.log.append(group)
+    core = Core(fresh.store(), lambda _entry, _effects: None)
+    core.recover(wall=wall)
+    return remembered(fresh)

@@ -27,12 +27,12 @@ from cemd.simulation.mishaps import Victim, befall, epoch_of, step_clock
 from cemd.simulation.outcome import Broken, SimulationReport
 from cemd.simulation.plan import Plan, mishaps
 from cemd.simulation.promises.moments import Begun, Born, Failed, Finished, Promise, Restarted, Stepped
-from cemd.simulation.remembered import remembered, state_of
+from cemd.simulation.remembered import remembered, replayed, state_of
+from cemd.simulation.servers import Servers
 from cemd.simulation.surroundings import Build
 from cemd.simulation.witness import PromiseBroken, Witness
 from cemd.simulation.world import World
 from cemd.store.base import Store
-from cemd.store.memory import MemoryStore
 
 START_MONOTONIC = 1000.0
 SNAPSHOT_SECONDS = 1800.0
@@ -80,6 +80,7 @@ class Simulation(Victim):
         self.chance = entropy(plan.seed, "run")
         self.panic = entropy(plan.seed, "panic")
         self.arrivals = Arrivals(plan, self.world, self.clock, self.end, at=self.at, submit=self.submit)
+        self.servers = Servers(plan, self.clock, self.end)
         self.core: Core | None = None
         self.edges: LyingEdges | None = None
         self.life = 0
@@ -207,6 +208,7 @@ class Simulation(Victim):
             self.clock,
             entropy(self.plan.seed, f"edges {self.life}"),
             honest=not self.plan.has("lies"),
+            dead=self.servers.is_dead,
         )
         lived, self._lived = self._lived, None
         self.core = core
@@ -265,6 +267,12 @@ class Simulation(Victim):
         if self.core is not None and not self.core.stalled:
             self._lived = state_of(self.core)
             self._die("idle")
+
+    def stop(self) -> None:
+        if self.core is not None and self.edges is not None and not self.core.stalled:
+            self._inbox += self.edges.stop()
+            self._flush()
+            self._die("a clean stop")
 
     def _outlet(self, entry: Entry, effects: Effects) -> None:
         core, edges = self._alive()
@@ -358,17 +366,8 @@ class Simulation(Victim):
             self._birth()
         core, _ = self._alive()
         lived = remembered(self.memory)
-        replayed = None if self.book.skipped else self._replayed()
-        self.hold(promises.AT_END, Finished(core=core, lived=lived, replayed=replayed))
-
-    def _replayed(self) -> dict[str, object]:
-        """The whole log through a process that never dies, into an empty store."""
-        fresh = MemoryStore()
-        for group in self.book.groups:
-            fresh.log.append(group)
-        core = Core(fresh.store(), lambda _entry, _effects: None)
-        core.recover(wall=self.clock.wall)
-        return remembered(fresh)
+        again = None if self.book.skipped else replayed(self.book.groups, self.clock.wall)
+        self.hold(promises.AT_END, Finished(core=core, lived=lived, replayed=again))
 
     def _report(self, broken: Broken | None, cpu_seconds: float) -> SimulationReport:
         book = self.book

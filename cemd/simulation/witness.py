@@ -7,6 +7,7 @@ the entry and what happened last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from cemd.loop.core import Core
 from cemd.model.notice import Alert, NoticeRows, Phase
@@ -42,6 +43,8 @@ class Witness:
             self.book.commit(change)
             for rows in change.notices:
                 self._written(rows)
+            for rows in change.again:  # decided about anew, at this moment
+                self._written(replace(rows, at=change.at), again=True)
 
     def sent(self, rows: NoticeRows, index: int) -> None:
         """A message left for good."""
@@ -83,9 +86,13 @@ class Witness:
         when = f"{passed // 86_400:.0f}d{passed % 86_400 / 3600:05.2f}h #{self.book.logged_seq}"
         self.book.note(f"{when} {what}")
 
-    def _written(self, rows: NoticeRows) -> None:
-        self.note(f"{rows.communication} {rows.phase.name.lower()}.{rows.revision}: {rows.customer.tolist()}")
-        self.hold(promises.AT_WRITE, Written(rows=rows, core=self._core()))
+    def _written(self, rows: NoticeRows, *, again: bool = False) -> None:
+        which = f"{rows.phase.name.lower()}.{rows.revision}{' again' if again else ''}"
+        self.note(f"{rows.communication} {which}: {rows.customer.tolist()}")
+        now = Written(rows=rows, core=self._core())
+        self.hold(promises.AT_WRITE, now)
+        if again:
+            self.hold(promises.AT_AGAIN, now)
         if rows.phase is Phase.FIRST:
             self._judge(rows)
 

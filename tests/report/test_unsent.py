@@ -229,6 +229,7 @@ def test_who_sleeps_by_now_is_told_in_the_morning() -> None:
     world.run(3600)
     assert states(world) == {"due": 4}
     assert world.due == []  # nobody asks in vain all night
+    assert world.take("mail") == 0
     world.run(3600)
     assert states(world) == {"accepted": 4}
 

@@ -11,7 +11,10 @@ from cemd.simulation.promises.delivery import (
     informational_is_submitted_at_most_once,
     nothing_leaves_after_the_kill_switch,
     nothing_leaves_before_its_row,
+    nothing_stays_due,
+    only_what_did_not_leave_goes_out_again,
     unknown_is_bounded_by_what_was_in_flight,
+    what_did_not_leave_stays_due,
 )
 from cemd.simulation.promises.ends import (
     everyone_told_hears_one_end,
@@ -73,6 +76,7 @@ AT_STEP: tuple[Promise, ...] = (
     findings_arise_at_ticks,
     everything_carries_its_evidence,
     a_reload_forgets_nothing,
+    what_did_not_leave_stays_due,
     unknown_is_bounded_by_what_was_in_flight,
 )
 AT_TICK: tuple[Promise, ...] = (decided_by_the_deadline,)
@@ -98,6 +102,7 @@ AT_WRITE: tuple[Promise, ...] = (
     no_second_first,
     over_only_to_the_told,
 )
+AT_AGAIN: tuple[Promise, ...] = (only_what_did_not_leave_goes_out_again,)
 AT_SEND: tuple[Promise, ...] = (
     nothing_leaves_before_its_row,
     informational_is_submitted_at_most_once,
@@ -114,6 +119,7 @@ AT_END: tuple[Promise, ...] = (
     replay_decides_the_same,
     a_firing_that_was_sent_gets_its_resolve,
     everyone_told_hears_one_end,
+    nothing_stays_due,
 )
 AT_RELOAD: tuple[Promise, ...] = (a_refused_reload_changes_nothing,)
 AT_FAILURE: tuple[Promise, ...] = (the_core_never_fails,)
@@ -121,6 +127,7 @@ PROMISES: tuple[Promise, ...] = (
     *AT_STEP,
     *AT_TICK,
     *AT_WRITE,
+    *AT_AGAIN,
     *AT_SEND,
     *AT_BIRTH,
     *AT_START,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cemd.model.entry import Started
-from cemd.model.notice import MessageClass, NoticeState
+from cemd.model.notice import MessageClass, NoticeState, Phase
 from cemd.simulation.book import Book
-from cemd.simulation.promises.moments import Sent, Sentences, Stepped
+from cemd.simulation.promises.moments import Finished, Sent, Sentences, Stepped, Written
 
 
 def unknown_is_bounded_by_what_was_in_flight(book: Book, now: Stepped) -> Sentences:
@@ -16,6 +16,39 @@ def unknown_is_bounded_by_what_was_in_flight(book: Book, now: Stepped) -> Senten
     unknown = sum(int((outbox(name).state == NoticeState.UNKNOWN).sum()) for name in book.outbox)
     if unknown > book.flying:
         yield f"{unknown} notices are unknown, {book.flying} were in flight or unknown."
+
+
+def what_did_not_leave_stays_due(book: Book, now: Stepped) -> Sentences:
+    """What surely did not leave is due after a start as it was before it, and never unknown (9.7)."""
+    if not isinstance(now.entry.payload, Started):
+        return
+    for name, box in book.outbox.items():
+        if any(row.state is NoticeState.DUE for row in box.values()):
+            columns = now.core.store.state.outbox(name)
+            keys = zip(columns.customer.tolist(), columns.phase.tolist(), columns.revision.tolist(), strict=True)
+            for (customer, phase, revision), state in zip(keys, columns.state.tolist(), strict=True):
+                was = box[customer, Phase(phase), revision].state
+                if was is NoticeState.DUE and state != was:
+                    yield f"the notice of customer {customer} in {name} was due, and is {NoticeState(state).name.lower()}."
+
+
+def only_what_did_not_leave_goes_out_again(book: Book, now: Written) -> Sentences:
+    """A notice that goes out again has surely not left before; only one of class safety may have (9.7)."""
+    rows = now.rows
+    if rows.message_class is MessageClass.SAFETY:
+        return
+    for customer in rows.customer.tolist():
+        if times := book.submitted[rows.communication, (customer, rows.phase, rows.revision)]:
+            yield f"the notice of customer {customer} in {rows.communication} goes out again, and left {times} times."
+
+
+def nothing_stays_due(book: Book, now: Finished) -> Sentences:
+    """In the end nothing is due any more: what did not leave went out again, or was cancelled (9.7)."""
+    del now
+    for name, box in book.outbox.items():
+        left = sorted(customer for (customer, _, _), row in box.items() if row.state is NoticeState.DUE)
+        if left:
+            yield f"notices of {name} to customers {left} are still due."
 
 
 def nothing_leaves_before_its_row(book: Book, now: Sent) -> Sentences:

@@ -69,7 +69,7 @@ def a_reload_forgets_nothing(book: Book, now: Stepped) -> Sentences:
 
 
 def a_settled_notice_stays_settled(book: Book, now: Restarted) -> Sentences:
-    """A notice moves only from in flight or unknown; the store holds of it what commits and outcomes left (4)."""
+    """A notice moves only from due, in flight or unknown; the store holds of it what commits and outcomes left (4)."""
     for communication, box in book.outbox.items():
         columns = now.core.store.state.outbox(communication)
         keys = zip(columns.customer.tolist(), columns.phase.tolist(), columns.revision.tolist(), strict=True)
