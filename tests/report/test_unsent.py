@@ -143,9 +143,9 @@ def test_an_end_that_did_not_leave_is_told_though_all_had_ended() -> None:
     world.run(650, channels=())
     world.take("mail", state=None)
     world.tick(10)
-    assert world.communication.state is CommunicationState.ENDED
+    assert world.communication.state == "ended"
     back(world, world.rows[-1])
-    assert world.communication.state is CommunicationState.ENDING
+    assert world.communication.state == "ending"
     world.restart(after_seconds=30)
     world.run(60)
     assert states(world) == {"accepted": 8}

@@ -29,7 +29,8 @@ def what_did_not_leave_stays_due(book: Book, now: Stepped) -> Sentences:
             for (customer, phase, revision), state in zip(keys, columns.state.tolist(), strict=True):
                 was = box[customer, Phase(phase), revision].state
                 if was is NoticeState.DUE and state != was:
-                    yield f"the notice of customer {customer} in {name} was due, and is {NoticeState(state).name.lower()}."
+                    word = NoticeState(state).name.lower()
+                    yield f"the notice of customer {customer} in {name} was due, and is {word}."
 
 
 def only_what_did_not_leave_goes_out_again(book: Book, now: Written) -> Sentences:
