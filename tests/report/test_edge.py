@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 from cemd.config.configuration import Configuration
+from cemd.config.topology import Topology
 from cemd.kit.clock import ManualClock
 from cemd.model.customers import ChannelKind
 from cemd.model.effect import Effects
-from cemd.model.entry import AlertOutcome, CommandKind, NoticeOutcomes, Payload
+from cemd.model.entry import AlertOutcome, CommandKind, DispatchRequest, NoticeOutcomes, Payload
 from cemd.model.notice import Alert, AlertState, CommunicationState
 from cemd.report.channels import KINDS, Kind, Message
 from cemd.report.channels.attempt import Attempt
@@ -65,6 +66,7 @@ class Living:
         ) as edge:
             self.edge = edge
             yield self
+        self.edge = None
 
     async def pass_time(self, seconds: float, step: float = 50.0) -> None:
         for _ in range(int(seconds / step)):
@@ -247,6 +249,119 @@ async def test_mail_that_waits_for_a_connection_is_stopped_by_the_kill_switch() 
         await house.until(lambda: "in_flight" not in states(house))
     assert states(house) == {"accepted": 1, "cancelled": 4}
     assert len(handler.mails) == 1
+
+
+def moved_to(house: Living, port: int) -> None:
+    """The next daemon reads another file of channels."""
+    house.world.topology = Topology(with_mail(house, port=port))
+
+
+async def test_clean_stop_while_nobody_gets_in_keeps_every_mail_for_the_next_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cemd.report.edge.GRACE_SECONDS", 0.2)
+    handler, shut = MailSink(), asyncio.Event()
+    async with mail_server(handler) as behind:
+        async with late_server(behind, shut) as (port, came):
+            house = living(port, n=30, timeout=30.0, connections=2)
+            async with house.open():
+                house.world.hurt()
+                await house.pass_time(350)
+                await house.until(lambda: len(came) == 2)
+                assert states(house) == {"in_flight": 20}  # the window; two are being tried
+        house.world.restart(after_seconds=30)
+        assert states(house) == {"due": 20}
+        moved_to(house, behind)
+        async with house.open():
+            await house.until(lambda: states(house) == {"accepted": 30})
+    assert sorted(mail["To"] for mail in handler.mails) == sorted(f"person{i}@example.org" for i in range(30))
+
+
+async def test_kill_while_the_mail_server_is_down_makes_no_mail_unknown() -> None:
+    handler = MailSink()
+    house = living(9, n=30)  # nobody listens there
+    async with house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: states(house) == {"due": 20} or states(house) == {"due": 21})
+        kept = house.edge
+        house.edge = None  # whatever the process still says reaches nobody
+        house.world.restart(after_seconds=30)
+        house.edge = kept
+    assert "unknown" not in states(house)
+    async with mail_server(handler) as port:
+        moved_to(house, port)
+        async with house.open():
+            await house.until(lambda: states(house) == {"accepted": 30})
+    assert len({mail["To"] for mail in handler.mails}) == len(handler.mails) == 30
+
+
+async def test_clean_stop_leaves_unknown_only_what_was_being_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cemd.report.edge.GRACE_SECONDS", 0.2)
+    slow, handler = MailSink(), MailSink()
+    slow.hang_in_data.clear()
+    async with mail_server(slow) as first:
+        house = living(first, n=12, timeout=30.0, connections=1)
+        async with house.open():
+            house.world.hurt()
+            await house.pass_time(350)
+            await house.until(lambda: len(slow.mails) == 1)
+        slow.hang_in_data.set()
+    house.world.restart(after_seconds=30)
+    assert states(house) == {"unknown": 1, "due": 11}
+    async with mail_server(handler) as second:
+        moved_to(house, second)
+        async with house.open():
+            await house.until(lambda: states(house) == {"unknown": 1, "accepted": 11})
+    assert len({mail["To"] for mail in (*slow.mails, *handler.mails)}) == len(slow.mails) + len(handler.mails) == 12
+
+
+async def test_who_came_back_and_is_well_when_the_server_is_hears_neither_beginning_nor_end() -> None:
+    handler = MailSink()
+    house = living(9, n=3)
+    async with house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: states(house) == {"due": 3})
+    house.world.restart(after_seconds=30)
+    house.world.clear()
+    async with mail_server(handler) as port:
+        moved_to(house, port)
+        async with house.open():
+            await house.pass_time(1500)
+            await house.until(lambda: house.world.communication.state is CommunicationState.ENDED)
+    assert handler.mails == []
+    assert states(house) == {"cancelled": 3}
+
+
+async def test_a_channel_that_gives_out_is_asked_for_few_and_is_back_at_once_when_it_works() -> None:
+    house, handler = living(9, n=200), MailSink()
+    async with house.open():
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: states(house).get("due", 0) >= 20)
+        asked = len([p for p in house.heard if isinstance(p, DispatchRequest)])
+        await house.until(lambda: len([p for p in house.heard if isinstance(p, DispatchRequest)]) > asked)
+        assert [p.capacity for p in house.heard if isinstance(p, DispatchRequest)][-1] == 2
+        async with mail_server(handler) as port:
+            assert house.edge is not None
+            house.edge.configure(with_mail(house, port=port))
+            await house.until(lambda: states(house) == {"accepted": 200})
+    assert len({mail["To"] for mail in handler.mails}) == len(handler.mails) == 200
+
+
+async def test_what_was_decided_after_a_short_pause_of_the_problem_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cemd.report.channels.window.SMALLEST", 2)
+    handler = MailSink()
+    async with mail_server(handler) as port, living(port, n=6, connections=1).open() as house:
+        house.world.hurt()
+        await house.pass_time(300)
+        house.world.tick(10)
+        house.world.clear()
+        house.world.relapse()
+        await house.until(lambda: "in_flight" not in states(house) and len(handler.mails) >= 4)
+        await house.until(lambda: house.world.communication.state is CommunicationState.TOLD)
+    assert states(house).get("cancelled", 0) <= 2  # what was in hand when it was over
 
 
 async def test_dead_mail_server_delays_no_other_channel() -> None:

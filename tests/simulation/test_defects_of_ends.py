@@ -8,9 +8,10 @@ from cemd.loop.core import Core
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry
 from cemd.model.notice import NoticeState
-from cemd.report import choosing, communications
+from cemd.report import choosing, communications, told
 from cemd.report import state as report_state
 from cemd.report.state import ReportState
+from cemd.simulation import servers
 from cemd.store import memory_state
 from pyroaring import BitMap
 
@@ -85,11 +86,51 @@ def told_firsts_are_forgotten(monkeypatch: Patch) -> None:
 
 
 def what_was_accepted_becomes_unknown(monkeypatch: Patch) -> None:
-    def orphan(self: memory_state._Outbox) -> None:
+    def orphan(self: memory_state._Outbox, at: float) -> None:
+        del at
         lost = (NoticeState.IN_FLIGHT, NoticeState.ACCEPTED, NoticeState.DELIVERED)
         self.state = [int(NoticeState.UNKNOWN) if each in lost else each for each in self.state]
 
     monkeypatch.setattr(memory_state._Outbox, "orphan", orphan)
+
+
+def servers_fail_often(monkeypatch: Patch) -> None:
+    """So that a short life has much that did not leave."""
+    monkeypatch.setattr(servers, "UP_SECONDS", (30.0, 600.0))
+
+
+def due_becomes_unknown(monkeypatch: Patch) -> None:
+    """A start takes what surely did not leave for what may have left."""
+    servers_fail_often(monkeypatch)
+    monkeypatch.setattr(told.Told, "orphan", lambda self: any(self.states()))
+
+    def orphan(self: memory_state._Outbox, at: float) -> None:
+        del at
+        lost = (NoticeState.IN_FLIGHT, NoticeState.DUE)
+        self.state = [int(NoticeState.UNKNOWN) if each in lost else each for each in self.state]
+
+    monkeypatch.setattr(memory_state._Outbox, "orphan", orphan)
+
+
+def whatever_comes_back_is_due(monkeypatch: Patch) -> None:
+    """Said late of an earlier handing over, it brings back what went out again meanwhile."""
+    servers_fail_often(monkeypatch)
+    real = told.PhaseSets.give_back
+
+    def give_back(self: told.PhaseSets, members: BitMap, seq: int, at: float) -> BitMap:
+        back = BitMap()
+        for number in dict.fromkeys((seq, *(each.seq for each in self.handed))):
+            back |= real(self, members, number, at)
+        return back
+
+    monkeypatch.setattr(told.PhaseSets, "give_back", give_back)
+
+
+def due_is_never_dropped(monkeypatch: Patch) -> None:
+    """What is over by then stays due for ever."""
+    servers_fail_often(monkeypatch)
+    monkeypatch.setattr(communications, "drop_unsent", lambda *_: None)
+    monkeypatch.setattr(communications, "has_unsent", lambda *_: False)
 
 
 PLANTED = (
@@ -100,6 +141,9 @@ PLANTED = (
     Planted(told_firsts_are_forgotten, "no_second_first"),
     Planted(sent_again_after_a_start, "nothing_leaves_before_its_row"),
     Planted(what_was_accepted_becomes_unknown, "unknown_is_bounded_by_what_was_in_flight"),
+    Planted(due_becomes_unknown, "what_did_not_leave_stays_due"),
+    Planted(whatever_comes_back_is_due, "only_what_did_not_leave_goes_out_again"),
+    Planted(due_is_never_dropped, "nothing_stays_due"),
     Planted(in_core(HandsNoticesOverTwice), "informational_is_submitted_at_most_once"),
     Planted(in_core(KeepsTheKillSwitchToItself), "nothing_leaves_after_the_kill_switch"),
 )
