@@ -296,6 +296,19 @@ async def test_kill_while_the_mail_server_is_down_makes_no_mail_unknown() -> Non
     assert len({mail["To"] for mail in handler.mails}) == len(handler.mails) == 30
 
 
+async def test_after_three_attempts_in_vain_nothing_waits_in_the_window_of_a_channel() -> None:
+    handler, shut = MailSink(), asyncio.Event()
+    async with (
+        mail_server(handler) as behind,
+        late_server(behind, shut) as (port, came),
+        living(port, n=20, timeout=0.5, connections=1).open() as house,
+    ):
+        house.world.hurt()
+        await house.pass_time(350)
+        await house.until(lambda: states(house).get("due", 0) >= 18)
+        assert len(came) <= 5
+
+
 async def test_clean_stop_leaves_unknown_only_what_was_being_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cemd.report.edge.GRACE_SECONDS", 0.2)
     slow, handler = MailSink(), MailSink()

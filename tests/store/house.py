@@ -96,6 +96,7 @@ def notices(
     revision: int = 0,
     at: float = 100.0,
     channel: str = "email",
+    seq: int = 1,
 ) -> NoticeRows:
     return NoticeRows(
         communication=communication,
@@ -109,7 +110,7 @@ def notices(
         digest=np.array([0] * len(customers) if digests is None else digests, np.int64),
         at=at,
         expires_at=at + 3600,
-        seq=1,
+        seq=seq,
         values={"service": "mobile-data"},
     )
 

@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.store.house import House, Killed, MemoryHouse, SqliteHouse, key, notices, outcomes
 
 COMMUNICATIONS = ("com-1", "com-2")
+COLUMNS = ("customer", "digest", "phase", "state", "moved_at", "seq")
 customers = st.lists(st.integers(0, 12), max_size=5)
 inserted = st.builds(
     lambda who, com, digest, phase: notices(
@@ -35,7 +36,9 @@ moved = st.builds(
     lambda who, com, state: outcomes(who, [state] * len(who), communication=com),
     customers,
     st.sampled_from(COMMUNICATIONS),
-    st.sampled_from([NoticeState.ACCEPTED, NoticeState.FAILED, NoticeState.UNKNOWN, NoticeState.DELIVERED]),
+    st.sampled_from(
+        [NoticeState.ACCEPTED, NoticeState.FAILED, NoticeState.UNKNOWN, NoticeState.DELIVERED, NoticeState.DUE]
+    ),
 )
 changed_rows = st.lists(
     st.builds(
@@ -68,6 +71,7 @@ class Stores(RuleBasedStateMachine):
     @rule(
         rows=changed_rows,
         rows_of_outbox=st.lists(inserted, max_size=2),
+        again=st.lists(inserted, max_size=1),
         moves=st.lists(moved, max_size=2),
         orphaned=st.lists(st.sampled_from(COMMUNICATIONS), max_size=1),
         strike=struck,
@@ -76,6 +80,7 @@ class Stores(RuleBasedStateMachine):
         self,
         rows: list[RowChange],
         rows_of_outbox: list[NoticeRows],
+        again: list[NoticeRows],
         moves: list[NoticeOutcomes],
         orphaned: list[str],
         strike: Moment | None,
@@ -85,6 +90,7 @@ class Stores(RuleBasedStateMachine):
             at=float(self.seq),
             rows=rows,
             notices=rows_of_outbox,
+            again=[one for one in again if len(set(one.customer.tolist())) == len(one.customer)],
             outcomes=moves,
             orphaned=orphaned,
         )
@@ -146,10 +152,7 @@ class Stores(RuleBasedStateMachine):
                 (
                     state.applied_seq(),
                     [list(state.rows(table)) for table in ("incident", "timer")],
-                    [
-                        (box.customer.tolist(), box.digest.tolist(), box.phase.tolist(), box.state.tolist())
-                        for box in outbox
-                    ],
+                    [[getattr(box, name).tolist() for name in COLUMNS] for box in outbox],
                     state.in_flight(),
                     house.store.log.last_seq(),
                     list(house.store.log.read(0)),

@@ -116,8 +116,23 @@ def test_the_same_customer_has_other_phases_revisions_and_communications(house: 
         ([NoticeState.ACCEPTED, NoticeState.IN_FLIGHT], NoticeState.ACCEPTED),
         ([NoticeState.UNKNOWN, NoticeState.DELIVERED], NoticeState.DELIVERED),
         ([NoticeState.FAILED, NoticeState.ACCEPTED], NoticeState.FAILED),
+        ([NoticeState.UNKNOWN, NoticeState.DUE], NoticeState.UNKNOWN),
+        ([NoticeState.ACCEPTED, NoticeState.DUE], NoticeState.ACCEPTED),
+        ([NoticeState.DUE, NoticeState.ACCEPTED], NoticeState.DUE),
+        ([NoticeState.DUE, NoticeState.IN_FLIGHT], NoticeState.DUE),
+        ([NoticeState.DUE, NoticeState.CANCELLED], NoticeState.CANCELLED),
     ],
-    ids=["accepted stays", "never back in flight", "unknown may be known later", "failed stays"],
+    ids=[
+        "accepted stays",
+        "never back in flight",
+        "unknown may be known later",
+        "failed stays",
+        "unknown is never due",
+        "accepted is never due",
+        "due has no answer",
+        "due is handed over by no outcome",
+        "due may be cancelled",
+    ],
 )
 def test_an_outcome_moves_only_what_is_in_flight_or_unknown(
     house: House, steps: list[NoticeState], end: NoticeState
@@ -126,6 +141,43 @@ def test_an_outcome_moves_only_what_is_in_flight_or_unknown(
     for seq, step in enumerate(steps, 2):
         house.store.state.commit(change(seq, outcomes=[outcomes([1, 99], [step, step])]))
     assert house.reopen().state.outbox("com-1").state.tolist() == [end]
+
+
+def test_what_did_not_leave_goes_out_again_as_the_same_row(house: House) -> None:
+    state = house.store.state
+    state.commit(change(1, notices=[notices([1, 2], digests=[7, 8])]))
+    state.commit(change(2, outcomes=[outcomes([1, 2], [NoticeState.DUE, NoticeState.ACCEPTED])], orphaned=["com-2"]))
+    state.commit(change(3, orphaned=["com-1"]))  # a start
+    state = house.reopen().state
+    assert state.outbox("com-1").state.tolist() == [NoticeState.DUE, NoticeState.ACCEPTED]
+    assert state.outbox("com-1").moved_at.tolist() == [102.0, 102.0]
+    state.commit(change(9, again=[notices([1], digests=[7], seq=9)]))
+    columns = house.reopen().state.outbox("com-1")
+    assert columns.state.tolist() == [NoticeState.IN_FLIGHT, NoticeState.ACCEPTED]
+    assert columns.seq.tolist() == [9, 1]
+    assert columns.at.tolist() == [100.0, 100.0]
+    assert columns.moved_at.tolist() == [109.0, 102.0]
+    assert state.in_flight() == ["com-1"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [NoticeState.IN_FLIGHT, NoticeState.UNKNOWN, NoticeState.ACCEPTED, NoticeState.CANCELLED],
+    ids=lambda state: state.name.lower(),
+)
+def test_only_what_is_due_goes_out_again(house: House, step: NoticeState) -> None:
+    house.store.state.commit(change(1, notices=[notices([1, 2])]))
+    house.store.state.commit(change(2, outcomes=[outcomes([1, 2], [step, NoticeState.DUE])]))
+    with pytest.raises(StoreError, match="not due"):
+        house.store.state.commit(change(3, again=[notices([1, 2], seq=3)], rows=[row("incident", "x")]))
+    assert house.store.state.applied_seq() == 2
+    assert house.store.state.outbox("com-1").state.tolist() == [step, NoticeState.DUE]
+    assert list(house.store.state.rows("incident")) == []
+
+
+def test_what_goes_out_again_and_was_never_written_is_refused(house: House) -> None:
+    with pytest.raises(StoreError, match="not due"):
+        house.store.state.commit(change(1, again=[notices([1])]))
 
 
 def test_notices_of_a_customer_tell_channel_and_time(house: House) -> None:
