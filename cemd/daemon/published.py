@@ -6,6 +6,7 @@ from cemd.analyze import stage as analyze
 from cemd.improve import stage as improve
 from cemd.loop.core import Core
 from cemd.model.view import Views
+from cemd.report.alerts import unheard
 from cemd.report.view import view as report_view
 
 
@@ -27,4 +28,5 @@ class Published:
             waits=improve.waits(state.improve),
             report=report_view(state.report, state.customers),
             series=analyze.series_columns(state.analyze, state.topology),
+            unheard=unheard(state.report.alerts, state.improve.incidents, state.topology),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -166,3 +166,5 @@ class Views:
     """Why a finding opens no incident yet, as a sentence by its id; those that wait for nothing are left out."""
     report: ReportView
     series: SeriesColumns
+    unheard: Mapping[str, str] = field(default_factory=dict)
+    """Why no staff was told of an incident, as a sentence by its id; those that were told of are left out."""

@@ -7,7 +7,7 @@ that it did not leave. At least once: what was in flight at a start is due again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -47,6 +47,25 @@ def is_wanted(route: Route, incident: Incident, topology: Topology) -> bool:
         return False
     owners = {topology.journeys[name].owner for name in incident.impact.journeys if name in topology.journeys}
     return not route.owners or not owners.isdisjoint(route.owners)
+
+
+def unheard(alerts: Rows[Alert], incidents: Iterable[Incident], topology: Topology) -> dict[str, str]:
+    """Why no staff was told of an incident and none is about to be, as a sentence by its id."""
+    spoken_of = {row.incident for row in alerts}
+    routes = topology.configuration.routes
+    return {one.id: _why_unheard(one, routes) for one in incidents if one.id not in spoken_of}
+
+
+def _why_unheard(incident: Incident, routes: Sequence[Route]) -> str:
+    if not routes:
+        return "config/channels.yaml has no route, so staff hear of nothing"
+    if incident.state in OVER:
+        return f"it ended before staff were told, or more than {KEPT_SECONDS / 86_400:.0f} days ago"
+    if incident.planned:
+        return "it is announced work"
+    if not any(incident.quality in route.qualities for route in routes):
+        return f"no route is told of what is {_WORDS[incident.quality]}"
+    return "no route asks for these services, or for journeys of these owners"
 
 
 def consider(alerts: Rows[Alert], incident: Incident, topology: Topology, at: Instant) -> None:

@@ -193,7 +193,8 @@ class Api:
 
         def make(present: Presenter) -> Shape:
             found = next(one for one in present.incidents() if one.id == name)
-            return documents.IncidentDoc(**present.stamp(), incident=found)
+            staff, unheard = present.staff(name), present.views.unheard.get(name, "")
+            return documents.IncidentDoc(**present.stamp(), incident=found, staff=staff, unheard=unheard)
 
         return await self._desk.document(request, make)
 

@@ -19,6 +19,7 @@ from cemd.web.shapes import (
     SeriesTrend,
     Service,
     Shape,
+    Staff,
     ToMend,
     Touchpoint,
 )
@@ -94,6 +95,10 @@ class IncidentsDoc(Document):
 
 class IncidentDoc(Document):
     incident: Incident
+    staff: tuple[Staff, ...]
+    """What staff were told, by route."""
+    unheard: str
+    """Why no staff was told, as a sentence; empty where some were, or are about to be."""
 
 
 class CommunicationsDoc(Document):

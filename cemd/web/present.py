@@ -15,7 +15,7 @@ from cemd.model.finding import Condition, Finding, FindingPhase
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.measurement import SUCCESS
-from cemd.model.notice import Phase
+from cemd.model.notice import Alert, AlertState, Phase
 from cemd.model.quality import Outcome
 from cemd.model.subject import Subject, SubjectKind
 from cemd.model.view import CommunicationView, RaterView, SeriesColumns, Views
@@ -49,6 +49,27 @@ def _same(shape: type[S], record: msgspec.Struct, **more: object) -> S:
 def known(value: float) -> float | None:
     """NaN and infinities are null in JSON."""
     return value if np.isfinite(value) else None
+
+
+def staff_words(alert: Alert) -> str:
+    """What a route was told, or why it was not: without an address."""
+    if alert.state is AlertState.SENT:
+        return "told of it" if alert.firing else "told that it is over"
+    if alert.told_revision < 0:
+        before = "not told so far"
+    elif alert.told_firing:
+        before = "told of it" if alert.firing else "told of it, not yet that it is over"
+    else:
+        before = "told that it was over"
+    match alert.state:
+        case AlertState.FAILED:
+            return f"{before}: {alert.failure} It is tried again now and then."
+        case AlertState.IN_FLIGHT:
+            return f"{before}; a message is on its way"
+        case _:
+            return (
+                f"{before}; it is tried again soon: {alert.failure}" if alert.failure else f"{before}; it is sent soon"
+            )
 
 
 class Presenter:
@@ -173,6 +194,19 @@ class Presenter:
         )
         told = self._told()
         return tuple(self.incident(one, told.get(one.id, ())) for one in order)
+
+    def staff(self, incident: str) -> tuple[shapes.Staff, ...]:
+        """What each route of staff was told of an incident."""
+        return tuple(
+            shapes.Staff(
+                route=one.route,
+                channel=one.channel,
+                says=staff_words(one),
+                told_at=moment_or_none(one.told_at, self.zone),
+            )
+            for one in self.views.report.alerts
+            if one.incident == incident
+        )
 
     def _told(self) -> dict[str, tuple[shapes.Told, ...]]:
         by_incident: dict[str, list[shapes.Told]] = defaultdict(list)

@@ -276,6 +276,17 @@ class Told(Shape):
     audience: int
 
 
+class Staff(Shape):
+    """What one route of staff was told of an incident."""
+
+    route: str
+    channel: str
+    says: str
+    """Whether they were told, or why not, as a sentence."""
+    told_at: Moment | None
+    """When something was told last; null: nothing was so far."""
+
+
 class Incident(Shape):
     id: str
     state: IncidentState

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cemd.model.notice import AlertState
 from cemd.model.quality import Quality
+from cemd.report.alerts import unheard
 from cemd.report.channels.base import alert_text
 
 from tests.report.world import World, configuration
@@ -32,6 +33,32 @@ def test_firing_is_sent_and_then_its_resolve_once() -> None:
     house.answer()
     house.tick(86_400)
     assert told(house) == [True, False]
+
+
+def why(house: World) -> str:
+    """Why nobody of the staff was told."""
+    (words,) = unheard(house.state.alerts, house.state.incidents, house.topology).values()
+    return words
+
+
+def test_why_nobody_was_told_is_said() -> None:
+    house = world(routes=[])
+    house.hurt()
+    assert why(house) == "config/channels.yaml has no route, so staff hear of nothing"
+    house = world()
+    house.hurt(quality=Quality.AT_RISK)
+    assert why(house) == "no route is told of what is at risk"
+    house = world()
+    house.hurt(planned=True)
+    assert why(house) == "it is announced work"
+    house = world(routes=[{**ROUTE, "services": ["voice"]}])
+    house.hurt()
+    assert why(house) == "no route asks for these services, or for journeys of these owners"
+    house.resolve()
+    assert why(house) == "it ended before staff were told, or more than 7 days ago"
+    house = world()
+    house.hurt()
+    assert unheard(house.state.alerts, house.state.incidents, house.topology) == {}
 
 
 def said(house: World) -> str:

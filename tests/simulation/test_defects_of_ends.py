@@ -95,8 +95,9 @@ def what_was_accepted_becomes_unknown(monkeypatch: Patch) -> None:
 
 
 def servers_fail_often(monkeypatch: Patch) -> None:
-    """So that a short life has much that did not leave."""
-    monkeypatch.setattr(servers, "UP_SECONDS", (30.0, 600.0))
+    """And briefly, so that a short life has much that did not leave, and goes out soon after."""
+    monkeypatch.setattr(servers, "UP_SECONDS", (20.0, 200.0))
+    monkeypatch.setattr(servers, "DOWN_SECONDS", (15.0, 40.0))
 
 
 def due_becomes_unknown(monkeypatch: Patch) -> None:

@@ -19,7 +19,7 @@ from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
 from cemd.model.identity import Instant, SeriesId, series_id
 from cemd.model.incident import Cause, Confidence, Impact, Incident, IncidentState, TimelineItem
 from cemd.model.measurement import Attempt, Samples, Series, SeriesKey
-from cemd.model.notice import Communication, CommunicationState, MessageClass, Mode, Phase
+from cemd.model.notice import Alert, AlertState, Communication, CommunicationState, MessageClass, Mode, Phase
 from cemd.model.quality import Dimension, Quality
 from cemd.model.subject import Subject, SubjectKind
 from cemd.model.view import (
@@ -250,6 +250,23 @@ def columns(at: Instant = NOW) -> SeriesColumns:
     )
 
 
+def alerts() -> tuple[Alert, ...]:
+    """Of the payment gateway: the desk was told, the pager cannot be."""
+
+    def alert(route: str, channel: str, **more: Any) -> Alert:
+        name = "inc-3f2a91c04d7e"
+        return Alert(
+            id=f"{route}/{channel}/{name}", trace="trc-1", route=route, channel=channel, incident=name, firing=True,
+            due_at=NOW, **more,
+        )  # fmt: skip
+
+    why = "channel 'pager': 127.0.0.1:9 cannot be reached (ConnectionRefusedError)."
+    return (
+        alert("noc", "desk", state=AlertState.SENT, told_firing=True, told_revision=0, told_at=NOW - 600),
+        alert("night", "pager", state=AlertState.FAILED, failure=why),
+    )
+
+
 def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
     journeys = tuple(
         JourneyView(
@@ -302,13 +319,14 @@ def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
         incidents=incidents(),
         report=ReportView(
             communications=communications(),
-            alerts=(),
+            alerts=alerts(),
             killed=False,
             sending_held=False,
             customers=20_000,
             due=("mail",),
         ),
         series=columns(at),
+        unheard={"inc-5c40d2f1e6b3": "it is announced work"},
     )
 
 

@@ -20,11 +20,13 @@ from cemd.errors import CemdError
 from cemd.model.entry import CommandKind
 from cemd.model.incident import IncidentState
 from cemd.model.measurement import Attempt, Samples
+from cemd.model.notice import Alert, AlertState
 from cemd.web import present
 from cemd.web.commands import PUSHES_AT_ONCE
 from cemd.web.guard import FORGERY_HEADER
 from cemd.web.house import PushAnswer, ToMend
 from cemd.web.notable import TREND_POINTS, trend_of
+from cemd.web.present import staff_words
 from cemd.web.server import WebServer
 
 from tests.web.scene import CHARGE_OK, LOOKUP, NOW, SceneHouse, rich_views
@@ -163,6 +165,42 @@ def test_a_trend_has_gaps_where_nothing_was_measured() -> None:
         series=np.zeros(3, np.int64), at=at, value=np.array([1.0, 3.0, np.nan]), outcome=np.zeros(3, np.uint8)
     )
     assert trend_of(samples, 0.0, 900.0) == (2.0, *[None] * (TREND_POINTS - 1))
+
+
+async def test_an_incident_says_whether_staff_were_told_or_why_not(client: aiohttp.ClientSession) -> None:
+    document = await got(client, f"/api/v1/incidents/{PAYMENT}")
+    told, not_told = document["staff"]
+    assert (told["route"], told["channel"], told["says"], told["told_at"]["epoch"]) == (
+        "noc",
+        "desk",
+        "told of it",
+        NOW - 600,
+    )
+    assert not_told["told_at"] is None
+    assert not_told["says"].startswith("not told so far: channel 'pager': 127.0.0.1:9 cannot be reached")
+    assert document["unheard"] == ""
+    over = await got(client, "/api/v1/incidents/inc-5c40d2f1e6b3")
+    assert (over["staff"], over["unheard"]) == ([], "it is announced work")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": AlertState.SENT, "told_firing": True, "told_revision": 0}, "told of it"),
+        ({"state": AlertState.SENT, "firing": False, "told_revision": 1}, "told that it is over"),
+        ({}, "not told so far; it is sent soon"),
+        ({"state": AlertState.IN_FLIGHT}, "not told so far; a message is on its way"),
+        ({"failure": "Refused."}, "not told so far; it is tried again soon: Refused."),
+        (
+            {"firing": False, "told_firing": True, "told_revision": 0},
+            "told of it, not yet that it is over; it is sent soon",
+        ),
+    ],
+    ids=["told", "told the end", "due", "in flight", "failed once", "end due"],
+)
+def test_what_staff_were_told_is_a_sentence(changes: dict[str, Any], words: str) -> None:
+    alert = Alert(id="a", trace="t", route="noc", incident="i", firing=True, due_at=0.0)
+    assert staff_words(msgspec.structs.replace(alert, **changes)) == words
 
 
 async def test_an_incident_tells_all_its_findings_with_the_worst_of_those_that_ended(

@@ -478,6 +478,9 @@ async def test_an_incident_has_its_own_page_with_time_line_and_rivals(server: We
         "fails only where it needs Payment gateway",
         "Top up the balance: Pay",
         "quiet hours",
+        "Route noc, by desk: told of it",
+        "Route night, by pager: not told so far",
+        "Nobody has acknowledged it yet.",
     ):
         await expect(main).to_contain_text(words)
     await expect(main.locator("svg.chart")).to_have_count(2)

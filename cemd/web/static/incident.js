@@ -24,6 +24,13 @@ const chartOf = (finding, now) => {
   return `/api/v1/series/${series[0]}/chart.svg?${query}`;
 };
 
+// Whether staff know of it, route by route, and who took it.
+const staffTold = ({ incident, staff, unheard }, now) => [
+  staff.length ? h("ul", { class: "why" }, staff.map((one) => h("li", { "data-key": `${one.route}/${one.channel}` }, `Route ${one.route}, by ${one.channel}: ${one.says}`,
+    one.told_at ? h("span", { class: "muted" }, " last ", exact(one.told_at, now)) : null)))
+    : h("p", { class: "empty" }, unheard ? `Nobody was told: ${unheard}.` : "Nobody was told yet."),
+  staff.length ? h("p", { class: "muted" }, incident.acknowledged_by ? `Acknowledged by ${incident.acknowledged_by}.` : incident.open ? "Nobody has acknowledged it yet." : "Nobody acknowledged it.") : null];
+
 export function incidentPage(id) {
   return {
     title: () => id,
@@ -71,6 +78,7 @@ export function incidentPage(id) {
               one.cause.rivals.length ? [h("h3", {}, one.cause.confidence === "undetermined" ? "Candidates" : "Less likely"), h("ul", { class: "why" }, one.cause.rivals.map((rival) => h("li", {}, spokenWhole(rival, mentioned))))] : null),
             panel("Impact", null, impact(one),
               h("dl", { class: "facts" }, fact("Services", listed(one.impact.services, 12)), fact("Touchpoints", listed(one.impact.touchpoints, 12)), fact("Steps", listed(one.impact.steps, 12)))),
+            panel("Staff told", null, staffTold(document, now)),
             panel("Customers told", null, communications.length ? communications.map((item) => communicationCard(item, now, view.sending_held, view.incidents)) : h("p", { class: "empty" }, "No communication belongs to this incident.")),
             h("p", {}, h("a", { href: `/explain/${one.id}`, "data-link": true }, "Explain: the chain from sample to message")))));
     },
