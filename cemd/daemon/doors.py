@@ -102,6 +102,9 @@ class Doors:
         except StoreError as exc:
             return {"id": record, "error": str(exc)}
 
+    def push_refused(self, source: str, *, given: bool) -> None:
+        self._push.refuse_token(source, given=given)
+
     async def push(self, source: str, body: bytes) -> PushAnswer:
         answer = await self._push.accept(source, body)
         return PushAnswer(

@@ -15,6 +15,7 @@ class MonitorMetrics:
     accepted: Counter
     refused: Counter
     unjudged: Counter
+    unauthorized: Counter
     malformed: Counter
     probers: Gauge
     brokers: Gauge
@@ -52,6 +53,12 @@ def monitor_metrics(registry: CollectorRegistry) -> MonitorMetrics:
             "cemd_monitor_samples_unjudged",
             "Samples that are kept and that nobody judges: a label names what the catalogue does not know.",
             ["door", "reason"],
+            registry=registry,
+        ),
+        unauthorized=Counter(
+            "cemd_monitor_pushes_unauthorized",
+            "Pushes without a valid token; nothing was read.",
+            ["door"],
             registry=registry,
         ),
         malformed=Counter(

@@ -147,6 +147,8 @@ class Guard:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token)
         if scheme.lower() != "bearer" or not same:
+            if (source := request.match_info.get("source")) is not None:  # a program, and nobody reads what it is told
+                self._house.push_refused(source, given=bool(given.strip()))
             raise Refused(
                 401,
                 "Authorization header",

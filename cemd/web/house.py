@@ -80,5 +80,9 @@ class House(Protocol):
     async def explain(self, record: str) -> dict[str, Any] | None:
         """The chain behind a record, ready for JSON; None: nobody knows this id."""
 
+    def push_refused(self, source: str, *, given: bool) -> None:
+        """Somebody pushed to this source without a valid token; `given`: there was one. What was sent as a token never
+        comes this far, nor does the address that it came from."""
+
     async def push(self, source: str, body: bytes) -> PushAnswer:
         """Takes pushed measurements (JSON); answers only when they are logged or refused."""

@@ -261,6 +261,22 @@ async def test_what_is_refused_stands_for_an_hour_after_it_was_last_sent(scene: 
     assert scene.taker.complaints.standing(NOW + 3600) == ()
 
 
+async def test_a_push_without_a_valid_token_is_counted_said_once_and_stands_for_whoever_looks(scene: Scene) -> None:
+    with structlog.testing.capture_logs() as said:
+        for _ in range(3):
+            scene.push.refuse_token("core", given=True)
+        for number in range(100):  # names that somebody makes up
+            scene.push.refuse_token(f"x{number}", given=False)
+    unnamed, named = scene.taker.complaints.standing(NOW)
+    assert (named.source, named.times) == ("http:core", 3)
+    assert named.fact == "somebody pushes with a token that is not valid"
+    assert "listen.push_token_file" in named.remedy
+    assert (unnamed.source, unnamed.times) == ("http", 100)
+    assert unnamed.fact == "somebody pushes to a source that intake.http does not have without a token"
+    assert scene.counted("cemd_monitor_pushes_unauthorized_total", door="http") == 103
+    assert [line["source"] for line in said if line["event"] == "intake.token_refused"] == ["http:core", "http"]
+
+
 async def test_a_sender_that_makes_up_names_fills_no_memory(scene: Scene) -> None:
     scene.taker.know(NAMES)
     for round_ in range(4):

@@ -94,15 +94,15 @@ def what_was_accepted_becomes_unknown(monkeypatch: Patch) -> None:
     monkeypatch.setattr(memory_state._Outbox, "orphan", orphan)
 
 
-def servers_fail_often(monkeypatch: Patch) -> None:
-    """And briefly, so that a short life has much that did not leave, and goes out soon after."""
-    monkeypatch.setattr(servers, "UP_SECONDS", (20.0, 200.0))
-    monkeypatch.setattr(servers, "DOWN_SECONDS", (15.0, 40.0))
+def servers_fail(monkeypatch: Patch, *, for_seconds: float) -> None:
+    """Often, so that a short life has much that did not leave."""
+    monkeypatch.setattr(servers, "UP_SECONDS", (20.0, 300.0))
+    monkeypatch.setattr(servers, "DOWN_SECONDS", (for_seconds,))
 
 
 def due_becomes_unknown(monkeypatch: Patch) -> None:
     """A start takes what surely did not leave for what may have left."""
-    servers_fail_often(monkeypatch)
+    servers_fail(monkeypatch, for_seconds=900.0)
     monkeypatch.setattr(told.Told, "orphan", lambda self: any(self.states()))
 
     def orphan(self: memory_state._Outbox, at: float) -> None:
@@ -115,7 +115,7 @@ def due_becomes_unknown(monkeypatch: Patch) -> None:
 
 def whatever_comes_back_is_due(monkeypatch: Patch) -> None:
     """Said late of an earlier handing over, it brings back what went out again meanwhile."""
-    servers_fail_often(monkeypatch)
+    servers_fail(monkeypatch, for_seconds=20.0)
     real = told.PhaseSets.give_back
 
     def give_back(self: told.PhaseSets, members: BitMap, seq: int, at: float) -> BitMap:
@@ -129,7 +129,7 @@ def whatever_comes_back_is_due(monkeypatch: Patch) -> None:
 
 def due_is_never_dropped(monkeypatch: Patch) -> None:
     """What is over by then stays due for ever."""
-    servers_fail_often(monkeypatch)
+    servers_fail(monkeypatch, for_seconds=900.0)
     monkeypatch.setattr(communications, "drop_unsent", lambda *_: None)
     monkeypatch.setattr(communications, "has_unsent", lambda *_: False)
 

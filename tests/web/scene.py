@@ -341,6 +341,7 @@ class SceneHouse:
         self.ticks.inc()
         self.commands: list[Command] = []
         self.pushed: list[tuple[str, bytes]] = []
+        self.pushes_refused: list[tuple[str, bool]] = []
         self.push_answer = PushAnswer(status=200, accepted=2, refused=0)
         self.reasons: list[str] = []
         self.mends: tuple[ToMend, ...] = ()
@@ -430,6 +431,9 @@ class SceneHouse:
                 for one in told
             ],
         }  # fmt: skip
+
+    def push_refused(self, source: str, *, given: bool) -> None:
+        self.pushes_refused.append((source, given))
 
     async def push(self, source: str, body: bytes) -> PushAnswer:
         self.pushed.append((source, body))

@@ -418,8 +418,15 @@ async def test_where_a_token_is_set_commands_and_pushes_must_carry_it(
         async with client.post("/api/v1/kill", json=ACTOR, headers=headers) as response:
             assert response.status == status
             assert "open-sesame" not in await response.text()
-    async with client.post("/api/v1/measurements/x", json={}, headers=HERE) as response:
-        assert response.status == 401
+    for headers in (HERE, {"Authorization": "Bearer open-sesam"}):
+        async with client.post("/api/v1/measurements/x", json={}, headers=headers) as response:
+            assert response.status == 401
+    assert house.pushes_refused == [("x", False), ("x", True)]  # commands are a person's, who reads the answer
+    async with client.post(
+        "/api/v1/measurements/x", json={}, headers={"Authorization": "Bearer open-sesame"}
+    ) as response:
+        assert response.status != 401
+    assert len(house.pushes_refused) == 2
     assert (await got(client, "/api/v1/overview"))["token_needed"] is True
 
 

@@ -28,6 +28,7 @@ LONG_SAMPLES = 2_000
 MOST_STRANGERS_TOLD = 20
 """Strange names of one message that are told apart; the others are counted."""
 _KEPT = "it is kept, but nobody judges it until the sender is mended, or config/catalogue/ has the name and is reloaded"
+_UNAUTHORIZED = "give the sender what stands in listen.push_token_file, or find out who it is"
 _REFUSED = "mend the sender; `cemd explain push` says what may be sent"
 
 
@@ -113,6 +114,12 @@ class Taker:
         """Counts samples that the log did not take now."""
         self._metrics.refused.labels(door=source.partition(":")[0], reason=Fault.OVERLOADED).inc(times)
 
+    def refuse_token(self, source: str, fact: str) -> None:
+        """Says once what is so, and keeps it for whoever looks."""
+        self._metrics.unauthorized.labels(door=source.partition(":")[0]).inc()
+        self._complain(source, "token", fact=fact, remedy=_UNAUTHORIZED, kept=False, times=1)
+        self._said.gone(f"{source} token", "intake.token_refused", source=source, why=fact)
+
     def _told(self, source: str, pushed: Pushed, *, only: Fault | None = None) -> Pushed:
         for fault, times in pushed.refused.items():
             if only is None or fault is only:
@@ -135,6 +142,15 @@ class Push:
     def allow(self, sources: Collection[str]) -> None:
         """Takes the sources of a new configuration."""
         self._sources = frozenset(sources)
+
+    def refuse_token(self, name: str, *, given: bool) -> None:
+        """Somebody pushed to source `name` without a valid token. It is told to the operator, for a sender that nobody
+        watches tells nobody; a name that `intake.http` does not have is not repeated, whoever asks may make up many."""
+        known = name in self._sources
+        to = f"http:{name}" if known else "http"
+        where = "" if known else "to a source that intake.http does not have "
+        sent = "with a token that is not valid" if given else "without a token"
+        self._taker.refuse_token(to, f"somebody pushes {where}{sent}")
 
     async def accept(self, name: str, body: bytes) -> PushAnswer:
         """Takes a body pushed to source `name`; resolves when it is logged or refused."""
