@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
-from cemd.model.entry import Entry
+from cemd.model.entry import Entry, NoticeOutcomes
 from cemd.model.notice import NoticeState
-from cemd.report import choosing, communications, told
+from cemd.report import choosing, communications, stage, told
 from cemd.report import state as report_state
-from cemd.report.state import ReportState
+from cemd.report.state import Moment, ReportState
 from cemd.simulation import servers
 from cemd.store import memory_state
 from pyroaring import BitMap
@@ -113,18 +114,19 @@ def due_becomes_unknown(monkeypatch: Patch) -> None:
     monkeypatch.setattr(memory_state._Outbox, "orphan", orphan)
 
 
-def whatever_comes_back_is_due(monkeypatch: Patch) -> None:
-    """Said late of an earlier handing over, it brings back what went out again meanwhile."""
-    servers_fail(monkeypatch, for_seconds=20.0)
-    real = told.PhaseSets.give_back
+def a_lost_answer_is_taken_for_a_refusal(monkeypatch: Patch) -> None:
+    """What may have left goes out again."""
+    real = stage.settle
 
-    def give_back(self: told.PhaseSets, members: BitMap, seq: int, at: float) -> BitMap:
-        back = BitMap()
-        for number in dict.fromkeys((seq, *(each.seq for each in self.handed))):
-            back |= real(self, members, number, at)
-        return back
+    def settle(state: ReportState, outcomes: NoticeOutcomes, moment: Moment) -> None:
+        sets = state.told_of(outcomes.communication).at(outcomes.phase, outcomes.revision)
+        lost = outcomes.customer[outcomes.state == NoticeState.UNKNOWN]
+        due = np.full(len(lost), NoticeState.DUE, np.uint8)
+        for seq in dict.fromkeys(each.seq for each in sets.handed):
+            real(state, msgspec.structs.replace(outcomes, customer=lost, state=due, seq=seq), moment)
+        real(state, outcomes, moment)
 
-    monkeypatch.setattr(told.PhaseSets, "give_back", give_back)
+    monkeypatch.setattr(stage, "settle", settle)
 
 
 def due_is_never_dropped(monkeypatch: Patch) -> None:
@@ -143,7 +145,7 @@ PLANTED = (
     Planted(sent_again_after_a_start, "nothing_leaves_before_its_row"),
     Planted(what_was_accepted_becomes_unknown, "unknown_is_bounded_by_what_was_in_flight"),
     Planted(due_becomes_unknown, "what_did_not_leave_stays_due"),
-    Planted(whatever_comes_back_is_due, "only_what_did_not_leave_goes_out_again"),
+    Planted(a_lost_answer_is_taken_for_a_refusal, "only_what_did_not_leave_goes_out_again"),
     Planted(due_is_never_dropped, "nothing_stays_due"),
     Planted(in_core(HandsNoticesOverTwice), "informational_is_submitted_at_most_once"),
     Planted(in_core(KeepsTheKillSwitchToItself), "nothing_leaves_after_the_kill_switch"),

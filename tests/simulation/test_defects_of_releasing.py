@@ -186,8 +186,40 @@ def each_problem_by_itself(monkeypatch: Patch) -> None:
     monkeypatch.setattr(choosing, "heard_elsewhere", lambda *_: BitMap())
 
 
+def names_fail(at_hour: float, minutes: float) -> FaultEntry:
+    return FaultEntry(
+        name="names",
+        kind=EventKind.WRONG_NAMES,
+        service="dns-resolver",
+        when=When(at_hour=at_hour),
+        lasts_minutes=[minutes, minutes],
+        hurts=Hurt(fails=1.0),
+    )
+
+
+def two_causes() -> Scene:
+    """Names fail everywhere, then a town is dark as well, which hurts the same service there. Mail needs no names in
+    this house, or nobody could be told of them."""
+    shipped = scene()
+    faults = [names_fail(0.3, 150.0), dark("town", "land-town-2", 1.3, 60.0)]
+    channels = [one.model_copy(update={"depends_on": []}) for one in shipped.scenario.channels]
+    changes = {"faults": faults, "traps": [], "channels": channels}
+    return Scene(shipped.scenario.model_copy(update=changes), shipped.rules, shipped.kinds)
+
+
+def test_telling_of_a_service_twice_is_caught_in_a_whole_scenario(monkeypatch: Patch) -> None:
+    plan = Plan(seed=1, days=0.12, only=("event.0", "event.1"))
+    report = Simulation(plan, build=two_causes()).run()
+    assert report.broken is None
+    assert report.communications == 2
+    each_problem_by_itself(monkeypatch)
+    broken = Simulation(plan, build=two_causes()).run().broken
+    assert broken is not None
+    assert broken.promise == "a_service_is_told_once"
+
+
 def test_telling_of_a_service_twice_is_caught(monkeypatch: Patch) -> None:
-    """Two problems of one service at a time, of different causes, are seldom in a simulated life."""
+    """Two problems of one service at a time, of different causes, as a time line."""
 
     def sentences() -> list[str]:
         world, _, _ = two_problems()
