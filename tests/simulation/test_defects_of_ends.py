@@ -9,7 +9,7 @@ from cemd.loop.core import Core
 from cemd.model.effect import Effects
 from cemd.model.entry import Entry, NoticeOutcomes
 from cemd.model.notice import NoticeState
-from cemd.report import choosing, communications, stage, told
+from cemd.report import choosing, communications, dispatch, stage, told
 from cemd.report import state as report_state
 from cemd.report.state import Moment, ReportState
 from cemd.simulation import servers
@@ -116,7 +116,7 @@ def due_becomes_unknown(monkeypatch: Patch) -> None:
 
 def a_lost_answer_is_taken_for_a_refusal(monkeypatch: Patch) -> None:
     """What may have left goes out again."""
-    real = stage.settle
+    real = dispatch.settle
 
     def settle(state: ReportState, outcomes: NoticeOutcomes, moment: Moment) -> None:
         sets = state.told_of(outcomes.communication).at(outcomes.phase, outcomes.revision)
