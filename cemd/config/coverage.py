@@ -6,6 +6,8 @@ round. The share of touchpoints that are watched from both is published, so that
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cemd.config.catalogue import Domain, Touchpoint
@@ -17,7 +19,8 @@ SIDES = {Domain.NETWORK: "network", Domain.IT: "it", Domain.BSS: "it"}
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Touchpoints by what a probe watches of them, directly or below; `lacking` says what of each is not watched."""
+    """Touchpoints by what a probe watches of them: at the touchpoint itself (`touchpoint` of a probe), whatever its
+    service, or a service that it offers or stands on. `lacking` says what of each is not watched."""
 
     touchpoints: int
     lacking: dict[str, tuple[str, ...]]
@@ -30,15 +33,18 @@ class Coverage:
 
 def coverage_of(topology: Topology) -> Coverage:
     """What the probes of a configuration watch; pushed data is not known beforehand, and not counted."""
-    lacking = {}
+    lacking, at_it = {}, defaultdict[str, set[str]](set)
+    for probe in topology.configuration.probes:
+        at_it[probe.touchpoint or ""].add(probe.service)
     for point in topology.touchpoints.values():
-        seen = _sides(point, topology)
+        seen = _sides(point, topology, at_it.get(point.name, ()))
         if missing := tuple(side for side in ("network", "it") if side not in seen):
             lacking[point.name] = missing
     return Coverage(touchpoints=len(topology.touchpoints), lacking=lacking)
 
 
-def _sides(point: Touchpoint, topology: Topology) -> set[str]:
+def _sides(point: Touchpoint, topology: Topology, at_it: Collection[str]) -> set[str]:
     needed = dict.fromkeys(need for name in (*point.offers, *point.depends_on) for need in topology.needs(name))
-    watched = (topology.services[name].domain for name in needed if topology.probes_of(name))
+    below = (name for name in needed if topology.probes_of(name))
+    watched = (topology.services[name].domain for name in (*below, *at_it) if name in topology.services)
     return {SIDES[domain] for domain in watched if domain in SIDES}

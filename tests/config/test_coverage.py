@@ -49,5 +49,15 @@ def test_a_touchpoint_is_watched_by_what_is_below_it(
     assert (coverage.ratio, coverage.lacking) == (ratio, lacking)
 
 
+def test_a_touchpoint_is_watched_by_a_probe_that_stands_at_it() -> None:
+    """A shop's line is no part of what the shop sells, but the shop is seen through it."""
+    known = topology("billing").configuration
+    line = Probe(name="line", kind="tcp", service="core", touchpoint="app", every_seconds=30.0, timeout_seconds=5.0)
+    coverage = coverage_of(Topology(known.model_copy(update={"probes": [*known.probes, line]})))
+    assert (coverage.ratio, coverage.lacking) == (0.5, {"ussd": ("it",)})
+    elsewhere = line.model_copy(update={"touchpoint": None, "service": "bank"})
+    assert coverage_of(Topology(known.model_copy(update={"probes": [*known.probes, elsewhere]}))).ratio == 0.0
+
+
 def test_without_touchpoints_there_is_no_figure() -> None:
     assert coverage_of(Topology(Configuration())).ratio is None
