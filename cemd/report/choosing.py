@@ -27,7 +27,7 @@ from cemd.report.entitled import (
 )
 from cemd.report.matching import ways_now
 from cemd.report.others import heard_elsewhere, still_hurt
-from cemd.report.quiet import quiet_table
+from cemd.report.quiet import QuietTable, quiet_table
 from cemd.report.state import Audience, Moment, ReportState, Waiting
 from cemd.report.told import bitmap, is_member
 
@@ -54,14 +54,8 @@ def hurt_now(state: ReportState, communication: Communication, moment: Moment) -
 def question_of(state: ReportState, communication: Communication, moment: Moment, *, at_dequeue: bool) -> Question:
     """Everything that bears on this phase now."""
     policy = state.policy_of(communication)
-    phase, at = communication.phase, moment.at
-    quiet = None
-    if communication.message_class is not MessageClass.SAFETY:
-        quiet = quiet_table(policy.quiet_hours, moment.customers, moment.topology, at)
-    overrule = None
-    decided = communication.decided_at if communication.decided_at is not None else at
-    if phase is Phase.OVER and at > decided + policy.valid_for_seconds:
-        overrule, quiet = Reason.QUIET_HOURS_PASSED, None
+    phase = communication.phase
+    overrule = Reason.QUIET_HOURS_PASSED if _is_too_late(state, communication, moment) else None
     place = hurt_now(state, communication, moment)
 
     def affected(numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
@@ -79,9 +73,23 @@ def question_of(state: ReportState, communication: Communication, moment: Moment
         tickets=state.book.tickets(communication.services),
         calls=state.book.calls(communication.services),
         capped=_capped(state, communication, policy, moment) if phase is not Phase.OVER else None,
-        quiet=quiet,
+        quiet=quiet_now(state, communication, moment),
         overrule=overrule,
     )  # fmt: skip
+
+
+def quiet_now(state: ReportState, communication: Communication, moment: Moment) -> QuietTable | None:
+    """Whose quiet hours hold this phase back; None: nobody's do."""
+    if communication.message_class is MessageClass.SAFETY or _is_too_late(state, communication, moment):
+        return None
+    hours = state.policy_of(communication).quiet_hours
+    return quiet_table(hours, moment.customers, moment.topology, moment.at)
+
+
+def _is_too_late(state: ReportState, communication: Communication, moment: Moment) -> bool:
+    """True for an end that was held back for longer than it is valid."""
+    decided = communication.decided_at if communication.decided_at is not None else moment.at
+    return communication.phase is Phase.OVER and moment.at > decided + state.policy_of(communication).valid_for_seconds
 
 
 def is_concerned(moment: Moment, place: Concern, numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:

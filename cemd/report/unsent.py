@@ -20,7 +20,7 @@ from cemd.model.entry import NoticeOutcomes
 from cemd.model.identity import Instant
 from cemd.model.notice import Communication, NoticeRows, NoticeState, Phase, Reason
 from cemd.model.notice import CommunicationState as State
-from cemd.report.choosing import put_decision, question_of
+from cemd.report.choosing import put_decision, question_of, quiet_now
 from cemd.report.decide import GRANTED, answer
 from cemd.report.state import Moment, ReportState
 from cemd.report.told import Handed, Told, bitmap, numbers_of
@@ -157,7 +157,7 @@ def _rested(told: Told, at: Instant) -> Iterator[tuple[Phase, Handed]]:
 
 def _is_awake(state: ReportState, communication: Communication, phase: Phase, each: Handed, moment: Moment) -> bool:
     """False where all of them are in their quiet hours."""
-    quiet = question_of(state, replace(communication, phase=phase), moment, at_dequeue=False).quiet
+    quiet = quiet_now(state, replace(communication, phase=phase), moment)
     numbers = each.customer[each.customer < moment.customers.size]
     if quiet is None or not len(numbers):
         return True
