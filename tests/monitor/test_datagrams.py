@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -16,6 +17,7 @@ from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Reason, Result
 from cemd.monitor.probes.engines import lines
 from cemd.monitor.probes.engines.datagram_errand import Errand
+from cemd.monitor.probes.engines.departures import send_block
 from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.snmp import ValueType
@@ -92,6 +94,106 @@ async def test_many_questions_leave_together_and_their_answers_are_rows_of_colum
         assert (success, count) == (1.0, 2.0)
         assert 0.0 < response == duration < 30.0
     assert max(one.batches) > 1, "answers that came together were handed on one by one"
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The sizes of the datagrams of each block that was tried."""
+    tried: list[list[int]] = []
+
+    def noted(door: socket.socket, block: bytes, size: int, place: Any) -> None:
+        tried.append([len(block[start : start + size]) for start in range(0, len(block), size)])
+        send_block(door, block, size, place)
+
+    monkeypatch.setattr(lines, "send_block", noted)
+    return tried
+
+
+async def test_questions_of_one_moment_to_one_server_leave_as_blocks_be_they_of_several_sizes(
+    blocks: list[list[int]],
+) -> None:
+    async with name_server(RECORDS) as (server, port), book(seconds=30.0) as one:
+        names = ["shop.example"] * 5 + ["app.example"] + ["shop.example"] * 20 + ["app.example"] * 6
+        one.send(*(one.errand(server="127.0.0.1", port=port, name=name) for name in names))
+        await one.heard(len(names), seconds=40.0)
+    assert (server.asked, one.results) == (len(names), {})
+    assert [rows[0][3] for _, rows in sorted(one.rows.items())] == [1.0 + (name[0] == "s") for name in names]
+    assert list(map(len, blocks)) == [16, 11, 5], "a shorter one may end a block"
+    assert [size for block in blocks for size in block].count(blocks[0][0]) == names.count("shop.example")
+
+
+async def test_agents_that_are_asked_by_one_socket_get_blocks_of_their_own(blocks: list[list[int]]) -> None:
+    values = [{"oid": "1.3.6.1.2.1.1.3.0", "metric": "uptime_seconds"}]
+    async with agent() as (_, here), agent() as (_, there), book() as one:
+        one.send(*(one.errand("snmp", **where, values=values) for where in (here, there, here, there, here)))
+        await one.heard(5)
+    assert (sorted(map(len, blocks)), one.results) == ([2, 3], {})
+
+
+async def test_where_the_system_cannot_send_blocks_each_question_leaves_by_itself_and_none_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def refused(door: socket.socket, block: bytes, size: int, place: Any) -> None:
+        del door, size, place
+        tried.append(block)
+        raise OSError(errno.EIO, "no checksums here")
+
+    monkeypatch.setattr(lines, "send_block", refused)
+    async with name_server(RECORDS) as (server, port), book() as one:
+        questions = [one.errand(server="127.0.0.1", port=port, name="shop.example") for _ in range(20)]
+        for turn in range(2):
+            one.send(*questions)
+            await one.heard(20 * (turn + 1))
+    assert (server.asked, one.results) == (40, {})
+    assert len(tried) == 1, "a line that refused one block is not given another"
+
+
+async def test_block_that_found_no_room_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = [True, True]
+
+    def crowded(door: socket.socket, block: bytes, size: int, place: Any) -> None:
+        if full:
+            full.pop()
+            raise BlockingIOError(errno.EAGAIN, "no room")
+        send_block(door, block, size, place)
+
+    monkeypatch.setattr(lines, "send_block", crowded)
+    async with name_server(RECORDS) as (server, port), book(seconds=5.0) as one:
+        names = ["shop.example"] * 4 + ["app.example"] * 4
+        here: dict[str, Any] = {"server": "127.0.0.1", "port": port, "resend_seconds": 0.2}
+        one.send(*(one.errand(**here, name=name) for name in names))
+        await one.heard(len(names))
+    assert (server.asked, one.results, full) == (len(names), {}, [])
+
+
+async def test_refusal_of_what_went_before_does_not_touch_the_block_that_hears_of_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+        late.bind(("127.0.0.1", 0))
+        port: int = late.getsockname()[1]
+    async with book() as one:
+        first, *others = [one.errand(server="127.0.0.1", port=port, name="shop.example") for _ in range(4)]
+        one.send(first)  # the system knows by now that nobody listens there
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: peers.NameServer(RECORDS), local_addr=("127.0.0.1", port)
+        )
+        one.made.datagrams.begin(others, range(1, 4), asyncio.get_running_loop().time(), 1_000.0)
+        await one.heard(4)
+        transport.close()
+    assert {slot: result.reason for slot, result in one.results.items()} == {0: Reason.REFUSED}
+    assert sorted(one.rows) == [1, 2, 3]
+
+
+async def test_all_of_a_block_are_refused_where_the_system_says_so_once() -> None:
+    values = [{"oid": "1.3.6.1.2.1.1.3.0", "metric": "uptime_seconds"}]
+    async with agent() as (_, here), book(seconds=5.0) as one:
+        closed = {**here, "port": peers.free_port()}
+        where = (closed, closed, here, closed, closed)
+        one.send(*(one.errand("snmp", **place, values=values) for place in where))
+        await one.heard(5, seconds=3.0)
+    assert {slot: result.reason for slot, result in one.results.items()} == dict.fromkeys((0, 1, 3, 4), Reason.REFUSED)
+    assert list(one.rows) == [2]
 
 
 async def test_answer_that_changed_is_read_again_and_held_against_what_it_must_be() -> None:
@@ -176,8 +278,10 @@ async def test_source_port_changes_after_so_many_questions_and_none_is_lost(monk
 
     monkeypatch.setattr(peers.NameServer, "datagram_received", noted)
     async with name_server(RECORDS) as (_, port), book() as one:
-        one.send(*(one.errand(server="127.0.0.1", port=port, name="app.example") for _ in range(20)))
-        await one.heard(20)
+        questions = [one.errand(server="127.0.0.1", port=port, name="app.example") for _ in range(5)]
+        for turn in range(4):
+            one.send(*questions)
+            await one.heard(5 * (turn + 1))
     assert len(ports) == 4
 
 

@@ -7,9 +7,8 @@ from typing import TypeAlias
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Done, Kind, Reason, Result, Values
-from cemd.monitor.probes.engines.arrivals import sender_of
 from cemd.monitor.probes.engines.errands import AnyErrand
-from cemd.monitor.probes.engines.lines import Line
+from cemd.monitor.probes.engines.lines import Line, destination
 from cemd.monitor.probes.engines.sockets import Place
 
 
@@ -25,7 +24,7 @@ Found: TypeAlias = tuple[float, ...] | Result | GoesOn | None
 class Errand(AnyErrand):
     """What one probe asks, again and again, never twice at once."""
 
-    __slots__ = ("after", "before", "done", "line", "place", "resend", "sender")
+    __slots__ = ("after", "before", "done", "resend", "to")
 
     metrics: tuple[str, ...] = ("response_seconds",)
     """Of a good answer: the time that it took, then what `take` answers."""
@@ -40,13 +39,11 @@ class Errand(AnyErrand):
         place: Place | None = None,
     ) -> None:
         super().__init__(kind, host)
-        self.line, self.resend = line, resend
+        self.resend = resend
         self.before, self.after = message
         """What is sent before and after the number of the question."""
-        self.place = place
-        """Where it goes by a line that others share; only from there an answer comes."""
-        self.sender = b"" if place is None else sender_of(place)
-        """The same, as the system writes it."""
+        self.to = destination(line, place)
+        """Where it goes: `place` by a line that others share; only from there an answer comes."""
         self.done: Done | None = None
         """Whom a single attempt tells; None: whoever serves the batches."""
 

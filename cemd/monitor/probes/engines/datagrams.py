@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from itertools import repeat
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Done, Missed, Reason, Result, result_of
 from cemd.monitor.probes.engines.arrivals import AT_ONCE, Arrivals
 from cemd.monitor.probes.engines.datagram_errand import Errand, GoesOn
+from cemd.monitor.probes.engines.departures import MOST_BYTES, TOGETHER, cut
 from cemd.monitor.probes.engines.errands import Landed, Landing
-from cemd.monitor.probes.engines.lines import Door, Keys, Line, Run
+from cemd.monitor.probes.engines.lines import Destination, Door, Keys, Line, Run, Sending
 from cemd.monitor.probes.engines.names import Names, trouble
 from cemd.monitor.probes.engines.stamps import STEP_SECONDS
 
@@ -37,6 +38,9 @@ kept early rather than late."""
 SWEEP_SECONDS = 1.0
 _LOOKS = 4
 """So often one socket is read before others have their turn."""
+
+Parcel: TypeAlias = tuple[list[bytes], list[bytes], Door, Sending]
+"""What leaves for one place at one moment: numbers, messages, by which socket, and when."""
 
 
 class Datagrams:
@@ -77,35 +81,88 @@ class Datagrams:
     def begin(self, errands: Sequence[Errand], slots: Sequence[int], now: float, at: float) -> None:
         """Sends all of them, in their order, each with its `timeout`; `landing` is told of a slot what became of it.
         `now` is the loop's time, `at` the wall clock's."""
-        targets, clock = self._names.targets, time.time_ns
+        targets = self._names.targets
         self._sent += len(slots)
+        parcels: dict[Destination, Parcel] = {}
         for errand, slot in zip(errands, slots, strict=True):
-            line = errand.line
-            try:
-                if errand.allowed_by is not targets:
-                    self._admit(errand, targets)
-                door = line.door
-                if door is None or door.left <= 0 or now > door.until:
-                    door = self._open(line, now)
-            except (Blind, Missed) as exc:
-                self._tell((errand, slot, b"", 0, now, at, now), self._result_of(exc, errand))
-                continue
-            door.left -= 1
-            waiting, keys = door.waiting, line.keys.store
-            key = keys.pop() if keys else line.keys.one()
+            to = errand.to
+            parcel = parcels.get(to)
+            if parcel is None or errand.allowed_by is not targets:
+                try:
+                    if errand.allowed_by is not targets:
+                        self._admit(errand, targets)
+                    parcel = parcels[to] = parcel or ([], [], self._door(to.line, now), [0, now, at, now])
+                except (Blind, Missed) as exc:
+                    self._tell((errand, slot, b"", [0, now, at, now]), self._result_of(exc, errand))
+                    continue
+            keys, messages, door, sending = parcel
+            waiting, store = door.waiting, to.line.keys.store
+            key = store.pop() if store else to.line.keys.one()
             while key in waiting:
-                key = line.keys.one()
-            message = errand.before + key + errand.after
-            waiting[key] = (errand, slot, key, clock(), now, at, now)
-            try:
-                if errand.place is None:
-                    door.send(message)
-                else:
-                    door.send_to(message, errand.place)
-            except OSError as exc:
-                self._not_sent(door, errand, key, message, exc)
+                key = to.line.keys.one()
+            waiting[key] = (errand, slot, key, sending)
+            keys.append(key)
+            messages.append(errand.before + key + errand.after)
+            if len(keys) == TOGETHER:
+                self._leave(to, parcels.pop(to))
+        for to, parcel in parcels.items():
+            self._leave(to, parcel)
         if self._ticking is None:
             self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
+
+    def _door(self, line: Line, now: float) -> Door:
+        """The socket that questions leave by now.
+
+        Raises:
+            Blind, Missed: there is none to be had.
+        """
+        door = line.door
+        return self._open(line, now) if door is None or door.left <= 0 or now > door.until else door
+
+    def _leave(self, to: Destination, parcel: Parcel) -> None:
+        """Sends what goes to one place, by as few calls as can be."""
+        keys, messages, door, sending = parcel
+        door.left -= len(keys)
+        sizes = list(map(len, messages))
+        if sizes.count(sizes[0]) == len(sizes):
+            self._send_block(door, to, parcel, sizes[0], keys)
+            return
+        unsent = dict.fromkeys(keys)
+        for block in cut(sizes):
+            theirs, its = [keys[place] for place in block], [0, *sending[1:]]
+            for key in theirs:
+                if (run := door.waiting.get(key)) is not None:
+                    door.waiting[key] = (*run[:3], its)
+            piece = (theirs, [messages[place] for place in block], door, its)
+            self._send_block(door, to, piece, sizes[block[0]], list(unsent))
+            for key in theirs:
+                del unsent[key]
+
+    def _send_block(self, door: Door, to: Destination, parcel: Parcel, size: int, unsent: Sequence[bytes]) -> None:
+        """Sends what makes up a block, one by one where the system does not take it as one. `unsent` are the numbers of
+        all that still is to leave, these among them."""
+        keys, messages, _, sending = parcel
+        sending[0] = time.time_ns()
+        try:
+            if len(keys) == 1:
+                if to.place is None:
+                    door.send(messages[0])
+                else:
+                    door.send_to(messages[0], to.place)
+                return
+            if to.line.blocks and size <= MOST_BYTES and door.send_block(b"".join(messages), size, to):
+                return
+        except BlockingIOError:
+            return  # as good as lost, and asked again
+        except OSError as exc:
+            kept = {key: run for key in unsent if (run := door.waiting.pop(key, None)) is not None}
+            self._fail(door, exc)  # it is about those who went before
+            door.waiting.update(kept)
+        for key in keys:
+            if (run := door.waiting.get(key)) is not None:
+                errand, slot, _, (_, began, at, asked) = run
+                door.waiting[key] = (errand, slot, key, [time.time_ns(), began, at, asked])
+                self._send(door, errand, key)
 
     def _admit(self, errand: Errand, targets: object) -> None:
         """Its first time, or the first since what is allowed has changed.
@@ -115,7 +172,8 @@ class Datagrams:
         """
         self._names.check(errand.host, errand.host)
         errand.allowed_by = targets
-        errand.line.shortest = min(errand.line.shortest, errand.resend, errand.timeout)
+        line = errand.to.line
+        line.shortest = min(line.shortest, errand.resend, errand.timeout)
 
     def single(self, errand: Errand, deadline: float, done: Done) -> Callable[[], None]:
         """Sends one whose result, not complete yet, goes to `done`; answers what gives it up."""
@@ -150,7 +208,7 @@ class Datagrams:
 
     def _forget(self, errand: Errand) -> None:
         for door in self._doors.values():
-            if door.line is errand.line:
+            if door.line is errand.to.line:
                 for key in [key for key, run in door.waiting.items() if run[0] is errand]:
                     del door.waiting[key]
         if self._elsewhere.pop(errand, None) is not None:
@@ -232,8 +290,8 @@ class Datagrams:
             run = waiting.get(key_of(data))
             if run is None:
                 continue
-            errand, slot, key, sent_ns, began, at, _ = run
-            if errand.sender != sender:
+            errand, slot, key, (sent_ns, began, at, _) = run
+            if errand.to.sender != sender:
                 continue
             seconds = (stamp - sent_ns) / 1e9
             if seconds < 0.0 or began <= stepped_at:
@@ -268,12 +326,16 @@ class Datagrams:
     def _heed(self, door: Door) -> None:
         """What the system says of questions that came to nothing."""
         for key, error in door.errors():
-            run = door.waiting.pop(key, None)
-            if run is not None:
+            found = door.waiting.get(key)
+            if found is None:
+                continue
+            to, sending = found[0].to, found[3]
+            for run in [run for run in door.waiting.values() if run[3] is sending and run[0].to is to]:
+                del door.waiting[run[2]]  # what left as a block may come back as one
                 self._tell(run, self._result_of(trouble(error, run[0].kind.target), run[0]))
 
     def _tell(self, run: Run, result: Result) -> None:
-        errand, slot, _, _, began, at, _ = run
+        errand, slot, _, (_, began, at, _) = run
         if errand.done is not None:
             errand.done(result)
         elif self.landing is not None:
@@ -300,21 +362,21 @@ class Datagrams:
 
     def _lose_patience(self, door: Door, run: Run, now: float) -> None:
         """It has waited too long: asks again, or gives up."""
-        errand, slot, key, sent_ns, began, at, _ = run
+        errand, slot, key, (sent_ns, began, at, _) = run
         del door.waiting[key]
         if began + errand.timeout <= now:
             self._tell(run, _late(self.loop.time() - began))
         else:
-            door.waiting[key] = (errand, slot, key, sent_ns, began, at, self.loop.time())
+            door.waiting[key] = (errand, slot, key, [sent_ns, began, at, self.loop.time()])
             self._send(door, errand, key)
 
     def _send(self, door: Door, errand: Errand, key: bytes) -> None:
-        message = errand.before + key + errand.after
+        message, place = errand.before + key + errand.after, errand.to.place
         try:
-            if errand.place is None:
+            if place is None:
                 door.send(message)
             else:
-                door.send_to(message, errand.place)
+                door.send_to(message, place)
         except OSError as exc:
             self._not_sent(door, errand, key, message, exc)
 
@@ -324,10 +386,10 @@ class Datagrams:
         if isinstance(exc, BlockingIOError):
             return
         self._fail(door, exc)
-        if errand.place is None:
+        if errand.to.place is None:
             return
         try:
-            door.send_to(message, errand.place)
+            door.send_to(message, errand.to.place)
         except BlockingIOError:
             return
         except OSError as again:
@@ -345,7 +407,7 @@ def _overdue(door: Door, now: float) -> list[Run]:
     """Who waits too long. Runs wait in the order in which they were sent last: the first that is too young ends it."""
     due = []
     for run in door.waiting.values():
-        errand, _, _, _, began, _, asked = run
+        errand, _, _, (_, began, _, asked) = run
         if asked + door.line.shortest > now:
             break
         if asked + errand.resend <= now or began + errand.timeout <= now:

@@ -7,7 +7,7 @@ Nothing here knows more of DNS than the header and where a question ends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -28,6 +28,10 @@ class Query:
         self.end = question_end(wire)
         self.question = wire[12 : self.end]
         self.lowered = self.question.lower()
+
+
+query_of = lru_cache(maxsize=4096)(Query)
+"""The one of these bytes: what many servers are asked stays near."""
 
 
 class Question(Errand):

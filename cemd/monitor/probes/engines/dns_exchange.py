@@ -16,7 +16,7 @@ from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Kind, Missed, Reason, Result
 from cemd.monitor.probes.engines.datagram_errand import Errand, Found
-from cemd.monitor.probes.engines.dns_engine import Query, answers, line_to
+from cemd.monitor.probes.engines.dns_engine import Query, answers, line_to, query_of
 from cemd.monitor.probes.engines.lines import Line
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.engines.trust import tls_trouble
@@ -74,7 +74,7 @@ class Exchange:
 
     def query(self, name: str, kind: int) -> Query:
         """The message that asks for records of a type."""
-        return Query(dns_query.message(name, kind, recursion=self.recursion, signatures=self.signatures))
+        return query_of(dns_query.message(name, kind, recursion=self.recursion, signatures=self.signatures))
 
     async def ask(self, server: str, name: str, kind: int, deadline: float) -> tuple[dns.message.Message, bytes]:
         """The answer and its bytes.

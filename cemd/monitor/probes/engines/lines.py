@@ -1,4 +1,4 @@
-"""What datagrams leave by: sockets, and which answer belongs to which errand.
+"""What datagrams leave by: sockets, where they go, and which answer belongs to which errand.
 
 A `Connected` line is for one server that many ask: the kernel drops what comes from elsewhere and says when nobody
 listens there. A `Shared` line is for many servers that few ask: one socket for all of them, which looks itself where an
@@ -16,8 +16,11 @@ import sys
 from collections.abc import Callable, Iterator
 from math import inf
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+from weakref import WeakValueDictionary
 
 from cemd.monitor.probes.base import Blind, Reason
+from cemd.monitor.probes.engines.arrivals import sender_of
+from cemd.monitor.probes.engines.departures import CANNOT, send_block
 from cemd.monitor.probes.engines.names import trouble
 from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket
 from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS
@@ -25,13 +28,16 @@ from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS
 if TYPE_CHECKING:
     from cemd.monitor.probes.engines.datagram_errand import Errand
 
-Run: TypeAlias = "tuple[Errand, int, bytes, int, float, float, float]"
-"""One question on its way: errand, slot of whoever sent it, number, when it was first sent (nanoseconds of the wall
-clock), when it began (time of the loop), `at` of whoever sent it, and when it was sent last (time of the loop)."""
+Sending: TypeAlias = list[float]
+"""When questions that left together did so: first (nanoseconds of the wall clock, an integer), when they began (time of
+the loop), `at` of whoever sent them, and when they were sent last (time of the loop)."""
+Run: TypeAlias = "tuple[Errand, int, bytes, Sending]"
+"""One question on its way: errand, slot of whoever sent it, number, and when."""
 ROTATE_SECONDS = 10.0
 """A source port lives so long,"""
 ROTATE_QUESTIONS = 1_000
-"""and for so many questions: whoever would forge an answer must hit one of 60,000 ports within them."""
+"""and for so many questions, beside those that leave with the last of them: whoever would forge an answer must hit one
+of 60,000 ports within them."""
 _IP_RECVERR, _IPV6_RECVERR, _MSG_ERRQUEUE = 11, 25, 0x2000  # of Linux; `socket` has no names for them
 _ERRORS = frozenset({(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)})
 _MOST_BYTES = 65_535
@@ -44,7 +50,7 @@ class Keys:
 
     def __init__(self, size: int, first: int = 0xFF) -> None:
         """`first`: bits that the first byte may have; where they leave one out, it is never zero."""
-        self._size = size
+        self.size = size
         self._first = first
         self.store: list[bytes] = []
         """Those that are ready; take from the end."""
@@ -52,15 +58,31 @@ class Keys:
     def fill(self, count: int) -> list[bytes]:
         """Makes sure of so many, and answers the store."""
         if len(self.store) < count:
-            made = bytearray(os.urandom((count + 1_000) * self._size))
+            made = bytearray(os.urandom((count + 1_000) * self.size))
             if self._first != 0xFF:
-                made[:: self._size] = bytes(byte & self._first or 1 for byte in made[:: self._size])
-            self.store += [key for (key,) in struct.iter_unpack(f"{self._size}s", made)]
+                made[:: self.size] = bytes(byte & self._first or 1 for byte in made[:: self.size])
+            self.store += [key for (key,) in struct.iter_unpack(f"{self.size}s", made)]
         return self.store
 
     def one(self) -> bytes:
         """One of them."""
         return self.fill(1).pop()
+
+
+class Destination:
+    """Where questions go, by which line; all who ask there share it, and leave together."""
+
+    __slots__ = ("__weakref__", "line", "place", "sender")
+
+    def __init__(self, line: Line, place: Place | None) -> None:
+        self.line = line
+        self.place = place
+        """None: a line of one server."""
+        self.sender = b"" if place is None else sender_of(place)
+        """The place as the system writes the sender of what comes from there."""
+
+
+Destinations: TypeAlias = WeakValueDictionary[Place | None, Destination]
 
 
 class Line(Protocol):
@@ -72,6 +94,10 @@ class Line(Protocol):
     """Numbers of its questions."""
     shortest: float
     """The shortest pause, or time, of those who use it, seconds."""
+    destinations: Destinations
+    """Those that somebody asks."""
+    blocks: bool
+    """Whether questions leave as blocks; not where the system turned out not to do that."""
 
     def open(self, now: float) -> Door:
         """Another socket, which new errands use from now on.
@@ -79,6 +105,14 @@ class Line(Protocol):
         Raises:
             Blind, Missed: there is none to be had.
         """
+
+
+def destination(line: Line, place: Place | None) -> Destination:
+    """The one of these."""
+    found = line.destinations.get(place)
+    if found is None:
+        found = line.destinations[place] = Destination(line, place)
+    return found
 
 
 class Door:
@@ -118,6 +152,21 @@ class Door:
         self.fileno = opened.fileno()
         self.send, self.send_to = opened.send, opened.sendto
 
+    def send_block(self, block: bytes, size: int, to: Destination) -> bool:
+        """Sends many of one size, the last maybe shorter; False where the system cannot, and nothing has left.
+
+        Raises:
+            OSError: nothing has left: the buffer is full, or something is told of what left before.
+        """
+        try:
+            send_block(self._socket, block, size, to.place)
+        except OSError as exc:
+            if exc.errno not in CANNOT:
+                raise
+            self.line.blocks = False
+            return False
+        return True
+
     def errors(self) -> Iterator[tuple[bytes, int]]:
         """(number of a question, what the system says of it) for each that came to nothing, on a shared line."""
         while True:
@@ -141,7 +190,8 @@ class Connected:
         self, way: SocketParams, place: Place, keys: Keys, key_of: Callable[[bytes], bytes], what: str
     ) -> None:
         self.door: Door | None = None
-        self.keys, self.shortest = keys, inf
+        self.keys, self.shortest, self.blocks = keys, inf, True
+        self.destinations: Destinations = WeakValueDictionary()
         self._way, self._place, self._key_of, self._what = way, place, key_of, what
 
     def open(self, now: float) -> Door:
@@ -161,7 +211,8 @@ class Shared:
 
     def __init__(self, way: SocketParams, family: int, keys: Keys, key_of: Callable[[bytes], bytes]) -> None:
         self.door: Door | None = None
-        self.keys, self.shortest = keys, inf
+        self.keys, self.shortest, self.blocks = keys, inf, True
+        self.destinations: Destinations = WeakValueDictionary()
         self._way, self._family, self._key_of = way, family, key_of
 
     def open(self, now: float) -> Door:
