@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from operator import itemgetter
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -16,6 +17,7 @@ from cemd.config.vantage import WayOut
 from cemd.errors import ProbeUnavailable
 from cemd.kit.heap import settle
 from cemd.kit.tasks import Slices
+from cemd.model.identity import stable_hash
 from cemd.monitor import wire
 from cemd.monitor.plans import Plan
 from cemd.monitor.probes import make
@@ -64,8 +66,8 @@ class Post:
     """Hash of the text that it was made from: what did not change is known by it."""
     launch: Callable[[float, Done], Cancel | None] | None = field(init=False)
     """The quick way to measure, where the kind has one."""
-    errand: AnyErrand | None = field(init=False)
-    """The quickest: begun together with others, where the kind can."""
+    errand: AnyErrand | None = field(init=False, default=None)
+    """The quickest: begun together with others, where the kind can; there once the post is at work."""
     timeout: float = field(init=False)
     always: bool = field(init=False)
     """Whether it has no times at which it does not run."""
@@ -73,10 +75,14 @@ class Post:
     def __post_init__(self) -> None:
         self.launch = self.kind.launch if isinstance(self.kind, Launching) else None
         self.timeout = self.probe.timeout_seconds
+        self.always = self.probe.active is None
+
+    def take_up(self) -> None:
+        """It goes to work. Posts do so in the order in which their runs come due: what is used together is made
+        together, and lies together in memory."""
         self.errand = self.kind.errand() if isinstance(self.kind, Batching) else None
         if self.errand is not None:
             self.errand.owner, self.errand.timeout = self, self.timeout
-        self.always = self.probe.active is None
 
     def let_go(self) -> None:
         """It has left the set and does not run: breaks the circle of post, kind and errand, which nobody would find."""
@@ -84,6 +90,28 @@ class Post:
             self.errand.owner = self.errand.kind = None
         self.launch = self.errand = None
 
+
+class InOrder:
+    """New posts in the order in which their runs come due: their columns, and what they keep, are neighbours then, and
+    the processor finds the next of them in its caches. One look costs several times as much where it does not."""
+
+    def __init__(self) -> None:
+        self._parts: list[list[tuple[float, int, Post]]] = [[] for _ in range(_PARTS)]
+
+    def add(self, uid: str, post: Post) -> None:
+        """One more."""
+        phase = stable_hash(uid)
+        self._parts[phase * _PARTS >> 64].append((post.probe.every_seconds, phase, post))
+
+    def __iter__(self) -> Iterator[Post]:
+        for part in self._parts:
+            part.sort(key=itemgetter(0, 1))
+            for _, _, post in part:
+                yield post
+
+
+_PARTS = 1_024
+"""Each of them is sorted by itself, when its turn comes: all at once would hold the loop."""
 
 Deliver: TypeAlias = Callable[[Post, float, Result], None]
 """Takes the complete result of a run that began at a wall-clock time."""

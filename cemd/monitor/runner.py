@@ -24,7 +24,7 @@ from cemd.monitor.burden import Burden
 from cemd.monitor.plans import Skip
 from cemd.monitor.probes.base import Attempt, Reason, Result, completed
 from cemd.monitor.probes.engines.errands import AnyErrand, Engine, Landed
-from cemd.monitor.roster import Deliver, DeliverGood, Post, one_by_one, plan_of
+from cemd.monitor.roster import Deliver, DeliverGood, InOrder, Post, one_by_one, plan_of
 from cemd.monitor.runs import Ahead, Run, affordable_runs
 from cemd.monitor.schedule import Schedule
 
@@ -132,11 +132,15 @@ class Runner:
                     if post is not self._posts[slot]:
                         self._put(post, slot)
                 await self._rest(pause)
+            new = InOrder()
             for uid, post in posts.items():
                 if uid in here:
                     here.remove(uid)  # bit by bit: all at once would take its time
                 else:
-                    self._put(post, None)
+                    new.add(uid, post)
+                await self._rest(pause)
+            for post in new:
+                self._put(post, None)
                 await self._rest(pause)
         finally:
             self._taking = False
@@ -154,6 +158,7 @@ class Runner:
         """A probe that is new (no slot), or that changed."""
         if slot is not None:
             self._let_go(slot)
+        post.take_up()
         slot = self._schedule.put(plan_of(post), slot, self.clock.monotonic())
         if slot >= len(self._posts):
             more = slot + 1 - len(self._posts)

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from cemd.config.probes import Probe
 from cemd.kit.clock import Clock, ManualClock, SystemClock
+from cemd.model.identity import stable_hash
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Missed, ProbeParams, Reason, Result, Values
 from cemd.monitor.probes.engines.errands import AnyErrand, Landed
@@ -250,7 +251,9 @@ class Clerk:
 
 
 def errands(count: int) -> list[Post]:
-    return [post(f"e{number}", Errands(lambda: OK), every=0.4) for number in range(count)]
+    """Posts in the order of their slots, which is that in which they come due."""
+    made = [post(f"e{number}", Errands(lambda: OK), every=0.4) for number in range(count)]
+    return sorted(made, key=lambda one: stable_hash(one.probe.identity()))
 
 
 async def test_many_light_runs_begin_each_at_its_time_and_one_by_one_in_their_order() -> None:
@@ -306,6 +309,19 @@ async def test_large_set_is_put_to_work_while_the_loop_turns_and_what_stays_is_b
     counters = book.runner.counters()
     counted = sum(counters.get(f"skipped_{why}", 0.0) for why in ("late", "missed", "still_running"))
     assert lost <= counted + counters["shed_runs"], "on a calm machine nothing is lost at all"
+
+
+async def test_new_probes_lie_in_the_order_in_which_they_come_due_and_others_stay_where_they_are() -> None:
+    book = Book()
+    first = [post(f"f{number}", Quick(lambda: OK), every=30.0) for number in range(40)]
+    more = [post(f"m{number}", Quick(lambda: OK), every=30.0) for number in range(400)]
+    await book.runner.take(by_uid(first), kind_at_once=10)
+    before = list(book.runner._schedule.uids())
+    await book.runner.take(by_uid([*more, *first]), kind_at_once=10)
+    after = list(book.runner._schedule.uids())
+    assert after[:40] == before == sorted(before, key=stable_hash)
+    assert after[40:] == sorted(after[40:], key=stable_hash)
+    assert set(after) == set(by_uid([*first, *more]))
 
 
 async def test_what_left_the_set_is_let_go_without_a_look_for_circles() -> None:

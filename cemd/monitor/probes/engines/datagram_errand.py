@@ -59,3 +59,9 @@ class Errand(AnyErrand):
         """A good answer, told by itself."""
         readings = Values(self.metrics, (seconds, *values))
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds)
+
+
+def late(seconds: float) -> Result:
+    """Nothing came in that time."""
+    words = "no answer before the deadline."
+    return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=words, seconds=seconds)

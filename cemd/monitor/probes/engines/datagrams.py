@@ -18,10 +18,9 @@ from itertools import repeat
 from math import inf
 from typing import Any, TypeAlias
 
-from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Done, Missed, Reason, Result, result_of
 from cemd.monitor.probes.engines.arrivals import AT_ONCE, Arrivals
-from cemd.monitor.probes.engines.datagram_errand import Errand, GoesOn
+from cemd.monitor.probes.engines.datagram_errand import Errand, GoesOn, late
 from cemd.monitor.probes.engines.departures import MOST_BYTES, TOGETHER, cut
 from cemd.monitor.probes.engines.errands import Landed, Landing
 from cemd.monitor.probes.engines.lines import Destination, Door, Keys, Line, Run, Sending
@@ -351,7 +350,7 @@ class Datagrams:
         if self.loop.time() - self._looked_at >= GLANCE_SECONDS:
             self.collect()
         now = self.loop.time() + TICK_SECONDS
-        overdue = [(door, run) for door in self._doors.values() if door.waiting for run in _overdue(door, now)]
+        overdue = [(door, run) for door in self._doors.values() if door.waiting for run in door.overdue(now)]
         if overdue:
             self.collect()  # what has come in time is taken before
         for door, run in overdue:
@@ -365,7 +364,7 @@ class Datagrams:
         errand, slot, key, (sent_ns, began, at, _) = run
         del door.waiting[key]
         if began + errand.timeout <= now:
-            self._tell(run, _late(self.loop.time() - began))
+            self._tell(run, late(self.loop.time() - began))
         else:
             door.waiting[key] = (errand, slot, key, [sent_ns, began, at, self.loop.time()])
             self._send(door, errand, key)
@@ -396,20 +395,3 @@ class Datagrams:
             run = door.waiting.pop(key, None)
             if run is not None:
                 self._tell(run, self._result_of(trouble(again.errno or 0, errand.kind.target), errand))
-
-
-def _late(seconds: float) -> Result:
-    words = "no answer before the deadline."
-    return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=words, seconds=seconds)
-
-
-def _overdue(door: Door, now: float) -> list[Run]:
-    """Who waits too long. Runs wait in the order in which they were sent last: the first that is too young ends it."""
-    due = []
-    for run in door.waiting.values():
-        errand, _, _, (_, began, _, asked) = run
-        if asked + door.line.shortest > now:
-            break
-        if asked + errand.resend <= now or began + errand.timeout <= now:
-            due.append(run)
-    return due

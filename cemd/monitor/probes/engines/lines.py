@@ -167,6 +167,17 @@ class Door:
             return False
         return True
 
+    def overdue(self, now: float) -> list[Run]:
+        """Who waits too long: the first, in the order in which they were sent last, that is too young ends it."""
+        due = []
+        for run in self.waiting.values():
+            errand, _, _, (_, began, _, asked) = run
+            if asked + self.line.shortest > now:
+                break
+            if asked + errand.resend <= now or began + errand.timeout <= now:
+                due.append(run)
+        return due
+
     def errors(self) -> Iterator[tuple[bytes, int]]:
         """(number of a question, what the system says of it) for each that came to nothing, on a shared line."""
         while True:
