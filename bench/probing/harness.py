@@ -206,6 +206,7 @@ async def own_rate(folder: Path, probes: list[Probe], seconds: float) -> dict[st
         await asyncio.wait_for(owed.began.wait(), 180)
         await asyncio.sleep(probes[0].every_seconds + 1)  # every series has its name by then
         await at_ease(owed)
+        owed.reasons.clear()  # what was given up while series were made is no part of what is measured
         cpu, begun = cpu_seconds(pid), time.time()
         await asyncio.sleep(seconds)
         spent, wall = cpu_seconds(pid) - cpu, time.time() - begun
