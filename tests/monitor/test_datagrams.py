@@ -8,10 +8,12 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import pytest
 from cemd.config.probes import Probe
+from cemd.config.targets import Targets
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import make
 from cemd.monitor.probes.base import Reason, Result
@@ -19,13 +21,16 @@ from cemd.monitor.probes.engines import lines
 from cemd.monitor.probes.engines.datagram_errand import Errand
 from cemd.monitor.probes.engines.departures import send_block
 from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
+from cemd.monitor.probes.ntp import Question
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.snmp import ValueType
 
 from tests.monitor import peers
 from tests.monitor.peers import name_server, tools
 from tests.monitor.probes.test_dns import descriptors
+from tests.monitor.probes.test_ntp import server as time_server
 from tests.monitor.probes.test_snmp import UPTIME, agent
+from tests.monitor.probes.test_udp import udp_peer
 
 RECORDS = {("shop.example.", "A"): ["192.0.2.7", "192.0.2.8"], ("app.example.", "A"): ["192.0.2.9"]}
 
@@ -298,13 +303,114 @@ async def test_agents_share_one_socket_and_only_the_one_whose_port_is_closed_is_
     assert {slot: result.reason for slot, result in one.results.items()} == {1: Reason.REFUSED, 4: Reason.REFUSED}
 
 
+@pytest.mark.parametrize("kind", ["dns", "snmp", "ntp"])
+async def test_host_by_its_name_is_looked_up_once_while_its_time_to_live_lasts(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = {("far.example.", "A"): ["127.0.0.1"]}
+    async with contextlib.AsyncExitStack() as stack:
+        names, names_port = await stack.enter_async_context(name_server(addresses))
+        _, server_port = await stack.enter_async_context(name_server(RECORDS))
+        _, agent_at = await stack.enter_async_context(agent())
+        _, time_port = await stack.enter_async_context(udp_peer(time_server()))
+        made = await stack.enter_async_context(tools(nameservers=[f"127.0.0.1:{names_port}"]))
+        one = Book(made)
+        asks = {
+            "dns": {"server": "far.example", "port": server_port, "name": "shop.example"},
+            "snmp": {**agent_at, "host": "far.example"},
+            "ntp": {"host": "far.example", "port": time_port},
+        }
+        errand = one.errand(kind, **asks[kind])
+        one.send(errand)
+        await one.heard(1)
+        assert one.results.pop(0).reason is Reason.ANSWERED, "the first run looks the name up and tells its own end"
+        looked_up = names.asked
+        for turn in range(3):
+            one.send(errand)
+            await one.heard(turn + 1)
+        assert (names.asked, len(one.rows[0]), one.results) == (looked_up, 3, {})
+        assert looked_up > 0
+        monkeypatch.setattr(made.names, "_kept", {})
+        addresses["far.example.", "A"] = ["127.0.0.77"]
+        made.names._resolver = None  # c-ares keeps answers of its own
+        one.send(errand)
+        await one.heard(4)
+        assert one.results[0].reason in (Reason.REFUSED, Reason.NO_ANSWER), "it goes where the name leads now"
+        assert names.asked > looked_up
+
+
+async def test_name_without_an_address_is_told_and_run_that_is_given_up_while_it_is_looked_up_is_not() -> None:
+    async with name_server({}) as (names, port), tools(nameservers=[f"127.0.0.1:{port}"]) as made:
+        one = Book(made)
+        errand = one.errand("dns", server="gone.example", name="shop.example")
+        one.send(errand)
+        await one.heard(1)
+        assert one.results.pop(0).reason is Reason.NAME_NOT_FOUND
+        names.mode = "mute"
+        made.names._resolver = None
+        one.send(errand)
+        await asyncio.sleep(0.05)
+        assert made.datagrams.give_up() == [0]
+        await asyncio.sleep(0.05)
+        assert (one.rows, one.results) == ({}, {})
+
+
+async def test_name_whose_address_is_not_allowed_is_asked_nothing() -> None:
+    addresses = {("in.example.", "A"): ["127.0.0.1"], ("out.example.", "A"): ["169.254.3.3"]}
+    async with (
+        name_server(addresses) as (_, port),
+        name_server(RECORDS) as (asked, server),
+        tools(nameservers=[f"127.0.0.1:{port}"]) as made,
+    ):
+        one = Book(made)
+        here: dict[str, Any] = {"port": server, "name": "shop.example"}
+        one.send(one.errand(**here, server="out.example"), errand := one.errand(**here, server="in.example"))
+        await one.heard(2)
+        made.names.allow(Targets())
+        one.made.datagrams.begin([errand], [2], asyncio.get_running_loop().time(), 1_000.0)
+        await one.heard(3)
+    reasons = {slot: result.reason for slot, result in one.results.items()}
+    assert reasons == {0: Reason.TARGET_NOT_ALLOWED, 1: Reason.ANSWERED, 2: Reason.TARGET_NOT_ALLOWED}
+    assert asked.asked == 1
+
+
+async def test_time_servers_are_asked_by_the_batch_and_each_question_that_is_asked_again_counts_by_itself() -> None:
+    says = time_server()
+    async with (
+        udp_peer(lambda data, count: says(data, count) if count else []) as (loses, lossy),
+        udp_peer(says) as (_, good),
+        udp_peer(time_server(leap=3, stratum=16)) as (_, lost),
+        book(seconds=5.0) as one,
+    ):
+        places: dict[str, Any] = {"host": "127.0.0.1", "resend_seconds": 1.0}
+        one.send(*(one.errand("ntp", **places, port=port) for port in (good, lossy, lost)))
+        await one.heard(3)
+        assert len({data[40:48] for data in loses.heard}) == len(loses.heard) == 2
+    assert sorted(one.rows) == [0, 1]
+    for rows in one.rows.values():
+        [(success, duration, response, offset, round_trip, stratum, *_)] = rows
+        assert (success, stratum) == (1.0, 2.0)
+        assert 0.0 <= round_trip <= response == duration < 0.9, "what was lost before is no part of it"
+        assert abs(offset) < 0.5
+    assert one.results[2].reason is Reason.SERVER_UNSYNCHRONISED
+    assert {reading.metric for reading in one.results[2].readings} == set(Question.metrics)
+
+
+async def test_time_that_was_set_meanwhile_makes_a_question_of_time_blind() -> None:
+    async with udp_peer(time_server()) as (_, port), book() as one:
+        one.made.datagrams._stepped_at = inf
+        one.send(one.errand("ntp", host="127.0.0.1", port=port))
+        await one.heard(1)
+    assert (one.results[0].outcome, one.results[0].reason) == (Outcome.BLIND, Reason.CLOCK_STEPPED)
+
+
 async def test_answer_of_somebody_else_is_none_though_its_number_is_right() -> None:
     answers: list[bytes] = []
     async with agent(twist=answers.append) as (_, where), book(seconds=0.4) as one:
         one.send(one.errand("snmp", **where))
         while not answers:
             await asyncio.sleep(0.01)
-        [door] = one.made.datagrams._doors.values()
+        [door] = one.made.datagrams._doors
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(answers[0], ("127.0.0.1", door._socket.getsockname()[1]))
         await one.heard(1)

@@ -39,10 +39,9 @@ from cemd.monitor.probes.base import (
 )
 from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
 from cemd.monitor.probes.engines.dns_comparison import compared, texts_of
-from cemd.monitor.probes.engines.dns_engine import Question, line_to
+from cemd.monitor.probes.engines.dns_engine import Question, aim_at
 from cemd.monitor.probes.engines.dns_exchange import Exchange, Transport
 from cemd.monitor.probes.engines.dnssec import Chain, checked_anchor
-from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols import dns_answer
@@ -188,7 +187,7 @@ class Dns:
         self._query = self._exchange.query(params.name, self._type)
         self._raw = _raw(params.type, params.answers, params.answers_absent)
         plain = not params.dnssec and not params.compare_with and self._raw is not None and self._rcode < 16
-        self._simple = plain and params.transport is Transport.UDP and is_address(params.server)
+        self._simple = plain and params.transport is Transport.UDP
 
     @property
     def target(self) -> str:
@@ -201,16 +200,19 @@ class Dns:
     # The quick way.
 
     def errand(self) -> Question | None:
-        """A plain question by datagram to a numeric address."""
+        """A plain question by datagram."""
         if not self._simple:
             return None
-        server = self._params.server
-        line = line_to(self._tools.datagrams, self._params, server, self._port)
-        return Question(self, line, server, self._params.resend_seconds, self._query, self._answered)
+        params = self._params
+        aim = aim_at(self._tools.datagrams, params, self._port)
+        resend = params.resend_seconds
+        return Question(self, params.server, params.version(), aim, resend, self._query, self._answered)
 
     def launch(self, deadline: float, done: Done) -> Cancel | None:
         question = self.errand()
-        return None if question is None else self._tools.datagrams.single(question, deadline, done)
+        if question is None or question.named is not None:
+            return None
+        return self._tools.datagrams.single(question, deadline, done)
 
     def _answered(self, question: Question, data: bytes, seconds: float, began: float) -> Found:
         seen = dns_answer.read(data, self._query.end, self._type)
@@ -228,7 +230,7 @@ class Dns:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(began + question.timeout):
-                data = await self._exchange.by_stream(self._params.server, self._query)
+                data = await self._exchange.by_stream(question.address, self._query)
             seen = dns_answer.read(data, self._query.end, self._type)
             seconds = loop.time() - began
             result = self._broken(seconds) if seen is None else self._judged(seen, seconds)

@@ -1,38 +1,40 @@
 """ntp: asks a time server as a client would (RFC 5905, mode 3) and judges what it says of itself.
 
 Our packet says nothing of this host: its transmit stamp is a random number, which must come back, so that nobody who
-did not see the question can answer it. Times of our own are the kernel's. An offset is between two clocks: it counts
-against the server only where ours follows a source of its own.
+did not see the question can answer it. Questions go through the engine of datagrams; times of our own are the kernel's.
+An offset is between two clocks: it counts against the server only where ours follows a source of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import socket
 import struct
-import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from cemd.model.quality import Outcome
+from cemd.kit.tasks import settle
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
+    Cancel,
+    Done,
     Host,
     Missed,
     Port,
     ProbeParams,
-    Reading,
     Reason,
     Result,
+    Values,
     Way,
 )
 from cemd.monitor.probes.engines.clock_state import clock_state
-from cemd.monitor.probes.engines.sockets import SocketParams, connect, readable, talking_to
-from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
+from cemd.monitor.probes.engines.datagram_errand import Aim, Errand, Found
+from cemd.monitor.probes.engines.datagrams import Datagrams
+from cemd.monitor.probes.engines.lines import Destination, Shared, destination, place_as_heard
+from cemd.monitor.probes.engines.sockets import SocketParams, family_of
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.stamp_packets import unix_ns_of
 
@@ -40,6 +42,8 @@ _PACKET = struct.Struct("!BBbbII4sQQQQ")
 _CLIENT = 4 << 3 | 3
 _SERVER_MODE = 4
 _UNSYNCHRONISED = 3
+_BEFORE_NONCE = _PACKET.pack(_CLIENT, 0, 0, 0, 0, 0, b"", 0, 0, 0, 0)[:-8]
+_ORIGIN, _TRANSMIT = slice(24, 32), slice(40, 48)
 
 
 class NtpParams(SocketParams):
@@ -97,29 +101,70 @@ def read_said(data: bytes, nonce: int) -> Said | None:
     )
 
 
+def key_of(data: bytes) -> bytes:
+    """The nonce of a server's packet, where it comes back, or of a question of ours; empty where there is none."""
+    if len(data) < _PACKET.size:
+        return b""
+    return data[_ORIGIN] if data[0] & 7 == _SERVER_MODE else data[_TRANSMIT]
+
+
+def aim_at(datagrams: Datagrams, way: SocketParams, port: int) -> Aim:
+    """What leads to time servers: those with addresses of one version of IP share a line."""
+
+    def aim(address: str) -> Destination:
+        family = family_of(address)
+        key = ("ntp", family, way.source_address, way.vrf, way.dscp)
+        line = datagrams.line(key, lambda: Shared(way, family, datagrams.nonces, key_of))
+        return destination(line, place_as_heard(address, port))
+
+    return aim
+
+
+class Question(Errand):
+    """Asked again it is another question: an offset is worked out from the one that was answered."""
+
+    __slots__ = ()
+
+    metrics = (
+        "response_seconds",
+        "offset_seconds",
+        "round_trip_seconds",
+        "stratum_code",
+        "leap_code",
+        "root_delay_seconds",
+        "root_dispersion_seconds",
+        "root_distance_seconds",
+        "reference_age_seconds",
+    )
+    afresh = True
+
+    def __init__(self, kind: Ntp, params: NtpParams, host: str, aim: Aim) -> None:
+        super().__init__(kind, host, params.version(), aim, params.resend_seconds, (_BEFORE_NONCE, b""))
+
+    def take(self, data: bytes, seconds: float, began: float, sent_ns: int) -> Found:
+        del began
+        if (said := read_said(data, int.from_bytes(data[_ORIGIN], "big"))) is None:
+            return None
+        if not sent_ns:
+            raise Blind(Reason.CLOCK_STEPPED, "the clock of this host was set meanwhile.")
+        judged: tuple[float, ...] = self.kind.judged(said, seconds, sent_ns)
+        return judged
+
+
 class Ntp:
-    """`offset_seconds` of the server's clock from ours (positive: it is ahead), `round_trip_seconds` without its own
-    time, `stratum_code`, `leap_code` (0 none, 1 and 2 a leap second comes, 3 not synchronised), `root_delay_seconds`,
-    `root_dispersion_seconds`, `root_distance_seconds`, `reference_age_seconds` since its clock was last set."""
+    """`response_seconds` until its answer came; `offset_seconds` of the server's clock from ours (positive: it is
+    ahead), `round_trip_seconds` without its own time, `stratum_code`, `leap_code` (0 none, 1 and 2 a leap second comes,
+    3 not synchronised), `root_delay_seconds`, `root_dispersion_seconds`, `root_distance_seconds`,
+    `reference_age_seconds` since its clock was last set."""
 
     word: ClassVar[str] = "ntp"
     Params: ClassVar[type[ProbeParams]] = NtpParams
-    metrics: ClassVar[frozenset[str] | None] = frozenset(
-        {
-            "offset_seconds",
-            "round_trip_seconds",
-            "stratum_code",
-            "leap_code",
-            "root_delay_seconds",
-            "root_dispersion_seconds",
-            "root_distance_seconds",
-            "reference_age_seconds",
-        }
-    )
+    metrics: ClassVar[frozenset[str] | None] = frozenset(Question.metrics)
 
     def __init__(self, params: NtpParams, tools: Tools) -> None:
         self._params = params
-        self._names = tools.names
+        self._names, self._datagrams = tools.names, tools.datagrams
+        self._aim = aim_at(tools.datagrams, params, params.port)
 
     @property
     def target(self) -> str:
@@ -129,66 +174,64 @@ class Ntp:
     def group(self) -> str:
         return self.target
 
+    # The quick way.
+
+    def errand(self) -> Question | None:
+        """Any question, but where this host's own clock must be looked at first."""
+        if self._params.max_offset_seconds is not None or "%" in self._params.host:
+            return None  # the system writes zones in words of its own
+        return Question(self, self._params, self._params.host, self._aim)
+
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        question = self.errand()
+        if question is None or question.named is not None:
+            return None
+        return self._datagrams.single(question, deadline, done)
+
+    def judged(self, said: Said, seconds: float, asked_ns: int) -> tuple[float, ...]:
+        """The values of a good answer that came so long after the question.
+
+        Raises:
+            Missed: it is none.
+        """
+        if said.stratum == 0 and said.leap == _UNSYNCHRONISED:
+            code = said.reference.rstrip(b"\0").decode("ascii", errors="replace")
+            raise Missed(Reason.STATUS_UNEXPECTED, f"the server says {code!r} instead of the time.")
+        if not said.sent_stamp or said.sent_ns < said.received_ns:
+            raise Missed(Reason.PROTOCOL_BROKEN, "the server's stamps are none, or in the wrong order.")
+        waited_ns = round(seconds * 1e9)
+        offset = ((said.received_ns - asked_ns) + (said.sent_ns - asked_ns - waited_ns)) / 2e9
+        distance = said.root_delay_seconds / 2 + said.root_dispersion_seconds
+        values = (
+            offset,
+            max(0.0, (waited_ns - (said.sent_ns - said.received_ns)) / 1e9),
+            float(said.stratum),
+            float(said.leap),
+            said.root_delay_seconds,
+            said.root_dispersion_seconds,
+            distance,
+            max(0.0, (said.sent_ns - said.reference_ns) / 1e9),
+        )
+        if words := self._fault(said, distance, offset):
+            reason = Reason.SERVER_UNSYNCHRONISED if said.leap == _UNSYNCHRONISED else Reason.ANSWER_UNEXPECTED
+            raise Missed(reason, words, readings=Values(Question.metrics, (seconds, *values)))
+        return values
+
+    # The thorough way.
+
     async def run(self, attempt: Attempt) -> Result:
         params = self._params
         if params.max_offset_seconds is not None and not clock_state().synchronised:
             words = "this host's clock follows no source, so no offset can be judged; synchronise it."
             raise Blind(Reason.CLOCK_UNSYNCHRONISED, words)
         address = await self._names.address(params.host, attempt.remaining(), params.version())
-        wall = WallClock()
-        with await connect(params, address, params.port, socket.SOCK_DGRAM) as door:
-            door.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            with talking_to(f"time server {self.target}"):
-                said, asked_ns, came_ns = await self._ask(door)
-        wall.check()
-        return self._judged(said, asked_ns, came_ns)
-
-    async def _ask(self, door: socket.socket) -> tuple[Said, int, int]:
-        """(what the server said, when it was asked, when the answer came); each question has a nonce of its own."""
-        while True:
-            nonce = secrets.randbits(63) + 1
-            asked_ns = time.time_ns()
-            question = _PACKET.pack(_CLIENT, 0, 0, 0, 0, 0, b"", 0, 0, 0, nonce)
-            await asyncio.get_running_loop().sock_sendall(door, question)
-            try:
-                async with asyncio.timeout(self._params.resend_seconds):
-                    return await self._answer(door, nonce, asked_ns)
-            except TimeoutError:
-                continue  # asked again; the attempt's deadline ends this
-
-    async def _answer(self, door: socket.socket, nonce: int, asked_ns: int) -> tuple[Said, int, int]:
-        while True:
-            try:
-                data, ancillary, _, _ = door.recvmsg(2_048, ANCILLARY_BYTES)
-            except BlockingIOError:
-                await readable(door)
-                continue
-            if (said := read_said(data, nonce)) is not None:
-                return said, asked_ns, kernel_stamp(ancillary) or time.time_ns()
-
-    def _judged(self, said: Said, asked_ns: int, came_ns: int) -> Result:
-        if said.stratum == 0 and said.leap == _UNSYNCHRONISED:
-            code = said.reference.rstrip(b"\0").decode("ascii", errors="replace")
-            raise Missed(Reason.STATUS_UNEXPECTED, f"the server says {code!r} instead of the time.")
-        if not said.sent_stamp or said.sent_ns < said.received_ns:
-            raise Missed(Reason.PROTOCOL_BROKEN, "the server's stamps are none, or in the wrong order.")
-        offset = ((said.received_ns - asked_ns) + (said.sent_ns - came_ns)) / 2e9
-        distance = said.root_delay_seconds / 2 + said.root_dispersion_seconds
-        values = {
-            "offset_seconds": offset,
-            "round_trip_seconds": max(0.0, ((came_ns - asked_ns) - (said.sent_ns - said.received_ns)) / 1e9),
-            "stratum_code": float(said.stratum),
-            "leap_code": float(said.leap),
-            "root_delay_seconds": said.root_delay_seconds,
-            "root_dispersion_seconds": said.root_dispersion_seconds,
-            "root_distance_seconds": distance,
-            "reference_age_seconds": max(0.0, (said.sent_ns - said.reference_ns) / 1e9),
-        }
-        readings = tuple(Reading(metric=metric, value=value) for metric, value in values.items())
-        if words := self._fault(said, distance, offset):
-            reason = Reason.SERVER_UNSYNCHRONISED if said.leap == _UNSYNCHRONISED else Reason.ANSWER_UNEXPECTED
-            raise Missed(reason, words, readings=readings)
-        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
+        told: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        question = Question(self, params, address, self._aim)
+        forget = self._datagrams.single(question, attempt.deadline, partial(settle, told))
+        try:
+            return await told
+        finally:
+            forget()
 
     def _fault(self, said: Said, distance: float, offset: float) -> str:
         params = self._params

@@ -33,9 +33,8 @@ from cemd.monitor.probes.base import (
     result_of,
 )
 from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
-from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.snmp_counters import UPTIME, Counters, Now, number_of, uptime_of
-from cemd.monitor.probes.engines.snmp_errand import Asking, line_for, place_as_heard, wish
+from cemd.monitor.probes.engines.snmp_errand import Asking, aim_at, wish
 from cemd.monitor.probes.engines.snmp_questions import AT_ONCE, TOO_BIG, Questions, found_of, titled
 from cemd.monitor.probes.engines.snmp_session import Community, Line, Session, User, UserSession
 from cemd.monitor.probes.engines.sockets import SocketParams, connect, talking_to
@@ -206,9 +205,9 @@ class Snmp:
     # The quick way.
 
     def errand(self) -> Asking | None:
-        """Single values of v2c in one question to a numeric address."""
+        """Single values of v2c in one question."""
         params = self._params
-        if params.user is not None or self._columns or len(self._asked) > AT_ONCE or not is_address(params.host):
+        if params.user is not None or self._columns or len(self._asked) > AT_ONCE:
             return None
         if "%" in params.host:
             return None  # the system writes zones in words of its own
@@ -216,15 +215,16 @@ class Snmp:
             community = self._community()
         except Blind:
             return None  # each run says so
-        place = place_as_heard(params.host, params.port)
-        line = line_for(self._datagrams, params, params.host)
+        aim = aim_at(self._datagrams, params, params.port)
         metrics = tuple(one.metric for _, one in self._values)
         wanted = wish(community, tuple(self._asked), metrics, self._plain)
-        return Asking(self, line, place, params.resend_seconds, wanted, self._answered)
+        return Asking(self, params.host, params.version(), aim, params.resend_seconds, wanted, self._answered)
 
     def launch(self, deadline: float, done: Done) -> Cancel | None:
         asking = self.errand()
-        return None if asking is None else self._datagrams.single(asking, deadline, done)
+        if asking is None or asking.named is not None:
+            return None
+        return self._datagrams.single(asking, deadline, done)
 
     def _answered(self, asking: Asking, found: Numbers | None, data: bytes, seconds: float, began: float) -> Found:
         if found is None:
@@ -265,7 +265,7 @@ class Snmp:
         """The second half of a quick attempt whose answer would have been too large for the agent."""
         try:
             async with asyncio.timeout_at(began + asking.timeout):
-                result = await self._thoroughly(self._params.host)
+                result = await self._thoroughly(asking.address)
         except Exception as exc:  # noqa: BLE001 -- as in `measure`: told as a result, since nobody waits for a raise
             result = result_of(exc, self, self.target, self._log)
         self._datagrams.conclude(asking, result)

@@ -11,19 +11,19 @@ and each piece of them that is touched costs as much as ten that were just made.
 from __future__ import annotations
 
 import asyncio
-import select
+import secrets
 import time
 from collections.abc import Callable, Hashable, Sequence
 from itertools import repeat
 from math import inf
 from typing import Any, TypeAlias
 
-from cemd.monitor.probes.base import Blind, Done, Missed, Reason, Result, result_of
+from cemd.monitor.probes.base import Attempt, Blind, Done, Missed, Result, result_of
 from cemd.monitor.probes.engines.arrivals import AT_ONCE, Arrivals
 from cemd.monitor.probes.engines.datagram_errand import Errand, GoesOn, late
 from cemd.monitor.probes.engines.departures import MOST_BYTES, TOGETHER, cut
 from cemd.monitor.probes.engines.errands import Landed, Landing
-from cemd.monitor.probes.engines.lines import Destination, Door, Keys, Line, Run, Sending
+from cemd.monitor.probes.engines.lines import Destination, Door, Doors, Keys, Line, Run, Sending
 from cemd.monitor.probes.engines.names import Names, trouble
 from cemd.monitor.probes.engines.stamps import STEP_SECONDS
 
@@ -49,15 +49,13 @@ class Datagrams:
         self.landing: Landing | None = None
         """Set by whoever sends batches."""
         self.loop = asyncio.get_running_loop()
-        self.short_keys, self.long_keys = Keys(2), Keys(4, 0x7F)
-        """Numbers of two bytes, and of four as a positive integer in the fewest bytes is written."""
+        self.short_keys, self.long_keys, self.nonces = Keys(2), Keys(4, 0x7F), Keys(8, 0x7F)
+        """Numbers of two bytes, of four as a positive integer in the fewest bytes is written, and of eight, never 0."""
         self._names = names
         self._log = log
         self._lines: dict[Hashable, Line] = {}
-        self._doors: dict[int, Door] = {}
+        self._doors = Doors()
         self._elsewhere: dict[Errand, Run] = {}
-        self._epoll = select.epoll()
-        """All sockets: asked which of them have something, never waited for."""
         self._arrivals = Arrivals()
         self._sent = 0
         """Questions since the last look,"""
@@ -84,21 +82,21 @@ class Datagrams:
         self._sent += len(slots)
         parcels: dict[Destination, Parcel] = {}
         for errand, slot in zip(errands, slots, strict=True):
+            if errand.allowed_by is not targets and not self._may_go(errand, slot, now, at):
+                continue
             to = errand.to
             parcel = parcels.get(to)
-            if parcel is None or errand.allowed_by is not targets:
+            if parcel is None:
                 try:
-                    if errand.allowed_by is not targets:
-                        self._admit(errand, targets)
-                    parcel = parcels[to] = parcel or ([], [], self._door(to.line, now), [0, now, at, now])
+                    parcel = parcels[to] = ([], [], self._doors.by(to.line, now), [0, now, at, now])
                 except (Blind, Missed) as exc:
                     self._tell((errand, slot, b"", [0, now, at, now]), self._result_of(exc, errand))
                     continue
             keys, messages, door, sending = parcel
             waiting, store = door.waiting, to.line.keys.store
             key = store.pop() if store else to.line.keys.one()
-            while key in waiting:
-                key = to.line.keys.one()
+            if key in waiting:
+                key = to.line.keys.fresh(waiting)
             waiting[key] = (errand, slot, key, sending)
             keys.append(key)
             messages.append(errand.before + key + errand.after)
@@ -108,15 +106,8 @@ class Datagrams:
             self._leave(to, parcel)
         if self._ticking is None:
             self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
-
-    def _door(self, line: Line, now: float) -> Door:
-        """The socket that questions leave by now.
-
-        Raises:
-            Blind, Missed: there is none to be had.
-        """
-        door = line.door
-        return self._open(line, now) if door is None or door.left <= 0 or now > door.until else door
+        if self._sweeping is None:
+            self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _leave(self, to: Destination, parcel: Parcel) -> None:
         """Sends what goes to one place, by as few calls as can be."""
@@ -163,16 +154,38 @@ class Datagrams:
                 door.waiting[key] = (errand, slot, key, [time.time_ns(), began, at, asked])
                 self._send(door, errand, key)
 
-    def _admit(self, errand: Errand, targets: object) -> None:
-        """Its first time, or the first since what is allowed has changed.
-
-        Raises:
-            Blind: it may not go there.
-        """
-        self._names.check(errand.host, errand.host)
-        errand.allowed_by = targets
+    def _may_go(self, errand: Errand, slot: int, now: float, at: float) -> bool:
+        """Each time of one to a name, else its first time, or the first since what is allowed has changed. Where it is
+        not sent now, all about it is seen to here."""
+        run: Run = (errand, slot, b"", [0, now, at, now])
+        named = errand.named
+        try:
+            if named is None:
+                self._names.check(errand.host, errand.host)
+                errand.allowed_by = self._names.targets
+            elif (address := self._names.known(named.host, named.version)) is None:
+                self._elsewhere[errand] = run
+                errand.ending = asyncio.ensure_future(self._thoroughly(errand, now + errand.timeout)).cancel
+                return False
+            elif address != named.address:
+                named.address, errand.to = address, named.aim(address)
+        except (Blind, Missed) as exc:
+            self._tell(run, self._result_of(exc, errand))
+            return False
         line = errand.to.line
         line.shortest = min(line.shortest, errand.resend, errand.timeout)
+        return True
+
+    async def _thoroughly(self, errand: Errand, deadline: float) -> None:
+        """A run whose name must be looked up first."""
+        run = f"cemd-{secrets.token_hex(8)}"
+        attempt = Attempt(probe=errand.kind.target, deadline=deadline, run=run, log=self._log)
+        try:
+            async with asyncio.timeout_at(deadline):
+                result = await errand.kind.run(attempt)
+        except Exception as exc:  # noqa: BLE001 -- as in `measure`: told as a result, since nobody waits for a raise
+            result = self._result_of(exc, errand)
+        self.conclude(errand, result)
 
     def single(self, errand: Errand, deadline: float, done: Done) -> Callable[[], None]:
         """Sends one whose result, not complete yet, goes to `done`; answers what gives it up."""
@@ -189,7 +202,7 @@ class Datagrams:
 
     def give_up(self) -> list[int]:
         """Gives up all that were sent as batches and answers their slots; nobody is told."""
-        out = [run for door in self._doors.values() for run in door.waiting.values()]
+        out = [run for door in self._doors for run in door.waiting.values()]
         given_up = [run for run in (*out, *self._elsewhere.values()) if run[0].done is None]
         for run in given_up:
             self._forget(run[0])
@@ -200,42 +213,21 @@ class Datagrams:
         for timer in (self._ticking, self._sweeping):
             if timer is not None:
                 timer.cancel()
-        self._epoll.close()
-        for door in self._doors.values():
-            door.close()
-        self._doors.clear()
+        self._doors.close()
 
     def _forget(self, errand: Errand) -> None:
-        for door in self._doors.values():
+        if self._elsewhere.pop(errand, None) is not None:
+            errand.give_up()
+            return
+        for door in self._doors:
             if door.line is errand.to.line:
                 for key in [key for key, run in door.waiting.items() if run[0] is errand]:
                     del door.waiting[key]
-        if self._elsewhere.pop(errand, None) is not None:
-            errand.give_up()
-
-    def _open(self, line: Line, now: float) -> Door:
-        door = line.open(now)
-        try:
-            self._epoll.register(door.fileno, select.EPOLLIN)
-        except OSError as exc:
-            line.door = None
-            door.close()
-            raise Blind(Reason.NO_RESOURCES, f"{door.what}: no more sockets can be watched ({exc.strerror}).") from exc
-        self._doors[door.fileno] = door
-        if self._sweeping is None:
-            self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep)
-        return door
 
     def _sweep(self) -> None:
-        """Closes sockets whose time is over and that nobody waits for; takes what came too late out of the others."""
+        """Closes sockets whose time is over; takes what came too late out of the others."""
         self.collect()
-        now = self.loop.time()
-        for door in [door for door in self._doors.values() if not door.waiting]:
-            if now > door.until or door.left <= 0:
-                if door.line.door is door:
-                    door.line.door = None
-                del self._doors[door.fileno]
-                door.close()
+        self._doors.sweep(self.loop.time())
         self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep) if self._doors else None
 
     # Reading.
@@ -248,7 +240,7 @@ class Datagrams:
     def collect(self) -> bool:
         """Takes what has come; whether anything had. Worth calling before more is sent: places become free."""
         self._sent, self._looked_at = 0, self.loop.time()
-        ready = self._epoll.poll(0) if self._doors else ()
+        ready = self._doors.ready()
         if not ready:
             return False
         offset = time.time_ns() - time.monotonic_ns()
@@ -256,12 +248,10 @@ class Datagrams:
             self._stepped_at = self.loop.time()
         self._offset = offset
         landed = Landed()
-        for number, events in ready:
-            door = self._doors.get(number)
-            if door is not None:
-                if events & select.EPOLLERR and not door.what:
-                    self._heed(door)
-                self._read(door, landed)
+        for door, failed in ready:
+            if failed and not door.what:
+                self._heed(door)
+            self._read(door, landed)
         if landed.slots and self.landing is not None:
             self.landing.landed(landed)
         return True
@@ -294,9 +284,9 @@ class Datagrams:
                 continue
             seconds = (stamp - sent_ns) / 1e9
             if seconds < 0.0 or began <= stepped_at:
-                seconds = now - began
+                seconds, sent_ns = now - began, 0
             try:
-                found = errand.take(data, seconds, began)
+                found = errand.take(data, seconds, began, sent_ns)
             except Exception as exc:  # noqa: BLE001 -- the guard of every kind: our own fault must not read as theirs
                 found = self._result_of(exc, errand)
             if found is None:
@@ -350,13 +340,13 @@ class Datagrams:
         if self.loop.time() - self._looked_at >= GLANCE_SECONDS:
             self.collect()
         now = self.loop.time() + TICK_SECONDS
-        overdue = [(door, run) for door in self._doors.values() if door.waiting for run in door.overdue(now)]
+        overdue = [(door, run) for door in self._doors if door.waiting for run in door.overdue(now)]
         if overdue:
             self.collect()  # what has come in time is taken before
         for door, run in overdue:
             if door.waiting.get(run[2]) is run:
                 self._lose_patience(door, run, now)
-        waits = any(door.waiting for door in self._doors.values())
+        waits = any(door.waiting for door in self._doors)
         self._ticking = self.loop.call_later(TICK_SECONDS, self._tick) if waits else None
 
     def _lose_patience(self, door: Door, run: Run, now: float) -> None:
@@ -365,9 +355,11 @@ class Datagrams:
         del door.waiting[key]
         if began + errand.timeout <= now:
             self._tell(run, late(self.loop.time() - began))
-        else:
-            door.waiting[key] = (errand, slot, key, [sent_ns, began, at, self.loop.time()])
-            self._send(door, errand, key)
+            return
+        if errand.afresh:
+            sent_ns, key = time.time_ns(), door.line.keys.fresh(door.waiting)
+        door.waiting[key] = (errand, slot, key, [sent_ns, began, at, self.loop.time()])
+        self._send(door, errand, key)
 
     def _send(self, door: Door, errand: Errand, key: bytes) -> None:
         message, place = errand.before + key + errand.after, errand.to.place

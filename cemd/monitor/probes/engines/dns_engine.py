@@ -11,10 +11,10 @@ from functools import cache, lru_cache
 from operator import itemgetter
 from typing import TypeAlias
 
-from cemd.monitor.probes.base import Kind
-from cemd.monitor.probes.engines.datagram_errand import Errand, Found
+from cemd.monitor.probes.base import IpVersion, Kind
+from cemd.monitor.probes.engines.datagram_errand import Aim, Errand, Found
 from cemd.monitor.probes.engines.datagrams import Datagrams
-from cemd.monitor.probes.engines.lines import Connected, Line
+from cemd.monitor.probes.engines.lines import Connected, Destination, Line, destination
 from cemd.monitor.probes.engines.sockets import SocketParams, place_of
 
 
@@ -37,19 +37,19 @@ query_of = lru_cache(maxsize=4096)(Query)
 class Question(Errand):
     """`judge` is asked about each answer to the question that is not the same as the last good one."""
 
-    __slots__ = ("_judge", "_known", "_query", "_values", "ending")
+    __slots__ = ("_judge", "_known", "_query", "_values")
 
     metrics = ("response_seconds", "answer_count")
 
-    def __init__(self, kind: Kind, line: Line, server: str, resend: float, query: Query, judge: Judge) -> None:
-        super().__init__(kind, line, server, resend, (b"", query.tail))
+    def __init__(
+        self, kind: Kind, server: str, version: IpVersion, aim: Aim, resend: float, query: Query, judge: Judge
+    ) -> None:
+        super().__init__(kind, server, version, aim, resend, (b"", query.tail))
         self._query, self._judge = query, judge
         self._known = b""
         self._values: tuple[float, ...] = ()
-        self.ending: Callable[[], object] | None = None
-        """What ends that which the answer has begun."""
 
-    def take(self, data: bytes, seconds: float, began: float) -> Found:
+    def take(self, data: bytes, seconds: float, began: float, sent_ns: int) -> Found:  # noqa: ARG002 -- as all take it
         if data[2:] == self._known:
             return self._values
         if len(data) < 12 or not answers(data, self._query):
@@ -61,10 +61,6 @@ class Question(Errand):
         self._known, self._values = data[2:], _counted(count)
         return self._values
 
-    def give_up(self) -> None:
-        if self.ending is not None:
-            self.ending()
-
 
 Judge: TypeAlias = Callable[[Question, bytes, float, float], Found]
 
@@ -75,15 +71,18 @@ def _counted(count: int) -> tuple[float, ...]:
     return (float(count),)
 
 
-def line_to(datagrams: Datagrams, way: SocketParams, server: str, port: int) -> Line:
-    """What leads to one name server, given by its numeric address."""
+def aim_at(datagrams: Datagrams, way: SocketParams, port: int) -> Aim:
+    """What leads to name servers by their numeric addresses: a line for each."""
 
-    def make() -> Line:
-        return Connected(
-            way, place_of(server, port), datagrams.short_keys, itemgetter(slice(2)), f"name server {server}"
-        )
+    def aim(server: str) -> Destination:
+        def make() -> Line:
+            place, what = place_of(server, port), f"name server {server}"
+            return Connected(way, place, datagrams.short_keys, itemgetter(slice(2)), what)
 
-    return datagrams.line(("dns", way.source_address, way.vrf, way.dscp, server, port), make)
+        key = ("dns", way.source_address, way.vrf, way.dscp, server, port)
+        return destination(datagrams.line(key, make), None)
+
+    return aim
 
 
 def answers(data: bytes, query: Query) -> bool:

@@ -14,10 +14,9 @@ import dns.rdatatype
 
 from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Blind, Kind, Missed, Reason, Result
-from cemd.monitor.probes.engines.datagram_errand import Errand, Found
-from cemd.monitor.probes.engines.dns_engine import Query, answers, line_to, query_of
-from cemd.monitor.probes.engines.lines import Line
+from cemd.monitor.probes.base import Blind, IpVersion, Kind, Missed, Reason, Result
+from cemd.monitor.probes.engines.datagram_errand import Aim, Errand, Found
+from cemd.monitor.probes.engines.dns_engine import Query, aim_at, answers, query_of
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.engines.trust import tls_trouble
 from cemd.monitor.protocols import dns_answer, dns_query
@@ -39,13 +38,13 @@ class _Whole(Errand):
 
     __slots__ = ("_query", "data")
 
-    def __init__(self, kind: Kind, line: Line, server: str, resend: float, query: Query) -> None:
-        super().__init__(kind, line, server, resend, (b"", query.tail))
+    def __init__(self, kind: Kind, server: str, aim: Aim, resend: float, query: Query) -> None:
+        super().__init__(kind, server, IpVersion.ANY, aim, resend, (b"", query.tail))
         self._query = query
         self.data = b""
 
-    def take(self, data: bytes, seconds: float, began: float) -> Found:
-        del seconds, began
+    def take(self, data: bytes, seconds: float, began: float, sent_ns: int) -> Found:
+        del seconds, began, sent_ns
         if len(data) < 12 or not answers(data, self._query):
             return None
         self.data = data
@@ -114,8 +113,8 @@ class Exchange:
 
     async def _by_datagram(self, server: str, query: Query, deadline: float) -> bytes:
         told: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        line = line_to(self._tools.datagrams, self._way, server, self._port)
-        whole = _Whole(self._kind, line, server, self.resend_seconds, query)
+        aim = aim_at(self._tools.datagrams, self._way, self._port)
+        whole = _Whole(self._kind, server, aim, self.resend_seconds, query)
         forget = self._tools.datagrams.single(whole, deadline, partial(settle, told))
         try:
             result = await told

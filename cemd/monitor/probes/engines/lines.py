@@ -10,25 +10,27 @@ question itself an answer cannot be forged unseen.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 from cemd.monitor.probes.base import Blind, Reason
 from cemd.monitor.probes.engines.arrivals import sender_of
 from cemd.monitor.probes.engines.departures import CANNOT, send_block
 from cemd.monitor.probes.engines.names import trouble
-from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket
+from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket, place_of
 from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS
 
 if TYPE_CHECKING:
     from cemd.monitor.probes.engines.datagram_errand import Errand
 
-Sending: TypeAlias = list[float]
+Sending: TypeAlias = list[Any]
 """When questions that left together did so: first (nanoseconds of the wall clock, an integer), when they began (time of
 the loop), `at` of whoever sent them, and when they were sent last (time of the loop)."""
 Run: TypeAlias = "tuple[Errand, int, bytes, Sending]"
@@ -67,6 +69,13 @@ class Keys:
     def one(self) -> bytes:
         """One of them."""
         return self.fill(1).pop()
+
+    def fresh(self, waiting: Mapping[bytes, object]) -> bytes:
+        """One that nobody waits for."""
+        key = self.store.pop() if self.store else self.one()
+        while key in waiting:
+            key = self.one()
+        return key
 
 
 class Destination:
@@ -113,6 +122,27 @@ def destination(line: Line, place: Place | None) -> Destination:
     if found is None:
         found = line.destinations[place] = Destination(line, place)
     return found
+
+
+def place_as_heard(address: str, port: int) -> Place:
+    """A place written as the system writes the sender of what it hears; one object for all who ask there.
+
+    Raises:
+        Blind: its zone is no interface of this host.
+    """
+    plain, _, zone = address.partition("%")
+    heard = _as_heard(plain, port)
+    if not zone:
+        return heard
+    place = place_of(address, port)  # looked up each time: interfaces come and go
+    return (heard[0], *place[1:])
+
+
+@lru_cache(maxsize=4096)
+def _as_heard(address: str, port: int) -> Place:
+    family = family_of(address)
+    plain = socket.inet_ntop(family, socket.inet_pton(family, address))
+    return (plain, port) if family == socket.AF_INET else (plain, port, 0, 0)
 
 
 class Door:
@@ -242,3 +272,59 @@ def _opened(way: SocketParams, family: int) -> socket.socket:
         return open_socket(way, family, socket.SOCK_DGRAM)
     except PermissionError as exc:
         raise Blind(Reason.NOT_PERMITTED, f"no socket can be opened: {exc.strerror}.") from exc
+
+
+class Doors:
+    """All sockets that are open. They are asked which of them have something, never waited for."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._doors: dict[int, Door] = {}
+
+    def __iter__(self) -> Iterator[Door]:
+        return iter(self._doors.values())
+
+    def __len__(self) -> int:
+        return len(self._doors)
+
+    def by(self, line: Line, now: float) -> Door:
+        """The socket that questions of a line leave by now.
+
+        Raises:
+            Blind, Missed: there is none to be had.
+        """
+        door = line.door
+        return self._open(line, now) if door is None or door.left <= 0 or now > door.until else door
+
+    def _open(self, line: Line, now: float) -> Door:
+        door = line.open(now)
+        try:
+            self._epoll.register(door.fileno, select.EPOLLIN)
+        except OSError as exc:
+            line.door = None
+            door.close()
+            raise Blind(Reason.NO_RESOURCES, f"{door.what}: no more sockets can be watched ({exc.strerror}).") from exc
+        self._doors[door.fileno] = door
+        return door
+
+    def ready(self) -> list[tuple[Door, bool]]:
+        """Those that have something, and whether that is an error."""
+        found = self._epoll.poll(0) if self._doors else ()
+        doors = [(self._doors.get(number), events) for number, events in found]
+        return [(door, bool(events & select.EPOLLERR)) for door, events in doors if door is not None]
+
+    def sweep(self, now: float) -> None:
+        """Closes those whose time is over and that nobody waits for."""
+        for door in [door for door in self._doors.values() if not door.waiting]:
+            if now > door.until or door.left <= 0:
+                if door.line.door is door:
+                    door.line.door = None
+                del self._doors[door.fileno]
+                door.close()
+
+    def close(self) -> None:
+        """Closes all; nobody is told."""
+        self._epoll.close()
+        for door in self._doors.values():
+            door.close()
+        self._doors.clear()

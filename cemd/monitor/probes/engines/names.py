@@ -19,6 +19,8 @@ from cemd.monitor.probes.base import Blind, IpVersion, Missed, Reason
 
 _FAMILIES = {IpVersion.ANY: socket.AF_UNSPEC, IpVersion.V4: socket.AF_INET, IpVersion.V6: socket.AF_INET6}
 _MOST_VERDICTS = 100_000
+KEPT_SECONDS = 300.0
+"""An address is used for so long at most, whatever time to live its name has: a host that moves is soon found."""
 _NO_RESOLVER = frozenset({11, 12, 24})  # ARES_ECONNREFUSED, ARES_ETIMEOUT, ARES_ECANCELLED
 LOCAL_TROUBLE = {
     errno.ENETUNREACH: Reason.NO_ROUTE,
@@ -68,6 +70,8 @@ class Names:
         self._resolver: aiodns.DNSResolver | None = None
         self._targets = targets or Targets()
         self._verdicts: dict[tuple[str, str], str | None] = {}
+        self._kept: dict[tuple[str, IpVersion], tuple[str, float]] = {}
+        """First address of a name, and until when it may be used (time of the loop)."""
         self._stale: dict[tuple[str, str], str | None] = {}
         """Verdicts by what was allowed before. They go one by one: all at once would hold the loop for fifteen
         milliseconds."""
@@ -104,6 +108,17 @@ class Names:
         """One numeric address of the host, IPv4 first where any will do; raises as `addresses`."""
         return (await self.addresses(host, within_seconds, version))[0]
 
+    def known(self, host: str, version: IpVersion) -> str | None:
+        """What `address` answered last, while the name's time to live lasts; None: it is to be asked.
+
+        Raises:
+            Blind: probes may not go there.
+        """
+        kept = self._kept.get((host, version))
+        if kept is None or asyncio.get_running_loop().time() >= kept[1]:
+            return None
+        return self.check(host, kept[0])
+
     async def addresses(self, host: str, within_seconds: float, version: IpVersion = IpVersion.ANY) -> tuple[str, ...]:
         """All numeric addresses of the host, at least one, IPv4 first, in the order of the resolver.
 
@@ -131,7 +146,17 @@ class Names:
         raw = dict.fromkeys(node.addr[0] for node in nodes)
         if not raw:
             raise Missed(Reason.NAME_NOT_FOUND, f"{host} has no address of the wanted kind.")
-        return tuple(self.check(host, one.decode() if isinstance(one, bytes) else one) for one in raw)
+        addresses = tuple(self.check(host, one.decode() if isinstance(one, bytes) else one) for one in raw)
+        self._keep(host, version, addresses[0], min(node.ttl for node in nodes))
+        return addresses
+
+    def _keep(self, host: str, version: IpVersion, address: str, ttl_seconds: int) -> None:
+        """A name without a time to live, such as one of this host's own table, is asked each time."""
+        if len(self._kept) >= _MOST_VERDICTS:
+            self._kept.clear()
+        if ttl_seconds > 0:
+            until = asyncio.get_running_loop().time() + min(ttl_seconds, KEPT_SECONDS)
+            self._kept[host, version] = (address, until)
 
     async def aclose(self) -> None:
         if self._resolver is not None:
