@@ -20,6 +20,7 @@ from cemd.monitor.probes.base import Reason, Result
 from cemd.monitor.probes.engines import lines
 from cemd.monitor.probes.engines.datagram_errand import Errand
 from cemd.monitor.probes.engines.departures import send_block
+from cemd.monitor.probes.engines.dns_engine import FEW
 from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.ntp import Question
 from cemd.monitor.probes.tools import Tools
@@ -101,6 +102,12 @@ async def test_many_questions_leave_together_and_their_answers_are_rows_of_colum
     assert max(one.batches) > 1, "answers that came together were handed on one by one"
 
 
+def many_ask(one: Book, port: int) -> None:
+    """So many that the server at this port gets a socket of its own."""
+    for _ in range(FEW):
+        one.errand(server="127.0.0.1", port=port, name="shop.example")
+
+
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The sizes of the datagrams of each block that was tried."""
@@ -119,6 +126,7 @@ async def test_questions_of_one_moment_to_one_server_leave_as_blocks_be_they_of_
 ) -> None:
     async with name_server(RECORDS) as (server, port), book(seconds=30.0) as one:
         names = ["shop.example"] * 5 + ["app.example"] + ["shop.example"] * 20 + ["app.example"] * 6
+        many_ask(one, port)
         one.send(*(one.errand(server="127.0.0.1", port=port, name=name) for name in names))
         await one.heard(len(names), seconds=40.0)
     assert (server.asked, one.results) == (len(names), {})
@@ -147,6 +155,7 @@ async def test_where_the_system_cannot_send_blocks_each_question_leaves_by_itsel
 
     monkeypatch.setattr(lines, "send_block", refused)
     async with name_server(RECORDS) as (server, port), book() as one:
+        many_ask(one, port)
         questions = [one.errand(server="127.0.0.1", port=port, name="shop.example") for _ in range(20)]
         for turn in range(2):
             one.send(*questions)
@@ -178,6 +187,7 @@ async def test_refusal_of_what_went_before_does_not_touch_the_block_that_hears_o
         late.bind(("127.0.0.1", 0))
         port: int = late.getsockname()[1]
     async with book() as one:
+        many_ask(one, port)
         first, *others = [one.errand(server="127.0.0.1", port=port, name="shop.example") for _ in range(4)]
         one.send(first)  # the system knows by now that nobody listens there
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
@@ -288,6 +298,24 @@ async def test_source_port_changes_after_so_many_questions_and_none_is_lost(monk
             one.send(*questions)
             await one.heard(5 * (turn + 1))
     assert len(ports) == 4
+
+
+async def test_name_servers_that_few_ask_share_one_socket_and_each_is_told_its_own_end() -> None:
+    async with name_server(RECORDS) as (_, here), name_server(RECORDS) as (forger, there), book(seconds=0.5) as one:
+        forger.mode = "forge"
+        closed = peers.free_port()
+        before = descriptors()
+        where = (here, closed, there, here, closed, there)
+        one.send(*(one.errand(server="127.0.0.1", port=port, name="shop.example") for port in where))
+        await one.heard(6)
+        assert descriptors() <= before + 1
+        many_ask(one, here)
+        one.send(one.errand(server="127.0.0.1", port=here, name="shop.example"))
+        await one.heard(7)
+        assert descriptors() <= before + 2
+    assert {slot: [row[3] for row in rows] for slot, rows in one.rows.items()} == {0: [2.0, 2.0], 3: [2.0]}
+    reasons = {slot: result.reason for slot, result in one.results.items()}
+    assert reasons == {1: Reason.REFUSED, 4: Reason.REFUSED, 2: Reason.NO_ANSWER, 5: Reason.NO_ANSWER}
 
 
 async def test_agents_share_one_socket_and_only_the_one_whose_port_is_closed_is_refused() -> None:

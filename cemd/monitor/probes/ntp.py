@@ -33,7 +33,7 @@ from cemd.monitor.probes.base import (
 from cemd.monitor.probes.engines.clock_state import clock_state
 from cemd.monitor.probes.engines.datagram_errand import Aim, Errand, Found
 from cemd.monitor.probes.engines.datagrams import Datagrams
-from cemd.monitor.probes.engines.lines import Destination, Shared, destination, place_as_heard
+from cemd.monitor.probes.engines.lines import Destination, Shared, place_as_heard
 from cemd.monitor.probes.engines.sockets import SocketParams, family_of
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.stamp_packets import unix_ns_of
@@ -115,7 +115,7 @@ def aim_at(datagrams: Datagrams, way: SocketParams, port: int) -> Aim:
         family = family_of(address)
         key = ("ntp", family, way.source_address, way.vrf, way.dscp)
         line = datagrams.line(key, lambda: Shared(way, family, datagrams.nonces, key_of))
-        return destination(line, place_as_heard(address, port))
+        return line.to(place_as_heard(address, port))
 
     return aim
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from itertools import repeat
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from cemd.monitor.probes.base import Attempt, Blind, Done, Missed, Result, result_of
 from cemd.monitor.probes.engines.arrivals import AT_ONCE, Arrivals
@@ -38,6 +39,7 @@ SWEEP_SECONDS = 1.0
 _LOOKS = 4
 """So often one socket is read before others have their turn."""
 
+AnyLine = TypeVar("AnyLine", bound=Line)
 Parcel: TypeAlias = tuple[list[bytes], list[bytes], Door, Sending]
 """What leaves for one place at one moment: numbers, messages, by which socket, and when."""
 
@@ -54,6 +56,8 @@ class Datagrams:
         self._names = names
         self._log = log
         self._lines: dict[Hashable, Line] = {}
+        self.aims: Counter[Hashable] = Counter()
+        """How many were ever made that lead to a place, for whoever gives a line to those that many ask."""
         self._doors = Doors()
         self._elsewhere: dict[Errand, Run] = {}
         self._arrivals = Arrivals()
@@ -66,12 +70,12 @@ class Datagrams:
         self._offset = time.time_ns() - time.monotonic_ns()
         self._stepped_at = -inf
 
-    def line(self, key: Hashable, make: Callable[[], Line]) -> Line:
-        """The one line of this key."""
+    def line(self, key: Hashable, make: Callable[[], AnyLine]) -> AnyLine:
+        """The one line of this key, which is always of the same kind."""
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = make()
-        return line
+        return cast(AnyLine, line)
 
     # Sending.
 

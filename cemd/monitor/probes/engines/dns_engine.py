@@ -14,8 +14,8 @@ from typing import TypeAlias
 from cemd.monitor.probes.base import IpVersion, Kind
 from cemd.monitor.probes.engines.datagram_errand import Aim, Errand, Found
 from cemd.monitor.probes.engines.datagrams import Datagrams
-from cemd.monitor.probes.engines.lines import Connected, Destination, Line, destination
-from cemd.monitor.probes.engines.sockets import SocketParams, place_of
+from cemd.monitor.probes.engines.lines import Connected, Destination, Shared, place_as_heard
+from cemd.monitor.probes.engines.sockets import SocketParams, family_of, place_of
 
 
 class Query:
@@ -71,18 +71,31 @@ def _counted(count: int) -> tuple[float, ...]:
     return (float(count),)
 
 
+FEW = 8
+"""So many who ask one server share a socket with those who ask others: one of its own would be opened for each of its
+questions where they come seldom. More of them get one."""
+
+
 def aim_at(datagrams: Datagrams, way: SocketParams, port: int) -> Aim:
-    """What leads to name servers by their numeric addresses: a line for each."""
+    """What leads to name servers by their numeric addresses."""
 
     def aim(server: str) -> Destination:
-        def make() -> Line:
-            place, what = place_of(server, port), f"name server {server}"
-            return Connected(way, place, datagrams.short_keys, itemgetter(slice(2)), what)
-
-        key = ("dns", way.source_address, way.vrf, way.dscp, server, port)
-        return destination(datagrams.line(key, make), None)
+        here = ("dns", way.source_address, way.vrf, way.dscp)
+        datagrams.aims[(*here, server, port)] += 1
+        if datagrams.aims[(*here, server, port)] > FEW:
+            return datagrams.line((*here, server, port), lambda: _own_line(datagrams, way, server, port)).to
+        family = family_of(server)
+        line = datagrams.line((*here, family), lambda: Shared(way, family, datagrams.short_keys, _key_of))
+        return line.to(place_as_heard(server, port))
 
     return aim
+
+
+def _own_line(datagrams: Datagrams, way: SocketParams, server: str, port: int) -> Connected:
+    return Connected(way, place_of(server, port), datagrams.short_keys, _key_of, f"name server {server}")
+
+
+_key_of = itemgetter(slice(2))
 
 
 def answers(data: bytes, query: Query) -> bool:

@@ -91,9 +91,6 @@ class Destination:
         """The place as the system writes the sender of what comes from there."""
 
 
-Destinations: TypeAlias = WeakValueDictionary[Place | None, Destination]
-
-
 class Line(Protocol):
     """How errands leave, and their answers come back."""
 
@@ -103,8 +100,6 @@ class Line(Protocol):
     """Numbers of its questions."""
     shortest: float
     """The shortest pause, or time, of those who use it, seconds."""
-    destinations: Destinations
-    """Those that somebody asks."""
     blocks: bool
     """Whether questions leave as blocks; not where the system turned out not to do that."""
 
@@ -114,14 +109,6 @@ class Line(Protocol):
         Raises:
             Blind, Missed: there is none to be had.
         """
-
-
-def destination(line: Line, place: Place | None) -> Destination:
-    """The one of these."""
-    found = line.destinations.get(place)
-    if found is None:
-        found = line.destinations[place] = Destination(line, place)
-    return found
 
 
 def place_as_heard(address: str, port: int) -> Place:
@@ -232,7 +219,7 @@ class Connected:
     ) -> None:
         self.door: Door | None = None
         self.keys, self.shortest, self.blocks = keys, inf, True
-        self.destinations: Destinations = WeakValueDictionary()
+        self.to = Destination(self, None)
         self._way, self._place, self._key_of, self._what = way, place, key_of, what
 
     def open(self, now: float) -> Door:
@@ -253,7 +240,7 @@ class Shared:
     def __init__(self, way: SocketParams, family: int, keys: Keys, key_of: Callable[[bytes], bytes]) -> None:
         self.door: Door | None = None
         self.keys, self.shortest, self.blocks = keys, inf, True
-        self.destinations: Destinations = WeakValueDictionary()
+        self._destinations: WeakValueDictionary[Place, Destination] = WeakValueDictionary()
         self._way, self._family, self._key_of = way, family, key_of
 
     def open(self, now: float) -> Door:
@@ -265,6 +252,13 @@ class Shared:
         until = now + ROTATE_SECONDS
         self.door = Door(self, opened, self._key_of, until=until, left=ROTATE_QUESTIONS)
         return self.door
+
+    def to(self, place: Place) -> Destination:
+        """The one destination of this place, as long as anybody asks there."""
+        found = self._destinations.get(place)
+        if found is None:
+            found = self._destinations[place] = Destination(self, place)
+        return found
 
 
 def _opened(way: SocketParams, family: int) -> socket.socket:

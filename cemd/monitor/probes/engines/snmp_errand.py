@@ -10,7 +10,7 @@ from typing import TypeAlias
 from cemd.monitor.probes.base import IpVersion, Kind
 from cemd.monitor.probes.engines.datagram_errand import Aim, Errand, Found
 from cemd.monitor.probes.engines.datagrams import Datagrams
-from cemd.monitor.probes.engines.lines import Destination, Shared, destination, place_as_heard
+from cemd.monitor.probes.engines.lines import Destination, Shared, place_as_heard
 from cemd.monitor.probes.engines.sockets import SocketParams, family_of
 from cemd.monitor.protocols.ber import Oid
 from cemd.monitor.protocols.snmp_get import Get, Heads
@@ -64,6 +64,6 @@ def aim_at(datagrams: Datagrams, way: SocketParams, port: int) -> Aim:
         family = family_of(address)
         key = ("snmp", family, way.source_address, way.vrf, way.dscp)
         line = datagrams.line(key, lambda: Shared(way, family, datagrams.long_keys, Heads().key_of))
-        return destination(line, place_as_heard(address, port))
+        return line.to(place_as_heard(address, port))
 
     return aim
