@@ -333,19 +333,16 @@ class Runner:
 
     def _leaves_out(self, slot: int, post: Post, wall: float) -> bool:
         """Whether a run that is due is not begun; then that is told."""
-        why = self._not_now(slot, post, wall)
-        if why is not None:
-            self._schedule.finished(slot, self.clock.monotonic(), failed=False)
-            self._not_run(post, wall, why)
-        return why is not None
-
-    def _not_now(self, slot: int, post: Post, wall: float) -> Reason | None:
         if post.probe.active is not None and not post.probe.active.holds(wall):
             self._not_active += 1
-            return Reason.NOT_ACTIVE
-        if self.burden.shedding and self.burden.pressure.sheds(slot, important=post.probe.moment_of_truth):
-            return Reason.SHED
-        return None
+            why = Reason.NOT_ACTIVE
+        elif self.burden.shedding and self.burden.pressure.sheds(slot, important=post.probe.moment_of_truth):
+            why = Reason.SHED
+        else:
+            return False
+        self._schedule.finished(slot, self.clock.monotonic(), failed=False)
+        self._not_run(post, wall, why)
+        return True
 
     def task(self, run: Run) -> asyncio.Task[None]:
         """A task for a run whose kind needs one."""

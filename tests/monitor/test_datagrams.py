@@ -203,7 +203,7 @@ async def test_refusal_of_what_went_before_does_not_touch_the_block_that_hears_o
 async def test_all_of_a_block_are_refused_where_the_system_says_so_once() -> None:
     values = [{"oid": "1.3.6.1.2.1.1.3.0", "metric": "uptime_seconds"}]
     async with agent() as (_, here), book(seconds=5.0) as one:
-        closed = {**here, "port": peers.free_port()}
+        closed = {**here, "port": peers.free_port(), "resend_seconds": 30.0}
         where = (closed, closed, here, closed, closed)
         one.send(*(one.errand("snmp", **place, values=values) for place in where))
         await one.heard(5, seconds=3.0)
