@@ -68,7 +68,7 @@ class Runner:
         for engine in self._engines.values():
             engine.landing = self
         self.clock = clock
-        self._log = log
+        self.log = log
         self._alive = alive
         self._loop = asyncio.get_running_loop()
         self._schedule = Schedule(wall_offset=clock.now() - clock.monotonic(), most_at_once=affordable_runs())
@@ -395,8 +395,4 @@ class Runner:
     def attempt(self, run: Run) -> Attempt:
         """What a kind is told that measures in a task."""
         probe, deadline = run.post.probe.identity(), run.began + run.post.timeout
-        return Attempt(probe=probe, deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log)
-
-    @property
-    def log(self) -> Any:
-        return self._log
+        return Attempt(probe=probe, deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self.log)
