@@ -41,6 +41,9 @@ class Ear:
 
     def __init__(self, held: OpenFindings, indicators: Indicators, crowds: Crowds, moment: Moment) -> None:
         self._held, self._indicators, self._crowds, self._moment = held, indicators, crowds, moment
+        self._counted: dict[tuple[int, float], Count] = {}  # since an instant
+        self._said: dict[tuple[object, ...], Heard] = {}
+        self._usual: dict[tuple[int, float], Heard | None] = {}
 
     def with_heard(self, findings: Sequence[Finding]) -> list[Finding]:
         """What turned at this tick; where an objective broke, with what is heard of it."""
@@ -76,14 +79,67 @@ class Ear:
         return of.source is None and of.metric == SUCCESS
 
     def _heard(self, finding: Finding) -> Evidence:
-        number, evidence, now = self._indicators.number.get(_key(finding)), finding.evidence, self._moment.at
+        number, evidence = self._indicators.number.get(_key(finding)), finding.evidence
         if number is None:  # not measured any more, and about to end
             return evidence
         since = evidence.since or finding.began_at
-        voices = evidence.heard or voices_of(number, since, self._indicators, self._crowds, now)
-        heard = tuple(hear(one, since, self._indicators, now) for one in voices)
+        voices = evidence.heard or self._voices_of(number, since)
+        heard = tuple(self._hear(one, since) for one in voices)
         mixed = evidence.mixed or self._indicators.is_mixed(number)
         return msgspec.structs.replace(evidence, heard=heard, mixed=mixed)
+
+    def _voices_of(self, number: int, since: float) -> tuple[Heard, ...]:
+        """Who can be heard of an instance, and what was usual until `since`: what others push of the same service and
+        of what stands on it, at the same touchpoint and at a place that may be the same, and is known long enough."""
+        indicators = self._indicators
+        mine, topology = indicators.instances[number], indicators.topology
+        services = dict.fromkeys((mine.service, *topology.dependents(mine.service)))
+        found = []
+        for place in (one for service in services for one in indicators.pushed_of(service)):
+            other = indicators.instances[place]
+            if not _is_share(other.indicator) or other.indicator.of.source == mine.indicator.of.source:
+                continue
+            here = other.touchpoint in ("", mine.touchpoint or other.touchpoint)
+            if here and topology.overlap(other.site, mine.site) and (voice := self._voice(place, since)) is not None:
+                found.append(voice)
+        return tuple(found)
+
+    def _voice(self, place: int, since: float) -> Heard | None:
+        """What was usual of an instance until an instant; None: it is not known long enough. Asked once a tick, however
+        many findings hear it."""
+        key = (place, since)
+        if key not in self._usual:
+            self._usual[key] = _voice(place, since, self._indicators, self._crowds, self._moment.at)
+        return self._usual[key]
+
+    def _hear(self, voice: Heard, since: float) -> Heard:
+        """The voice with what it says since an instant; as it was where nobody looks at it any more. Of thousands of
+        findings that broke at one instant all hear the same: one object."""
+        number = self._indicators.number.get(instance_key(voice.indicator, voice.service, voice.site, voice.touchpoint))
+        if number is None:
+            return voice
+        key = (number, since, voice.usual, voice.worth, voice.per_second, voice.settled_at, voice.settled)
+        if (said := self._said.get(key)) is not None:
+            return said
+        windows, now, settled_at = self._indicators.windows, self._moment.at, max(since, voice.settled_at)
+        if (number, since) not in self._counted:
+            self._counted[number, since] = windows.parted(number, since, now)[1]
+        count, total = self._counted[number, since]
+        border = max(settled_at, now - SETTLED_SHARE * window_seconds(self._indicators, number))
+        settling, later = windows.parted_since(number, settled_at, border, now)
+        settled = (voice.settled[0] + settling[0], voice.settled[1] + settling[1])
+        in_all = settled[0] + later[0]
+        said = msgspec.structs.replace(
+            voice,
+            value=total / count if count else None,
+            attempts=voice.worth * count,
+            in_all=(settled[1] + later[1]) / in_all if in_all else None,
+            attempts_in_all=voice.worth * in_all,
+            settled_at=border,
+            settled=settled,
+        )
+        self._said[key] = said
+        return said
 
     def _hold(self, finding: Finding, evidence: Evidence) -> Finding:
         return self._held.put(_key(finding), msgspec.structs.replace(finding, evidence=evidence))
@@ -97,22 +153,6 @@ def _counts(finding: Finding) -> tuple[object, ...]:
 def _key(finding: Finding) -> str:
     """Of the indicator instance that a finding is about."""
     return instance_key(finding.indicator, finding.subject.name, finding.subject.site, finding.touchpoint)
-
-
-def voices_of(number: int, since: float, indicators: Indicators, crowds: Crowds, now: float) -> tuple[Heard, ...]:
-    """Who can be heard of an instance, and what was usual until `since`: what others push of the same service and of
-    what stands on it, at the same touchpoint and at a place that may be the same, and is known long enough."""
-    mine, topology = indicators.instances[number], indicators.topology
-    services = dict.fromkeys((mine.service, *topology.dependents(mine.service)))
-    found = []
-    for place in (one for service in services for one in indicators.pushed_of(service)):
-        other = indicators.instances[place]
-        if not _is_share(other.indicator) or other.indicator.of.source == mine.indicator.of.source:
-            continue
-        here = other.touchpoint in ("", mine.touchpoint or other.touchpoint) and topology.overlap(other.site, mine.site)
-        if here and (voice := _voice(place, since, indicators, crowds, now)) is not None:
-            found.append(voice)
-    return tuple(found)
 
 
 def _voice(place: int, since: float, indicators: Indicators, crowds: Crowds, now: float) -> Heard | None:
@@ -132,28 +172,6 @@ def _voice(place: int, since: float, indicators: Indicators, crowds: Crowds, now
         usual=_lately(usual, worth, before),
         worth=worth,
         per_second=worth * before[0] / seconds,
-    )
-
-
-def hear(voice: Heard, since: float, indicators: Indicators, now: float) -> Heard:
-    """The voice with what it says since an instant; as it was where nobody looks at it any more."""
-    number = indicators.number.get(instance_key(voice.indicator, voice.service, voice.site, voice.touchpoint))
-    if number is None:
-        return voice
-    windows, settled_at = indicators.windows, max(since, voice.settled_at)
-    _, (count, total) = windows.parted(number, since, now)
-    border = max(settled_at, now - SETTLED_SHARE * window_seconds(indicators, number))
-    settling, later = windows.parted_since(number, settled_at, border, now)
-    settled = (voice.settled[0] + settling[0], voice.settled[1] + settling[1])
-    in_all = settled[0] + later[0]
-    return msgspec.structs.replace(
-        voice,
-        value=total / count if count else None,
-        attempts=voice.worth * count,
-        in_all=(settled[1] + later[1]) / in_all if in_all else None,
-        attempts_in_all=voice.worth * in_all,
-        settled_at=border,
-        settled=settled,
     )
 
 

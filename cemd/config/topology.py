@@ -39,6 +39,7 @@ class Topology:
         self._probes_of: dict[str, list[Probe]] = {}
         for probe in configuration.probes:
             self._probes_of.setdefault(probe.service, []).append(probe)
+        self._probed = {probe.identity(): probe.service for probe in reversed(configuration.probes)}  # the first counts
         self._order = {name: place for place, name in enumerate(self.services)}
         self._needs = self._closed({name: self._known(service.depends_on) for name, service in self.services.items()})
         self._dependents = self._inverse(self._needs)
@@ -46,12 +47,17 @@ class Topology:
         for site in configuration.sites:
             self._children.setdefault(site.parent or "", []).append(site.name)
         self._around = {name: self._chain(name) for name in self.sites}
+        self._inside: dict[str, tuple[str, ...]] = {}  # as far as somebody asked
         self._steps = [StepAt(journey, step) for journey in configuration.journeys for step in journey.steps]
         self.warnings = self._cycles()
 
     def probes_of(self, service: str) -> Sequence[Probe]:
         """The probes of a service itself, in file order."""
         return self._probes_of.get(service, ())
+
+    def probed_by(self, probe: str) -> str:
+        """The service that the probe of this uid measures; "": there is none."""
+        return self._probed.get(probe, "")
 
     def needs(self, service: str) -> tuple[str, ...]:
         """The service and everything it stands on, directly or not; nearest first."""
@@ -71,10 +77,16 @@ class Topology:
 
     def inside(self, site: str) -> tuple[str, ...]:
         """The site and all sites within it."""
-        names = [site]
-        for name in names:  # grows while it is walked: breadth first
-            names.extend(child for child in self._children.get(name, []) if child not in names)
-        return tuple(names)
+        known = self._inside.get(site)
+        if known is None:
+            names = {site: None}
+            queue = [site]
+            for name in queue:  # grows while it is walked: breadth first
+                fresh = [child for child in self._children.get(name, []) if child not in names]
+                names.update(dict.fromkeys(fresh))
+                queue.extend(fresh)
+            known = self._inside[site] = tuple(names)
+        return known
 
     def around(self, site: str) -> tuple[str, ...]:
         """The site and all sites it lies in, innermost first."""
@@ -88,7 +100,9 @@ class Topology:
 
     def overlap(self, one: str, other: str) -> bool:
         """True when one site lies in the other, they are the same, or either is "" (everywhere)."""
-        return not one or not other or one in self.around(other) or other in self.around(one)
+        if not one or not other or one == other:
+            return True
+        return one in self._around.get(other, ()) or other in self._around.get(one, ())
 
     def zone(self, site: str) -> str | None:
         """Time zone of a site: its own, else the nearest around it that has one."""

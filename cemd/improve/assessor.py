@@ -41,7 +41,7 @@ class Assessor:
         self.customers = customers
         self.grouping: Grouping = topology.configuration.grouping
         self.watch = state.watch(topology)
-        self.takers = Takers(topology, customers, state.counts)
+        self.takers = Takers(topology, state.census(customers, topology))
         self.fresh: list[Finding] = []
         """Findings that began with this entry."""
 
@@ -65,12 +65,12 @@ class Assessor:
         ended = [one for one in attached if not one.open]
         for one in ended[:-KEPT_PAST]:
             self.state.drop(one.finding.id)
-        now = tuple(one.finding.id for one in attached if one.open)
+        now = dict.fromkeys(one.finding.id for one in attached if one.open)
         past = dict.fromkeys((*incident.past_findings, *incident.findings, *(one.finding.id for one in ended)))
         qualities = [one.finding.quality for one in attached if one.open and self.hurts(one)]
         return _replace(
             incident,
-            findings=now,
+            findings=tuple(now),
             past_findings=tuple(key for key in past if key not in now)[-KEPT_PAST:],
             quality=worst(qualities) if qualities else incident.quality,
         )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from cemd.config.rules import Grouping
 from cemd.improve.picture import Picture, services_of
+from cemd.improve.places import Places
 from cemd.improve.precedence import was_well_meanwhile
-from cemd.improve.records import AttachedFinding, ServiceChange
+from cemd.improve.records import Among, AttachedFinding, ServiceChange
 from cemd.model.identity import Instant
 from cemd.model.incident import Cause, Confidence
 from cemd.model.quality import Quality
@@ -122,7 +123,8 @@ def _judged(  # noqa: PLR0913, RUF100 -- everything that speaks for or against
     place = picture.common_place(one.finding.subject.site for one in explained)
     among = [one for one in hurt if service in services_of(one.finding, topology)]
     own = among or picture.hurting(service, place)
-    explained = [one for one in explained if one in own or _may_be_due_to(one, service, own, picture)]
+    is_own, here = Among(own), Places((one.finding.subject.site for one in own), topology)
+    explained = [one for one in explained if one in is_own or _may_be_due_to(one, service, own, here, picture)]
     if not explained:
         return None
     if not own and (picture.is_healthy(service, place) or _all_down_without(service, place, explained, picture)):
@@ -130,7 +132,7 @@ def _judged(  # noqa: PLR0913, RUF100 -- everything that speaks for or against
     share = len(explained) / len(hurt)
     site = picture.common_place(one.finding.subject.site for one in own) if own else place
     score = EXPLAINS * share
-    above = [one for one in explained if one not in own]
+    above = [one for one in explained if one not in is_own]
     reasons = [_words_for_share(service, len(explained), len(hurt))]
     if own:
         score += OWN_FINDING * share
@@ -157,11 +159,10 @@ def _where(
 ) -> float:
     """Part of the places where the service is watched, of those of what is to be explained, in which it is unusual: in
     one place that says little of the others."""
-    overlap = picture.topology.overlap
     places = dict.fromkeys(one.finding.subject.site for one in explained)
     watched = dict.fromkeys(look.site for site in places for look in picture.watch.lookouts(service, site)) or places
     sites = dict.fromkeys(one.finding.subject.site for one in unusual)
-    return sum(any(overlap(one, site) for site in sites) for one in watched) / len(watched)
+    return sum(map(Places(sites, picture.topology).meet, watched)) / len(watched)
 
 
 def _all_down_without(service: str, place: str, explained: Sequence[AttachedFinding], picture: Picture) -> bool:
@@ -171,16 +172,17 @@ def _all_down_without(service: str, place: str, explained: Sequence[AttachedFind
     return picture.shows_nothing(service, place, max(one.onset for one in explained))
 
 
-def _may_be_due_to(one: AttachedFinding, service: str, own: Sequence[AttachedFinding], picture: Picture) -> bool:
-    """False when it was down while the service, whose own findings these are, was still seen well, or lies where the
-    service is watched and shows nothing, though it had the time."""
+def _may_be_due_to(
+    one: AttachedFinding, service: str, own: Sequence[AttachedFinding], here: Places, picture: Picture
+) -> bool:
+    """False when it was down while the service, whose own findings these are (and where they are), was still seen well,
+    or lies where the service is watched and shows nothing, though it had the time."""
     if not own:
         return True
     if all(was_well_meanwhile(later, one, picture) for later in own):
         return False
     site = one.finding.subject.site
-    here = any(picture.topology.overlap(each.finding.subject.site, site) for each in own)
-    return here or not picture.shows_nothing(service, site, one.onset)
+    return here.meet(site) or not picture.shows_nothing(service, site, one.onset)
 
 
 def _onset(own: Sequence[AttachedFinding], above: Sequence[AttachedFinding], service: str, reasons: list[str]) -> float:

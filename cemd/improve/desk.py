@@ -13,6 +13,7 @@ import msgspec
 
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
+from cemd.improve.cases import Case
 from cemd.improve.doubt import PLANNED_WORK, waiting, why_crowded, why_wait, window_over
 from cemd.improve.grouping import Relation, best_incident, deepest_first, placing_order, was_cause
 from cemd.improve.hearing import agreeing, may_be_due_to
@@ -47,6 +48,7 @@ class Desk:
         self.customers = assessor.customers
         self.grouping = assessor.grouping
         self._new: dict[str, bool] = {}
+        self._cases: dict[str, tuple[int, Case]] = {}  # with the version of what is attached
         self.look_again: list[Finding] = []
         """What was hurt until announced work was over: a look at once says whether it still is."""
 
@@ -137,7 +139,8 @@ class Desk:
 
     def _placed(self, finding: AttachedFinding, picture: Picture) -> str | None:
         """The incident that the finding joined or opened; None while it has to wait."""
-        found = best_incident(finding, self._candidates(), picture, self.grouping)
+        candidates = self._candidates()
+        found = best_incident(finding, candidates, picture, self.grouping)
         joined = found[0] if found and found[1] is not Relation.RELAPSE else None
         # what is all well again is company only to its own cause that comes back
         company = joined is not None and (joined.clear_since is None or was_cause(finding, joined, picture))
@@ -145,7 +148,7 @@ class Desk:
         if not reason and joined is None:
             reason = why_crowded(finding, tuple(self.state.live()), self.assessor.watch, self.customers.size)
         if not reason and self._may_be_of_another(finding, found, picture):
-            suspected = shared_suspect(finding, self._candidates(), picture, self.grouping)
+            suspected = shared_suspect(finding, candidates, picture, self.grouping)
             if suspected is not None:
                 reason = f"may share its cause with {suspected[0].id}: {suspected[1]} has not had the time to show it."
         if reason != finding.waits:
@@ -166,9 +169,12 @@ class Desk:
         return found is None or (found[1] is Relation.RELAPSE and not was_cause(finding, found[0], picture))
 
     def _joined(self, finding: AttachedFinding, incident: Incident, relation: Relation, picture: Picture) -> str:
-        attached = self.state.attached(incident.id)
-        why = why_joins(relation, finding, incident, attached, picture, self.grouping)
-        self.state.attach(_replace(finding, incident=incident.id))
+        case = self._case(incident)
+        why = why_joins(relation, finding, incident, case, picture)
+        joined = _replace(finding, incident=incident.id)
+        self.state.attach(joined)
+        case.join(joined)
+        self._cases[incident.id] = (self.state.version_of(incident.id), case)
         self.ledger.put(incident, None, f"{finding.finding.subject} joins: it {why}")
         return incident.id
 
@@ -186,8 +192,18 @@ class Desk:
                 touched[found[0].id] = None
         return touched
 
-    def _candidates(self) -> list[tuple[Incident, Sequence[AttachedFinding]]]:
-        return [(incident, self.state.attached(incident.id)) for incident in self.state.live()]
+    def _candidates(self) -> list[tuple[Incident, Case]]:
+        return [(incident, self._case(incident)) for incident in self.state.live()]
+
+    def _case(self, incident: Incident) -> Case:
+        """What hurts in the incident now; made anew only where something but a joining changed it."""
+        version = self.state.version_of(incident.id)
+        known = self._cases.get(incident.id)
+        if known is None or known[0] != version:
+            attached = self.state.attached(incident.id)
+            known = (version, Case(attached, self.topology, anomaly_opens=self.grouping.anomaly_opens))
+            self._cases[incident.id] = known
+        return known[1]
 
     # incidents
 

@@ -12,10 +12,11 @@ from enum import IntEnum
 
 from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
+from cemd.improve.cases import Case
 from cemd.improve.lifecycle import OVER, can_reopen
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.precedence import AT_ONCE_SECONDS, came_apart, has_its_own_reason, seen_hurt, was_well_meanwhile
-from cemd.improve.records import AttachedFinding, hurts
+from cemd.improve.records import Among, AttachedFinding
 from cemd.model.finding import Finding
 from cemd.model.incident import Incident
 
@@ -46,7 +47,7 @@ def deepest_first(findings: Sequence[AttachedFinding], topology: Topology) -> li
 
 def placing_order(
     findings: Sequence[AttachedFinding],
-    incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
+    incidents: Sequence[tuple[Incident, Case]],
     picture: Picture,
     grouping: Grouping,
 ) -> list[AttachedFinding]:
@@ -62,7 +63,7 @@ def placing_order(
 
 def best_incident(
     finding: AttachedFinding,
-    incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
+    incidents: Sequence[tuple[Incident, Case]],
     picture: Picture,
     grouping: Grouping,
 ) -> tuple[Incident, Relation] | None:
@@ -70,14 +71,15 @@ def best_incident(
     seen hurt now, before one with a cause that it could have as well; of those the oldest."""
     services, site = services_of(finding.finding, picture.topology), finding.finding.subject.site
 
-    def sees(attached: Sequence[AttachedFinding]) -> bool:
-        hurt = [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)]
-        return _is_near(finding, hurt, grouping) and _stands_on_hurt(services, site, hurt, picture.topology)
+    def sees(case: Case) -> bool:
+        return case.is_near(finding, grouping.join_within_seconds) and _stands_on_hurt(
+            services, site, case, picture.topology
+        )
 
     ranked = [
-        (relation, sees(attached), incident)
-        for incident, attached in incidents
-        if (relation := relation_of(finding, incident, attached, picture, grouping))
+        (relation, sees(case), incident)
+        for incident, case in incidents
+        if (relation := relation_of(finding, incident, case, picture, grouping))
     ]
     if not ranked:
         return None
@@ -88,21 +90,20 @@ def best_incident(
 def relation_of(
     finding: AttachedFinding,
     incident: Incident,
-    attached: Sequence[AttachedFinding],
+    case: Case,
     picture: Picture,
     grouping: Grouping,
 ) -> Relation:
-    """How the finding is related to the incident, whose findings are `attached`."""
+    """How the finding is related to the incident, whose findings that hurt are the `case`."""
     services = services_of(finding.finding, picture.topology)
-    site = finding.finding.subject.site
-    hurt = [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)]
+    site, hurt = finding.finding.subject.site, case.hurt
     if incident.state in OVER:
         relapsed = can_reopen(incident, picture.at, grouping.relapse_within_seconds) and (
-            was_cause(finding, incident, picture) or _was_hurt(services, site, hurt, picture.topology)
+            was_cause(finding, incident, picture) or any(case.reaches(service, site) for service in services)
         )
         return Relation.RELAPSE if relapsed else Relation.NONE
-    near = _is_near(finding, hurt, grouping)
-    if _explains(incident, finding, hurt, picture, near=near):
+    near = case.is_near(finding, grouping.join_within_seconds)
+    if _explains(incident, finding, case, picture, near=near):
         return Relation.EXPLAINED
     if not near:
         return Relation.AGAIN if _was_just_hurt(finding, hurt, grouping) else Relation.NONE
@@ -117,10 +118,6 @@ def relation_of(
     if common_cause(finding, services, of_now(incident, hurt), picture):
         return Relation.COMMON_CAUSE
     return Relation.AGAIN if _was_just_hurt(finding, hurt, grouping) else Relation.NONE
-
-
-def _is_near(finding: AttachedFinding, hurt: Sequence[AttachedFinding], grouping: Grouping) -> bool:
-    return any(abs(finding.onset - one.onset) <= grouping.join_within_seconds for one in hurt)
 
 
 def of_now(incident: Incident, hurt: Sequence[AttachedFinding]) -> Sequence[AttachedFinding]:
@@ -139,14 +136,6 @@ def was_cause(finding: AttachedFinding, incident: Incident, picture: Picture) ->
     return cause.service in services_of(finding.finding, topology) and here
 
 
-def _was_hurt(services: Sequence[str], site: str, hurt: Sequence[AttachedFinding], topology: Topology) -> bool:
-    return any(
-        topology.overlap(one.finding.subject.site, site)
-        and not set(services).isdisjoint(services_of(one.finding, topology))
-        for one in hurt
-    )
-
-
 def _was_just_hurt(finding: AttachedFinding, hurt: Sequence[AttachedFinding], grouping: Grouping) -> bool:
     """Whether the very same was hurt in the incident, which is hurt still, shortly before: where not everything fails,
     one place is well for a while when others are not."""
@@ -158,9 +147,7 @@ def _was_just_hurt(finding: AttachedFinding, hurt: Sequence[AttachedFinding], gr
     )
 
 
-def _explains(
-    incident: Incident, finding: AttachedFinding, hurt: Sequence[AttachedFinding], picture: Picture, *, near: bool
-) -> bool:
+def _explains(incident: Incident, finding: AttachedFinding, case: Case, picture: Picture, *, near: bool) -> bool:
     """True when the finding's service stands on the incident's cause, or on its subject as long as that is part of
     what hurts since it came back last, or (while it is near in time) on anything that is hurt in it."""
     topology = picture.topology
@@ -168,23 +155,22 @@ def _explains(
     needs = {need for service in services for need in topology.needs(service)}
     cause = incident.cause
     if cause.service and cause.service in needs and topology.overlap(cause.site, site):
-        seen = [one for one in hurt if cause.service in services_of(one.finding, topology)]
-        here = any(topology.overlap(one.finding.subject.site, site) for one in seen)
-        if here or not came_apart(seen, [finding], picture):
+        here = case.reaches(cause.service, site)
+        if here or not came_apart(case.of(cause.service), [finding], picture):
             return True
     subject = incident.subject
-    is_of_now = any(one.finding.subject == subject for one in of_now(incident, hurt))
-    if is_of_now and subject.name in needs and topology.overlap(subject.site, site):
+    if (
+        subject.name in needs
+        and topology.overlap(subject.site, site)
+        and any(one.finding.subject == subject for one in of_now(incident, case.hurt))
+    ):
         return True
-    return near and _stands_on_hurt(services, site, hurt, topology)
+    return near and _stands_on_hurt(services, site, case, topology)
 
 
-def _stands_on_hurt(services: Sequence[str], site: str, hurt: Sequence[AttachedFinding], topology: Topology) -> bool:
-    needs = {need for service in services for need in topology.needs(service)}
-    return any(
-        topology.overlap(one.finding.subject.site, site) and not needs.isdisjoint(services_of(one.finding, topology))
-        for one in hurt
-    )
+def _stands_on_hurt(services: Sequence[str], site: str, case: Case, topology: Topology) -> bool:
+    needs = dict.fromkeys(need for service in services for need in topology.needs(service))
+    return any(case.reaches(need, site) for need in needs)
 
 
 def stands_on(hurt: Finding, services: Sequence[str], site: str, topology: Topology) -> bool:
@@ -228,7 +214,8 @@ def _is_plausible(
     topology = picture.topology
     sites = [one.finding.subject.site for one in explained]
     place = picture.common_place(sites)
-    own = [one for one in picture.hurting(candidate, place) if one not in explained]
+    known = Among(explained)
+    own = [one for one in picture.hurting(candidate, place) if one not in known]
     if any(all(topology.overlap(one.finding.subject.site, site) for site in sites) for one in own):
         return True
     since = min(one.onset for one in explained)
@@ -267,6 +254,6 @@ def _mostly_hurt(speaking: Sequence[str], place: str, since: float, picture: Pic
     if not watched:
         hurt_places = {one.finding.subject.site for name in speaking for one in picture.hurting(name, place)} - {""}
         return len(hurt_places) >= least
-    hurt = [pair for pair in watched if pair[1] and picture.hurting(*pair)]
+    hurt = {pair: None for pair in watched if pair[1] and picture.hurting(*pair)}
     healthy = [pair for pair in watched if pair not in hurt and picture.is_surely_healthy(*pair, since)]
     return len({site for _, site in hurt}) >= least and len(hurt) > len(healthy)

@@ -22,13 +22,11 @@ from dataclasses import dataclass
 import msgspec
 
 from cemd.config.topology import Topology
-from cemd.improve.impact import CountCache, count_customers
+from cemd.improve.census import Census
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.records import AttachedFinding
-from cemd.model.customers import Customers
 from cemd.model.finding import Finding, Heard
 from cemd.model.measurement import SUCCEEDS
-from cemd.model.quality import Quality
 
 CERTAIN = math.log(500.0)
 """So much likelier must one be than the other (natural logarithm): wrong in one of 500 at most."""
@@ -59,8 +57,9 @@ class Testimony:
 class Takers:
     """How many of those who are counted are at a place."""
 
-    def __init__(self, topology: Topology, customers: Customers, counts: CountCache) -> None:
-        self._topology, self._customers, self._counts = topology, customers, counts
+    def __init__(self, topology: Topology, census: Census) -> None:
+        self._topology, self._census = topology, census
+        self._saying: dict[tuple[int, str], tuple[Heard, float, bool]] = {}
 
     def knows(self, service: str) -> bool:
         """Whether anybody is known who has the service."""
@@ -69,6 +68,23 @@ class Takers:
     def share(self, service: str, within: str, sites: Sequence[str]) -> float:
         """Part of the customers of a service within a place ("": everywhere) who are at these sites: 1 where they hold
         all of the place, 0 where nobody knows. Where nobody lives (a shop), it has its part of those around it."""
+        key = (service, within, tuple(sites))
+        if key not in self._census.shares:
+            self._census.shares[key] = self._share(service, within, sites)
+        return self._census.shares[key]
+
+    def says_so(self, heard: Heard, site: str) -> tuple[float, bool]:
+        """(part of those counted who are at the site, whether as much fails as they would, and no more). Many findings
+        hear the same."""
+        key = (id(heard), site)
+        known = self._saying.get(key)
+        if known is None:
+            share = self.share(heard.service, heard.site, [site])
+            known = (heard, share, speaks_for(heard, share, SURE) and not _more_fail(heard, share))
+            self._saying[key] = known  # holds what was heard, so that its id stays its own
+        return known[1:]
+
+    def _share(self, service: str, within: str, sites: Sequence[str]) -> float:
         if "" in sites or (within and not set(sites).isdisjoint(self._topology.around(within))):
             return 1.0
         everybody = self._count(service, (within,) if within else ())
@@ -92,10 +108,7 @@ class Takers:
         return 0.0
 
     def _count(self, service: str, sites: Sequence[str]) -> int:
-        """Customers of a service at any of these sites (none: everywhere); of one that is not sold, of any."""
-        sold = self._customers.services
-        places = dict.fromkeys([service] if service in sold else sold, tuple(sites))
-        return count_customers(places, self._topology, self._customers, self._counts)[0]
+        return self._census.count(service, sites)
 
 
 def agreeing(attached: AttachedFinding, picture: Picture, takers: Takers, seconds: float) -> list[Heard]:
@@ -107,8 +120,7 @@ def agreeing(attached: AttachedFinding, picture: Picture, takers: Takers, second
         return []
     found: list[Heard] = []
     for heard in attached.finding.evidence.heard:
-        share = takers.share(heard.service, heard.site, [site])
-        says_so = speaks_for(heard, share, SURE) and not _more_fail(heard, share)
+        share, says_so = takers.says_so(heard, site)
         if says_so and age <= _counted_for(heard, picture) and not _may_fail_for(heard, share, attached, picture):
             found.append(heard)
     return found
@@ -124,8 +136,7 @@ def felt_services(hurt: Sequence[AttachedFinding], picture: Picture, takers: Tak
 
 def _counted_for(heard: Heard, picture: Picture) -> float:
     """Seconds for which who tried is counted: the window of the indicator."""
-    rules = picture.topology.configuration.indicators
-    return next((one.window_seconds for one in rules if one.name == heard.indicator), 0.0)
+    return picture.watch.window_of(heard.indicator)
 
 
 def may_be_due_to(warning: Finding, hurt: Sequence[AttachedFinding], topology: Topology, takers: Takers) -> bool:
@@ -158,11 +169,10 @@ def _may_fail_for(heard: Heard, share: float, attached: AttachedFinding, picture
     point = topology.touchpoints.get(heard.touchpoint)
     own = [heard.service, *(point.depends_on if point else ())]
     needs = dict.fromkeys(need for service in own for need in topology.needs(service))
-    others = [one for need in needs for one in picture.hurting(need, "") if one.incident != attached.incident]
+    others = picture.outside(tuple(needs), attached.incident)
     before = attached.onset - _counted_for(heard, picture)
-    down = {one.finding.subject for one in others if one.finding.quality is Quality.DOWN}
-    steady = all(one.finding.subject in down and one.onset <= before for one in others)
-    return bool(others) and not (steady and 1.0 - heard.usual <= 2.0 * share)
+    steady = others.all_down and others.latest <= before
+    return others.any and not (steady and 1.0 - heard.usual <= 2.0 * share)
 
 
 def testimony(

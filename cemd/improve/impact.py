@@ -15,6 +15,7 @@ import numpy as np
 
 from cemd.config.topology import Topology
 from cemd.improve.picture import Picture, services_of
+from cemd.improve.places import Places
 from cemd.improve.records import AttachedFinding
 from cemd.kit.words import counted
 from cemd.model.customers import CustomerFlag, Customers
@@ -141,7 +142,8 @@ def _shown_at(service: str, own: Mapping[str, Sequence[str]], picture: Picture) 
     everywhere = any("" in own.get(need, ()) for need in topology.needs(service))
     if everywhere and _is_hurt_in_most(service, mine, picture):
         return [""]
-    apart = dict.fromkeys(site for site in below if not any(topology.overlap(site, one) for one in mine))
+    here = Places(mine, topology)
+    apart = dict.fromkeys(site for site in dict.fromkeys(below) if not here.meet(site))
     shown = len(dict.fromkeys(mine))
     return [*mine, *apart] if shown >= SHOWN_SHARE * (shown + len(apart)) else mine
 
@@ -174,7 +176,8 @@ def hurt_sites(hurt: Sequence[AttachedFinding], places: Mapping[str, tuple[str, 
 
 def _still(before: tuple[str, ...], now: tuple[str, ...], topology: Topology) -> tuple[str, ...]:
     """Of the places now those that are inside the places before; where there is none, those before."""
-    left = tuple(site for site in now if not before or not set(topology.around(site)).isdisjoint(before))
+    known = dict.fromkeys(before)
+    left = tuple(site for site in now if not known or any(one in known for one in topology.around(site)))
     return left or before
 
 

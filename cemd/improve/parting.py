@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 
 from cemd.config.topology import Topology
 from cemd.improve.picture import SLACK, Picture, services_of
-from cemd.improve.records import AttachedFinding
+from cemd.improve.places import Places
+from cemd.improve.records import Among, AttachedFinding
 from cemd.model.finding import Condition
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident
 from cemd.model.quality import Quality
-from cemd.model.subject import SubjectKind
+from cemd.model.subject import Subject, SubjectKind
 
 
 def outlived(
@@ -38,13 +39,15 @@ def outlived(
         and topology.overlap(one.finding.subject.site, cause.site)
     ]
     still = picture.hurting(cause.service, cause.site)
-    if not own or _comes_and_goes(own) or any(one not in own for one in still):
+    mine = Among(own)
+    if not own or _comes_and_goes(own) or any(one not in mine for one in still):
         return 0.0, []
     well = dict.fromkeys(one.finding.subject.site for one in own if not one.open)
     behind = dict.fromkeys(one.finding.subject.site for one in still)
-    if still and (2 * len(behind) > len(well) or any(topology.overlap(one, site) for one in well for site in behind)):
+    if still and (2 * len(behind) > len(well) or any(map(Places(behind, topology).meet, well))):
         return 0.0, []  # it is there still
     since = max(one.finding.at for one in own if not one.open)
+    measured = _by_probe(attached)
     left = [
         one
         for one in attached
@@ -54,18 +57,26 @@ def outlived(
         and any(cause.service in topology.needs(service) for service in services_of(one.finding, topology))
         and picture.at - since > SLACK * picture.watch.recovers_after(one.finding)
         and (not behind or _is_down_at(one, behind, topology))
-        and not _answers_again(one, attached, since)
+        and not _answers_again(one, measured.get((one.finding.probe, one.finding.subject), ()), since)
     ]
-    if still and not any(one in still for one in left):
+    there = Among(still)
+    if still and not any(one in there for one in left):
         return 0.0, []  # what stands on it there parts with it, not before
     return since, left
 
 
-def _answers_again(one: AttachedFinding, attached: Sequence[AttachedFinding], since: Instant) -> bool:
-    """What is down by one measure, though its probe has been content by another since, only takes longer to say so: a
-    slow probe needs some good looks in a row."""
-    probe, subject = one.finding.probe, one.finding.subject
-    mine = [each for each in attached if probe and (each.finding.probe, each.finding.subject) == (probe, subject)]
+def _by_probe(attached: Sequence[AttachedFinding]) -> dict[tuple[str, Subject], list[AttachedFinding]]:
+    """Findings of probes, by probe and what they are about."""
+    found: dict[tuple[str, Subject], list[AttachedFinding]] = {}
+    for one in attached:
+        if one.finding.probe:
+            found.setdefault((one.finding.probe, one.finding.subject), []).append(one)
+    return found
+
+
+def _answers_again(one: AttachedFinding, mine: Sequence[AttachedFinding], since: Instant) -> bool:
+    """What is down by one measure, though its probe (of which `mine` are, about the same) has been content by another
+    since, only takes longer to say so: a slow probe needs some good looks in a row."""
     content = {each.finding.indicator for each in mine if not each.open and each.finding.at >= since}
     return one.finding.quality is Quality.DOWN and bool(
         content - {each.finding.indicator for each in mine if each.open}
@@ -80,4 +91,5 @@ def _is_down_at(one: AttachedFinding, sites: Iterable[str], topology: Topology) 
 
 def _comes_and_goes(own: Sequence[AttachedFinding]) -> bool:
     """Whether it was well in between already."""
-    return any(not one.open and one.finding.at <= other.onset for one in own for other in own)
+    ended = [one.finding.at for one in own if not one.open]
+    return bool(ended) and min(ended) <= max(one.onset for one in own)

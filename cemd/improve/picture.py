@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from cemd.config.topology import Topology
+from cemd.improve.places import ByPlace
 from cemd.improve.records import AttachedFinding, hurts
 from cemd.improve.watch import Watch
 from cemd.model.finding import Finding
 from cemd.model.identity import Instant
+from cemd.model.quality import Quality
 from cemd.model.subject import SubjectKind
 
 
@@ -25,13 +28,26 @@ def services_of(finding: Finding, topology: Topology) -> tuple[str, ...]:
             steps = topology.journeys[name].steps
             return tuple(dict.fromkeys(need for step in steps for need in topology.step_needs(step)))
         case _:
-            probes = topology.configuration.probes
-            return tuple(probe.service for probe in probes if probe.identity() == finding.probe)[:1]
+            probed = topology.probed_by(finding.probe)
+            return (probed,) if probed else ()
 
 
 SLACK = 1.5
 """Times as long as it should take until a lookout counts as one that saw something well: runs come late, and the first
 one of a fault that is not total may pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What is hurt outside an incident, as far as somebody asks."""
+
+    any: bool
+    all_down: bool  # the subject of each is down, by this or by another of them
+    latest: Instant  # onset
+
+
+def _site(attached: AttachedFinding) -> str:
+    return attached.finding.subject.site
 
 
 class Picture:
@@ -51,14 +67,39 @@ class Picture:
                 self._any.setdefault(service, []).append(attached)
                 if hurts(attached.finding, anomaly_opens=anomaly_opens):
                     self._hurt.setdefault(service, []).append(attached)
+        self._places: dict[tuple[str, bool], ByPlace[AttachedFinding]] = {}
+        self._outside: dict[tuple[tuple[str, ...], str], Outside] = {}
 
     def hurting(self, service: str, site: str) -> list[AttachedFinding]:
         """Findings that say that the service is hurt there."""
-        return [one for one in self._hurt.get(service, []) if self.topology.overlap(one.finding.subject.site, site)]
+        return self._overlapping(self._hurt, service, site)
 
     def supporting(self, service: str, site: str) -> list[AttachedFinding]:
         """Findings of any kind about the service there."""
-        return [one for one in self._any.get(service, []) if self.topology.overlap(one.finding.subject.site, site)]
+        return self._overlapping(self._any, service, site)
+
+    def _overlapping(
+        self, found: Mapping[str, list[AttachedFinding]], service: str, site: str
+    ) -> list[AttachedFinding]:
+        if service not in found:
+            return []
+        key = (service, found is self._hurt)
+        if key not in self._places:
+            self._places[key] = ByPlace(found[service], _site, self.topology)
+        return self._places[key].overlapping(site)
+
+    def outside(self, services: tuple[str, ...], incident: str) -> Outside:
+        """What hurts any of these services, wherever, and is of another incident."""
+        key = (services, incident)
+        if key not in self._outside:
+            others = [one for service in services for one in self._hurt.get(service, ()) if one.incident != incident]
+            down = dict.fromkeys(one.finding.subject for one in others if one.finding.quality is Quality.DOWN)
+            self._outside[key] = Outside(
+                any=bool(others),
+                all_down=all(one.finding.subject in down for one in others),
+                latest=max((one.onset for one in others), default=0.0),
+            )
+        return self._outside[key]
 
     def is_watched(self, service: str, site: str) -> bool:
         return bool(self.watch.lookouts(service, site))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from cemd.model.finding import Condition, Finding
@@ -23,6 +25,17 @@ class AttachedFinding(msgspec.Struct, frozen=True, kw_only=True):
     def onset(self) -> Instant:
         """When it could first be seen, which is earlier than when it was found."""
         return self.since or self.finding.evidence.since or self.finding.began_at
+
+
+class Among:
+    """Whether a finding, just as it is, is one of many: as `in` of a list of them, whose ids differ, at once."""
+
+    def __init__(self, findings: Iterable[AttachedFinding]) -> None:
+        self._known = {one.finding.id: one for one in findings}
+
+    def __contains__(self, one: AttachedFinding) -> bool:
+        known = self._known.get(one.finding.id)
+        return known is not None and (known is one or known == one)
 
 
 class Grounds(msgspec.Struct, frozen=True, kw_only=True):

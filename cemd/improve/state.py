@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from cemd.config.topology import Topology
+from cemd.improve.census import Census
 from cemd.improve.lifecycle import ENDED
 from cemd.improve.records import AttachedFinding, FindingLabel, Grounds, RefusedCommand, ServiceChange, Upkeep
 from cemd.improve.watch import Watch
+from cemd.model.customers import Customers
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.rows import Rows
 
@@ -35,8 +37,11 @@ class ImproveState:
         self.upkeep: Rows[Upkeep] = Rows("improve_upkeep", Upkeep)
         self.counts: dict[tuple[object, ...], tuple[int, int, int]] = {}  # of customers; see impact
         self._watch: Watch | None = None
+        self._census: Census | None = None
         self._live: dict[str, None] | None = None
         self._attached: dict[str, dict[str, None]] | None = None
+        self._versions: dict[str, int] = {}
+        self._sorted: dict[str, tuple[int, tuple[AttachedFinding, ...]]] = {}
 
     def tables(self) -> Sequence[Rows]:  # type: ignore[type-arg]
         return (self.incidents, self.findings, self.grounds, self.changes, self.refusals, self.labels, self.upkeep)
@@ -46,6 +51,12 @@ class ImproveState:
         if self._watch is None or self._watch.topology is not topology:
             self._watch = Watch(topology)
         return self._watch
+
+    def census(self, customers: Customers, topology: Topology) -> Census:
+        """How many customers are where, as they are now."""
+        if self._census is None or not self._census.is_of(customers, topology):
+            self._census = Census(customers, topology)
+        return self._census
 
     def expect(self, watch: Watch) -> None:
         """Takes what was worked out already."""
@@ -68,24 +79,40 @@ class ImproveState:
                 self.drop(attached.finding.id)
             elif incident.state is not IncidentState.CANCELLED:  # of a cancelled one it must not open another
                 self.attach(msgspec.structs.replace(attached, incident=""))
+        self._sorted.pop(incident.id, None)
 
     def attached(self, incident: str) -> tuple[AttachedFinding, ...]:
         """Findings of an incident ("" for those that belong to none), in the order in which they began."""
-        mine = (self.findings[key] for key in self._attached_index().get(incident, ()))
-        return tuple(sorted(mine, key=lambda attached: (attached.finding.began_at, attached.finding.id)))
+        version = self.version_of(incident)
+        known = self._sorted.get(incident)
+        if known is None or known[0] != version:
+            mine = (self.findings[key] for key in self._attached_index().get(incident, ()))
+            known = (version, tuple(sorted(mine, key=_beginning)))
+            self._sorted[incident] = known
+        return known[1]
+
+    def version_of(self, incident: str) -> int:
+        """Another number whenever what is attached to the incident has changed."""
+        return self._versions.get(incident, 0)
 
     def attach(self, attached: AttachedFinding) -> None:
         key = attached.finding.id
         before = self.findings.get(key)
         if before is not None and before.incident != attached.incident:
             self._attached_index()[before.incident].pop(key, None)
+            self._turn(before.incident)
+        self._turn(attached.incident)
         self._attached_index().setdefault(attached.incident, {})[key] = None
         self.findings.put(key, attached)
 
     def drop(self, finding: str) -> None:
         if (known := self.findings.get(finding)) is not None:
             self._attached_index().get(known.incident, {}).pop(finding, None)
+            self._turn(known.incident)
             self.findings.delete(finding)
+
+    def _turn(self, incident: str) -> None:
+        self._versions[incident] = self._versions.get(incident, 0) + 1
 
     def refuse(self, refusal: RefusedCommand) -> None:
         self.refusals.put(str(refusal.seq), refusal)
@@ -112,3 +139,7 @@ class ImproveState:
             for attached in self.findings:
                 self._attached.setdefault(attached.incident, {})[attached.finding.id] = None
         return self._attached
+
+
+def _beginning(attached: AttachedFinding) -> tuple[float, str]:
+    return attached.finding.began_at, attached.finding.id

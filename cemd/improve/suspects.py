@@ -7,25 +7,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cemd.config.rules import Grouping
+from cemd.improve.cases import Case
 from cemd.improve.grouping import common_cause, of_now
 from cemd.improve.lifecycle import OVER
 from cemd.improve.picture import SLACK, Picture, services_of
 from cemd.improve.precedence import AT_ONCE_SECONDS
-from cemd.improve.records import AttachedFinding, hurts
+from cemd.improve.records import AttachedFinding
 from cemd.model.incident import Incident
 
 
 def shared_suspect(
     finding: AttachedFinding,
-    incidents: Sequence[tuple[Incident, Sequence[AttachedFinding]]],
+    incidents: Sequence[tuple[Incident, Case]],
     picture: Picture,
     grouping: Grouping,
 ) -> tuple[Incident, str] | None:
     """An open incident that may have the same cause as the finding, and the service that would be it, which its own
     probes have not had the time to show: what stands on a cause is often measured sooner than the cause."""
     services = services_of(finding.finding, picture.topology)
-    for incident, attached in incidents:
-        hurt = of_now(incident, [one for one in attached if hurts(one.finding, anomaly_opens=grouping.anomaly_opens)])
+    for incident, case in incidents:
+        hurt = of_now(incident, case.hurt)
         if incident.state in OVER or not hurt:
             continue
         if min(abs(finding.onset - one.onset) for one in hurt) > grouping.join_within_seconds:

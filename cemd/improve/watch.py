@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cemd.config.judged import Lookers
 from cemd.config.rules import Indicator
 from cemd.config.topology import Topology
+from cemd.improve.places import ByPlace
 from cemd.model.finding import Finding
 from cemd.model.measurement import SUCCESS
 
@@ -40,12 +41,15 @@ class Watch:
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
         self._lookouts: dict[str, list[Lookout]] = {}
+        self._places: dict[str, ByPlace[Lookout]] = {}  # as far as somebody asked
         self._direct: dict[str, list[str]] = {}
         self._fingerprints: dict[str, str] = {}
         self._shows_after: dict[tuple[str, str, str], float | None] = {}
         self._ranks = {one.identity(): RANKS.get(one.kind, 2) for one in topology.configuration.probes}
         configuration = topology.configuration
         indicators = configuration.indicators
+        self._rules = {one.name: one for one in reversed(indicators)}  # of one name the first counts
+        self._probes = {one.identity(): one for one in reversed(configuration.probes)}
         strict = [indicator for indicator in indicators if indicator.objective is not None]
         lookers = Lookers(indicators, topology)
         self._looking: dict[str, dict[int, None]] = {}
@@ -82,7 +86,16 @@ class Watch:
 
     def lookouts(self, service: str, site: str) -> list[Lookout]:
         """What watches the service in places that overlap the site."""
-        return [one for one in self._lookouts.get(service, []) if self.topology.overlap(one.site, site)]
+        if service not in self._lookouts:
+            return []
+        if service not in self._places:
+            self._places[service] = ByPlace(self._lookouts[service], _site, self.topology)
+        return self._places[service].overlapping(site)
+
+    def window_of(self, indicator: str) -> float:
+        """Seconds over which the indicator of this name looks back, 0 without one."""
+        rule = self._rules.get(indicator)
+        return rule.window_seconds if rule else 0.0
 
     def shows_after(self, finding: Finding) -> float | None:
         """How soon whoever made the finding shows that something is hurt, at most, in seconds; None: nobody knows."""
@@ -100,10 +113,8 @@ class Watch:
     def recovers_after(self, finding: Finding) -> float:
         """How soon the finding ends, at most, once what it is about is well, in seconds: when its window has passed or,
         where that holds too few looks of a slow probe, after some good looks in a row."""
-        configuration = self.topology.configuration
-        rule = next((one for one in configuration.indicators if one.name == finding.indicator), None)
+        rule, probe = self._rules.get(finding.indicator), self._probes.get(finding.probe)
         window = rule.window_seconds + (rule.objective.clear_for_seconds if rule.objective else 0.0) if rule else 0.0
-        probe = next((one for one in configuration.probes if one.identity() == finding.probe), None)
         looks = max(2, rule.min_samples if rule else 0)
         if probe and rule and looks * probe.every_seconds > rule.window_seconds:
             window = max(window, looks * probe.every_seconds)
@@ -144,6 +155,10 @@ class Watch:
 
     def _add(self, service: str, lookout: Lookout) -> None:
         self._lookouts.setdefault(service, []).append(lookout)
+
+
+def _site(lookout: Lookout) -> str:
+    return lookout.site
 
 
 def _wait(indicator: Indicator) -> float:

@@ -1,0 +1,54 @@
+"""What hurts in one incident, by service and place, and kept so while one finding after the other joins it.
+
+In an outage thousands join within minutes, and each is held against all that joined before it: that must not cost more
+the more there are.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable, Sequence
+
+from cemd.config.topology import Topology
+from cemd.improve.picture import services_of
+from cemd.improve.places import Places
+from cemd.improve.records import AttachedFinding, hurts
+
+
+class Case:
+    """Findings of an incident that hurt, in the order in which they began."""
+
+    def __init__(self, attached: Iterable[AttachedFinding], topology: Topology, *, anomaly_opens: bool) -> None:
+        self._topology, self._anomaly_opens = topology, anomaly_opens
+        self._sites: dict[str, Places] = {}
+        self._of: dict[str, list[AttachedFinding]] = {}
+        self.hurt: list[AttachedFinding] = []
+        for one in attached:
+            self.join(one)
+
+    def join(self, one: AttachedFinding) -> None:
+        """One more finding of the incident."""
+        if not hurts(one.finding, anomaly_opens=self._anomaly_opens):
+            return
+        insort(self.hurt, one, key=_place)
+        for service in services_of(one.finding, self._topology):
+            self._of.setdefault(service, []).append(one)
+            if service not in self._sites:
+                self._sites[service] = Places((), self._topology)
+            self._sites[service].add(one.finding.subject.site)
+
+    def of(self, service: str) -> Sequence[AttachedFinding]:
+        """Those about a service."""
+        return self._of.get(service, ())
+
+    def reaches(self, service: str, site: str) -> bool:
+        """Whether any is about the service, at a place that overlaps the site."""
+        return service in self._sites and self._sites[service].meet(site)
+
+    def is_near(self, one: AttachedFinding, seconds: float) -> bool:
+        """Whether any began so close to this finding."""
+        return any(abs(one.onset - each.onset) <= seconds for each in reversed(self.hurt))  # the latest are nearest
+
+
+def _place(attached: AttachedFinding) -> tuple[float, str]:
+    return attached.finding.began_at, attached.finding.id
