@@ -32,6 +32,7 @@ from cemd.config.rules import Detector
 
 SERIES = 100_000
 RIVER_SERIES = 1_000
+TREES_WINDOW = 250  # samples; river's own
 HOUR = 3600.0
 NOW = 1_780_000_000.0
 
@@ -166,10 +167,11 @@ def river_case() -> Case:
 
 
 def trees_case() -> Case:
-    """HalfSpaceTrees as small as it is of use: 10 trees of height 8."""
+    """HalfSpaceTrees as small as it is of use: 10 trees of height 8. It scores nothing before its first window of 250
+    samples is full, so that comes before; each run is a window more, what it does at the end of one included."""
     from river import anomaly
 
-    values = np.random.default_rng(1).uniform(0.0, 1.0, (10, 50)).tolist()
+    values = np.random.default_rng(1).uniform(0.0, 1.0, (TREES_WINDOW, 50)).tolist()
     models: list[Any] = [anomaly.HalfSpaceTrees(n_trees=10, height=8, seed=1) for _ in range(50)]
 
     def run() -> tuple[int, float]:
@@ -178,9 +180,10 @@ def trees_case() -> Case:
             for model, value in zip(models, row, strict=True):
                 model.score_one({"x": value})
                 model.learn_one({"x": value})
-        return 500, time.process_time() - start
+        return TREES_WINDOW * len(models), time.process_time() - start
 
     run()
+    assert all(model.score_one({"x": 0.5}) for model in models)
     return run
 
 
