@@ -33,7 +33,9 @@ def analyze_view(topology: Topology, table: SeriesTable, indicators: Indicators,
         journeys=journeys,
         touchpoints=tuple(_touchpoint(one, topology, seen, health) for one in topology.touchpoints.values()),
         services=_services(topology, health),
-        indicators=_indicators(table, indicators, seen),
+        indicators=indicators.views.all(
+            indicators.columns, indicators.index, lambda number: _indicator(number, table, indicators, seen[number])
+        ),
         findings=tuple(findings),
         site_titles=topology.site_titles,
     )
@@ -86,23 +88,20 @@ def _services(topology: Topology, health: Healths) -> tuple[ServiceView, ...]:
     )
 
 
-def _indicators(table: SeriesTable, indicators: Indicators, seen: tuple[Reading, ...]) -> tuple[IndicatorView, ...]:
-    values = indicators.columns["value"].tolist()
-    return tuple(
-        IndicatorView(
-            name=one.indicator.name,
-            service=one.service,
-            site=one.site,
-            touchpoint=one.touchpoint,
-            dimension=one.indicator.dimension,
-            value=None if values[number] != values[number] else values[number],
-            unit=one.indicator.unit,
-            score=seen[number].score,
-            samples=seen[number].samples,
-            quality=seen[number].quality,
-            objective=objective_text(one.indicator.objective),
-            source=one.indicator.source,
-            series=tuple(table.series[row].id for row in indicators.series_of(number)[:MOST_SERIES].tolist()),
-        )
-        for number, one in enumerate(indicators.instances)
+def _indicator(number: int, table: SeriesTable, indicators: Indicators, seen: Reading) -> IndicatorView:
+    one, value = indicators.instances[number], float(indicators.columns["value"][number])
+    return IndicatorView(
+        name=one.indicator.name,
+        service=one.service,
+        site=one.site,
+        touchpoint=one.touchpoint,
+        dimension=one.indicator.dimension,
+        value=None if value != value else value,
+        unit=one.indicator.unit,
+        score=seen.score,
+        samples=seen.samples,
+        quality=seen.quality,
+        objective=objective_text(one.indicator.objective),
+        source=one.indicator.source,
+        series=tuple(table.series[row].id for row in indicators.series_of(number)[:MOST_SERIES].tolist()),
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from cemd.config.topology import Topology
 from cemd.improve.picture import services_of
 from cemd.improve.places import Places
+from cemd.improve.precedence import Early
 from cemd.improve.records import AttachedFinding, hurts
 
 
@@ -21,6 +22,7 @@ class Case:
     def __init__(self, attached: Iterable[AttachedFinding], topology: Topology, *, anomaly_opens: bool) -> None:
         self._topology, self._anomaly_opens = topology, anomaly_opens
         self._sites: dict[str, Places] = {}
+        self._early: dict[str, Early] = {}
         self._of: dict[str, list[AttachedFinding]] = {}
         self.hurt: list[AttachedFinding] = []
         for one in attached:
@@ -33,6 +35,7 @@ class Case:
         insort(self.hurt, one, key=_place)
         for service in services_of(one.finding, self._topology):
             self._of.setdefault(service, []).append(one)
+            self._early.setdefault(service, Early()).add(one)
             if service not in self._sites:
                 self._sites[service] = Places((), self._topology)
             self._sites[service].add(one.finding.subject.site)
@@ -40,6 +43,10 @@ class Case:
     def of(self, service: str) -> Sequence[AttachedFinding]:
         """Those about a service."""
         return self._of.get(service, ())
+
+    def early(self, service: str) -> Early:
+        """Of the same, what is asked of all together."""
+        return self._early.get(service) or Early()
 
     def reaches(self, service: str, site: str) -> bool:
         """Whether any is about the service, at a place that overlaps the site."""

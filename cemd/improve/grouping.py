@@ -156,7 +156,8 @@ def _explains(incident: Incident, finding: AttachedFinding, case: Case, picture:
     cause = incident.cause
     if cause.service and cause.service in needs and topology.overlap(cause.site, site):
         here = case.reaches(cause.service, site)
-        if here or not came_apart(case.of(cause.service), [finding], picture):
+        seen, early = case.of(cause.service), case.early(cause.service)
+        if here or not came_apart(seen, [finding], picture, early=early):
             return True
     subject = incident.subject
     if (
@@ -248,12 +249,8 @@ def _mostly_hurt(speaking: Sequence[str], place: str, since: float, picture: Pic
 
     Who speaks of a service that is hurt itself in each place is the service alone: what stands on it may have another
     way, and be well. Of a service that nobody saw hurt speaks what stands on it."""
-    watched: dict[tuple[str, str], None] = {}
-    for name in speaking:
-        watched.update(dict.fromkeys((name, one.site) for one in picture.watch.lookouts(name, place)))
-    if not watched:
+    standing = picture.standing(tuple(speaking), place)
+    if standing is None:
         hurt_places = {one.finding.subject.site for name in speaking for one in picture.hurting(name, place)} - {""}
         return len(hurt_places) >= least
-    hurt = {pair: None for pair in watched if pair[1] and picture.hurting(*pair)}
-    healthy = [pair for pair in watched if pair not in hurt and picture.is_surely_healthy(*pair, since)]
-    return len({site for _, site in hurt}) >= least and len(hurt) > len(healthy)
+    return standing.hurt_sites >= least and standing.hurt > standing.surely_healthy(picture.at - since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -46,6 +47,19 @@ class Outside:
     latest: Instant  # onset
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How it stands with some services wherever they are watched: pairs of service and place."""
+
+    hurt: int
+    hurt_sites: int
+    delays: tuple[float, ...]  # of those about which nothing is said, ascending: how soon it would be
+
+    def surely_healthy(self, seconds: float) -> int:
+        """Of how many a fault that began so long ago would have shown."""
+        return bisect_right(self.delays, seconds)
+
+
 def _site(attached: AttachedFinding) -> str:
     return attached.finding.subject.site
 
@@ -68,6 +82,7 @@ class Picture:
                 if hurts(attached.finding, anomaly_opens=anomaly_opens):
                     self._hurt.setdefault(service, []).append(attached)
         self._places: dict[tuple[str, bool], ByPlace[AttachedFinding]] = {}
+        self._standing: dict[tuple[tuple[str, ...], str], Standing | None] = {}
         self._outside: dict[tuple[tuple[str, ...], str], Outside] = {}
 
     def hurting(self, service: str, site: str) -> list[AttachedFinding]:
@@ -100,6 +115,24 @@ class Picture:
                 latest=max((one.onset for one in others), default=0.0),
             )
         return self._outside[key]
+
+    def standing(self, services: tuple[str, ...], place: str) -> Standing | None:
+        """Of these services in a place; None: nobody watches them there."""
+        key = (services, place)
+        if key not in self._standing:
+            self._standing[key] = self._stand(services, place)
+        return self._standing[key]
+
+    def _stand(self, services: tuple[str, ...], place: str) -> Standing | None:
+        watched: dict[tuple[str, str], None] = {}
+        for name in services:
+            watched.update(dict.fromkeys((name, one.site) for one in self.watch.lookouts(name, place)))
+        if not watched:
+            return None
+        hurt = {pair: None for pair in watched if pair[1] and self.hurting(*pair)}
+        quiet = [pair for pair in watched if pair not in hurt and not self.supporting(*pair)]
+        delays = sorted(min(one.delay_seconds for one in self.watch.lookouts(*pair)) for pair in quiet)
+        return Standing(hurt=len(hurt), hurt_sites=len(dict.fromkeys(site for _, site in hurt)), delays=tuple(delays))
 
     def is_watched(self, service: str, site: str) -> bool:
         return bool(self.watch.lookouts(service, site))

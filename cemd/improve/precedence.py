@@ -7,7 +7,8 @@ says nothing against another that neither stands on the first nor carries it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from cemd.config.topology import Topology
 from cemd.improve.picture import SLACK, Picture, services_of
@@ -26,18 +27,44 @@ def was_well_meanwhile(later: AttachedFinding, earlier: AttachedFinding, picture
     return _is_down(earlier) and _came_later(later, earlier.onset, picture)
 
 
-def came_apart(some: Sequence[AttachedFinding], others: Sequence[AttachedFinding], picture: Picture) -> bool:
+class Early:
+    """Findings that may have been there before others, as far as is asked of all of them together."""
+
+    __slots__ = ("down", "first", "last", "open")
+
+    def __init__(self, findings: Iterable[AttachedFinding] = ()) -> None:
+        self.open = self.down = 0
+        self.first, self.last = math.inf, -math.inf  # onset of those that are down
+        for one in findings:
+            self.add(one)
+
+    def add(self, one: AttachedFinding) -> None:
+        self.open += one.open
+        if _is_down(one):
+            self.down += 1
+            self.first, self.last = min(self.first, one.onset), max(self.last, one.onset)
+
+    def show(self) -> bool:
+        """They were down, at least half of those that are open, and began at once: then one more that begins later is
+        a surprise."""
+        return self.down > 0 and 2 * self.down >= self.open and self.last - self.first <= AT_ONCE_SECONDS
+
+
+def came_apart(
+    some: Sequence[AttachedFinding],
+    others: Sequence[AttachedFinding],
+    picture: Picture,
+    *,
+    early: Early | None = None,
+) -> bool:
     """Whether all of the ones were still seen well while the others were down already, or the other way round. Of those
-    that were first at least half must be down: what only got worse says nothing."""
+    that were first at least half must be down: what only got worse says nothing. `early`: of `some`, where it is known.
+    """
 
-    def is_later(early: Sequence[AttachedFinding], late: Sequence[AttachedFinding]) -> bool:
-        down = [one for one in early if _is_down(one)]
-        if not late or not down or 2 * len(down) < sum(one.open for one in early) or spread_by_and_by(down):
-            return False
-        since = max(one.onset for one in down)
-        return all(_came_later(one, since, picture) for one in late)
+    def is_later(early: Early, late: Sequence[AttachedFinding]) -> bool:
+        return early.show() and bool(late) and all(_came_later(one, early.last, picture) for one in late)
 
-    return is_later(some, others) or is_later(others, some)
+    return is_later(early or Early(some), others) or is_later(Early(others), some)
 
 
 def _is_down(finding: AttachedFinding) -> bool:
@@ -50,12 +77,6 @@ def _came_later(finding: AttachedFinding, since: Instant, picture: Picture) -> b
         return False
     shows_after = picture.watch.shows_after(finding.finding)
     return shows_after is not None and finding.onset - since > SLACK * shows_after
-
-
-def spread_by_and_by(hurt: Sequence[AttachedFinding]) -> bool:
-    """Whether what is hurt did not begin at once: then one more that begins later is no surprise."""
-    onsets = [one.onset for one in hurt]
-    return max(onsets) - min(onsets) > AT_ONCE_SECONDS
 
 
 def seen_hurt(hurt: Sequence[AttachedFinding]) -> Mapping[str, Sequence[AttachedFinding]]:

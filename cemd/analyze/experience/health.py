@@ -62,21 +62,22 @@ def mean(parts: Iterable[tuple[float | None, float]]) -> tuple[float | None, flo
 def readings(indicators: Indicators) -> tuple[Reading, ...]:
     """Every instance, in order."""
     scores = indicators.scores().tolist()
-    codes = indicators.columns["quality"].tolist()
-    samples = indicators.columns["samples"].tolist()
-    return tuple(
-        Reading(
+    quality, samples = indicators.columns["quality"], indicators.columns["samples"]
+
+    def read(number: int) -> Reading:
+        one = indicators.instances[number]
+        return Reading(
             name=one.indicator.name,
             service=one.service,
             touchpoint=one.touchpoint,
             dimension=one.indicator.dimension,
             weight=one.indicator.weight,
-            score=None if codes[number] == UNKNOWN else scores[number],
+            score=None if quality[number] == UNKNOWN else scores[number],
             samples=int(samples[number]),
             quality=indicators.quality_of(number),
         )
-        for number, one in enumerate(indicators.instances)
-    )
+
+    return indicators.readings.all(indicators.columns, indicators.index, read)
 
 
 def healths(topology: Topology, seen: Sequence[Reading], findings: Iterable[Finding]) -> Healths:

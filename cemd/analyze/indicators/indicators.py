@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ from cemd.analyze.indicators.instances import (
     definition,
     matches,
 )
+from cemd.analyze.indicators.kept import Kept
 from cemd.analyze.indicators.streaks import count_in_row, enough_in_row, streak
 from cemd.analyze.indicators.windows import BUCKETS, Windows
 from cemd.analyze.indicators.work import AnnouncedWork
@@ -93,6 +95,8 @@ class Indicators:
         self._of_metric = {metric: (those, Selectors([one.of for one in those])) for metric, those in by_metric.items()}
         self._pairs: list[tuple[int, int]] = []  # (row, instance) in order of rows
         self._index: Index | None = None
+        self.readings: Kept[Any] = Kept()  # of the roll-ups
+        self.views: Kept[Any] = Kept()  # of whoever looks
 
     def add_series(self, table: SeriesTable, rows: Sequence[int]) -> None:
         """Joins rows (greater than all before) to the instances that look at them, opening new instances."""
