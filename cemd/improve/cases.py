@@ -32,7 +32,10 @@ class Case:
         """One more finding of the incident."""
         if not hurts(one.finding, anomaly_opens=self._anomaly_opens):
             return
-        insort(self.hurt, one, key=_place)
+        if self.hurt and _place(one) < _place(self.hurt[-1]):
+            insort(self.hurt, one, key=_place)
+        else:
+            self.hurt.append(one)
         for service in services_of(one.finding, self._topology):
             self._of.setdefault(service, []).append(one)
             self._early.setdefault(service, Early()).add(one)

@@ -14,6 +14,9 @@ from cemd.kit.words import counted
 from cemd.model.entry import Command, Entry
 from cemd.model.incident import Cause, Incident, IncidentChange, IncidentEvent
 
+MOST_PLACES = 20
+"""That a line of the time line names."""
+
 
 class Ledger:
     """Writes what an entry changes, at the entry's instant and seq."""
@@ -70,4 +73,8 @@ def named(cause: Cause) -> str:
 
 
 def _places(sites: Sequence[str]) -> str:
-    return f"at {', '.join(sites)}" if sites else "everywhere"
+    """In an outage of a region a line a tick would name thousands; the incident itself knows them all."""
+    if not sites:
+        return "everywhere"
+    rest = len(sites) - MOST_PLACES
+    return f"at {', '.join(sites[:MOST_PLACES])}" + (f" and {counted(rest, 'more place')}" if rest > 0 else "")

@@ -232,3 +232,22 @@ def test_customers_are_heard_of_whatever_objective_broke_and_not_only_of_what_fa
     shop.live(300.0, probe=5.0, fails=0.5)
     [heard] = shop.heard()
     assert heard.value == pytest.approx(0.5, abs=0.1)
+
+
+def test_findings_that_broke_at_one_instant_hear_the_same_words() -> None:
+    """One object for all of them: thousands of them say it again every quarter of a minute."""
+    twice = [success_indicator(), success_indicator(name="answers")]
+    known = [series(0, "pay-web", "success"), steps(service="payment")]
+    world = World(configuration(indicators=[*twice, steps_done()]), known)
+    draw = np.random.default_rng(7)
+    for second in range(0, 1600, 10):
+        hurt = second >= 1200
+        world.samples((known[0], 0.0 if hurt else 1.0))
+        world.samples((known[1], 1.0 - draw.binomial(50, 0.5 if hurt else 0.02) / 50), source=STEPS)
+        for _ in range(5):
+            world.tick(2.0)
+    one, other = world.open(Condition.OBJECTIVE_BROKEN)
+    [heard], [same] = one.evidence.heard, other.evidence.heard
+    assert one.evidence.since == other.evidence.since
+    assert heard is same
+    assert heard.value == pytest.approx(0.5, abs=0.1)

@@ -15,6 +15,7 @@ from cemd.config.topology import Topology
 from cemd.improve.cases import Case
 from cemd.improve.census import Census
 from cemd.improve.impact import count_customers
+from cemd.improve.ledger import MOST_PLACES
 from cemd.improve.picture import services_of
 from cemd.improve.places import FEW, ByPlace, Places
 from cemd.improve.records import Among, AttachedFinding
@@ -176,3 +177,12 @@ def test_what_joins_in_an_outage_costs_no_more_the_more_there_is() -> None:
         costs[cells] = calls(lambda house=house, cells=cells: storm(house, cells)) / cells  # type: ignore[misc]
         assert len(house.only().findings) == 2 * cells
     assert costs[400] < 1.25 * costs[100], costs
+
+
+def test_a_line_of_the_time_line_names_no_more_places_than_one_reads() -> None:
+    house = outage(60)
+    storm(house, 60)
+    longest = max(house.only().timeline, key=lambda line: len(line.what)).what
+    assert longest.endswith(" more places."), longest
+    assert longest.count("cell-") == MOST_PLACES
+    assert len(house.only().impact.sites) == 60

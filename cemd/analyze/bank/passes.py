@@ -49,6 +49,8 @@ DENSE = (*WRITTEN, "floor", "slope", "x")
 """What every sample reads and writes, in whole rows; the rest only few need."""
 OF_BINARY = ("n", "level", "evidence", "z")
 MOST_VIEWS = 256  # blocks whose views are kept
+SMALL = 4096  # so few gathered series are known again by their rows: with few it is looking them up anew that costs
+BLIND = int(Outcome.BLIND)  # a number: against a member numpy compares ten times as long, once a call
 
 
 class Scratch:
@@ -131,8 +133,8 @@ class Passes:
         c, binary, zeros = self._columns, NOBODY, None
         c["outcome"][span_of(rows)] = outcome
         # quicker than to look at each
-        if not math.isfinite(np.add.reduce(value)) or np.maximum.reduce(outcome) >= Outcome.BLIND:
-            teaches = np.isfinite(value) & (outcome != Outcome.BLIND)
+        if not math.isfinite(np.add.reduce(value)) or np.maximum.reduce(outcome) >= BLIND:
+            teaches = np.isfinite(value) & (outcome != BLIND)
             looked = rows[~teaches]
             c["last_at"][looked] = np.maximum(c["last_at"][looked], at[~teaches])
             rows, at, value = _of(teaches, rows, at, value)
@@ -168,8 +170,15 @@ class Passes:
                 if len(self._blocks) >= MOST_VIEWS:
                     self._blocks.clear()
                 known = self._blocks[span.start, span.stop] = Block(self._columns, rows, span, self._scratch)
-        else:
+        elif len(rows) > SMALL:
             known = Block(self._columns, rows, span, self._scratch)
+        else:
+            place = (int(rows[0]), -len(rows))  # no slice ends below 0
+            known = self._blocks.get(place)
+            if known is None or not np.logical_and.reduce(known.rows == rows):
+                if len(self._blocks) >= MOST_VIEWS:
+                    self._blocks.clear()
+                known = self._blocks[place] = Block(self._columns, rows, span, self._scratch)
         known.begin(rows, learn_samples, self._version)
         return known
 
