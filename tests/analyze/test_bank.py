@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from cemd.analyze.bank import episodes, season
+from cemd.analyze.bank import episodes, passes, season
 from cemd.analyze.bank.bank import Bank
 from cemd.analyze.bank.learning import SET_BACK, WEEK_SECONDS
 from cemd.analyze.bank.passes import places_of
@@ -422,3 +422,21 @@ def test_a_series_that_was_measured_for_months_each_second_learns_on_as_any_othe
     assert old.opened == young.opened
     for name in ("level", "spread", "evidence", "hour_dev", "usual_dev"):
         assert old.bank.columns[name].tolist() == young.bank.columns[name].tolist(), name
+
+
+def test_a_few_series_that_lie_apart_are_known_again_and_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other subsets come in between, hours turn, an interval changes: what is known of a block must not outlive it."""
+    dumps = []
+    for small in (passes.SMALL, 0):
+        monkeypatch.setattr(passes, "SMALL", small)
+        chance, bank, at = np.random.default_rng(5), Bank(), 1_780_000_000.0
+        bank.add(np.arange(40) % 4 == 0)
+        subsets = [np.arange(0, 40, 2), np.arange(1, 40, 2), np.array([1, 3, 7, 39]), np.array([1, 5, 7, 39])]
+        for number in range(900):
+            rows = subsets[int(chance.integers(4))]
+            at += 10.0 if number < 500 else 47.0
+            value = np.where(rows % 4 == 0, chance.random(len(rows)) < 0.95, chance.normal(5.0, 1.0, len(rows)))
+            outcome = np.where(chance.random(len(rows)) < 0.01, Outcome.BLIND, Outcome.OK).astype(np.uint8)
+            bank.observe(rows, np.full(len(rows), at), value + 9.0 * (number % 300 > 280), outcome, Detector())
+        dumps.append(bank.dump())
+    assert dumps[0] == dumps[1]
