@@ -112,3 +112,11 @@ def test_limits_are_bounded() -> None:
     assert life.limit.min() >= LEAST
     life.live(rng.exponential(3.0, (4 * WEEK, 20)))
     assert life.limit.max() <= MOST
+
+
+def test_a_young_series_that_is_calm_has_forgotten_the_start_within_weeks() -> None:
+    """Three weeks, a cluster a day: the limit is near what such peaks are worth, not held up by the start of 1."""
+    rng = np.random.default_rng(4)
+    life = Life(40)
+    life.live(0.45 + rng.exponential(0.02, (3 * WEEK, 40)))
+    assert np.median(life.columns["stated_limit"]) < 0.65

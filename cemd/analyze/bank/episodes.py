@@ -9,8 +9,9 @@ is reached: `OVER + mean excess * ln(samples per alarm / samples per cluster)` (
 The same is asked of the quarter of the peaks that lie beyond a higher mark, and the larger answer holds.
 Few clusters say little: the mean starts large and weighs `PRIOR` clusters, so that a young series alarms on what lasts
 only. All of this errs, on most series to the quiet side: by how much is counted over all of them (`realised`), and
-corrected, for those that are alike: in the mean of their peaks, in how far the tail of their samples goes, and in
-whether they have seen enough for the start to be forgotten. What alarmed and was no new normal is remembered: it takes
+corrected, for those that are alike: in the mean of their peaks, in whether a season foretells them, in how far the tail
+of their samples goes, and in whether they have seen enough for the start to be forgotten.
+What alarmed and was no new normal is remembered: it takes
 `AGAIN` times that peak to alarm once more, less with time. All arithmetic is of the kind that `kernel` names; `log2`
 reads exponent and mantissa.
 """
@@ -29,6 +30,7 @@ from cemd.analyze.columns import Array, number
 if TYPE_CHECKING:
     from cemd.analyze.bank.kernel import Rows
 
+HALF, ONE, TWO = number(0.5), number(1.0), number(2.0)
 OVER = number(3.0)
 PRIOR, PRIOR_EXCESS, BINARY_EXCESS = number(8.0), number(16.0), number(1.5)
 PRIOR_APART = number(50.0)
@@ -38,14 +40,20 @@ DEEP_DOUBLINGS, OFTEN_DOUBLINGS = number(2.0), number(math.log2(float(OFTEN)))  
 MEMORY = number(1.0 / 512.0)
 CAUTION = number(0.5)
 """The limit is raised by this share over the root of the number of clusters: their mean is not known better."""
-SIDES = MEANS, TAILS, AGES = 24, 8, 2
-"""Classes of series that are alike: by mean peak from 1/16 bit on, by tail, and by age. A tail is the doublings from
-the first threshold to the third, up to 4 (a normal distribution has 0.7); 0 is for series of 0 and 1. A class of means
-or tails is half a doubling."""
+SIDES = MEANS, SEASONS, TAILS, AGES = 24, 2, 8, 2
+"""Classes of series that are alike: by mean peak from 1/16 bit on, by season, by tail, and by age. A tail is the
+doublings from the first threshold to the third, up to 4 (a normal distribution has 0.7); 0 is for series of 0 and 1. A
+class of means or tails is half a doubling."""
 SMALLEST_MEAN, SHORTEST_TAIL = -8, -2
-SETTLED, GROWN = number(16.0), number(32.0)
-"""Clusters that a series must have seen before it is counted, and until it is of age: the start weighs a tenth in its
-mean peak, and a twenty-fifth. The younger it is, the higher is its limit, and the less comes true."""
+SEASONAL = number(0.9)
+"""Share of the season's differences that the samples follow (`season`), from which on it foretells a series: of noise
+that hangs together it is about a half, by chance."""
+SETTLED, GROWN = number(24.0), number(72.0)
+"""Clusters that a series must have seen before it is counted, and until it is of age: the start weighs a sixteenth in
+its mean peak, and a hundredth. The younger it is, the higher is its limit, and the less comes true."""
+STEEPER = HALF
+"""Of what a correction would change between the counted level and the limit, were the tail wrong by its slope alone
+and right at the deep mark; were it wrong by a step, this would be 0. It is something of both."""
 AGAIN = number(0.6)
 FORGIVES = number(0.002 / 3600.0)
 """Share of such a peak, a second, that is forgotten when the next cluster begins: half is left after two weeks."""
@@ -58,7 +66,6 @@ NEW_NORMAL_SAMPLES, NEW_NORMAL_SECONDS = number(60.0), number(7200.0)
 STEADY = number(2.0)
 """Mean distance from the new level, in old spreads, up to which it is one."""
 LN2 = number(0.6931472)
-HALF, ONE, TWO = number(0.5), number(1.0), number(2.0)
 EPISODE = (
     *("peak", "clusters", "cluster_at", "apart", "excess", "deep", "beyond"),
     *("record", "limit", "alarm_from", "candidate", "restless", "often"),
@@ -113,12 +120,15 @@ def gather(c: Mapping[str, Array], rows: Rows, before: Array, gain: Array, alarm
         close_clusters(entering, n[enters])
         alike = likeness(c, begins, entering)
         c["alike"][begins] = alike
-        set_limit(entering, interval, terms.limit_seconds, realised.of(alike))
+        set_limit(entering, interval, terms.limit_seconds, realised.of(alike), realised.of_alarms(alike))
         memory.held[enters] = entering.held
     open_ = alarm[rich]
     np.maximum(memory.peak, np.where(open_, memory.peak + gain[rich], now), out=memory.peak)
     fires = ((now >= memory.limit) & ~open_ & (n >= np.float32(terms.learn_samples))).nonzero()[0]
     memory.alarm_from[fires] = n[fires]
+    if len(fires):
+        known = fires[memory.clusters[fires] >= SETTLED]
+        terms.realised.count_alarms(c["alike"].take(rows[known]))
     c["episode"][rows] = memory.held
     fire(c, rows[fires])
     evidence[rich] = np.minimum(now, memory.limit + HOLD)
@@ -147,6 +157,8 @@ def clusters_per_alarm(m: Memory, interval: Array, limit_seconds: float) -> Arra
 def likeness(c: Mapping[str, Array], rows: Rows, m: Memory) -> Array:
     """Class of these series, whose memory is `m`: those of one are corrected alike. All or none are of 0 and 1."""
     number = half_doublings(m.excess, SMALLEST_MEAN, MEANS)
+    number *= SEASONS
+    number += _seasonal(c, rows)
     number *= TAILS
     if not c["binary"][rows[0]]:
         tail = c["third"].take(rows)
@@ -163,9 +175,8 @@ def count_clusters(m: Memory, alike: Array, clusters: Array, realised: Realised)
     corrected that they are held to."""
     counted = ((m.peak > OVER) & (m.clusters >= SETTLED)).nonzero()[0]
     if len(counted):
-        number = alike[counted]
-        corrected = clusters[counted] * realised.of(number)
-        realised.count(number, m.peak[counted] >= m.often[counted], corrected)
+        peak = m.peak[counted]
+        realised.count(alike[counted], (peak >= m.often[counted]) & (peak < m.limit[counted]), clusters[counted])
 
 
 def forgive(m: Memory, n: Array, interval: Array) -> None:
@@ -189,23 +200,33 @@ def close_clusters(m: Memory, n: Array) -> None:
 
 
 def _close_deep(m: Memory, any_: Array) -> None:
-    """The higher mark, which a quarter of the peaks exceed, and the mean of what they have beyond it."""
+    """The higher mark, which a quarter of the peaks exceed, and the mean of what they have beyond it: four times what
+    all peaks have at most. Where they hardly differ, that forgets the start sooner."""
     past = m.peak - m.deep
     exceeds = past > NOTHING
     usual = np.where(m.beyond > NOTHING, m.beyond, m.excess)
     rate = np.maximum(TWO / (m.clusters * DEEP + PRIOR), MEMORY)
-    m.beyond[:] = np.where(exceeds, usual + (past - usual) * rate, m.beyond)
+    m.beyond[:] = np.minimum(np.where(exceeds, usual + (past - usual) * rate, m.beyond), m.excess / DEEP)
     step = np.minimum(m.excess, TWO) * np.maximum(TWO / (PRIOR + m.clusters), DEEP_STEP) * any_
     m.deep[:] = np.maximum(m.deep + step * (exceeds - DEEP), OVER)
 
 
-def set_limit(m: Memory, interval: Array, limit_seconds: float, correction: Array | np.float32) -> None:
-    """Evidence at which these series alarm at the stated rate, made so many times as rare as `correction` says; and the
-    level that they should exceed `OFTEN` times as often."""
-    rare = log2(clusters_per_alarm(m, interval, limit_seconds) * correction)
-    often, limit = _level(m, np.stack([rare - OFTEN_DOUBLINGS, rare]))
+def set_limit(m: Memory, interval: Array, limit_seconds: float, correction: Array, of_alarms: Array) -> None:
+    """Evidence at which these series alarm at the stated rate, made so many times as rare as `correction` and
+    `of_alarms` say; and the level that they should exceed `OFTEN` times as often, by the first alone."""
+    rare = log2(clusters_per_alarm(m, interval, limit_seconds))
+    shift = log2(correction)
+    from_deep = np.maximum(rare - OFTEN_DOUBLINGS - DEEP_DOUBLINGS, DEEP_DOUBLINGS)
+    steeper = log2(of_alarms) + shift + shift * (STEEPER * OFTEN_DOUBLINGS) / from_deep
+    often, limit = _level(m, np.stack([rare - OFTEN_DOUBLINGS + shift, rare + steeper]))
     m.often[:] = often
     m.limit[:] = np.minimum(np.maximum(np.maximum(limit, m.record), LEAST), MOST)
+
+
+def _seasonal(c: Mapping[str, Array], rows: Rows) -> Array:
+    """bool: whose samples the season foretells."""
+    known: Array = c["trust_product"].take(rows) > c["trust_square"].take(rows) * SEASONAL
+    return known
 
 
 def _level(m: Memory, rare: Array) -> Array:

@@ -119,7 +119,9 @@ class Groups:
         # Too few to count what comes true: their limits are not corrected.
         groups = max(int((self.size >= SMALLEST).sum()), 1)
         episodes.close_clusters(entering, np.full(len(enters), self.n, np.float32))
-        episodes.set_limit(entering, np.full(len(enters), interval), SHIFT_SECONDS * groups / FEW, episodes.ONE)
+        as_stated = np.ones(len(enters), np.float32)
+        so_long = SHIFT_SECONDS * groups / FEW
+        episodes.set_limit(entering, np.full(len(enters), interval), so_long, as_stated, as_stated)
         held[enters] = entering.held
 
     def dump(self) -> dict[str, object]:

@@ -38,7 +38,8 @@ LEAST_MARK = 0.1
 CALM_SAMPLES = 6
 """Samples below the mark that end a cluster, as they end an episode."""
 PRIOR = 8.0
-"""Clusters' weight of the start: a limit of 1, as of what is always an alarm."""
+"""Clusters' weight of the start, a limit of 1, as of what is always an alarm. It fades with the square, within two
+weeks: a limit that is higher by a twentieth halves the rate of most series."""
 MEMORY = 1.0 / 256.0
 """Least weight of a new cluster: nine weeks are remembered."""
 LEAST, MOST = 0.6, 1.8
@@ -120,8 +121,11 @@ class Stated:
         peak, interval = top[places], np.maximum(held["interval"][places], 0.1)
         so_many = WEEK_SECONDS / self.rate / interval / m["apart"]
         alike = _likeness(m)
-        corrected, known = so_many * self.realised.of(alike), m["clusters"] >= SETTLED
-        self.realised.count(alike[known], (peak >= m["often"])[known], corrected[known].astype(np.float32))
+        known = m["clusters"] >= SETTLED
+        found = peak >= m["limit"]
+        beyond = (peak >= m["often"]) & ~found
+        self.realised.count(alike[known], beyond[known], so_many[known].astype(np.float32))
+        self.realised.count_alarms(alike[known & found])
         m["clusters"] += 1.0
         weight = np.maximum(2.0 / (m["clusters"] + 1.0), MEMORY)
         m["apart"] += (np.maximum(m["at"] - m["before"], 1.0) - m["apart"]) * np.maximum(weight * 0.5, MEMORY)
@@ -135,10 +139,12 @@ class Stated:
         learnt = (("excess", excess), ("square", excess * excess), ("differ", differ), ("level", m["from"]))
         for name, value in learnt:
             m[name] += (value - m[name]) * weight
-        so_many = WEEK_SECONDS / self.rate / interval / m["apart"] * self.realised.of(_likeness(m))
+        alike = _likeness(m)
+        so_many = WEEK_SECONDS / self.rate / interval / m["apart"] * self.realised.of(alike)
         m["often"] = _level(m, so_many / float(OFTEN))
-        own = _level(m, so_many)
-        m["limit"] = np.clip((PRIOR + m["clusters"] * own) / (PRIOR + m["clusters"]), LEAST, MOST)
+        own = _level(m, so_many * self.realised.of_alarms(alike))
+        start = (PRIOR / (PRIOR + m["clusters"])) ** 2
+        m["limit"] = np.clip(own + (1.0 - own) * start, LEAST, MOST)
         for name, column in c.items():
             column[places] = m[name.removeprefix("stated_")]
             held[name] = column
