@@ -14,6 +14,7 @@ from cemd.improve.picture import services_of
 from cemd.improve.places import Places
 from cemd.improve.precedence import Early
 from cemd.improve.records import AttachedFinding, hurts
+from cemd.improve.state import ImproveState
 
 
 class Case:
@@ -58,6 +59,32 @@ class Case:
     def is_near(self, one: AttachedFinding, seconds: float) -> bool:
         """Whether any began so close to this finding."""
         return any(abs(one.onset - each.onset) <= seconds for each in reversed(self.hurt))  # the latest are nearest
+
+
+class Cases:
+    """Of each incident, for as long as one entry is worked on; made anew only where something but a joining changed
+    what is attached."""
+
+    def __init__(self, state: ImproveState, topology: Topology, *, anomaly_opens: bool) -> None:
+        self._state, self._topology, self._anomaly_opens = state, topology, anomaly_opens
+        self._known: dict[str, tuple[int, Case]] = {}  # with the version of what is attached
+
+    def of(self, incident: str) -> Case:
+        """What hurts in the incident now."""
+        version = self._state.version_of(incident)
+        known = self._known.get(incident)
+        if known is None or known[0] != version:
+            attached = self._state.attached(incident)
+            known = (version, Case(attached, self._topology, anomaly_opens=self._anomaly_opens))
+            self._known[incident] = known
+        return known[1]
+
+    def join(self, finding: AttachedFinding) -> None:
+        """Attaches a finding to its incident."""
+        case = self.of(finding.incident)
+        self._state.attach(finding)
+        case.join(finding)
+        self._known[finding.incident] = (self._state.version_of(finding.incident), case)
 
 
 def _place(attached: AttachedFinding) -> tuple[float, str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
-from cemd.improve.cases import Case
+from cemd.improve.cases import Case, Cases
 from cemd.improve.doubt import PLANNED_WORK, waiting, why_crowded, why_wait, window_over
 from cemd.improve.grouping import Relation, best_incident, deepest_first, placing_order, was_cause
 from cemd.improve.hearing import agreeing, may_be_due_to
@@ -48,7 +48,7 @@ class Desk:
         self.customers = assessor.customers
         self.grouping = assessor.grouping
         self._new: dict[str, bool] = {}
-        self._cases: dict[str, tuple[int, Case]] = {}  # with the version of what is attached
+        self._cases = Cases(self.state, self.topology, anomaly_opens=self.grouping.anomaly_opens)
         self.look_again: list[Finding] = []
         """What was hurt until announced work was over: a look at once says whether it still is."""
 
@@ -169,12 +169,8 @@ class Desk:
         return found is None or (found[1] is Relation.RELAPSE and not was_cause(finding, found[0], picture))
 
     def _joined(self, finding: AttachedFinding, incident: Incident, relation: Relation, picture: Picture) -> str:
-        case = self._case(incident)
-        why = why_joins(relation, finding, incident, case, picture)
-        joined = _replace(finding, incident=incident.id)
-        self.state.attach(joined)
-        case.join(joined)
-        self._cases[incident.id] = (self.state.version_of(incident.id), case)
+        why = why_joins(relation, finding, incident, self._cases.of(incident.id), picture)
+        self._cases.join(_replace(finding, incident=incident.id))
         self.ledger.put(incident, None, f"{finding.finding.subject} joins: it {why}")
         return incident.id
 
@@ -193,17 +189,7 @@ class Desk:
         return touched
 
     def _candidates(self) -> list[tuple[Incident, Case]]:
-        return [(incident, self._case(incident)) for incident in self.state.live()]
-
-    def _case(self, incident: Incident) -> Case:
-        """What hurts in the incident now; made anew only where something but a joining changed it."""
-        version = self.state.version_of(incident.id)
-        known = self._cases.get(incident.id)
-        if known is None or known[0] != version:
-            attached = self.state.attached(incident.id)
-            known = (version, Case(attached, self.topology, anomaly_opens=self.grouping.anomaly_opens))
-            self._cases[incident.id] = known
-        return known[1]
+        return [(incident, self._cases.of(incident.id)) for incident in self.state.live()]
 
     # incidents
 
