@@ -48,9 +48,9 @@ SMALLEST_MEAN, SHORTEST_TAIL = -8, -2
 SEASONAL = number(0.9)
 """Share of the season's differences that the samples follow (`season`), from which on it foretells a series: of noise
 that hangs together it is about a half, by chance."""
-SETTLED, GROWN = number(24.0), number(72.0)
-"""Clusters that a series must have seen before it is counted, and until it is of age: the start weighs a sixteenth in
-its mean peak, and a hundredth. The younger it is, the higher is its limit, and the less comes true."""
+SETTLED, GROWN = number(16.0), number(32.0)
+"""Clusters that a series must have seen before it is counted, and until it is of age: the start weighs a tenth in its
+mean peak, and a twenty-fifth. The younger it is, the higher is its limit, and the less comes true."""
 STEEPER = HALF
 """Of what a correction would change between the counted level and the limit, were the tail wrong by its slope alone
 and right at the deep mark; were it wrong by a step, this would be 0. It is something of both."""

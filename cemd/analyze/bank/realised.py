@@ -72,11 +72,13 @@ class Realised:
 
     def of(self, number: Array) -> Array:
         """float32: the correction of the counted level for series of these classes."""
-        return self.correction[0].take(number)
+        found: Array = self.correction[0].take(number)
+        return found
 
     def of_alarms(self, number: Array) -> Array:
         """float32: the correction of their alarms, beside the other."""
-        return self.correction[1].take(number)
+        found: Array = self.correction[1].take(number)
+        return found
 
     def count(self, number: Array, beyond: Array, clusters: Array) -> None:
         """Clusters that closed: class of their series, whether this one went beyond the counted level without an alarm,
