@@ -126,7 +126,7 @@ class MemoryState:
             for notices in change.notices:
                 self._outbox.setdefault(notices.communication, _Outbox()).insert(notices)
             for notices in change.again:
-                self._outbox[notices.communication].again(notices, change.at)
+                self._outbox.setdefault(notices.communication, _Outbox()).again(notices, change.at)
             for outcomes in change.outcomes:
                 if outcomes.communication in self._outbox:
                     self._outbox[outcomes.communication].move(outcomes, change.at)

@@ -88,7 +88,7 @@ def _again(connection: sqlite3.Connection, notices: NoticeRows, at: Instant) -> 
         repeat(notices.revision),
         strict=False,
     )
-    moved = connection.executemany(SQL["notice_again"], rows).rowcount
+    moved = max(0, connection.executemany(SQL["notice_again"], rows).rowcount)
     if moved != len(notices.customer):
         raise UnwritableChange(
             f"state.db: {len(notices.customer) - moved} notices of communication {notices.communication}, phase "

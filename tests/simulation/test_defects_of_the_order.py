@@ -135,8 +135,8 @@ def no_epoch(monkeypatch: Patch) -> None:
 
 def receipts_move_what_is_settled(monkeypatch: Patch) -> None:
     movable = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN, NoticeState.ACCEPTED, NoticeState.FAILED)
-    monkeypatch.setattr(told, "_MOVABLE", movable)
-    monkeypatch.setattr(memory_state, "MOVABLE", movable)
+    monkeypatch.setattr(told, "SETTLES", movable)
+    monkeypatch.setattr(memory_state, "SETTLES", movable)
 
 
 def applied_too_far(monkeypatch: Patch) -> None:
