@@ -97,12 +97,13 @@ class Runner:
         self._not_active = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Keeps the schedule until `stopping`; then gives up what runs."""
+        """Keeps the schedule until `stopping`; then begins nothing more and gives up what runs."""
         stop: asyncio.Future[Any] = asyncio.create_task(stopping.wait(), name="stop")
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._turn()
                 await asyncio.wait({stop, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+                self._close()
                 for run in list(self._live.values()):
                     run.cancel()
                 self._give_up_errands()
@@ -110,10 +111,14 @@ class Runner:
                     self._broken.result()
         finally:
             stop.cancel()
-            self._tasks = None
-            for handle in (self._timer, self._soon):
-                if handle is not None:
-                    handle.cancel()
+            self._close()
+
+    def _close(self) -> None:
+        """No turn comes any more: what is given up would make room for others, and these would be waited for again."""
+        self._tasks = None
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
 
     async def take(self, posts: Mapping[str, Post], *, kind_at_once: int) -> None:
         """Puts a whole set to work, by uid. The loop has its turns in between, so runs of probes that stay go on as

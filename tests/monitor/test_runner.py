@@ -60,6 +60,17 @@ class Hanging(Kind):
         return cancel
 
 
+class Stuck(Kind):
+    """Waits in a task for what never comes, and takes its time to clean up."""
+
+    async def run(self, _attempt: Attempt) -> Result:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+        return self.answer()
+
+
 class Book:
     """What the runner told, by probe."""
 
@@ -322,6 +333,21 @@ async def test_new_probes_lie_in_the_order_in_which_they_come_due_and_others_sta
     assert after[:40] == before == sorted(before, key=stable_hash)
     assert after[40:] == sorted(after[40:], key=stable_hash)
     assert set(after) == set(by_uid([*first, *more]))
+
+
+def test_end_begins_nothing_more_however_many_would_be_due_meanwhile() -> None:
+    async def life(clock: ManualClock) -> None:
+        book, stopping = Book(clock, run_seconds=0.0), asyncio.Event()
+        running = asyncio.create_task(book.runner.run(stopping))
+        await book.runner.take(by_uid([post(f"s{number}", Stuck(lambda: OK)) for number in range(60)]), kind_at_once=60)
+        await asyncio.sleep(1.0)
+        assert book.made(), "they are timed out and come again"
+        stopping.set()
+        async with asyncio.timeout(0.1):
+            await running
+        assert not book.runner.counters()["running"]
+
+    lived(life)
 
 
 async def test_what_left_the_set_is_let_go_without_a_look_for_circles() -> None:
