@@ -56,7 +56,12 @@ class Agenda:
         if slot >= len(self._times):
             self.reserve(max(slot + 1, len(self._times) * 3 // 2))
         self._times[slot] = at
-        if at < self._horizon:
+        if at < self._horizon - 2 * SLICE_SECONDS:
+            # Cut when nothing nearer was known, as while a set is put in the order of its phases: all that comes now
+            # would wait in the heap, and nothing could be let in ahead. The column knows all, and is cut anew.
+            self._near, self._near_slots, self._cursor, self._horizon = [], [], 0, -inf
+            self._soon.clear()
+        elif at < self._horizon:
             heapq.heappush(self._soon, (at, slot))
 
     def plan_each(self, slots: Iterable[int], at: Iterable[float]) -> None:
@@ -103,7 +108,9 @@ class Agenda:
             self._take(zip(self._near[piece], self._near_slots[piece], strict=True), times, slots)
             self._cursor = upto
             if self._soon and self._soon[0][0] <= now:
-                soon = [heapq.heappop(self._soon) for _ in range(sum(at <= now for at, _ in self._soon))]
+                soon = []
+                while self._soon and self._soon[0][0] <= now:
+                    soon.append(heapq.heappop(self._soon))
                 self._take(soon, times, slots)
                 order = sorted(range(len(times)), key=times.__getitem__)
                 times, slots = [times[place] for place in order], [slots[place] for place in order]

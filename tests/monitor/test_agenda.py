@@ -98,3 +98,19 @@ def test_what_is_near_is_seen_in_order_and_stays_until_it_is_planned_anew() -> N
     agenda.plan(2, 13.1)
     assert agenda.near(4.0, 10, ALL) == ([3.2], [1])
     assert due(agenda, 20.0) == [(3.2, 1, True), (9.0, 3, True), (13.1, 2, True)]
+
+
+def test_what_is_far_ahead_and_planned_first_keeps_nothing_nearer_from_being_let_in_ahead() -> None:
+    agenda = Agenda()
+    agenda.plan(0, 40.0)
+    assert agenda.next_at() == 40.0
+    for slot in range(1, 1_001):
+        agenda.plan(slot, 40.0 - slot / 50)
+        if slot % 100 == 0:
+            assert agenda.next_at() == 40.0 - slot / 50
+    assert len(agenda._soon) < 30, "those that come first are in a slice, not in a heap that each turn works on"
+    times, slots = agenda.near(20.2, 256, [1] * 1_001)
+    assert slots == list(range(1_000, 989, -1))
+    assert times == sorted(times)
+    assert [slot for at in (20.1, 30.0, 41.0) for slot in agenda.pop(at)[1]] == list(range(1_000, -1, -1))
+    assert agenda.next_at() is None
