@@ -283,7 +283,7 @@ async def test_kill_while_the_mail_server_is_down_makes_no_mail_unknown() -> Non
     async with house.open():
         house.world.hurt()
         await house.pass_time(350)
-        await house.until(lambda: states(house) == {"due": 20} or states(house) == {"due": 21})
+        await house.until(lambda: states(house).keys() == {"due"})  # the window; a few more are asked for by and by
         kept = house.edge
         house.edge = None  # whatever the process still says reaches nobody
         house.world.restart(after_seconds=30)

@@ -57,7 +57,7 @@ def test_a_seed_lives_the_same_life_in_another_process_with_other_hashes() -> No
 
 
 def test_the_page_lists_every_promise_in_the_words_of_its_function() -> None:
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `") and line.count(" | ") == 1]
     assert rows == [f"| `{promise.__name__}` | {words_of(promise)} |" for promise in PROMISES]
 
 
