@@ -59,6 +59,8 @@ class _Peer:
     """Ids of the series that it named, by its numbers. A list of them would be made an array for every batch."""
     due: asyncio.Event = field(default_factory=asyncio.Event)
     """There is a probe set that it does not have."""
+    handed: bool = False
+    """A whole probe set went to it; before, it knows no probe."""
 
 
 class ProberServer:
@@ -168,6 +170,7 @@ class ProberServer:
             way_out=settings.way_out(vantage).model_dump_json().encode(),
         )
         peer.writer.write(wire.encode(last))
+        peer.handed = True
 
     def _piece(self, start: int, peer: _Peer) -> bytes:
         """What the vantage point of a prober runs of some probes."""
@@ -180,10 +183,11 @@ class ProberServer:
         return encoded
 
     def recheck(self, probe: str) -> bool:
-        """Asks for a run at once; never waits. False: no prober is there to do it."""
-        for peer in self._peers.values():
+        """Asks for a run at once; never waits. False: no prober is there to do it, or none has its probes yet."""
+        asked = [peer for peer in self._peers.values() if peer.handed]
+        for peer in asked:
             self._send(peer, wire.RecheckNow(probe=probe))
-        return bool(self._peers)
+        return bool(asked)
 
     def connected(self) -> int:
         """Probers that are there."""

@@ -148,8 +148,7 @@ async def test_no_test_order_remains_after_kill_9_between_order_and_cancel(mode:
         )
         side.server.set_probes("e1", [probe], SETTINGS)
         async with prober_child(socket, state) as first:
-            await until(side.server.connected, what="the connection")
-            side.server.recheck("shop")
+            await until(lambda: side.server.recheck("shop"), what="a prober that has its probes")
             if mode == "late":
                 await until(lambda: "order" in built.requests, what="the order")
             else:
@@ -181,8 +180,7 @@ async def test_stop_in_the_middle_of_a_run_cancels_its_order_before_the_prober_e
         )
         side.server.set_probes("e1", [probe], SETTINGS)
         async with prober_child(tmp_path / "s", tmp_path / "state") as child:
-            await until(side.server.connected, what="the connection")
-            side.server.recheck("shop")
+            await until(lambda: side.server.recheck("shop"), what="a prober that has its probes")
             await until(built.ordered.is_set, what="the order")
             await asyncio.sleep(0.3)
             assert await child.end(signal.SIGTERM) == 0
