@@ -29,7 +29,9 @@ LOOKS = 8
 """Times that one request looks further when all of a batch were refused: bounds the work of one entry."""
 LARGEST = 10_000
 """Most notices that one request yields."""
-SAID_BY_EDGES = [int(each) for each in NoticeState if each.name not in ("SHADOW", "IN_FLIGHT", "DUE")]
+SAID_BY_EDGES = [
+    int(each) for each in NoticeState if each not in (NoticeState.SHADOW, NoticeState.IN_FLIGHT, NoticeState.DUE)
+]
 
 
 def is_sendable(state: ReportState, communication: Communication, moment: Moment) -> bool:

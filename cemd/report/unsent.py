@@ -23,7 +23,7 @@ from cemd.model.notice import CommunicationState as State
 from cemd.report.choosing import put_decision, question_of, quiet_now
 from cemd.report.decide import GRANTED, answer
 from cemd.report.state import Moment, ReportState
-from cemd.report.told import Handed, Told, bitmap, numbers_of
+from cemd.report.told import Handed, PhaseSets, Told, bitmap, numbers_of
 
 BEGINNINGS = (Phase.FIRST, Phase.CORRECTION)
 SPEAKING = (State.TELLING, State.TOLD, State.STABILISING, State.HELD)
@@ -48,21 +48,18 @@ class Unsent:
 
 def has_unsent(state: ReportState, communication: Communication) -> bool:
     """True while something of it is due again."""
-    told = state.told.get(communication.id)
-    return told is not None and next(told.due(), None) is not None
+    return next(_due(state, communication), None) is not None
 
 
 def channels_of(state: ReportState, communication: Communication, moment: Moment) -> list[str]:
     """By which something of it may go out again now."""
-    told = state.told.get(communication.id)
-    rested = () if told is None else _rested(told, moment.at)
+    rested = _rested(state, communication, moment.at)
     return [each.channel for phase, each in rested if _is_awake(state, communication, phase, each, moment)]
 
 
 def unsent_by(state: ReportState, communication: Communication, channel: str, room: int, at: Instant) -> list[Unsent]:
     """What may go out again by this channel, at most `room`: first what came back first."""
-    told = state.told.get(communication.id)
-    parts = [] if told is None else [(p, each) for p, each in _rested(told, at) if each.channel == channel]
+    parts = [(phase, each) for phase, each in _rested(state, communication, at) if each.channel == channel]
     found = []
     for phase in dict.fromkeys(phase for phase, _ in sorted(parts, key=lambda part: (part[1].moved_at, part[0]))):
         mine = [each for p, each in parts if p is phase]
@@ -133,22 +130,26 @@ def take_back(state: ReportState, told: Told, outcomes: NoticeOutcomes, moment: 
 
 def drop_unsent(state: ReportState, communication: Communication, moment: Moment, reason: Reason) -> None:
     """Nothing of it goes out again."""
-    told = state.told.get(communication.id)
-    for phase, revision, sets in list(told.due()) if told is not None else ():
+    for phase, revision, sets in list(_due(state, communication)):
         _refuse(state, communication, phase, revision, sets.of(NoticeState.DUE), reason, moment)
 
 
 def forget_unsent_ends(state: ReportState, communication: Communication, moment: Moment) -> None:
     """It hurts again: who did not hear the end hears it when it is over at last."""
-    told = state.told.get(communication.id)
-    for phase, revision, sets in list(told.due()) if told is not None else ():
+    for phase, revision, sets in list(_due(state, communication)):
         if phase is Phase.OVER:
             asked = replace(communication, phase=phase, revision=revision)
             _cancel(state, asked, numbers_of(sets.of(NoticeState.DUE)), moment)
 
 
-def _rested(told: Told, at: Instant) -> Iterator[tuple[Phase, Handed]]:
-    for phase, _, sets in told.due():
+def _due(state: ReportState, communication: Communication) -> Iterator[tuple[Phase, int, PhaseSets]]:
+    """Phases and revisions of it of which rows are due again, in their order."""
+    told = state.told.get(communication.id)
+    return iter(()) if told is None else told.due()
+
+
+def _rested(state: ReportState, communication: Communication, at: Instant) -> Iterator[tuple[Phase, Handed]]:
+    for phase, _, sets in _due(state, communication):
         for each in sets.due:
             rest = min(max(REST_SHARE * (each.moved_at - each.at), SHORTEST_REST), LONGEST_REST)
             if at >= each.moved_at + rest:

@@ -30,6 +30,16 @@ def states(world: World) -> dict[str, int]:
     return world.state.told_of(world.communication.id).states()
 
 
+def at_its_end() -> World:
+    """Four were told and it is over: their ends are due to leave."""
+    world = a_world()
+    world.hurt()
+    world.run(400)
+    world.clear()
+    world.run(650, channels=())
+    return world
+
+
 def back(world: World, rows: NoticeRows) -> None:
     world.outcome(rows, NoticeState.DUE)
 
@@ -136,11 +146,7 @@ def test_what_comes_back_after_the_end_began_is_cancelled_at_once() -> None:
 
 
 def test_an_end_that_did_not_leave_is_told_though_all_had_ended() -> None:
-    world = a_world()
-    world.hurt()
-    world.run(400)
-    world.clear()
-    world.run(650, channels=())
+    world = at_its_end()
     world.take("mail", state=None)
     world.tick(10)
     assert world.communication.state == "ended"
@@ -153,11 +159,7 @@ def test_an_end_that_did_not_leave_is_told_though_all_had_ended() -> None:
 
 
 def test_an_end_that_cannot_leave_for_too_long_has_a_named_reason() -> None:
-    world = a_world()
-    world.hurt()
-    world.run(400)
-    world.clear()
-    world.run(650, channels=())
+    world = at_its_end()
     world.take("mail", state=None)
     back(world, world.rows[-1])
     world.run(8000, channels=())
@@ -167,11 +169,7 @@ def test_an_end_that_cannot_leave_for_too_long_has_a_named_reason() -> None:
 
 
 def test_an_end_that_did_not_leave_before_a_relapse_comes_with_the_last_one_and_brings_no_correction() -> None:
-    world = a_world()
-    world.hurt()
-    world.run(400)
-    world.clear()
-    world.run(650, channels=())
+    world = at_its_end()
     world.take("mail", 2, None)
     back(world, world.rows[-1])
     world.relapse()
