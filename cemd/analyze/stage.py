@@ -15,7 +15,7 @@ import numpy as np
 from cemd.analyze import blocks
 from cemd.analyze.bank.bank import Bank
 from cemd.analyze.bank.warnings import Warnings
-from cemd.analyze.columns import Array
+from cemd.analyze.columns import BLIND, Array
 from cemd.analyze.crowds import Crowds
 from cemd.analyze.detectors.attention import Attention
 from cemd.analyze.findings import Moment, OpenFindings
@@ -40,11 +40,8 @@ from cemd.model.entry import Batch, ClockStepped, Command, Entry, SeriesAdded, S
 from cemd.model.finding import Finding
 from cemd.model.identity import Instant, SeriesId
 from cemd.model.measurement import SUCCESS, Series
-from cemd.model.quality import Outcome
 from cemd.model.view import AnalyzeView, SeriesColumns
 
-BLIND = int(Outcome.BLIND)
-"""As a number: against a member of an enumeration numpy compares ten times as long, at each batch."""
 LARGEST = 1e18
 """Values are taken into baselines up to this size: the bank squares deviations in single precision."""
 

@@ -13,7 +13,7 @@ from cemd.config.topology import Topology
 from cemd.improve.picture import services_of
 from cemd.improve.places import Places
 from cemd.improve.precedence import Early
-from cemd.improve.records import AttachedFinding, hurts
+from cemd.improve.records import AttachedFinding, beginning, hurts
 from cemd.improve.state import ImproveState
 
 
@@ -33,8 +33,8 @@ class Case:
         """One more finding of the incident."""
         if not hurts(one.finding, anomaly_opens=self._anomaly_opens):
             return
-        if self.hurt and _place(one) < _place(self.hurt[-1]):
-            insort(self.hurt, one, key=_place)
+        if self.hurt and beginning(one) < beginning(self.hurt[-1]):
+            insort(self.hurt, one, key=beginning)
         else:
             self.hurt.append(one)
         for service in services_of(one.finding, self._topology):
@@ -85,7 +85,3 @@ class Cases:
         self._state.attach(finding)
         case.join(finding)
         self._known[finding.incident] = (self._state.version_of(finding.incident), case)
-
-
-def _place(attached: AttachedFinding) -> tuple[float, str]:
-    return attached.finding.began_at, attached.finding.id

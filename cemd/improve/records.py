@@ -27,6 +27,11 @@ class AttachedFinding(msgspec.Struct, frozen=True, kw_only=True):
         return self.since or self.finding.evidence.since or self.finding.began_at
 
 
+def beginning(attached: AttachedFinding) -> tuple[float, str]:
+    """The order in which findings of an incident stand: as they began."""
+    return attached.finding.began_at, attached.finding.id
+
+
 class Among:
     """Whether a finding, just as it is, is one of many: as `in` of a list of them, whose ids differ, at once."""
 

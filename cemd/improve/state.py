@@ -9,7 +9,15 @@ import msgspec
 from cemd.config.topology import Topology
 from cemd.improve.census import Census
 from cemd.improve.lifecycle import ENDED
-from cemd.improve.records import AttachedFinding, FindingLabel, Grounds, RefusedCommand, ServiceChange, Upkeep
+from cemd.improve.records import (
+    AttachedFinding,
+    FindingLabel,
+    Grounds,
+    RefusedCommand,
+    ServiceChange,
+    Upkeep,
+    beginning,
+)
 from cemd.improve.watch import Watch
 from cemd.model.customers import Customers
 from cemd.model.incident import Incident, IncidentState
@@ -87,7 +95,7 @@ class ImproveState:
         known = self._sorted.get(incident)
         if known is None or known[0] != version:
             mine = (self.findings[key] for key in self._attached_index().get(incident, ()))
-            known = (version, tuple(sorted(mine, key=_beginning)))
+            known = (version, tuple(sorted(mine, key=beginning)))
             self._sorted[incident] = known
         return known[1]
 
@@ -139,7 +147,3 @@ class ImproveState:
             for attached in self.findings:
                 self._attached.setdefault(attached.incident, {})[attached.finding.id] = None
         return self._attached
-
-
-def _beginning(attached: AttachedFinding) -> tuple[float, str]:
-    return attached.finding.began_at, attached.finding.id

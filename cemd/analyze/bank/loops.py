@@ -17,10 +17,8 @@ import numpy as np
 from cemd.analyze.bank import flat, kernel, season
 from cemd.analyze.bank.episodes import EPISODE
 from cemd.analyze.bank.episodes import HOLD as HELD_ABOVE
-from cemd.analyze.columns import Array
-from cemd.model.quality import Outcome
+from cemd.analyze.columns import BLIND, Array
 
-BLIND = int(Outcome.BLIND)
 ZERO, HALF, ONE, TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
 EARLY, YOUNG = np.float32(kernel.EARLY), np.float32(kernel.YOUNG)
 LESS, MORE, LONGER = np.float32(kernel.LESS), np.float32(kernel.MORE), np.float32(kernel.LONGER)

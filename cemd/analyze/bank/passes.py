@@ -41,8 +41,7 @@ from cemd.analyze.bank.kernel import (
     Zeros,
     span_of,
 )
-from cemd.analyze.columns import Array, aligned_zeros
-from cemd.model.quality import Outcome
+from cemd.analyze.columns import BLIND, Array, aligned_zeros
 
 WRITTEN = ("n", "level", "spread", "evidence", "hour_sum", "hour_dev", "first", "z")
 DENSE = (*WRITTEN, "floor", "slope", "x")
@@ -50,7 +49,6 @@ DENSE = (*WRITTEN, "floor", "slope", "x")
 OF_BINARY = ("n", "level", "evidence", "z")
 MOST_VIEWS = 256  # blocks whose views are kept
 SMALL = 4096  # so few gathered series are known again by their rows: with few it is looking them up anew that costs
-BLIND = int(Outcome.BLIND)  # a number: against a member numpy compares ten times as long, once a call
 
 
 class Scratch:
