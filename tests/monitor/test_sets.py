@@ -18,7 +18,8 @@ from cemd.monitor import wire
 from cemd.monitor.intake.prober_server import PIECE
 from cemd.monitor.prober import Prober
 
-from tests.monitor.daemon_side import daemon_side, until
+from tests.monitor.daemon_side import daemon_side, prober_child, until
+from tests.monitor.peers import HERE
 from tests.turns import turns_beside
 
 SETTINGS = Settings()
@@ -94,6 +95,59 @@ async def test_set_that_another_overtakes_is_not_finished(tmp_path: Path) -> Non
             last, names = await whole_set(reader, parts=1)
     assert last.epoch == "new"
     assert names == [one.name for one in new]
+
+
+async def test_run_asked_for_while_a_set_is_on_its_way_is_asked_behind_it(tmp_path: Path) -> None:
+    async with daemon_side(tmp_path / "s") as side:
+        side.server.set_probes("old", probes("old", 1), SETTINGS)
+        async with link(tmp_path / "s") as reader:
+            await whole_set(reader)
+            assert side.server.recheck("old0")
+            assert await wire.read_from_daemon(reader) == wire.RecheckNow(probe="old0")
+            side.server.set_probes("new", probes("new"), SETTINGS)
+            assert side.server.recheck("new7"), "before the first piece of the set has left"
+            first = await wire.read_from_daemon(reader)
+            assert isinstance(first, wire.ProbesPart)
+            assert side.server.recheck("new8")
+            assert side.server.recheck("new7"), "a run that is asked for twice"
+            last, _ = await whole_set(reader, parts=1)
+            assert last.epoch == "new"
+            asked = [await wire.read_from_daemon(reader) for _ in range(2)]
+            assert asked == [wire.RecheckNow(probe="new7"), wire.RecheckNow(probe="new8")]
+
+
+async def test_run_asked_for_of_a_prober_that_has_no_probes_yet_waits_for_them(tmp_path: Path) -> None:
+    async with daemon_side(tmp_path / "s") as side, link(tmp_path / "s") as reader:
+        await until(side.server.connected, what="the link")
+        assert side.server.recheck("p0")
+        side.server.set_probes("e", probes("p", 1), SETTINGS)
+        await whole_set(reader)
+        assert await wire.read_from_daemon(reader) == wire.RecheckNow(probe="p0")
+
+
+async def test_run_that_nobody_can_be_asked_for_is_said(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with daemon_side(tmp_path / "s") as side:
+            assert not side.server.recheck("alone")
+            async with link(tmp_path / "s"):
+                await until(side.server.connected, what="the link")
+                assert side.server.recheck("held")
+            await until(lambda: not side.server.connected(), what="the end of the link")
+    said = [line["probes"] for line in lines if line["event"] == "intake.runs_not_asked"]
+    assert said == [["alone"], ["held"]]
+
+
+async def test_probe_that_only_the_coming_set_has_runs_when_it_is_asked_to(tmp_path: Path) -> None:
+    """Its own time is an hour away: what runs is what was asked for, by a real prober of a large set."""
+    asked = probes("new")[4_321].model_copy(update={"params": {"host": "127.0.0.1", "port": 1}})
+    new = [one if one.name != asked.name else asked for one in probes("new")]
+    async with daemon_side(tmp_path / "s", max_series=100_000) as side:
+        side.server.set_probes("old", [], SETTINGS)
+        async with prober_child(tmp_path / "s", tmp_path / "state"):
+            await until(lambda: side.server.counters, what="a prober that has its set")
+            side.server.set_probes("new", new, SETTINGS.model_copy(update={"targets": HERE}))
+            assert side.server.recheck(asked.name)
+            await until(lambda: side.log.samples(asked.name, "success"), what="the run")
 
 
 @pytest.mark.parametrize(

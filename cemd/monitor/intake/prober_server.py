@@ -47,6 +47,7 @@ WAITING_BYTES = 512 * 1024
 move what waits behind it."""
 HAND_OUT_SECONDS = 120.0
 """So long a prober may take for what was sent to it before it is treated as gone."""
+_NO_PROBER = "no prober was there to run them now; they run as planned once one is back"
 
 
 @dataclass(slots=True)
@@ -59,8 +60,10 @@ class _Peer:
     """Ids of the series that it named, by its numbers. A list of them would be made an array for every batch."""
     due: asyncio.Event = field(default_factory=asyncio.Event)
     """There is a probe set that it does not have."""
-    handed: bool = False
-    """A whole probe set went to it; before, it knows no probe."""
+    up_to_date: bool = False
+    """The newest probe set is written to it as a whole; not while one is due or on its way."""
+    asked: dict[str, None] = field(default_factory=dict)
+    """Probes of which a run was asked for meanwhile, in order: only the set on its way may have them."""
 
 
 class ProberServer:
@@ -135,6 +138,7 @@ class ProberServer:
         self._epoch, self._probes, self._settings = epoch, tuple(probes), settings
         self._encoded.clear()
         for peer in self._peers.values():
+            peer.up_to_date = False
             peer.due.set()
 
     async def _keep_handing_out(self, peer: _Peer) -> None:
@@ -170,7 +174,10 @@ class ProberServer:
             way_out=settings.way_out(vantage).model_dump_json().encode(),
         )
         peer.writer.write(wire.encode(last))
-        peer.handed = True
+        peer.up_to_date = True
+        asked, peer.asked = peer.asked, {}
+        for probe in asked:
+            self._send(peer, wire.RecheckNow(probe=probe))
 
     def _piece(self, start: int, peer: _Peer) -> bytes:
         """What the vantage point of a prober runs of some probes."""
@@ -183,11 +190,19 @@ class ProberServer:
         return encoded
 
     def recheck(self, probe: str) -> bool:
-        """Asks for a run at once; never waits. False: no prober is there to do it, or none has its probes yet."""
-        asked = [peer for peer in self._peers.values() if peer.handed]
-        for peer in asked:
-            self._send(peer, wire.RecheckNow(probe=probe))
-        return bool(asked)
+        """Asks for a run at once; never waits. Where a set is on its way to a prober, the run is asked for right behind
+        it: the probe may be one of the new. False, and said: no prober is there to do it."""
+        for peer in self._peers.values():
+            if peer.up_to_date:
+                self._send(peer, wire.RecheckNow(probe=probe))
+            else:
+                peer.asked[probe] = None
+        if not self._peers:
+            self._say_not_asked([probe])
+        return bool(self._peers)
+
+    def _say_not_asked(self, probes: Sequence[str]) -> None:
+        self._log.warning("intake.runs_not_asked", probes=list(probes[:20]), count=len(probes), remedy=_NO_PROBER)
 
     def connected(self) -> int:
         """Probers that are there."""
@@ -219,6 +234,8 @@ class ProberServer:
                 del self._peers[peer.source]
                 self._metrics.probers.set(len(self._peers))
                 self._left(peer.source)
+            if peer is not None and peer.asked and not self._ending:
+                self._say_not_asked(list(peer.asked))
 
     def _left(self, source: str) -> None:
         """A prober that goes while the daemon stops is told to: nothing to warn of."""
