@@ -64,6 +64,54 @@ modules:
     dns: {query_name: www.example.net, query_type: A, valid_rcodes: [NOERROR, NXDOMAIN], transport_protocol: tcp,
           validate_answer_rrs: {fail_if_not_matches_regexp: [x]}}
 """
+LATER = """
+modules:
+  portal:
+    prober: http
+    http:
+      valid_http_versions: [HTTP/1.1, HTTP/2.0]
+      preferred_ip_protocol: ip4
+      http_headers:
+        Accept-Language: {values: [de-DE, en-GB]}
+        X-Key: {files: [/etc/cemd/portal.key]}
+        X-Pin: {secrets: [s3cret]}
+      proxy_url: "http://192.0.2.1:3128"
+      skip_resolve_phase_with_proxy: true
+      proxy_connect_header: {Proxy-Authorization: [Bearer s3cret]}
+      accept_any_response: true
+      body_file: /etc/cemd/body
+      fail_if_body_json_not_matches_cel: "body.state == 'up'"
+      oauth2:
+        client_id: probe
+        client_secret_file: /etc/cemd/portal.secret
+        token_url: "https://id.example/token"
+        endpoint_params: {grant_type: client_credentials, audience: orders, realm: x}
+  mail-in:
+    prober: tcp
+    tcp:
+      query_response: [{expect: "OK.*STARTTLS"}, {send: "a STARTTLS"}, {expect: OK}, {starttls: true},
+                       {send: "a CAPABILITY"}, {expect: IMAP4rev1}]
+      tls_config: {server_name: mail.example.net}
+  mail-out:
+    prober: tcp
+    tcp: {query_response: [{expect: "^220"}, {send: "EHLO probe\\r"}, {expect: "^250-STARTTLS"},
+                           {send: "STARTTLS\\r"}, {expect: "^220", starttls: true}, {send: "QUIT\\r"}]}
+  database:
+    prober: tcp
+    tcp: {query_response: [{send: !!binary AAAACATSFi8=}, {expect_bytes: S}, {starttls: true}]}
+  queue:
+    prober: tcp
+    tcp: {tls: true, query_response: [{send: "HELO\\r"}, {expect: AMQP}]}
+  own-words:
+    prober: tcp
+    tcp: {query_response: [{send: !!binary AP8=}, {expect_bytes: !!binary KwD/}, {send: secure}, {starttls: true}]}
+  greeting:
+    prober: tcp
+    tcp: {query_response: [{expect: "^SSH-([^ ]+)", labels: [{name: version, value: "${1}"}]}]}
+  local: {prober: unix, unix: {query_response: [{send: PING}]}}
+  chat: {prober: websocket}
+"""
+"""What configurations of later versions hold, in words of our own."""
 PROMETHEUS = """
 scrape_configs:
   - job_name: shop
@@ -163,7 +211,8 @@ def test_example_of_blackbox_exporter_imports_whole(tmp_path: Path) -> None:
     assert ports == {
         "tcp_connect_port": "8443", "pop3s_banner_port": "995", "ssh_banner_port": "22", "irc_banner_port": "6667"
     }  # fmt: skip
-    written_as, unknown, note = done.output.splitlines()  # the pattern of POP3 alone is not what it was meant to be
+    written_as, version, unknown, note = done.output.splitlines()  # the last: POP3's pattern is not what was meant
+    assert "IPv6" in version
     assert "tcp_connect: which port it connects to stands nowhere; fill it in" in unknown
     assert "p.yaml: 10 probes. Fill in the values at its head." in written_as
     assert 'must know the service "imported"' in written_as
@@ -186,7 +235,49 @@ def test_usual_port_of_the_protocol_is_filled_in_or_asked_for(name: str, tcp: st
     (tmp_path / "blackbox.yml").write_text(f"modules: {{{name}: {{prober: tcp, tcp: {tcp}}}}}\n")
     found = json.loads(call("import", "blackbox", tmp_path / "blackbox.yml", "--json").output)
     assert [value for value in found["values"].values() if value != "target.example.net"] == [port]
-    assert bool(found["notes"]) == (port == "fill in")
+    assert any("stands nowhere" in note for note in found["notes"]) == (port == "fill in")
+
+
+def test_what_later_versions_of_blackbox_exporter_know_is_carried_over_or_said(tmp_path: Path) -> None:
+    (tmp_path / "blackbox.yml").write_text(LATER)
+    found = json.loads(call("import", "blackbox", tmp_path / "blackbox.yml", "--json").output)
+    by_name = {probe["name"]: probe["params"] for probe in found["probes"]}
+    assert list(by_name) == ["portal", "mail-in", "mail-out", "database", "queue", "own-words", "greeting"]
+    portal = by_name["portal"]
+    assert portal["headers"] == {"Accept-Language": "de-DE"}
+    assert portal["header_files"] == {"X-Key": "/etc/cemd/portal.key"}
+    assert portal["oauth2"]["audience"] == "orders"
+    assert (by_name["mail-in"]["tls"], by_name["mail-in"]["tls_name"]) == ("imap", "mail.example.net")
+    assert [turn.get("send") for turn in by_name["mail-in"]["dialogue"]] == ["a CAPABILITY\n", None]
+    assert (by_name["mail-out"]["tls"], by_name["mail-out"]["dialogue"]) == ("smtp", [{"send": "QUIT\r\n"}])
+    assert by_name["database"]["tls"] == "postgres"
+    assert "dialogue" not in by_name["database"]
+    assert by_name["own-words"]["dialogue"] == [
+        {"send_hex": "00ff0a"}, {"expect": "\\+\\x00\\xff"}, {"send": "secure\n"}
+    ]  # fmt: skip
+    assert found["values"]["queue_port"] == "5671"
+    said = "\n".join(found["notes"])
+    for words in (
+        "of the values of Accept-Language the first alone", "the secret of X-Pin", "proxy_connect_header",
+        "accept_any_response", "body_file", "fail_if_body_json_not_matches_cel", "realm is not carried over",
+        "mail-in: what is said before starttls is left to `tls: imap`", "own-words: tcp.query_response: starttls",
+        "labels is not carried over", "local: prober unix is not carried over", "chat: prober websocket",
+        "IPv6 address was asked first",
+    ):  # fmt: skip
+        assert words in said
+    for silent in ("valid_http_versions", "skip_resolve", "grant_type"):
+        assert silent not in said
+    assert "s3cret" not in json.dumps(found)
+
+
+def test_what_was_carried_over_is_right_once_its_values_are_filled_in(tmp_path: Path) -> None:
+    (tmp_path / "blackbox.yml").write_text(LATER)
+    root = root_with(tmp_path / "root", "probes: []\n")
+    assert call("import", "blackbox", tmp_path / "blackbox.yml", "--write", root / "probes" / "p.yaml").exit_code == 0
+    text = (root / "probes" / "p.yaml").read_text().replace("_port: fill in", '_port: "9"')
+    (root / "probes" / "p.yaml").write_text(text)
+    checked = call("check", "--root", root)
+    assert checked.exit_code == 0, checked.output
 
 
 def test_what_is_not_carried_over_is_said_and_targets_come_from_prometheus(tmp_path: Path) -> None:
@@ -220,6 +311,10 @@ def test_what_is_not_carried_over_is_said_and_targets_come_from_prometheus(tmp_p
         ("modules: {x: {prober: carrier-pigeon}}", "is not known"),
         ("modules: {x: {prober: http, timeout: soon}}", "no time such as 5s"),
         ("modules: {x: {prober: http, http: 7}}", "no mapping"),
+        ("modules: {x: 7}", "module x is no mapping"),
+        ("modules: {x: {prober: tcp, tcp: {query_response: [7]}}}", "another type than is due"),
+        ("modules: {x: {prober: http, http: {http_headers: {A: 7}}}}", "another type than is due"),
+        ("modules: {x: {prober: unix}}", "Nothing is left to import"),
     ],
 )
 def test_file_that_is_none_is_refused_with_its_fault(text: str, words: str, tmp_path: Path) -> None:

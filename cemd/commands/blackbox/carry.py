@@ -26,6 +26,12 @@ _PROBERS: dict[str, Callable[[Module, str], tuple[str, dict[str, Any]]]] = {
     "grpc": grpc,
 }
 
+_NO_KIND = {
+    "unix": "cemd asks hosts; a plugin can ask a socket of the file system, by a probe of the kind `command`",
+    "websocket": "no kind speaks it; `http` with the fields of an upgrade and `status: [101]` sees its first step",
+}
+"""Probers that no kind stands for, and what to do instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -56,13 +62,29 @@ def import_modules(file: Path, prometheus: Path | None, *, service: str, every_s
     values: dict[str, str] = {}
     notes: list[str] = []
     for name, content in modules.items():
+        if (word := _part(name, content).get("prober")) in _NO_KIND:
+            notes.append(f"{name}: prober {word} is not carried over: {_NO_KIND[word]}.")
+            continue
         for place, target in enumerate(targets.get(str(name)) or [None], 1):
-            module = Module(str(name), dict(content or {}), notes if place == 1 else [], values)
-            probe = _probe(module, target or unknown(module), every_seconds)
+            module = Module(str(name), _part(name, content), notes if place == 1 else [], values)
+            try:
+                probe = _probe(module, target or unknown(module), every_seconds)
+            except (AttributeError, KeyError, TypeError, ValueError) as exc:
+                raise CemdError(
+                    f"module {name}: it holds a value of another type than is due; correct the file."
+                ) from exc
             suffix = "" if place == 1 else f"-{place}"
             probes.append({"name": f"{word_of(str(name))}{suffix}", **probe, "service": service})
+    if not probes:
+        raise CemdError(f"{file}: {' '.join(notes)} Nothing is left to import.")
     order = ("name", "kind", "service", "every_seconds", "timeout_seconds", "params")
     return Imported([{key: probe[key] for key in order} for probe in probes], values, notes)
+
+
+def _part(name: Any, content: Any) -> dict[str, Any]:
+    if content is not None and not isinstance(content, dict):
+        raise CemdError(f"module {name} is no mapping; correct the file.")
+    return dict(content or {})
 
 
 def _probe(module: Module, target: str, every_seconds: float) -> dict[str, Any]:

@@ -12,7 +12,12 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 PLACEHOLDER = "target.example.net"
 _NO_PORT = "fill in"
+IP6_FIRST = (
+    "Without preferred_ip_protocol a name's IPv6 address was asked first, here the IPv4 address; give `ip_version`, or "
+    "a probe for each."
+)
 _PORTS = {
+    r"amqp|rabbitmq": ("5672", "5671"),
     r"ssh|sftp": ("22", "22"),
     r"pop3|\+ok": ("110", "995"),
     r"imap|\* ok": ("143", "993"),
@@ -83,6 +88,8 @@ def pattern_of(module: Module, text: str) -> str:
 
 def ip_version(module: Module) -> dict[str, str]:
     preferred = module.take("preferred_ip_protocol")
+    if preferred is None and IP6_FIRST not in module.notes:
+        module.notes.append(IP6_FIRST)
     falls_back = module.take("ip_protocol_fallback", True)
     if preferred in {"ip4", "ip6"} and (not falls_back or preferred == "ip6"):
         if falls_back:

@@ -9,6 +9,14 @@ from urllib.parse import urlsplit
 from cemd.commands.blackbox.module import Module, bytes_of, ip_version, pattern_of, tls_of, word_of
 
 _OAUTH2: tuple[str, ...] = ("token_url", "client_id", "client_secret_file")
+_NOT_CARRIED = {
+    "compression": "bodies are asked for as they are",
+    "accept_any_response": "name in `status` what is right",
+    "body_file": "give its text as `body`",
+    "fail_if_body_json_matches_cel": "give `json_condition`",
+    "fail_if_body_json_not_matches_cel": "give `json_condition`",
+}
+"""Keys that have no word of ours, and what to do about each."""
 GRPC_PATH = "/grpc.health.v1.Health/Check"
 
 
@@ -18,6 +26,8 @@ def http(module: Module, target: str) -> tuple[str, dict[str, Any]]:
     for theirs, ours in (("method", "method"), ("body", "body"), ("headers", "headers"), ("proxy_url", "proxy")):
         if (value := module.take(theirs)) not in (None, {}):
             params[ours] = value
+    _own_headers(module, params)
+    _through_proxy(module)
     if codes := module.take("valid_status_codes"):
         params["status"] = list(codes)
     follows = module.take("follow_redirects", True) and not module.take("no_follow_redirects", False)
@@ -29,13 +39,32 @@ def http(module: Module, target: str) -> tuple[str, dict[str, Any]]:
     tls_of(module.part("tls_config"), params, client=True)
     if limit := module.take("body_size_limit"):
         params["max_body_bytes"] = bytes_of(module, limit)
-    if module.take("compression"):
-        module.say("http.compression is not carried over: bodies are asked for as they are")
+    for key, remedy in _NOT_CARRIED.items():
+        if module.take(key):
+            module.say(f"http.{key} is not carried over: {remedy}")
     if module.take("fail_if_ssl"):
         module.say("http.fail_if_ssl is not carried over: give an http:// URL")
     if module.take("fail_if_not_ssl"):
         params["url"] = re.sub("^http://", "https://", params["url"])
     return "http", params
+
+
+def _own_headers(module: Module, params: dict[str, Any]) -> None:
+    """`http_headers` holds several values a field, as texts, in files, or as secrets; here a field has one."""
+    for name, held in (module.take("http_headers") or {}).items():
+        for theirs, ours in (("values", "headers"), ("files", "header_files")):
+            if found := held.get(theirs):
+                params.setdefault(ours, {})[str(name)] = str(found[0])
+            if len(found or ()) > 1:
+                module.say(f"http.http_headers: of the {theirs} of {name} the first alone is carried over")
+        if held.get("secrets"):
+            module.say(f"http.http_headers: the secret of {name} is not carried over: write it into a file of its own")
+
+
+def _through_proxy(module: Module) -> None:
+    module.take("skip_resolve_phase_with_proxy")  # names are the proxy's affair here in any case
+    if module.take("proxy_connect_header"):
+        module.say("http.proxy_connect_header is not carried over: a log-in stands in `proxy_login_file`")
 
 
 def _http_versions(module: Module, params: dict[str, Any]) -> None:
@@ -44,7 +73,9 @@ def _http_versions(module: Module, params: dict[str, Any]) -> None:
         params["http2"] = True
     if versions and all("2" in str(version).partition("/")[2] for version in versions):
         params |= {"http2": True, "require_http2": True}
-    elif versions:
+    elif not {"1.1", "2"} <= {
+        str(version).partition("/")[2].removesuffix(".0") for version in versions or ("/1.1", "/2")
+    }:
         module.say("http.valid_http_versions is not carried over, other than HTTP/2 alone")
 
 
@@ -90,6 +121,13 @@ def _credentials(module: Module, params: dict[str, Any]) -> None:
         if oauth2.take("client_secret"):
             module.say("http.oauth2.client_secret is not carried over: write it into a file, client_secret_file")
             made.setdefault("client_secret_file", f"/etc/cemd/{word_of(module.name)}.secret")
+        asked = dict(oauth2.take("endpoint_params") or {})
+        if asked.pop("grant_type", "client_credentials") != "client_credentials":
+            module.say("http.oauth2.endpoint_params: grant_type is always client_credentials here")
+        if audience := asked.pop("audience", None):
+            made["audience"] = str(audience)
+        if asked:
+            module.say(f"http.oauth2.endpoint_params: {', '.join(asked)} is not carried over")
         params["oauth2"] = made
         oauth2.say_left("http.oauth2.")
 
