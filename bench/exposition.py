@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from cemd.daemon.house import SWITCH_SECONDS
+from cemd.kit.parent import end_with_starter
 from cemd.model.identity import series_id
 from cemd.model.measurement import Series, SeriesKey
 from cemd.model.view import SeriesColumns
@@ -138,7 +139,9 @@ async def longest_hold(series: tuple[Series, ...], values: NDArray[np.float64], 
     await server.start()
     script = SCRAPER.format(url=f"{server.url}metrics", scrapes=scrapes)
     pipe = asyncio.subprocess.PIPE
-    scraper = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdin=pipe, stdout=pipe)
+    scraper = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdin=pipe, stdout=pipe, preexec_fn=end_with_starter
+    )
     late: list[tuple[float, float]] = []
     done = asyncio.Event()
 

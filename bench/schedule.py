@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cemd.kit.parent import end_with_starter
 
 
 def resident_bytes() -> int:
@@ -150,7 +151,9 @@ def main() -> int:
     for word in ("tasks", "runner"):
         shape = [f"--{name}={getattr(given, name)}" for name in ("probes", "every", "seconds", "rounds")]
         command = [sys.executable, "-m", "bench.schedule", "--side", word, *shape]
-        found[word] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found[word] = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=end_with_starter).stdout
+        )
     ours, peer = found["runner"], found["tasks"]
     ratios = {
         "cpu": (ours["cpu_percent"] / ours["per_second"]) / (peer["cpu_percent"] / peer["per_second"]),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cemd.config.probes import Probe
+from cemd.kit.parent import end_with_starter
 
 from .harness import cpu_seconds, prober, probes_of, program
 
@@ -47,7 +48,7 @@ def fping_rate(hosts: list[str], packets: int, pace_ms: float) -> tuple[float, f
     before = os.times()
     period = max(20.0, pace_ms * len(hosts))
     command = [program("fping"), "-q", "-c", str(packets), "-p", f"{period:g}", "-i", f"{pace_ms:g}", *hosts]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    said = subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=end_with_starter).stderr
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     means = [float(line.rpartition("=")[2].split("/")[1]) * 1000 for line in said.splitlines() if "min/avg/max" in line]

@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from cemd.config.probes import Probe
 from cemd.config.targets import Targets
+from cemd.kit.parent import end_with_starter
 from cemd.model.measurement import SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
@@ -62,7 +63,11 @@ def cpu_seconds(pid: int) -> float:
 def running(*command: str, port: int | None = None, **environment: str) -> Iterator[int]:
     """Starts a program, waits until it listens, ends it by its own id."""
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        preexec_fn=end_with_starter,
     )
     try:
         end = time.monotonic() + 15
@@ -170,7 +175,7 @@ async def prober(folder: Path, probes: list[Probe], *, at_once: int = 4000) -> A
     server = await asyncio.start_unix_server(serve, str(path))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _AGENT, str(path), str(folder / "state"), env={**os.environ, "CI": ""},
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, preexec_fn=end_with_starter,
     )  # fmt: skip
     try:
         yield process.pid, owed
@@ -299,7 +304,9 @@ def peer_rates(peer: str, arguments: Sequence[str], count: int, per_second: floa
     """What a peer's program made per CPU second and per second, of so many at such a pace (0: its full speed), and its
     load in percent."""
     command = [sys.executable, "-c", peer, *arguments, str(count), str(per_second)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    said = subprocess.run(
+        command, check=True, capture_output=True, text=True, preexec_fn=end_with_starter
+    ).stdout.split()
     per_cpu_second, wall = float(said[0]), float(said[1])
     return {"per_cpu_second": per_cpu_second, "per_second": wall, "cpu_percent": 100 * wall / per_cpu_second}
 

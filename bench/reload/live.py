@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cemd.kit.parent import end_with_starter
 from cemd.model.identity import stable_hash
 from numpy.typing import NDArray
 from tests.scenario.long_run.world import address_of
@@ -155,7 +156,7 @@ def sets(
 def running(root: Path, name: str, *command: str, echo: bool) -> Iterator[tuple[subprocess.Popen[str], Words]]:
     """A command of cemd under a watched loop; its book is written at the end."""
     whole = [sys.executable, "-m", "bench.reload.watched", str(root / f"{name}.npz"), *command]
-    process = subprocess.Popen(whole, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(whole, stderr=subprocess.PIPE, text=True, preexec_fn=end_with_starter)
     try:
         yield process, Words(process, echo)
     finally:
@@ -197,7 +198,7 @@ def live(shape: Shape, *, echo: bool = False) -> dict[str, Any]:
 def _within(root: Path) -> dict[str, float]:
     """The baseline, in the same run."""
     command = [sys.executable, "-m", "bench.reload.within", str(root)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=end_with_starter).stdout
     return {f"within_{name}": value for name, value in json.loads(said).items()}
 
 

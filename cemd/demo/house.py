@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import shutil
-import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -23,16 +21,11 @@ import msgspec
 
 from cemd.demo.conditions import Fault
 from cemd.errors import CemdError
+from cemd.kit.parent import end_with_starter
 
 START_SECONDS = 30.0
 STOP_SECONDS = 25.0
 """A little more than the daemon's own grace."""
-_PR_SET_PDEATHSIG = 1
-
-
-def _end_with_the_demo() -> None:
-    """Asks the kernel for SIGTERM when the demo dies; runs in the child before its program."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port(wanted: int) -> int:
@@ -90,7 +83,7 @@ class TelcoProcess:
                 stdout=PIPE,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_the_demo,
+                preexec_fn=end_with_starter,
             )
         telco = TelcoProcess(process, {})
         try:
@@ -145,7 +138,7 @@ async def start_daemon(root: Path, port: int) -> Process:
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
             start_new_session=True,
-            preexec_fn=_end_with_the_demo,
+            preexec_fn=end_with_starter,
         )
 
 

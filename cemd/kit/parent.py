@@ -11,6 +11,7 @@ from pathlib import Path
 PARENT = "CEMD_PARENT"
 """Environment variable with the process id of the parent; set by whoever starts such a child."""
 _PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
 def environment() -> dict[str, str]:
@@ -31,6 +32,12 @@ def end_with_parent() -> None:
     parent = os.environ.pop(PARENT, "")
     if not parent:
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_starter()
     if os.getppid() != int(parent):  # it died before we could ask
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_with_starter() -> None:
+    """SIGTERM to this process as soon as the thread that started it is gone: what a child runs before its program
+    (`preexec_fn`) that knows nothing of us, so it must do no more than this one call."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

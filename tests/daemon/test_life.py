@@ -20,6 +20,7 @@ from cemd.daemon.doors import _token_in
 from cemd.daemon.house import EXIT_CONFIG, EXIT_STORE, EXIT_STORE_LATER
 from cemd.daemon.outlet import Outlet
 from cemd.errors import ConfigError
+from cemd.kit.parent import end_with_starter
 from cemd.model.effect import Effects, WorkDue
 from cemd.model.entry import Entry, Tick
 from cemd.store.sqlite import lock_directory, open_state_readers
@@ -31,7 +32,14 @@ from tests.daemon.test_reload import write
 async def daemon(root: Path, **environment: str) -> AsyncIterator[Process]:
     command = [sys.executable, "-m", "cemd", "run", "--root", str(root), "--state", str(root / "state")]
     started = await asyncio.create_subprocess_exec(
-        *command, "--no-prober", "--port", "0", "--log-json", stderr=PIPE, env={**os.environ, **environment}
+        *command,
+        "--no-prober",
+        "--port",
+        "0",
+        "--log-json",
+        stderr=PIPE,
+        env={**os.environ, **environment},
+        preexec_fn=end_with_starter,
     )
     try:
         yield started

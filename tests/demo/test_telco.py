@@ -18,6 +18,7 @@ from cemd.demo.network import WRONG_ADDRESS, greet, resolve
 from cemd.demo.operator import DOORS, NEEDS, SHIPPED_PORTS, dependents, sold_on
 from cemd.demo.sinks import read_mails
 from cemd.demo.telco import Telco
+from cemd.kit.parent import end_with_starter
 
 HTTP_SERVICES = [door.name for door in DOORS if door.protocol == "http" and door.service]
 AUTHORIZED = {"authorization": "Bearer token-of-probe"}
@@ -202,6 +203,7 @@ async def test_the_process_prints_its_ports_obeys_and_ends_with_its_input(tmp_pa
         *(sys.executable, "-m", "cemd.demo.telco", "--folder", str(tmp_path)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        preexec_fn=end_with_starter,
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 from cemd.errors import Refused
 from cemd.kit.clock import SystemClock
+from cemd.kit.parent import end_with_starter
 from cemd.model.entry import Batch, Payload, SeriesAdded
 from cemd.model.identity import SeriesId, series_id
 from cemd.model.measurement import Attempt, Series, SeriesKey
@@ -132,7 +133,9 @@ class ProberChild:
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(*self._arguments, env={**os.environ, "CI": ""})
+        self.process = await asyncio.create_subprocess_exec(
+            *self._arguments, env={**os.environ, "CI": ""}, preexec_fn=end_with_starter
+        )
 
     async def end(self, how: signal.Signals) -> int:
         """Sends a signal and waits; answers the exit code."""

@@ -9,6 +9,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 
+from cemd.kit.parent import end_with_starter
+
 
 def free_udp_port() -> int:
     """A port of loopback that nobody uses, neither for datagrams nor for streams."""
@@ -32,6 +34,7 @@ async def started(program_path: str, *arguments: str, env: dict[str, str] | None
         stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, **(env or {})},
         start_new_session=True,
+        preexec_fn=end_with_starter,
     )
     try:
         yield

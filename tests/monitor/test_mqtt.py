@@ -15,6 +15,7 @@ import pytest
 import structlog
 from cemd.config.settings import MqttIntake as MqttSettings
 from cemd.kit.clock import SystemClock
+from cemd.kit.parent import end_with_starter
 from cemd.monitor.intake import MqttIntake, SeriesBook, Taker
 from cemd.monitor.metrics import monitor_metrics
 from prometheus_client import CollectorRegistry
@@ -37,7 +38,9 @@ class Broker:
         path = program("mosquitto")
         assert path is not None
         quiet = asyncio.subprocess.DEVNULL
-        self._process = await asyncio.create_subprocess_exec(path, "-c", str(self._config), stdout=quiet, stderr=quiet)
+        self._process = await asyncio.create_subprocess_exec(
+            path, "-c", str(self._config), stdout=quiet, stderr=quiet, preexec_fn=end_with_starter
+        )
         async with asyncio.timeout(60):
             while True:
                 try:

@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from cemd.errors import ChannelError
+from cemd.kit.parent import end_with_starter
 from cemd.model.notice import Alert
 from cemd.report.channels.alertmanager import Alertmanager, AlertmanagerParams
 from cemd.report.channels.apprise import Apprise, AppriseParams
@@ -268,7 +269,7 @@ async def alertmanager(folder: Path) -> AsyncIterator[str]:
             program("alertmanager") or "", f"--config.file={folder}/am.yml", f"--storage.path={folder}/data",
             f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=",
         ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_starter,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:

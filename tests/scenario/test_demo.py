@@ -24,6 +24,7 @@ import pytest
 from cemd.demo.conditions import Fault, Mode
 from cemd.demo.operator import ZONE
 from cemd.demo.population import expected_addresses, people
+from cemd.kit.parent import end_with_starter
 
 FAULT = Fault(name="subscriber register down", service="hlr", mode=Mode.OUTAGE)
 
@@ -67,6 +68,7 @@ async def _started(*words: str, environment: dict[str, str] | None = None) -> as
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
+        preexec_fn=end_with_starter,
     )
 
 

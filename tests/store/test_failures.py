@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from cemd.errors import StoreError, StoreUnavailable
+from cemd.kit.parent import end_with_starter
 from cemd.model.identity import SeriesId
 from cemd.model.rows import RowChange
 from cemd.store.ballast import Ballast
@@ -280,7 +281,8 @@ while True:
 
 def test_kill_9_of_a_writing_process_loses_nothing_that_returned(tmp_path: Path) -> None:
     for turn in range(5):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", CHILD, str(tmp_path)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_starter)
         assert child.stdout is not None
         told = {"log": 0, "state": 0, "series": 0}
         for count, line in enumerate(child.stdout):

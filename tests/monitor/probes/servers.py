@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cemd.kit.parent import end_with_starter
 
 from tests.conftest import program
 from tests.monitor.peers import free_port
@@ -26,7 +27,7 @@ async def running(component: str, *words: str, port: int) -> AsyncIterator[None]
     path = program(component)
     assert path is not None
     quiet = asyncio.subprocess.DEVNULL
-    child = await asyncio.create_subprocess_exec(path, *words, stdout=quiet, stderr=quiet)
+    child = await asyncio.create_subprocess_exec(path, *words, stdout=quiet, stderr=quiet, preexec_fn=end_with_starter)
     try:
         async with asyncio.timeout(60):
             while True:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cemd.config.probes import Probe
+from cemd.kit.parent import end_with_starter
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import IpVersion, Reason, Result
 from cemd.monitor.probes.tools import Tools
@@ -320,7 +321,8 @@ def nginx(folder: Path, listen: str, files: tuple[Path, Path], answer: str = "tw
     )  # fmt: skip
     path = program("nginx")
     assert path is not None
-    process = subprocess.Popen([path, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+    command = [path, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=end_with_starter)
     try:
         yield port
     finally:

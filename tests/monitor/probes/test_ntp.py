@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cemd.config.probes import Probe
+from cemd.kit.parent import end_with_starter
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import faults
 from cemd.monitor.probes import ntp as kinds
@@ -156,7 +157,11 @@ async def test_real_server(tmp_path: Path) -> None:
     )
     words = ["-d", "-x", "-U", "-f", str(tmp_path / "chrony.conf")]
     child = await asyncio.create_subprocess_exec(
-        str(program("chronyd")), *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        str(program("chronyd")),
+        *words,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=end_with_starter,
     )
     try:
         async with tools() as made:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cemd.kit.parent import end_with_starter
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
 from cemd.monitor.probes.engines import sender as senders
@@ -346,7 +347,13 @@ async def test_command_answers_until_it_is_told_to_stop(tmp_path: Path) -> None:
     port = peers.free_port()
     words = ["reflect", "--port", str(port), "--allow", "127.0.0.0/8", "--log-json"]
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cemd", *words, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "cemd",
+        *words,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        preexec_fn=end_with_starter,
     )
     try:
         assert child.stderr is not None

@@ -19,6 +19,7 @@ from cemd.config.probes import Probe
 from cemd.config.settings import Settings
 from cemd.config.targets import Targets
 from cemd.kit.clock import SystemClock
+from cemd.kit.parent import end_with_starter
 from cemd.model.entry import Batch, Payload
 from cemd.model.identity import SERIAL_MASK, SeriesId, series_id
 from cemd.model.measurement import SUCCESS, Attempt, Series, SeriesKey
@@ -197,7 +198,14 @@ async def running_prober(socket: Path, folder: Path) -> AsyncIterator[Prober]:
     """Starts a prober, with its log in the folder; ends it by its own id."""
     with (folder / "prober.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _AGENT, str(socket), str(folder / "state"), stderr=log, stdout=log
+            sys.executable,
+            "-c",
+            _AGENT,
+            str(socket),
+            str(folder / "state"),
+            stderr=log,
+            stdout=log,
+            preexec_fn=end_with_starter,
         )
         try:
             yield Prober(process)
