@@ -125,7 +125,7 @@ class Sip(OnePort):
                     case Method.REGISTER:
                         return await self._register(agent, identity.uri, (local[0], local[1]))
                     case Method.INVITE:
-                        return await self._call(agent, local[0])
+                        return await self._call(agent, (local[0], local[1]))
             finally:
                 agent.leave()
 
@@ -144,17 +144,21 @@ class Sip(OnePort):
         loop = asyncio.get_running_loop()
         began = loop.time()
         headers = {"To": f"<{uri}>"}
-        host = f"[{local[0]}]" if ":" in local[0] else local[0]
-        contact = f"<sip:{self._params.user}@{host}:{local[1]}>"
         if self._params.bind_seconds:
-            headers |= {"Contact": contact, "Expires": str(self._params.bind_seconds)}
+            headers |= {"Contact": self._contact(local), "Expires": str(self._params.bind_seconds)}
         answer = await agent.request("REGISTER", headers=headers)
         readings = (Reading(metric="response_seconds", value=loop.time() - began),)
         if self._params.bind_seconds and answer.code == 200:
             await agent.request("REGISTER", headers={**headers, "Expires": "0"})
         return self._judge(answer, readings)
 
-    async def _call(self, agent: Agent, local: str) -> Result:
+    def _contact(self, local: tuple[str, int]) -> str:
+        """Where requests of the far end reach us: what it sends elsewhere never arrives."""
+        host = f"[{local[0]}]" if ":" in local[0] else local[0]
+        way = ";transport=tcp" if self._params.transport is Transport.TCP else ""
+        return f"<sip:{self._params.user}@{host}:{local[1]}{way}>"
+
+    async def _call(self, agent: Agent, local: tuple[str, int]) -> Result:
         loop = asyncio.get_running_loop()
         began = loop.time()
         rang: list[float] = []
@@ -165,8 +169,8 @@ class Sip(OnePort):
                 rang.append(loop.time() - began)
                 ringing.set()
 
-        headers = {"Contact": f"<sip:{self._params.user}@{local}>", "Content-Type": "application/sdp"}
-        invite = asyncio.ensure_future(agent.request("INVITE", headers=headers, body=_offer(local), heard=heard))
+        headers = {"Contact": self._contact(local), "Content-Type": "application/sdp"}
+        invite = asyncio.ensure_future(agent.request("INVITE", headers=headers, body=_offer(local[0]), heard=heard))
         try:
             if self._params.until is Until.RINGING:
                 await _first(invite, ringing)

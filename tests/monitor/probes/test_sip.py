@@ -40,10 +40,12 @@ class Phone(asyncio.DatagramProtocol):
 
     codes: dict[str, list[int]] = field(default_factory=dict)
     lose: int = 0
+    lose_cancels: int = 0
     more: str = ""
     twist: Callable[[bytes], bytes] = lambda data: data
     heard: list[str] = field(default_factory=list)
     invite: bytes = b""
+    sender: Any = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -51,7 +53,8 @@ class Phone(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         method = data.split(b" ", 1)[0].decode()
         self.heard.append(method)
-        if len(self.heard) <= self.lose:
+        self.sender = addr
+        if len(self.heard) <= self.lose or (method == "CANCEL" and self.heard.count(method) <= self.lose_cancels):
             return
         if method == "INVITE":
             self.invite = data
@@ -63,11 +66,11 @@ class Phone(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def phone(**given_: Any) -> AsyncIterator[tuple[Phone, dict[str, Any]]]:
+async def phone(*, address: str = "127.0.0.1", **given_: Any) -> AsyncIterator[tuple[Phone, dict[str, Any]]]:
     made = Phone(**given_)
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, local_addr=("127.0.0.1", 0))
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, local_addr=(address, 0))
     try:
-        yield made, {"host": "127.0.0.1", "port": transport.get_extra_info("sockname")[1]}
+        yield made, {"host": address, "port": transport.get_extra_info("sockname")[1]}
     finally:
         transport.close()
 
@@ -193,6 +196,27 @@ async def test_call_that_rings_is_taken_back_and_confirmed() -> None:
     assert result.reason is Reason.ANSWERED, result.detail
     assert value(result, "post_dial_seconds") > 0
     assert made_phone.heard == ["INVITE", "CANCEL", "ACK"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_far_end_is_told_where_it_reaches_us(address: str) -> None:
+    async with phone(codes={"INVITE": [100, 180]}, address=address) as (made_phone, port), tools() as made:
+        result = await look(made, "sip", {**port, "method": "invite", "call": "4711"})
+    assert result.reason is Reason.ANSWERED, result.detail
+    shown = f"[{address}]" if ":" in address else address
+    head, _, body = made_phone.invite.decode().partition("\r\n\r\n")
+    [contact] = [line for line in head.split("\r\n") if line.startswith("Contact:")]
+    assert contact == f"Contact: <sip:cemd@{shown}:{made_phone.sender[1]}>"
+    assert f"Via: SIP/2.0/UDP {shown}:{made_phone.sender[1]};" in head
+    assert f"c=IN IP{'6' if ':' in address else '4'} {address}\r\n" in body
+
+
+async def test_call_is_taken_back_though_the_first_word_for_it_is_lost() -> None:
+    async with phone(codes={"INVITE": [100, 180]}, lose_cancels=1) as (made_phone, port), tools() as made:
+        result = await look(made, "sip", {**port, "method": "invite", "call": "4711"})
+        await asyncio.sleep(0.05)
+    assert result.reason is Reason.ANSWERED, result.detail
+    assert made_phone.heard == ["INVITE", "CANCEL", "CANCEL", "ACK"]
 
 
 async def test_call_that_never_rings_is_taken_back_at_the_deadline() -> None:

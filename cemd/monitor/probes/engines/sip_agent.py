@@ -164,19 +164,26 @@ class Agent:
         standing = self._call_standing
         if standing is None:
             return
-        await self._wire.send(self._write(standing, "CANCEL"))
+        cancel, pause = self._write(standing, "CANCEL"), FIRST_PAUSE_SECONDS
         while True:
-            answer = await self._wire.receive()
-            if answer is None or not _answers(answer, standing):
+            await self._wire.send(cancel)
+            try:
+                async with asyncio.timeout(None if self._wire.stream else pause):
+                    answer = await self._decided(standing)
+            except TimeoutError:
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
-            if answer.code >= 300:
-                await self._acknowledge(standing, answer)
-                self._call_standing = None
-                return
-            if answer.code >= 200:  # it was answered in this moment
-                await self._acknowledge(standing, answer)
-                await self.hang_up(answer)
-                return
+            break
+        await self._acknowledge(standing, answer)
+        if answer.code < 300:  # it was answered in this moment
+            await self.hang_up(answer)
+        self._call_standing = None
+
+    async def _decided(self, sent: _Sent) -> Any:
+        """The final answer to a request."""
+        while (answer := await self._next(sent)).code < 200:
+            pass
+        return answer
 
     def leave(self) -> None:
         """The attempt is cut short: what stands is ended with one word, without waiting."""
