@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.sockets import NAMESPACES, SocketParams, open_socket, place_of
 
 from tests.monitor import peers
+from tests.monitor.daemon_side import until
 from tests.monitor.peers import complaints, look, name_server, tcp_server, tools
 
 
@@ -95,6 +97,29 @@ async def test_name_that_leads_to_loopback_is_not_measured() -> None:
             result = await look(made, kind, params)
             assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.TARGET_NOT_ALLOWED), kind
             assert "config/cemd.yaml" in result.detail
+
+
+@pytest.mark.parametrize("kind", ["tcp", "ntp"])
+async def test_look_up_that_a_late_loop_finds_unanswered_is_blind_and_not_down(kind: str) -> None:
+    """The time for the look-up and that of the attempt are over by the time that the loop turns again."""
+    params = {"host": "nowhere.example", "port": 9}
+    async with name_server({}) as (server, port), tools(nameservers=[f"127.0.0.1:{port}"]) as made:
+        server.mode = "mute"
+        attempt = asyncio.create_task(look(made, kind, params, seconds=0.5))
+        await until(lambda: server.asked, what="the question")
+        time.sleep(0.7)  # noqa: ASYNC251 -- so long others have the processor
+        result = await attempt
+    assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.NAME_NO_ANSWER)
+
+
+async def test_look_up_is_given_up_at_once_when_the_attempt_is() -> None:
+    async with name_server({}) as (server, port), tools(nameservers=[f"127.0.0.1:{port}"]) as made:
+        server.mode = "mute"
+        attempt = asyncio.create_task(look(made, "tcp", {"host": "nowhere.example", "port": 9}))
+        await until(lambda: server.asked, what="the question")
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
 
 
 async def test_new_policy_counts_from_the_next_run_on() -> None:

@@ -131,12 +131,17 @@ class Names:
             return (self.check(host, host),)
         if self._resolver is None:
             self._resolver = aiodns.DNSResolver(nameservers=self._nameservers)
+        within = asyncio.timeout(within_seconds * 0.9)
         try:
-            async with asyncio.timeout(within_seconds * 0.9):
+            async with within:
                 found = await self._resolver.getaddrinfo(
                     _ascii(host), family=_FAMILIES[version], type=socket.SOCK_STREAM
                 )
-        except TimeoutError as exc:
+        except (TimeoutError, asyncio.CancelledError) as exc:
+            # A loop that comes late finds the attempt's own deadline over as well, which then cancels us: all the same
+            # it is our resolver that did not answer, and the attempt ends here in either case.
+            if isinstance(exc, asyncio.CancelledError) and not within.expired():
+                raise
             raise Blind(Reason.NAME_NO_ANSWER, f"our resolver does not answer for {host} in time.") from exc
         except aiodns.error.DNSError as exc:
             if exc.args and exc.args[0] in _NO_RESOLVER:
