@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ async def _run(probe: Probe, targets: Targets) -> dict[str, Any]:
             kind = make(probe, tools)
             deadline = asyncio.get_running_loop().time() + probe.timeout_seconds
             log = structlog.get_logger("cemd.monitor")
-            result = await measure(kind, Attempt(probe=probe.identity(), deadline=deadline, run="cemd-probe", log=log))
+            run = f"cemd-{secrets.token_hex(8)}"
+            result = await measure(kind, Attempt(probe=probe.identity(), deadline=deadline, run=run, log=log))
         finally:
             await tools.aclose()
     readings = [{"metric": one.metric, "value": one.value, "labels": dict(one.labels)} for one in result.readings]

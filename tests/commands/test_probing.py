@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from cemd.cli import main
+from cemd.monitor.probes.base import Attempt
+from cemd.monitor.probes.base import Result as ProbeResult
 from click.testing import CliRunner, Result
 
 EXAMPLE = """
@@ -172,6 +174,28 @@ def test_probe_runs_now_and_prints_every_phase(tmp_path: Path, port: int) -> Non
     found = json.loads(call("probe", "shop", "--root", root, "--json").output)
     assert found["outcome"] == "ok"
     assert {"status_code", "body_bytes", "connect_seconds"} <= {one["metric"] for one in found["readings"]}
+
+
+def test_each_run_has_an_id_of_its_own(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Foreign systems know orders and sessions by it."""
+    from cemd.monitor.probes.http import Http
+
+    runs: list[str] = []
+    monkeypatch.setattr(Http, "launch", lambda *_: None)
+    run = Http.run
+
+    async def noted(kind: Http, attempt: Attempt) -> ProbeResult:
+        runs.append(attempt.run)
+        return await run(kind, attempt)
+
+    monkeypatch.setattr(Http, "run", noted)
+    text = (
+        "probes:\n  - {name: shop, kind: http, service: imported, every_seconds: 30, timeout_seconds: 4,"
+        f' params: {{url: "http://127.0.0.1:{port}/"}}}}\n'
+    )
+    root = root_with(tmp_path, text)
+    assert [call("probe", "shop", "--root", root).exit_code for _ in range(2)] == [0, 0]
+    assert len(set(runs)) == 2
 
 
 def test_probe_that_fails_says_why_and_one_that_is_not_there_says_what_is_near(tmp_path: Path) -> None:

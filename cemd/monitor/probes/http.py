@@ -76,7 +76,7 @@ class Http:
         self._names = tools.names
         self._wall = tools.clock.now
         self._judge = Judge(params)
-        self._tokens = Tokens(params.oauth2, tools.web, params.ca_file) if params.oauth2 else None
+        self._tokens = Tokens(params.oauth2, tools.web, params.ca_file, params) if params.oauth2 else None
         parts = urlsplit(params.url)
         self._host = parts.hostname or ""
         self._secure = parts.scheme == "https"

@@ -19,7 +19,6 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
-    IpVersion,
     Missed,
     ProbeParams,
     Reading,
@@ -32,6 +31,7 @@ from cemd.monitor.probes.base import (
 )
 from cemd.monitor.probes.engines.janitor import Intent
 from cemd.monitor.probes.engines.requests import Answer
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.steps import Step, ValueName, Wait, judge, perform, taken
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.conditions import decode_json, parse_condition
@@ -47,7 +47,7 @@ class SideEffects(ProbeParams):
     """Most runs in any hour; beyond it the probe is blind. Kept through restarts."""
 
 
-class TransactionParams(ProbeParams):
+class TransactionParams(SocketParams):
     """Steps, and how to undo them."""
 
     run_time_values: ClassVar[bool] = True
@@ -66,8 +66,6 @@ class TransactionParams(ProbeParams):
     """What is measured, as the series should say; default: the host of the first step."""
     ca_file: Text | None = None
     """Certificate authorities that are trusted; default: those of the system."""
-    ip_version: IpVersion = IpVersion.ANY
-    """Which addresses of the names are tried; default: any, IPv4 first."""
     cleanup_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """For each clean-up step; it is tried again with growing pauses until it succeeds."""
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
@@ -149,6 +147,9 @@ class Transaction:
             secret_files=dict(params.secret_files),
             ca_file=params.ca_file,
             ip_version=params.ip_version,
+            source_address=params.source_address,
+            vrf=params.vrf,
+            dscp=params.dscp,
             within_seconds=params.cleanup_timeout_seconds,
             settle_seconds=params.settle_seconds,
             began_at=self._clock.now(),
@@ -238,7 +239,7 @@ class _Run:
             self._values,
             max(0.001, within),
             ca_file=self._params.ca_file,
-            ip_version=self._params.ip_version,
+            way=self._params,
         )
 
     async def _keep(self, values: dict[str, Any]) -> None:

@@ -393,3 +393,39 @@ async def test_key_exchange_against_quantum_computers_is_offered_where_asked_for
     both = bytes.fromhex("11ec001d")  # X25519MLKEM768 before X25519, as groups of the hello
     assert [both in hello for hello in hellos] == [True, False]
     assert bytes.fromhex("001d0017") in hellos[1]
+
+
+async def test_token_is_got_by_the_way_of_the_probe_itself(lent: Tools, tmp_path: Path) -> None:
+    office, came_from = TokenOffice(), set[str]()
+
+    @web.middleware
+    async def note(request: web.Request, handler: Any) -> web.StreamResponse:
+        came_from.add(f"{request.path} {request.remote}")
+        found: web.StreamResponse = await handler(request)
+        return found
+
+    def build(app: web.Application) -> None:
+        app.middlewares.append(note)
+        office.routes(app)
+
+    async with http_server(build) as url:
+        result = await look(lent, "http", {**with_token(url, tmp_path), "source_address": "127.0.0.78"})
+    assert result.outcome is Outcome.OK, result.detail
+    assert came_from == {"/token 127.0.0.78", "/work 127.0.0.78"}
+
+
+@pytest.mark.parametrize("leads_to", ["http://169.254.169.254/latest/", "http://[fe80::1]/", "http://224.0.0.1/"])
+async def test_proxy_is_not_asked_for_what_may_not_be_measured(leads_to: str, lent: Tools) -> None:
+    asked: list[str] = []
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().split(" ", 2)[1])
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: {leads_to}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with tcp_server(lead) as port:
+        through = {"proxy": f"http://127.0.0.1:{port}"}
+        led = await look(lent, "http", {"url": "http://only.proxy.knows/", "redirects": 3, **through})
+        asked_outright = await look(lent, "http", {"url": leads_to, **through})
+    assert asked == ["http://only.proxy.knows/"]
+    for result in (led, asked_outright):
+        assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.TARGET_NOT_ALLOWED), result.detail

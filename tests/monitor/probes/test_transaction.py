@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from cemd.config.probes import Probe
 from cemd.kit.clock import ManualClock
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
 
 from tests.monitor.daemon_side import daemon_side, prober_child, until
-from tests.monitor.peers import SETTINGS, Shop, complaints, hang, look, shop, tcp_server, tools
+from tests.monitor.peers import SETTINGS, Shop, complaints, hang, http_server, look, shop, tcp_server, tools
 from tests.monitor.probes.contract import SECRET, Contract
 
 
@@ -41,6 +43,29 @@ async def test_values_are_carried_and_each_step_is_timed(tmp_path: Path) -> None
         await until(lambda: not built.orders, what="the clean-up")
         await until(lambda: not list((tmp_path / "cleanups").glob("*.json")), what="forgetting the intent")
         await until(lambda: made.janitor.outstanding() == 0, what="the end of the duty")
+
+
+async def test_steps_and_the_clean_up_leave_by_the_way_that_the_probe_wants(tmp_path: Path) -> None:
+    came_from: Counter[str] = Counter()
+
+    @web.middleware
+    async def note(request: web.Request, handler: Any) -> web.StreamResponse:
+        came_from[f"{request.method} {request.remote}"] += 1
+        found: web.StreamResponse = await handler(request)
+        return found
+
+    built = Shop()
+
+    def build(app: web.Application) -> None:
+        app.middlewares.append(note)
+        built.routes(app)
+
+    async with http_server(build) as built.url, tools(state=tmp_path) as made:
+        result = await look(made, "transaction", built.params(source_address="127.0.0.79", dscp=18))
+        assert result.outcome is Outcome.OK, result.detail
+        await until(lambda: made.janitor.outstanding() == 0, what="the end of the duty")
+    assert {one.partition(" ")[2] for one in came_from} == {"127.0.0.79"}
+    assert came_from["DELETE 127.0.0.79"] > 0
 
 
 async def test_failed_step_says_which_and_the_order_is_still_cancelled(tmp_path: Path) -> None:

@@ -129,7 +129,6 @@ def bare_request(params: HttpParams, *, wants_headers: bool) -> Request:
     client = None
     if params.client_certificate_file and params.client_key_file:
         client = ClientCertificate(certificate=params.client_certificate_file, key=params.client_key_file)
-    leaves_specially = params.source_address or params.vrf or params.dscp
     return Request(
         url=params.url,
         method=params.method,
@@ -142,7 +141,7 @@ def bare_request(params: HttpParams, *, wants_headers: bool) -> Request:
         post_quantum=params.post_quantum,
         client=client,
         proxy=Proxy(url=params.proxy) if params.proxy else None,
-        way=params if leaves_specially else None,
+        way=params.way(),
         wants_headers=bool(params.redirects or wants_headers),
     )
 

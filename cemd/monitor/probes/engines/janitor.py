@@ -26,6 +26,7 @@ from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.tasks import wait_or_stop
 from cemd.monitor.probes.base import Blind, IpVersion, Missed, Reason, read_secret
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.steps import Step, perform, right_status, taken
 from cemd.monitor.probes.engines.web import WebEngine
 
@@ -46,11 +47,23 @@ class Intent(msgspec.Struct, kw_only=True):
     secret_files: dict[str, str]
     ca_file: str | None
     ip_version: str
+    source_address: str | None = None
+    vrf: str | None = None
+    dscp: int = 0
     within_seconds: float
     settle_seconds: float
     began_at: float
     in_doubt: bool = False
     """True while a changing step was sent and its answer not read."""
+
+    def way(self) -> SocketParams:
+        """How its packets leave this host: as those of its run did."""
+        return SocketParams(
+            ip_version=IpVersion(self.ip_version),
+            source_address=self.source_address,
+            vrf=self.vrf,
+            dscp=self.dscp,
+        )
 
 
 @dataclass(slots=True)
@@ -219,9 +232,8 @@ class Janitor:
         Raises:
             Missed, Blind: it did not succeed.
         """
-        version = IpVersion(intent.ip_version)
         answer = await perform(
-            self._engine, step, values, intent.within_seconds, ca_file=intent.ca_file, ip_version=version
+            self._engine, step, values, intent.within_seconds, ca_file=intent.ca_file, way=intent.way()
         )
         if not right_status(step, answer.status, _GONE):
             raise Missed(Reason.STATUS_UNEXPECTED, f"clean-up step {step.name} answered {answer.status}.")

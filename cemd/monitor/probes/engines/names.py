@@ -104,6 +104,15 @@ class Names:
             raise Blind(Reason.TARGET_NOT_ALLOWED, f"{fact}; {remedy(fact)}.")
         return address
 
+    def check_unknown(self, host: str) -> None:
+        """The same of a host that somebody else will look up (a proxy), as far as its text alone can tell.
+
+        Raises:
+            Blind: probes may not go there.
+        """
+        if (fact := self._targets.refusal_of_text(host)) is not None:
+            raise Blind(Reason.TARGET_NOT_ALLOWED, f"{fact}; {remedy(fact)}.")
+
     async def address(self, host: str, within_seconds: float, version: IpVersion = IpVersion.ANY) -> str:
         """One numeric address of the host, IPv4 first where any will do; raises as `addresses`."""
         return (await self.addresses(host, within_seconds, version))[0]

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from cemd.kit.urls import checked_url
 from cemd.monitor.probes.base import Missed, ProbeParams, Reason, Secrets, Text, read_secret
 from cemd.monitor.probes.engines.requests import Request
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.web import WebEngine
 from cemd.monitor.protocols.conditions import decode_json
 
@@ -51,10 +52,12 @@ class Oauth2(ProbeParams):
 class Tokens:
     """The token of one probe. `seconds` is what the last one cost, None where a kept one was used."""
 
-    def __init__(self, params: Oauth2, curl: WebEngine, ca_file: str | None) -> None:
+    def __init__(self, params: Oauth2, curl: WebEngine, ca_file: str | None, way: SocketParams) -> None:
+        """`way`: tokens are got over the version of IP, and by the way out, of the probe itself."""
         self._params = params
         self._curl = curl
         self._ca_file = ca_file
+        self._way = way
         self._token = ""
         self._ends_at = 0.0
         self.seconds: float | None = None
@@ -97,7 +100,15 @@ class Tokens:
             headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
             secrets.texts.append(headers["Authorization"])
         body = urlencode(form).encode()
-        return Request(url=params.token_url, method="POST", headers=headers, body=body, ca_file=self._ca_file)
+        return Request(
+            url=params.token_url,
+            method="POST",
+            headers=headers,
+            body=body,
+            ca_file=self._ca_file,
+            ip_version=self._way.version(),
+            way=self._way.way(),
+        )
 
     def _take(self, status: int, document: Any, now: float) -> None:
         found = document if isinstance(document, dict) else {}

@@ -58,6 +58,10 @@ class SocketParams(ProbeParams):
             raise ValueError(f"source_address ({self.source_address}) is not of IPv{self.ip_version}, the ip_version")
         return self
 
+    def way(self) -> SocketParams | None:
+        """These, where packets leave otherwise than the route says; None: the usual way, which costs less."""
+        return self if self.source_address is not None or self.vrf is not None or self.dscp else None
+
     def version(self) -> IpVersion:
         """The version of IP that is wanted: that of the source address, where one is given."""
         return self.ip_version if self.source_address is None else IpVersion(_version(self.source_address))

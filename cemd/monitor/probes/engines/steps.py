@@ -16,8 +16,9 @@ import msgspec
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from cemd.kit.urls import absolute_template
-from cemd.monitor.probes.base import IpVersion, Missed, ProbeParams, Reason, Text
+from cemd.monitor.probes.base import Missed, ProbeParams, Reason, Text
 from cemd.monitor.probes.engines.requests import Answer, Request
+from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.web import WebEngine
 from cemd.monitor.protocols.conditions import MISSING, decode_json, parse_condition, parse_path
 
@@ -168,7 +169,7 @@ def _names(part: Any) -> Iterator[str]:
             pass
 
 
-def request_of(call: HttpCall, values: Mapping[str, Any], *, ca_file: str | None, ip_version: IpVersion) -> Request:
+def request_of(call: HttpCall, values: Mapping[str, Any], *, ca_file: str | None, way: SocketParams) -> Request:
     """The request with its values put in.
 
     Raises:
@@ -182,7 +183,15 @@ def request_of(call: HttpCall, values: Mapping[str, Any], *, ca_file: str | None
         body = msgspec.json.encode(filled(call.json_body, values))
         headers.setdefault("Content-Type", "application/json")
     url = PLACEHOLDER.sub(lambda found: quote(str(values[found[1]]), safe=""), call.url)
-    return Request(url=url, method=call.method, headers=headers, body=body, ca_file=ca_file, ip_version=ip_version)
+    return Request(
+        url=url,
+        method=call.method,
+        headers=headers,
+        body=body,
+        ca_file=ca_file,
+        ip_version=way.version(),
+        way=way.way(),
+    )
 
 
 def filled(part: Any, values: Mapping[str, Any]) -> Any:
@@ -218,15 +227,15 @@ async def perform(
     within_seconds: float,
     *,
     ca_file: str | None,
-    ip_version: IpVersion,
+    way: SocketParams,
 ) -> Answer:
-    """Sends the request of a step once.
+    """Sends the request of a step once, by this way out.
 
     Raises:
         Missed, Blind: as `WebEngine.fetch`.
         KeyError: a value is not known.
     """
-    request = request_of(step.call, values, ca_file=ca_file, ip_version=ip_version)
+    request = request_of(step.call, values, ca_file=ca_file, way=way)
     return await engine.fetch(request, within_seconds)
 
 

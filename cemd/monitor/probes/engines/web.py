@@ -40,6 +40,8 @@ class WebEngine:
         host = urlsplit(request.proxy.url if request.proxy else request.url).hostname
         if not host:
             raise Blind(Reason.INTERNAL, "the URL is neither http nor https; correct the probe's parameters.")
+        if request.proxy is not None:  # be it where a redirect leads, or a step with a value that was taken
+            self._names.check_unknown(urlsplit(request.url).hostname or "")
         if address is None:
             address = await self._names.address(host, within_seconds, request.ip_version)
         named = loop.time() - began
