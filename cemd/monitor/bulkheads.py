@@ -3,7 +3,8 @@
 Walls stand around a *group* (one host and port: more runs at once would measure our own pressure on it), around a
 *kind*, and around everything (what the process has descriptors for, so that running out of them is no way to fail).
 Behind each of the last two, whoever hung at its last run gets at most half of the places: a third of all targets may
-hang until their timeouts and still hold no place that those that live need.
+hang until their timeouts and still hold no place that those that live need. Whoever hung but once is let in before
+those that hang again and again: it may well live.
 """
 
 from __future__ import annotations
@@ -144,6 +145,10 @@ class Bulkheads:
         """All walls around such a run."""
         kind = self._kind_of[group]
         return (group, kind, self.ALL, kind + 1, self.HUNG) if hung else (group, kind, self.ALL)
+
+    def is_lane(self, wall: int, group: int) -> bool:
+        """Whether it is one of the two walls around those that hung, a group's own kind's or all."""
+        return wall in (self.HUNG, self._kind_of[group] + 1)
 
     def running(self) -> int:
         """Runs that have begun and are not over."""

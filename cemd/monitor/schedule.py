@@ -23,7 +23,7 @@ from cemd.model.identity import stable_hash
 from cemd.monitor.agenda import Agenda
 from cemd.monitor.bulkheads import GROUP_AT_ONCE, KIND_AT_ONCE, MOST_AT_ONCE, Bulkheads
 from cemd.monitor.plans import Due, Plan, Skip, Turn
-from cemd.monitor.slots import HUNG, LANE, LOOKS, ONE_LOOK, STATE, Slots, State
+from cemd.monitor.slots import AGAIN_AND_AGAIN, HUNG, LANE, LOOKS, ONE_LOOK, STATE, Slots, State
 
 LATE_SECONDS = 5.0
 """Never start a run later than this (or half an interval, if that is shorter)."""
@@ -150,7 +150,9 @@ class Schedule:
             self._leaving = {uid: other for uid, other in self._leaving.items() if other != slot}
             slots.release(slot)
             return bool(self._open)
-        slots.flags[slot] = (flags & LOOKS if failed else 0) | (HUNG if hung else 0)
+        slots.flags[slot] = flags & LOOKS if failed else 0
+        if hung:
+            slots.flags[slot] |= HUNG | AGAIN_AND_AGAIN if flags & LANE else HUNG
         if state == _AGAIN:
             self._agenda.ask(slot, now)
         elif failed and flags & LOOKS < QUICK_RECHECKS * ONE_LOOK:
@@ -343,7 +345,11 @@ class Schedule:
             turn.planned.append(due.planned)
         else:
             slots.turn_to(slot, _WAITING)
-            self._waiting.setdefault(wall, deque()).append(due)
+            queue = self._waiting.setdefault(wall, deque())
+            if self._walls.is_lane(wall, slots.group[slot]) and not slots.flags[slot] & AGAIN_AND_AGAIN:
+                queue.appendleft(due)
+            else:
+                queue.append(due)
         return wall
 
     def _leave(self, slot: int, *, lane: bool) -> None:
@@ -375,7 +381,8 @@ class Schedule:
                 if self._too_late(due, now):
                     self._give_up(due, turn)
                 elif self._begin_or_wait(due, turn) == wall:
-                    queue.rotate(1)  # it waits on, first in the row again
+                    if queue[-1] is due:
+                        queue.rotate(1)  # it waits on, first in the row again
                     break
         for wall in [wall for wall, queue in self._waiting.items() if not queue]:
             del self._waiting[wall]

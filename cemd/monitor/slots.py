@@ -23,6 +23,8 @@ LANE: Final = 0b1_0000
 LOOKS: Final = 0b110_0000
 ONE_LOOK: Final = 0b10_0000
 """Extra looks that a failure has had since the last success, counted in these bits."""
+AGAIN_AND_AGAIN: Final = 0b1000_0000
+"""It hung at its last two runs at least."""
 
 
 class State(IntEnum):

@@ -17,9 +17,11 @@ from aiohttp import web
 from cemd.config.probes import Probe
 from cemd.config.vantage import Vantage
 from cemd.model.entry import SeriesAdded
+from cemd.model.measurement import Attempt
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.plans import Plan
+from cemd.monitor.probes.base import Reason
 
 from tests.monitor.daemon_side import MemoryLog, daemon_side, prober_child, until
 from tests.monitor.peers import SETTINGS, free_port, hang, http_server, name_server, tcp_server
@@ -314,14 +316,19 @@ async def test_prober_without_a_daemon_ends_quickly_when_told(tmp_path: Path) ->
 async def test_what_hangs_costs_nobody_else_a_run_even_with_few_descriptors_and_a_dead_resolver(
     tmp_path: Path,
 ) -> None:
-    """Half of the targets hang or have names that nobody resolves, and the process has descriptors for a fraction of
-    its probes. Whoever lives is asked as planned, and as often as is recorded, by the target's own counter: what is
-    missing was lost to nobody's wall, but to a machine that was too busy, which the prober counts."""
+    """Three in four targets hang, or have names that nobody resolves, and would take more places than the process has
+    descriptors for; that they hang is known when those that live come with another set. Whoever lives is asked as
+    planned, and as often as is recorded, by the target's own counter, and if it took all of its time to answer: what is
+    missing was lost to nobody's wall, but to a machine that was too busy, which the prober counts. Where it was too
+    busy for targets of this test to answer in time, they hung as well: such a one may wait among those that hang."""
     asked: Counter[str] = Counter()
 
     async def count(request: web.Request) -> web.Response:
         asked[request.path] += 1
         return web.Response(text="fine")
+
+    def patient(name: str, kind: str, **params: object) -> Probe:
+        return probe(name, kind, every=4.0, **params).model_copy(update={"timeout_seconds": 1.0})
 
     async with contextlib.AsyncExitStack() as stack:
         servers = [http_server(lambda app: app.router.add_get("/{probe}", count)) for _ in range(8)]
@@ -330,22 +337,24 @@ async def test_what_hangs_costs_nobody_else_a_run_even_with_few_descriptors_and_
         resolver, resolver_port = await stack.enter_async_context(name_server({}))
         resolver.mode = "mute"
         side = await stack.enter_async_context(daemon_side(tmp_path / "s", max_series=10_000))
-        living = [probe(f"live{n}", "http", every=2.0, url=f"{urls[n % 8]}/live{n}") for n in range(120)]
-        hanging = [probe(f"hang{n}", "http", every=2.0, url=f"http://127.0.0.1:{dead[n % 8]}/{n}") for n in range(40)]
-        waiting = [
-            probe(f"wait{n}", "tcp", every=2.0, host="127.0.0.1", port=dead[n % 8], expect="never") for n in range(40)
-        ]
-        nameless = [probe(f"name{n}", "http", every=2.0, url=f"http://h{n}.example/") for n in range(40)]
+        living = [patient(f"live{n}", "http", url=f"{urls[n % 8]}/live{n}") for n in range(120)]
+        hanging = [patient(f"hang{n}", "http", url=f"http://127.0.0.1:{dead[n % 8]}/{n}") for n in range(110)]
+        waiting = [patient(f"wait{n}", "tcp", host="127.0.0.1", port=dead[n % 8], expect="never") for n in range(110)]
+        nameless = [patient(f"name{n}", "http", url=f"http://h{n}.example/") for n in range(110)]
+        hang_all = [*hanging, *waiting, *nameless]
         settings = SETTINGS.model_copy(update={"probes_at_once": 2_000})
-        side.server.set_probes("e1", [*living, *hanging, *waiting, *nameless], settings)
+        side.server.set_probes("e1", hang_all, settings)
         nameserver = f"127.0.0.1:{resolver_port}"
         async with prober_child(tmp_path / "s", tmp_path / "state", descriptors=240, nameserver=nameserver):
+            named = {one.name for one in hang_all}
+            await until(lambda: named <= hung(side.attempts), what="a first round", seconds=120.0)
+            side.server.set_probes("e2", [*living, *hang_all], settings)
             await until(
                 lambda: all(len(side.log.samples(one.name, "success")) >= 4 for one in living),
                 what="rounds",
                 seconds=120.0,
             )
-            side.server.set_probes("e2", [], settings)  # nothing new begins; what runs comes to its end
+            side.server.set_probes("e3", [], settings)  # nothing new begins; what runs comes to its end
             await until(lambda: side.server.counters["running"] == 0.0, what="the end of what hangs")
             counters = dict(side.server.counters)
         outcomes = {
@@ -361,9 +370,26 @@ async def test_what_hangs_costs_nobody_else_a_run_even_with_few_descriptors_and_
         reached = asked[f"/{one.name}"]
         assert seen[Outcome.OK] <= reached <= len(samples) - seen[Outcome.BLIND]
         assert len(samples) - seen[Outcome.BLIND] - reached <= seen[Outcome.TIMED_OUT]
-        lost += seen[Outcome.BLIND] + missing_turns(one, [at for at, _, _ in samples])
+        lost += unseen([outcome for _, _, outcome in samples]) + missing_turns(one, [at for at, _, _ in samples])
     assert lost <= sum(counters.get(f"skipped_{why}", 0.0) for why in ("late", "missed")) + counters["shed_runs"]
     assert resolver.asked > 0
+    assert counters["skipped_bulkhead_full"] > 0, "those that hang ask for more places than they may have"
+
+
+def hung(attempts: list[Attempt]) -> set[str]:
+    """Probes of which a run took its time, to no end."""
+    return {one.probe for one in attempts if one.reason in {Reason.NO_ANSWER, Reason.NAME_NO_ANSWER}}
+
+
+def unseen(outcomes: list[int]) -> int:
+    """Runs that did not happen, but for those between one that timed out and the next that did happen."""
+    count, timed_out = 0, False
+    for outcome in outcomes:
+        if outcome == Outcome.BLIND:
+            count += not timed_out
+        else:
+            timed_out = outcome == Outcome.TIMED_OUT
+    return count
 
 
 def missing_turns(one: Probe, times: list[float]) -> int:

@@ -297,6 +297,33 @@ def test_light_runs_find_more_places_at_one_target_and_take_none_from_others() -
     assert len(started & set(slots[20:])) == 2
 
 
+def test_whoever_hung_but_once_goes_before_those_that_hang_again_and_again() -> None:
+    """Those that hang for good ask for more places than such may have; one that lives hung once and waits with them."""
+    schedule = Schedule(wall_offset=0.0, kind_at_once=6)
+    dead = [f"dead{number}" for number in range(6)]
+    schedule.load([plan(uid, 1000.0) for uid in (*dead, "live")], 0.0)
+
+    def ask(now: float, *uids: str) -> list[str]:
+        for uid in uids:
+            schedule.recheck(uid, now)
+        return schedule.started(now)
+
+    for now in (0.0, 100.0):
+        begun = ask(now, *dead)
+        while begun:
+            for uid in begun:
+                schedule.over(uid, now, failed=True, hung=True)
+            begun = schedule.started(now)
+    assert ask(200.0, "live") == ["live"]
+    schedule.over("live", 200.0, failed=True, hung=True)
+    assert ask(300.0, *dead) == dead[:3], "half of the places"
+    assert ask(300.0, "live") == []
+    schedule.over("dead0", 300.0, failed=True, hung=True)
+    assert schedule.started(300.0) == ["live"]
+    schedule.over("live", 300.0)
+    assert schedule.started(300.0) == ["dead3"]
+
+
 def let_in(schedule: Slots, now: float, seconds: float) -> list[tuple[int, float]]:
     """(slot, due) of what a turn lets in before it is due."""
     turn = schedule.turn(now, until=now + seconds)
