@@ -108,18 +108,25 @@ async def slapd(folder: Path, certificate: tuple[Path, Path]) -> AsyncIterator[i
 
 
 @contextlib.asynccontextmanager
-async def sshd(folder: Path) -> AsyncIterator[int]:
-    """A server with one host key, of Ed25519."""
+async def sshd(folder: Path, *more: str) -> AsyncIterator[int]:
+    """A server with one host key, of Ed25519, whose public half is `host-key.pub`; `more` lines of configuration."""
     key, port = folder / "host-key", free_port()
-    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
-    await asyncio.to_thread(subprocess.run, make, check=True, timeout=20)
+    await ssh_key(key, "ed25519")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # noqa: ASYNC240 -- before anything is measured
-    (folder / "sshd.conf").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {key}\nUsePAM no\nPidFile none\nMaxStartups 100\n"
-    )
+    lines = (
+        f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {key}", "UsePAM no", "PidFile none", "MaxStartups 100",
+        f"AuthorizedKeysFile {folder}/authorized", "StrictModes no", "PermitRootLogin yes", *more,
+    )  # fmt: skip
+    (folder / "sshd.conf").write_text("\n".join(lines) + "\n")
     async with running("sshd", "-D", "-e", "-f", str(folder / "sshd.conf"), port=port):
         yield port
+
+
+async def ssh_key(file: Path, kind: str) -> None:
+    """A pair of keys without a passphrase: the file, and the public half in `FILE.pub`."""
+    make = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(file)]
+    await asyncio.to_thread(subprocess.run, make, check=True, timeout=60)
 
 
 @contextlib.asynccontextmanager
