@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,15 @@ def run_now(name: str, root: Path) -> dict[str, Any]:
 
 
 async def _run(probe: Probe, targets: Targets) -> dict[str, Any]:
-    from cemd.monitor.probes import make
-    from cemd.monitor.probes.base import Attempt, measure
+    from cemd.monitor.probes import libraries_of, make
+    from cemd.monitor.probes.base import Attempt, load_libraries, measure
     from cemd.monitor.probes.tools import make_tools
 
     with tempfile.TemporaryDirectory(prefix="cemd-probe-") as state:
         tools = make_tools(state=Path(state), targets=targets)
         try:
             kind = make(probe, tools)
+            await load_libraries(libraries_of(kind))
             deadline = asyncio.get_running_loop().time() + probe.timeout_seconds
             log = structlog.get_logger("cemd.monitor")
             run = f"cemd-{secrets.token_hex(8)}"
@@ -66,9 +68,13 @@ def told(result: dict[str, Any]) -> str:
     lines = [f"{head}, {result['reason'].replace('_', ' ')}, after {_milliseconds(result['seconds'])}"]
     if result["detail"]:
         lines.append(f"  {result['detail']}")
+    metrics = {one["metric"] for one in result["readings"]}
+    words = Counter(_shown(metric, 0.0)[0] for metric in metrics)
     for one in result["readings"]:
         labels = " ".join(f"{name}={value}" for name, value in one["labels"].items())
         name, shown = _shown(one["metric"], one["value"])
+        if words[name] > 1 and (unit := one["metric"].rpartition("_")[2]) in {"code", "count"}:
+            name = f"{name} {unit}"  # beside the seconds of the same name
         lines.append(f"  {name:<34} {shown}{'  ' + labels if labels else ''}")
     return "\n".join(lines)
 

@@ -24,6 +24,7 @@ from cemd.kit.words import counted
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
 from cemd.monitor.outlook import Outlook
+from cemd.monitor.probes.base import load_libraries
 from cemd.monitor.probes.tools import Tools, make_tools
 from cemd.monitor.record import Record
 from cemd.monitor.roster import Arriving, Post, targets_of, way_out_of
@@ -196,6 +197,7 @@ class Prober:
         """Puts a whole new probe set to work; what did not change keeps its kind, its series and its streak."""
         self._tools.names.allow(targets_of(frame))
         self._outlook.watch(way_out_of(frame))
+        await load_libraries(sorted(arrived.libraries))
         await self._runner.take(arrived.posts, kind_at_once=frame.at_once)
         before, self._posts, refused = self._posts, arrived.posts, arrived.refused
         self._replies.append(

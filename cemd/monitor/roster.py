@@ -20,7 +20,7 @@ from cemd.kit.tasks import Slices
 from cemd.model.identity import stable_hash
 from cemd.monitor import wire
 from cemd.monitor.plans import Plan
-from cemd.monitor.probes import make
+from cemd.monitor.probes import libraries_of, make
 from cemd.monitor.probes.base import Attempt, Cancel, Done, Kind, Launching, ProbeParams, Result
 from cemd.monitor.probes.engines.errands import AnyErrand, Batching, Landed
 from cemd.monitor.probes.tools import Tools
@@ -139,6 +139,8 @@ class Arriving:
     def __init__(self, before: Mapping[str, Post], tools: Tools, pause: Slices) -> None:
         self.posts: dict[str, Post] = {}
         self.refused: list[str] = []
+        self.libraries: set[str] = set()
+        """What the new ones load at their first use."""
         self.parts = 0
         """Pieces that have been read."""
         self._before = before
@@ -196,6 +198,7 @@ class Arriving:
         if post is None or post.probe != probe:
             kind, why = _kind(probe, self._tools)
             self.refused += [why] if why else []
+            self.libraries.update(libraries_of(kind))
             post = Post(probe, kind, {}, failing=post.failing if post else False)
         return uid, post
 

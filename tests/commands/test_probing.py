@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cemd.cli import main
+from cemd.commands.probing import told
 from cemd.monitor.probes.base import Attempt
 from cemd.monitor.probes.base import Result as ProbeResult
 from click.testing import CliRunner, Result
@@ -196,6 +197,16 @@ def test_each_run_has_an_id_of_its_own(tmp_path: Path, port: int, monkeypatch: p
     root = root_with(tmp_path, text)
     assert [call("probe", "shop", "--root", root).exit_code for _ in range(2)] == [0, 0]
     assert len(set(runs)) == 2
+
+
+def test_figures_of_one_name_are_told_apart_by_their_units() -> None:
+    readings = [
+        {"metric": metric, "value": value, "labels": {}}
+        for metric, value in (("response_seconds", 0.01), ("response_code", 200.0), ("status_code", 200.0))
+    ]
+    head = {"probe": "p", "kind": "sip", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 0.01}
+    lines = told({**head, "detail": "", "readings": readings}).splitlines()[1:]
+    assert [line.split("  ")[1] for line in lines] == ["response", "response code", "status"]
 
 
 def test_probe_that_fails_says_why_and_one_that_is_not_there_says_what_is_near(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import contextlib
 import gc
 import json
 import re
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -19,7 +21,7 @@ import structlog
 import yaml
 from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
-from cemd.monitor.probes import KINDS, faults, make, parameter_schema
+from cemd.monitor.probes import KINDS, faults, libraries_of, make, parameter_schema
 from cemd.monitor.probes.base import Attempt, Blind, Reason, Result, measure
 from cemd.monitor.probes.tools import Tools
 
@@ -258,6 +260,30 @@ def test_target_and_group_are_plain_words_without_secrets(kind: str, secret_file
                 assert made.group
 
     asyncio.run(check())
+
+
+_AFRESH = """
+import asyncio, contextlib, sys
+from cemd.monitor.probes import KINDS, libraries_of
+from cemd.monitor.probes.base import load_libraries
+from tests.monitor import peers
+from tests.monitor.probes.contract import contract_of
+async def work(kind, secret_file):
+    async with peers.tools() as tools, contract_of(kind, secret_file) as built:
+        await load_libraries(libraries_of(KINDS[kind]))
+        before = set(sys.modules)
+        result = await peers.look(tools, kind, built.good)
+        print(result.outcome.name, *sorted(name for name in set(sys.modules) - before if "." not in name))
+asyncio.run(work(*sys.argv[1:]))
+"""
+
+
+def test_no_run_pays_for_a_library_that_is_loaded_at_its_first_use(kind: str, secret_file: str) -> None:
+    if not libraries_of(cast(Any, KINDS[kind])):
+        return
+    command = [sys.executable, "-c", _AFRESH, kind, secret_file]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout.split() == ["OK"]
 
 
 async def test_blind_carries_no_values() -> None:

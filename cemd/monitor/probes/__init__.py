@@ -108,6 +108,12 @@ def make(probe: Probe, tools: Tools) -> Kind:
     return cast(Kind, kind(kind.Params.model_validate_json(msgspec.json.encode(probe.params)), tools))
 
 
+def libraries_of(kind: Kind) -> tuple[str, ...]:
+    """Modules that a kind loads at its first use: so that no run pays for it, `load_libraries` loads them before."""
+    found: tuple[str, ...] = getattr(kind, "libraries", ())
+    return found
+
+
 def parameter_schema(kind: str) -> dict[str, Any]:
     """JSON Schema of a kind's parameters, with the help of each field.
 

@@ -8,7 +8,9 @@ answer is a result; `ProbeUnavailable` says that this host could not look, which
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, partial
@@ -291,6 +293,15 @@ def library(module: str, extra: str) -> Any:
     except ImportError as exc:
         words = f"the package of {module.partition('.')[0]} is not installed here; install cemd[{extra}]."
         raise Blind(Reason.LIBRARY_MISSING, words) from exc
+
+
+async def load_libraries(modules: Iterable[str]) -> None:
+    """Loads modules in a thread: others of the loop have their turn meanwhile, and no run pays for it. One that is not
+    installed is said by each run."""
+    for module in modules:
+        if module not in sys.modules:
+            with contextlib.suppress(ImportError):
+                await asyncio.to_thread(import_module, module)
 
 
 async def measure(kind: Kind, attempt: Attempt) -> Result:

@@ -67,12 +67,14 @@ class DiameterParams(HostParams):
 
 
 class Diameter(OnePort):
-    """`connect_seconds`, then `capabilities_seconds` and `watchdog_seconds` until the node answered each."""
+    """`connect_seconds`, then `capabilities_seconds` and `watchdog_seconds` until the node answered each, and
+    `leave_seconds` until it agreed to part and closed its end."""
 
     word: ClassVar[str] = "diameter"
     Params: ClassVar[type[ProbeParams]] = DiameterParams
+    libraries: ClassVar[tuple[str, ...]] = ("diameter.message", "diameter.message.commands")
     metrics: ClassVar[frozenset[str] | None] = frozenset(
-        {"connect_seconds", "capabilities_seconds", "watchdog_seconds"}
+        {"connect_seconds", "capabilities_seconds", "watchdog_seconds", "leave_seconds"}
     )
 
     def __init__(self, params: DiameterParams, tools: Tools) -> None:
@@ -97,7 +99,9 @@ class Diameter(OnePort):
                     answer, seconds = await peer.ask(peer.watchdog())
                     readings.append(Reading(metric="watchdog_seconds", value=seconds))
                     _refuse(answer, "the watchdog", _SUCCESS, readings)
+                    parting = loop.time()
                     await peer.take_leave()
+                    readings.append(Reading(metric="leave_seconds", value=loop.time() - parting))
             finally:
                 peer.leave()
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings))

@@ -133,6 +133,7 @@ class Mqtt(LoginKind[MqttParams]):
         await made.talk.say(_packet(0x32 if twice else 0x30, _text(topic) + number + self._properties + word))
         began, waiting = made.began, {_PUBLISH, _PUBACK} if twice else {_PUBLISH}
         for _ in range(_MOST_PACKETS):
+            made.talk.acknowledge_at_once()
             kind, body = await read_packet(made.talk)
             made.began = began
             if kind >> 4 == _PUBACK and _PUBACK in waiting:

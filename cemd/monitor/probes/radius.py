@@ -158,6 +158,7 @@ class Radius(OnePort):
 
     word: ClassVar[str] = "radius"
     Params: ClassVar[type[ProbeParams]] = RadiusParams
+    libraries: ClassVar[tuple[str, ...]] = ("pyrad.packet", "pyrad.dictionary")
     metrics: ClassVar[frozenset[str] | None] = frozenset({"response_seconds", "stop_seconds"})
 
     def __init__(self, params: RadiusParams, tools: Tools) -> None:

@@ -93,6 +93,7 @@ class Sip(OnePort):
 
     word: ClassVar[str] = "sip"
     Params: ClassVar[type[ProbeParams]] = SipParams
+    libraries: ClassVar[tuple[str, ...]] = ("sipmessage",)
     metrics: ClassVar[frozenset[str] | None] = frozenset(
         {"response_seconds", "response_code", "post_dial_seconds", "answer_seconds", "disconnect_seconds"}
     )

@@ -259,7 +259,7 @@ class Snmp:
         readings.insert(0, Reading(metric="response_seconds", value=seconds))
         if faults:
             raise Missed(Reason.ANSWER_UNEXPECTED, f"{'; '.join(faults[:5])}.", readings=tuple(readings))
-        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), seconds=seconds)
+        return self._good(readings, seconds)
 
     async def _in_pieces(self, asking: Asking, began: float) -> None:
         """The second half of a quick attempt whose answer would have been too large for the agent."""
@@ -320,7 +320,17 @@ class Snmp:
         if faults:
             words = f"{'; '.join(faults[:5])}."
             raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=tuple(readings))
-        return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings))
+        return self._good(readings, 0.0)
+
+    def _good(self, readings: list[Reading], seconds: float) -> Result:
+        """All was there; which rates are still to come is told, or who looks for them finds nothing."""
+        known = {reading.metric for reading in readings}
+        rates = (one.metric for one in (*self._params.values, *self._params.tables) if one.report is Report.RATE)
+        waited_for = ", ".join(dict.fromkeys(metric for metric in rates if metric not in known))
+        words = f"{waited_for}: a rate is known from the second run on." if waited_for else ""
+        return Result(
+            outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), detail=words, seconds=seconds
+        )
 
     def _take_column(
         self, one: SnmpColumn, rows: Mapping[str, Bound], now: Now, readings: list[Reading], faults: list[str]
@@ -347,7 +357,7 @@ class Snmp:
             return
         value: float | None = number
         if one.report is Report.RATE:
-            value = self._counters.rate(bound, now)
+            value = self._counters.rate(one.metric, bound, now)
         if value is None:
             return
         value *= one.scale

@@ -19,6 +19,7 @@ from OpenSSL import SSL
 from pydantic import Field, model_validator
 
 from cemd.kit.tasks import settle
+from cemd.kit.words import counted
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
@@ -159,7 +160,7 @@ class Tls(OnePort):
         except Missed as missed:
             done(result_of(missed, self, self.target, self._tools.log))
             return
-        words = f"{seen.protocol}, {seen.cipher}, {len(seen.chain)} certificates."
+        words = f"{seen.protocol}, {seen.cipher}, {counted(len(seen.chain), 'certificate')}."
         done(Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(readings), detail=words))
 
     def _judge(self, seen: _Seen, readings: list[Reading]) -> None:

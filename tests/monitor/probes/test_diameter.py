@@ -132,6 +132,7 @@ async def test_freediameter_takes_us_as_a_peer_again_and_again_and_no_stranger(t
             assert result.reason is Reason.ANSWERED, result.detail
             assert value(result, "capabilities_seconds") > 0
             assert value(result, "watchdog_seconds") > 0
+            assert value(result, "leave_seconds") > 0
         other = await look(made, "diameter", {**wanted, "expect_host": "other.example.net"})
         stranger = await look(made, "diameter", {**peer, "origin_host": "stranger.example.net"})
     assert (other.outcome, other.reason) == (Outcome.FAILED, Reason.ANSWER_UNEXPECTED)

@@ -282,6 +282,35 @@ async def test_rate_needs_two_runs_and_a_restart_begins_anew() -> None:
     assert said[3] > 0
 
 
+async def test_rate_that_is_still_to_come_is_told() -> None:
+    table = {(*OCTETS_IN, 1): (ValueType.COUNTER64, 5), (*DESCRIPTION, 1): (ValueType.OCTETS, b"port 1")}
+    column = {"oid": "ifHCInOctets", "metric": "port_bits_per_second", "report": "rate"}
+    async with agent(table=table) as (_, port), tools() as lent:
+        for asked in ({"values": [RATE]}, {"values": [RATE], "tables": [column]}):
+            result = await look(lent, "snmp", {**port, **asked})
+            assert result.outcome is Outcome.OK
+            assert result.detail.startswith("in_bits_per_second")
+            assert ("port_bits_per_second" in result.detail) == ("tables" in asked)
+            assert "second run" in result.detail
+
+
+async def test_one_counter_under_several_metrics_has_a_rate_in_each() -> None:
+    octets = {"oid": "ifHCInOctets.1", "metric": "in_bytes_per_second", "report": "rate"}
+    column = {"oid": "ifHCInOctets", "metric": "port_bytes_per_second", "report": "rate"}
+    async with agent() as (made, port), tools() as lent:
+        params = {**port, "values": [RATE, octets], "tables": [column]}
+        probe = Probe(name="p", kind="snmp", service="s", every_seconds=30.0, timeout_seconds=5.0, params=params)
+        kind = make(probe, lent)
+        for uptime, counter in ((100, 1_000), (200, 9_000)):
+            made.table[UPTIME] = (ValueType.TICKS, uptime)
+            made.table[(*OCTETS_IN, 1)] = (ValueType.COUNTER64, counter)
+            result = await measure(kind, attempt())
+            await asyncio.sleep(0.05)
+    bits, octets_said, of_port = (value(result, f"{word}_per_second") for word in ("in_bits", "in_bytes", "port_bytes"))
+    assert bits == pytest.approx(8 * octets_said)
+    assert of_port == pytest.approx(octets_said, rel=0.5)
+
+
 async def test_counter_of_32_bits_wraps() -> None:
     c32 = ValueType.COUNTER32
     said = await rates([(100, c32, (1 << 32) - 100), (200, c32, 100)])

@@ -36,14 +36,16 @@ class Counters:
     """The numbers of one agent, each as it was at its last answer."""
 
     def __init__(self) -> None:
-        self._seen: dict[Oid, _Seen] = {}
+        self._seen: dict[tuple[str, Oid], _Seen] = {}
 
-    def rate(self, bound: Bound, now: Now) -> float | None:
-        """How much it grows in a second; None where that is not known yet."""
+    def rate(self, metric: str, bound: Bound, now: Now) -> float | None:
+        """How much it grows in a second; None where that is not known yet. One counter may be asked for under several
+        metrics, each of which has its own memory: within a run they come one after the other."""
         if not isinstance(bound.value, int):
             return None
-        before = self._seen.get(bound.oid)
-        self._seen[bound.oid] = _Seen(bound.value, now.at, now.uptime)
+        key = (metric, bound.oid)
+        before = self._seen.get(key)
+        self._seen[key] = _Seen(bound.value, now.at, now.uptime)
         if before is None or now.at <= before.at:
             return None
         grown = growth(before.value, bound.value, bound.type, restarted=_restarted(before.uptime, now.uptime))

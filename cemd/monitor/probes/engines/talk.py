@@ -7,6 +7,7 @@ outside. TLS runs over memory, so that the same socket can speak in clear first 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import re
 import socket
@@ -52,6 +53,12 @@ class Talk:
             self._tls.write(data)
             data = self._outgoing.read()
         await self._send(data)
+
+    def acknowledge_at_once(self) -> None:
+        """What has come by now is acknowledged without delay (TCP_QUICKACK, which holds for a while): a peer that waits
+        for that before it says its next word (Nagle) would seem forty milliseconds slower than it is."""
+        with contextlib.suppress(OSError):
+            self._door.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     async def line(self) -> bytes:
         """The next line without its end."""
