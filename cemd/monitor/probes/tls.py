@@ -41,7 +41,7 @@ from cemd.monitor.probes.engines.streams import Stream, Target
 from cemd.monitor.probes.engines.visit import TlsParams
 from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.protocols.certificates import BadStaple, bears, days_left, staple_ends_at, subject
+from cemd.monitor.protocols.certificates import BadStaple, bears, days_left, issuer_of, staple_ends_at, subject
 
 
 class Protocol(StrEnum):
@@ -86,6 +86,9 @@ class _Seen(NamedTuple):
     chain: list[x509.Certificate]
     faults: list[tuple[int, str]]
     stapled: bytes
+    believed: list[x509.Certificate]
+    """The chain up to the anchor that it is believed by, where an answer was stapled: servers need not show the issuer
+    that everybody knows."""
 
 
 _Told: TypeAlias = Callable[[_Seen | Exception], None]
@@ -205,7 +208,7 @@ class Tls(OnePort):
         if not seen.stapled:
             words = "the server staples no OCSP answer to its certificate."
             return words if self._params.stapled_ocsp else None
-        issuer = seen.chain[1] if len(seen.chain) > 1 else None
+        issuer = issuer_of(seen.chain[0], [*seen.chain[1:], *seen.believed])
         try:
             ends_at = staple_ends_at(seen.stapled, seen.chain[0], issuer, wall)
         except BadStaple as bad:
@@ -248,7 +251,8 @@ class _Look(Stream):
         connection, noted = handshake.connection, handshake.seen
         seconds = (self._connected_at - self.began, monotonic() - self._connected_at)
         version, cipher = connection.get_protocol_version_name(), connection.get_cipher_name() or ""
-        seen = _Seen(*seconds, version, cipher, self._last.read(handshake), noted.faults, noted.stapled)
+        believed = handshake.believed() if noted.stapled else []
+        seen = _Seen(*seconds, version, cipher, self._last.read(handshake), noted.faults, noted.stapled, believed)
         self.give_up()
         self._handshake = None
         self._told(seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -67,13 +68,25 @@ class BadStaple(Exception):  # noqa: N818 -- a finding about the peer
     """A stapled OCSP answer that does not vouch for the certificate; says why."""
 
 
+def issuer_of(leaf: x509.Certificate, others: Iterable[x509.Certificate]) -> x509.Certificate | None:
+    """Who of these has issued a certificate, wherever it stands among them."""
+    for one in others:
+        try:
+            leaf.verify_directly_issued_by(one)
+        except (InvalidSignature, ValueError, TypeError):
+            continue
+        return one
+    return None
+
+
 def staple_ends_at(
     answer: bytes, leaf: x509.Certificate, issuer: x509.Certificate | None, wall_seconds: float
 ) -> float:
     """Until when (seconds since 1970) a stapled answer vouches for the leaf.
 
     Raises:
-        BadStaple: it says revoked, it is not about this certificate, it has ended, or nobody who may has signed it.
+        BadStaple: it says revoked, it is not about this certificate, it has ended, or nobody who may has signed it, as
+            far as the issuer is known.
     """
     try:
         found = ocsp.load_der_ocsp_response(answer)
@@ -87,22 +100,26 @@ def staple_ends_at(
         now = datetime.fromtimestamp(wall_seconds, UTC)
         if found.this_update_utc > now or (ends is not None and ends < now):
             raise BadStaple("the stapled OCSP answer is not of today")
-        if issuer is not None and not _signed(found, issuer):
+        if issuer is None:
+            raise BadStaple("the stapled OCSP answer cannot be verified, for the issuer is not known")
+        if not _signed(found, issuer, now):
             raise BadStaple("the stapled OCSP answer is not signed by the issuer")
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise BadStaple(f"the stapled OCSP answer cannot be read ({type(exc).__name__})") from exc
     return ends.timestamp() if ends is not None else wall_seconds
 
 
-def _signed(found: ocsp.OCSPResponse, issuer: x509.Certificate) -> bool:
+def _signed(found: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime) -> bool:
     """Whether the issuer signed the answer, or somebody whom the issuer appointed (RFC 6960, section 4.2.2.2)."""
     return any(
         _verifies(signer, found.signature, found.tbs_response_bytes, found)
-        for signer in (issuer, *(one for one in found.certificates if _appointed(one, issuer)))
+        for signer in (issuer, *(one for one in found.certificates if _appointed(one, issuer, now)))
     )
 
 
-def _appointed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _appointed(certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> bool:
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        return False
     try:
         certificate.verify_directly_issued_by(issuer)
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value

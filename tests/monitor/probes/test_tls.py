@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -243,6 +244,23 @@ async def test_stapled_ocsp_must_vouch_for_the_certificate(tmp_path: Path) -> No
     assert "staples no OCSP" in missing.detail
 
 
+@pytest.mark.needs("openssl")
+async def test_staple_is_verified_though_the_server_does_not_show_the_issuer_or_shows_it_late(tmp_path: Path) -> None:
+    made = house(tmp_path)
+    short = dataclasses.replace(made, middle=made.root, leaf=member("portal.example", made.root))
+    forger = member("Root", ca=True)
+    async with short.served(chain=(), ocsp_answer=staple(short.leaf, short.root)) as port:
+        good = await short.seen(port, stapled_ocsp=True)
+    async with short.served(chain=(), ocsp_answer=staple(short.leaf, forger)) as port:
+        forged = await short.seen(port)
+    async with made.served(chain=(made.root, made.middle), ocsp_answer=staple(made.leaf, made.middle)) as port:
+        shuffled = await made.seen(port, stapled_ocsp=True)
+    assert good.outcome is Outcome.OK, good.detail
+    assert (forged.outcome, forged.reason) == (Outcome.FAILED, Reason.CERTIFICATE_INVALID)
+    assert "not signed by the issuer" in forged.detail
+    assert shuffled.outcome is Outcome.OK, shuffled.detail
+
+
 def test_staples_that_do_not_vouch_are_told_apart(tmp_path: Path) -> None:
     made = house(tmp_path)
     other, now = member("other.example", made.middle), NOW.timestamp()
@@ -255,11 +273,16 @@ def test_staples_that_do_not_vouch_are_told_apart(tmp_path: Path) -> None:
         "another certificate": staple(other, made.middle),
         "not of today": staple(made.leaf, made.middle, days=-1),
         "not signed by": staple(made.leaf, made.middle, by=other),
+        "not signed by the issuer": staple(
+            made.leaf, made.middle, by=member("Once Appointed", made.middle, signs_ocsp=True, days=-1)
+        ),
         "cannot be read": b"\x30\x03hey",
         "unauthorized": ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.UNAUTHORIZED).public_bytes(
             serialization.Encoding.DER
         ),
     }
+    with pytest.raises(BadStaple, match="issuer is not known"):
+        staple_ends_at(answer, made.leaf.certificate, None, now)
     for words, answer in cases.items():
         with pytest.raises(BadStaple, match=words):
             staple_ends_at(answer, made.leaf.certificate, made.middle.certificate, now)

@@ -147,6 +147,10 @@ class Handshake:
         """The chain as it was served, leaf first."""
         return [one.to_cryptography() for one in self.connection.get_peer_cert_chain() or []]
 
+    def believed(self) -> list[x509.Certificate]:
+        """The chain by which it is believed, leaf first, up to an anchor of ours; as far as it went."""
+        return [one.to_cryptography() for one in self.connection.get_verified_chain() or []]
+
 
 class LastChain:
     """The chain that a peer showed last: one that stays is read once, which costs more than to see that it stayed."""
