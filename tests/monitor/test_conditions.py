@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 DOCUMENT = {"state": "active", "a": {"b": [{"c": 1}, {"c": True}]}, "odd name": 3, "n": None}
+DOCUMENT |= {"words": "rock and roll", "quoted": "it's", "this and that": [{"<=": 1}]}
 
 
 @pytest.mark.parametrize(
@@ -43,15 +44,23 @@ def test_paths(path: str, found: Any) -> None:
         ("$.state > 3", False),
         ("$.state == 'active' and $.a.b[0].c < 2", True),
         ("$.state == 'active' and $.a.b[0].c > 2", False),
+        ("$['odd name'] == 3", True),
+        ("$['odd name'] > 3 and $.state == 'active'", False),
+        ("$.words == 'rock and roll'", True),
+        ("$.words == \"rock and roll\" and $['this and that'][0]['<='] >= 1", True),
+        ("$.words == 'rock' and $.state == 'active'", False),
+        ('$.quoted == "it\'s" and $.n == null', True),
     ],
 )
 def test_conditions(text: str, holds: bool) -> None:
     assert parse_condition(text).holds(DOCUMENT) is holds
 
 
-@pytest.mark.parametrize("text", ["", "state", "$.a ==", "$.a == x", "$.a = 1", "__import__('os')", "$.a == 'x' or 1"])
+@pytest.mark.parametrize(
+    "text", ["", "state", "$.a ==", "$.a == x", "$.a = 1", "__import__('os')", "$.a == 'x' or 1", "$.a == 'it's'"]
+)
 def test_what_is_no_condition_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"condition|path|neither"):
+    with pytest.raises(ValueError, match=r"condition|path|neither|double quotes"):
         parse_condition(text)
 
 

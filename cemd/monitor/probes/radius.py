@@ -12,6 +12,7 @@ import hashlib
 import io
 import secrets
 import socket
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -227,7 +228,10 @@ class Radius(OnePort):
 
     def _judge(self, answer: Any, readings: tuple[Reading, ...]) -> Result:
         for name, value in self._params.reply.items():
-            held = answer.get(name, [])
+            try:
+                held = answer.get(name, [])
+            except (ValueError, struct.error) as exc:  # signed, and yet of no such type
+                raise Missed(Reason.PROTOCOL_BROKEN, f"the answer's {name} cannot be read.", readings=readings) from exc
             if value not in held:
                 words = f"the answer's {name} is not what is expected" if held else f"the answer holds no {name}"
                 raise Missed(Reason.ANSWER_UNEXPECTED, f"{words}.", readings=readings)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d{1,6})\]|\['([^']{1,200})'\]")
-_COMPARISON = re.compile(r"^\s*(\$[^=!<>\s]*)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*$")
+_COMPARISON = re.compile(r"\s*(\$(?:\['[^']*'\]|[^=!<>\s'])*)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*", re.DOTALL)
+_AND = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|(\s+and\s+)""", re.DOTALL)
+"""Texts in quotes, which are passed over, or the word that joins."""
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -84,8 +86,8 @@ def parse_condition(text: str) -> Condition:
         ValueError: it is no such condition.
     """
     parts = []
-    for part in re.split(r"\s+and\s+", text):
-        match = _COMPARISON.match(part)
+    for part in _parts(text):
+        match = _COMPARISON.fullmatch(part)
         if match is None:
             raise ValueError(f"{part!r} is no condition such as $.state == 'active'")
         path, word, literal = match.groups()
@@ -101,13 +103,28 @@ def decode_json(body: bytes) -> Any:
         return MISSING
 
 
+def _parts(text: str) -> Iterator[str]:
+    """What `and` joins; the word within quotes joins nothing."""
+    place = 0
+    for match in _AND.finditer(text):
+        if match[1]:
+            yield text[place : match.start()]
+            place = match.end()
+    yield text[place:]
+
+
 def _literal(text: str) -> Any:
     if len(text) >= 2 and text[0] == text[-1] == "'":
+        if "'" in text[1:-1]:
+            raise ValueError(f"{text!r} holds a quote within quotes; write it in double quotes")
         return text[1:-1]
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError as exc:
-        raise ValueError(f"{text!r} is neither a number, true, false, null nor a text in quotes") from exc
+        literal = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        literal = []
+    if isinstance(literal, list | dict):
+        raise ValueError(f"{text!r} is neither a number, true, false, null nor a text in quotes")  # noqa: TRY004 -- what the text says
+    return literal
 
 
 def _compare(found: Any, word: str, literal: Any) -> bool:
