@@ -1,4 +1,4 @@
-"""What the store costs: `python bench/store.py [--quick] [--directory DIR]`.
+"""What the store costs: `python -m bench.store [--quick] [--directory DIR]`.
 
 Prints ratios against sqlite-utils' `insert_all` in the same run on the same disk, and the figures that the design
 bounds: bytes a sealed sample, longest sealing transaction, outbox rows a second, people a second. Exit 1 when a goal is
