@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cemd.config.targets import Targets
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Blind, Reason
+from cemd.monitor.probes.base import Attempt, Blind, Reason
 from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.sockets import NAMESPACES, SocketParams, open_socket, place_of
 
@@ -110,6 +110,24 @@ async def test_look_up_that_a_late_loop_finds_unanswered_is_blind_and_not_down(k
         time.sleep(0.7)  # noqa: ASYNC251 -- so long others have the processor
         result = await attempt
     assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.NAME_NO_ANSWER)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http", "transaction"])
+async def test_look_up_whose_own_end_would_come_after_the_attempt_s_is_blind(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is held up between asking how much time is left and using it takes more than there is."""
+    params: dict[str, Any] = {"host": "nowhere.example", "port": 9}
+    if kind == "http":
+        params = {"url": "http://nowhere.example/"}
+    if kind == "transaction":
+        wait = {"http": {"get": "http://nowhere.example/"}, "until": "$.up == true", "within_seconds": 0.3}
+        params = {"steps": [{"name": "ask", "wait": wait}]}
+    monkeypatch.setattr(Attempt, "remaining", lambda _: 5.0)
+    async with name_server({}) as (server, port), tools(nameservers=[f"127.0.0.1:{port}"]) as made:
+        server.mode = "mute"
+        result = await look(made, kind, params, seconds=0.5)
+    assert (result.outcome, result.reason) == (Outcome.BLIND, Reason.NAME_NO_ANSWER), result.detail
 
 
 async def test_look_up_is_given_up_at_once_when_the_attempt_is() -> None:

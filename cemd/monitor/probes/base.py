@@ -335,9 +335,18 @@ async def _run(kind: Kind, attempt: Attempt) -> Result:
     return await kind.run(attempt)
 
 
+def blinded(exc: TimeoutError) -> Blind | None:
+    """What of this host had not answered when the time was over, where it was that which was waited for."""
+    ended = exc.__cause__
+    blind = ended.args[0] if isinstance(ended, asyncio.CancelledError) and ended.args else None
+    return blind if isinstance(blind, Blind) else None
+
+
 def result_of(exc: Exception, kind: Kind, probe: str, log: Any) -> Result:
     """The result that an exception of a kind stands for."""
     match exc:
+        case TimeoutError() if (blind := blinded(exc)) is not None:
+            return Result(outcome=Outcome.BLIND, reason=blind.reason, detail=str(blind))
         case TimeoutError():
             return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail="no answer before the deadline.")
         case Missed():

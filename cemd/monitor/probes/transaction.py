@@ -27,6 +27,7 @@ from cemd.monitor.probes.base import (
     Secrets,
     Text,
     Way,
+    blinded,
     read_secret,
 )
 from cemd.monitor.probes.engines.janitor import Intent
@@ -183,6 +184,8 @@ class _Run:
                     name = step.name
                     await self._step(step)
         except TimeoutError as exc:
+            if (blind := blinded(exc)) is not None:
+                raise blind from exc
             words = f"step {name}: not done before the deadline."
             raise Missed(Reason.NO_ANSWER, words, outcome=Outcome.TIMED_OUT, readings=tuple(self._readings)) from exc
         except Missed as missed:
@@ -227,6 +230,8 @@ class _Run:
                         break
                     await asyncio.sleep(wait.every_seconds)
         except TimeoutError as exc:
+            if (blind := blinded(exc)) is not None:
+                raise blind from exc
             words = f"{wait.until} did not come true within {wait.within_seconds:g} s."
             raise Missed(Reason.STATE_NOT_REACHED, words) from exc
         await self._keep(taken(step, answer))

@@ -147,11 +147,13 @@ class Names:
                     _ascii(host), family=_FAMILIES[version], type=socket.SOCK_STREAM
                 )
         except (TimeoutError, asyncio.CancelledError) as exc:
-            # A loop that comes late finds the attempt's own deadline over as well, which then cancels us: all the same
-            # it is our resolver that did not answer, and the attempt ends here in either case.
+            blind = Blind(Reason.NAME_NO_ANSWER, f"our resolver does not answer for {host} in time.")
+            # A loop that comes late finds the attempt's own deadline over as well, which then cancels us, and a process
+            # that was held up between the two may find it over first: all the same it is our resolver that did not
+            # answer. So whoever turns the cancellation into a timeout finds that with it (`blinded`).
             if isinstance(exc, asyncio.CancelledError) and not within.expired():
-                raise
-            raise Blind(Reason.NAME_NO_ANSWER, f"our resolver does not answer for {host} in time.") from exc
+                raise asyncio.CancelledError(blind) from exc
+            raise blind from exc
         except aiodns.error.DNSError as exc:
             if exc.args and exc.args[0] in _NO_RESOLVER:
                 raise Blind(Reason.NAME_NO_ANSWER, f"our resolver does not answer for {host}.") from exc
