@@ -80,6 +80,9 @@ class SnmpUser(ProbeParams):
     """Cipher under which content is sealed; default: it is in clear."""
     privacy_password_file: Text | None = None
     """File that holds the password of the seal; default: the one of the signature."""
+    context: Annotated[str, StringConstraints(max_length=32)] = ""
+    """Name of the context that is asked in, such as that of a VRF or VLAN; default: the agent's own. Many
+    agents are silent about one that they do not have."""
 
     @model_validator(mode="after")
     def _complete(self) -> SnmpUser:
@@ -300,6 +303,7 @@ class Snmp:
                 password=password,
                 privacy=user.privacy,
                 privacy_password=sealing,
+                context=user.context.encode(),
             )
         )
 

@@ -214,9 +214,9 @@ def read_frame(data: bytes) -> tuple[Frame, bytes]:
     return frame, data[:start] + bytes(end - start) + data[end:]
 
 
-def scoped(engine: bytes, pdu: bytes) -> bytes:
-    """A PDU in the default context of an engine."""
-    return sequence((tlv(OCTETS, engine), tlv(OCTETS, b""), pdu))
+def scoped(engine: bytes, pdu: bytes, context: bytes = b"") -> bytes:
+    """A PDU in a context of an engine; the default one has no name."""
+    return sequence((tlv(OCTETS, engine), tlv(OCTETS, context), pdu))
 
 
 def read_scoped(data: bytes) -> Answer:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +22,16 @@ from cemd.monitor.probes.engines.snmp_counters import growth
 from cemd.monitor.protocols import Malformed
 from cemd.monitor.protocols.ber import INTEGER, OCTETS, SEQUENCE, Oid, Reader, integer, oid, sequence, tlv
 from cemd.monitor.protocols.snmp import (
+    Frame,
     Pdu,
+    Security,
     ValueType,
     community_message,
     read_community_message,
     read_frame,
     request_pdu,
+    scoped,
+    write_frame,
 )
 from cemd.monitor.protocols.snmp_get import Get, Heads, key_of
 from cemd.monitor.protocols.snmp_names import NAMES, parse_oid
@@ -332,6 +339,104 @@ async def test_counter_of_32_bits_wraps() -> None:
 )
 def test_growth(before: int, now: int, kind: ValueType, restarted: bool, grown: int | None) -> None:
     assert growth(before, now, kind, restarted=restarted) == grown
+
+
+# a simulated agent: another's code says how counters wrap
+
+
+_WRAP_SECONDS = 8.0
+_LOW, _HIGH = int(2**32 / _WRAP_SECONDS), int(2**64 / _WRAP_SECONDS)
+_SIMULATED = f"""\
+1.3.6.1.2.1.1.3.0|67:numeric|initial=5000,rate=100
+1.3.6.1.2.1.2.2.1.2.1|4|lo
+1.3.6.1.2.1.2.2.1.2.2|4|eth0
+1.3.6.1.2.1.2.2.1.10.1|65:numeric|rate={_LOW},max={2**32},wrap=1
+1.3.6.1.2.1.2.2.1.10.2|65|77
+1.3.6.1.2.1.31.1.1.1.6.1|70:numeric|rate={_HIGH},max={2**64},wrap=1
+"""
+"""Each counter comes round every eight seconds: in its own arithmetic, which we have no part in."""
+
+
+@contextlib.asynccontextmanager
+async def simulated(folder: Path) -> AsyncIterator[dict[str, Any]]:
+    """Parameters of an agent of snmpsim."""
+    path = shutil.which("snmpsim-command-responder", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if path is None:
+        pytest.skip("the dependency group `oracle` is not installed")
+    (folder / "data").mkdir()
+    (folder / "data" / f"{COMMUNITY}.snmprec").write_text(_SIMULATED)
+    port = free_udp_port()
+    user = ("--v3-user=watcher", f"--v3-auth-key={PASSWORD}", f"--v3-priv-key={SEAL}")
+    arguments = (f"--data-dir={folder}/data", f"--cache-dir={folder}/cache", f"--agent-udpv4-endpoint=127.0.0.1:{port}")
+    dress = ("--v3-auth-proto=SHA256", "--v3-priv-proto=AES", f"--v3-context-name={COMMUNITY}")
+    root = ("--process-user=root", "--process-group=root") if os.geteuid() == 0 else ()
+    async with started(path, *arguments, *user, *dress, *root, "--logging-method=null"):
+        await answering(port)
+        yield {"host": "127.0.0.1", "port": port}
+
+
+@pytest.mark.parametrize("protocol", ["v2c", "v3"])
+async def test_counters_that_another_s_agent_lets_wrap_keep_their_rates(
+    protocol: str, tmp_path: Path, files: dict[str, str]
+) -> None:
+    dress: dict[str, Any] = {"community_file": files["community"]}
+    if protocol == "v3":
+        dress = {"protocol": "v3", "user": {**sealed(files), "context": COMMUNITY}}
+    values = [
+        {"oid": "ifInOctets.1", "metric": "low_total"},
+        {"oid": "ifInOctets.1", "metric": "low_per_second", "report": "rate"},
+        {"oid": "ifHCInOctets.1", "metric": "high_total"},
+        {"oid": "ifHCInOctets.1", "metric": "high_per_second", "report": "rate"},
+    ]
+    tables = [{"oid": "ifInOctets", "metric": "octets_total", "label": "interface", "names": "ifDescr"}]
+    async with simulated(tmp_path) as port, tools() as lent:
+        params = {**port, **dress, "values": values, "tables": tables}
+        kind = make(
+            Probe(name="p", kind="snmp", service="s", every_seconds=30.0, timeout_seconds=5.0, params=params), lent
+        )
+        loop = asyncio.get_running_loop()
+        end, wrapped, before = loop.time() + 4 * _WRAP_SECONDS, set[str](), dict[str, float]()
+        while wrapped < {"low", "high"} and loop.time() < end:
+            result = await measure(kind, attempt())
+            assert result.outcome is Outcome.OK, result.detail
+            names = {dict(one.labels)["interface"] for one in result.readings if one.metric == "octets_total"}
+            assert names == {"lo", "eth0"}
+            for word, rate in (("low", _LOW), ("high", _HIGH)):
+                total = value(result, f"{word}_total")
+                if total < before.get(word, 0.0):
+                    assert value(result, f"{word}_per_second") == pytest.approx(rate, rel=0.2)
+                    wrapped.add(word)
+                before[word] = total
+            await asyncio.sleep(1.0)
+    assert wrapped == {"low", "high"}
+
+
+class _OfNoContext(asyncio.DatagramProtocol):
+    """An agent of v3 that reports what RFC 3413 asks for; snmpd and snmpsim keep silent instead."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        asked, _ = read_frame(data)
+        statistics = (
+            (1, 3, 6, 1, 6, 3, 12, 1, 5, 0) if b"vrf-7" in asked.payload else (1, 3, 6, 1, 6, 3, 15, 1, 1, 4, 0)
+        )
+        rows = sequence([bound((statistics, (ValueType.COUNTER32, 1)))])
+        pdu = tlv(Pdu.REPORT, integer(0), integer(0), integer(0), rows)
+        security = Security(engine=b"an-engine", boots=1, time=1)
+        frame = Frame(message=asked.message, signed=False, sealed=False, security=security, payload=scoped(b"", pdu))
+        self.transport.sendto(write_frame(frame), addr)
+
+
+async def test_context_that_the_agent_does_not_have_is_no_fault_of_the_password() -> None:
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(_OfNoContext, local_addr=("127.0.0.1", 0))
+    port = {"host": "127.0.0.1", "port": transport.get_extra_info("sockname")[1], "protocol": "v3"}
+    async with tools() as made:
+        result = await look(made, "snmp", {**port, "user": {"name": "w", "context": "vrf-7"}, "values": [RATE]})
+    transport.close()
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.ANSWER_UNEXPECTED)
+    assert "context" in result.detail
 
 
 # agents that misbehave

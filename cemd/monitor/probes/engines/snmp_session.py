@@ -41,6 +41,7 @@ from cemd.monitor.protocols.snmp_security import (
 )
 
 _STATISTICS: Oid = (1, 3, 6, 1, 6, 3, 15, 1, 1)
+_UNKNOWN_CONTEXTS: Oid = (1, 3, 6, 1, 6, 3, 12, 1, 5)
 _NOT_IN_TIME, _UNKNOWN_ENGINE = 2, 4
 _COMPLAINTS = {
     1: "the agent does not offer this level of security",
@@ -120,6 +121,7 @@ class User:
     password: bytes = field(default=b"", repr=False)
     privacy: Privacy | None = None
     privacy_password: bytes = field(default=b"", repr=False)
+    context: bytes = b""
 
 
 @dataclass(slots=True)
@@ -165,6 +167,8 @@ class UserSession:
             engine.learnt_at = asyncio.get_running_loop().time()
         else:
             self._engine = None
+            if any(bound.oid[: len(_UNKNOWN_CONTEXTS)] == _UNKNOWN_CONTEXTS for bound in report.bindings):
+                raise Missed(Reason.ANSWER_UNEXPECTED, "the agent does not know the context.")
             words = _COMPLAINTS.get(complaint, "the agent reports a fault of security that is not known")
             raise Missed(Reason.NOT_AUTHENTICATED, f"{words}.")
 
@@ -220,7 +224,7 @@ class _Dress:
         self._number = _number()
         user, engine = self._user, self.engine
         security = Security(engine=engine.id, boots=engine.boots, time=engine.now(), user=user.name)
-        payload = scoped(engine.id, self._pdu(self._number))
+        payload = scoped(engine.id, self._pdu(self._number), user.context)
         if user.privacy is not None:
             security = Security(
                 engine=engine.id, boots=engine.boots, time=engine.now(), user=user.name, salt=secrets.token_bytes(8)
