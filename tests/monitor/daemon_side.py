@@ -80,7 +80,8 @@ class MemoryLog:
 
     def samples(self, probe: str, metric: str) -> list[tuple[float, float, int]]:
         """(at, value, outcome) of a series in the order of the log."""
-        wanted = {series.id for key, series in self.series.items() if (key.probe, key.metric) == (probe, metric)}
+        known = list(self.series.items())  # the log's own thread adds to it meanwhile
+        wanted = {series.id for key, series in known if (key.probe, key.metric) == (probe, metric)}
         return [
             (at, value, outcome)
             for batch in self.batches()

@@ -335,6 +335,13 @@ async def _run(kind: Kind, attempt: Attempt) -> Result:
     return await kind.run(attempt)
 
 
+def silence_of(kind: Kind) -> str:
+    """What is said when nothing came: a kind whose peers keep silent for reasons of their own names them, as
+    `silence`."""
+    words: str = getattr(kind, "silence", "no answer before the deadline.")
+    return words
+
+
 def blinded(exc: TimeoutError) -> Blind | None:
     """What of this host had not answered when the time was over, where it was that which was waited for."""
     ended = exc.__cause__
@@ -348,7 +355,7 @@ def result_of(exc: Exception, kind: Kind, probe: str, log: Any) -> Result:
         case TimeoutError() if (blind := blinded(exc)) is not None:
             return Result(outcome=Outcome.BLIND, reason=blind.reason, detail=str(blind))
         case TimeoutError():
-            return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail="no answer before the deadline.")
+            return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=silence_of(kind))
         case Missed():
             return Result(outcome=exc.outcome, reason=exc.reason, detail=exc.detail, readings=exc.readings)
         case ProbeUnavailable():

@@ -196,6 +196,10 @@ class Snmp:
         """Scales, where every number that the agent gives is a reading as it is."""
         self._session: Session | None = None
         self._counters = Counters()
+        asked = f"the context {params.user.context!r}" if params.user and params.user.context else ""
+        asked = "the community" if params.user is None else asked
+        hint = f"; many agents are silent as well where they do not know {asked}" if asked else ""
+        self.silence = f"no answer before the deadline{hint}."
 
     @property
     def target(self) -> str:

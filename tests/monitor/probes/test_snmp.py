@@ -442,6 +442,22 @@ async def test_context_that_the_agent_does_not_have_is_no_fault_of_the_password(
 # agents that misbehave
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"values": [RATE]}, "do not know the community."),
+        ({"tables": [{"oid": "ifHCInOctets", "metric": "octets_total"}]}, "do not know the community."),
+        ({"values": [RATE], "protocol": "v3", "user": {"name": "w", "context": "vrf-7"}}, "the context 'vrf-7'."),
+        ({"values": [RATE], "protocol": "v3", "user": {"name": "w"}}, "before the deadline."),
+    ],
+)
+async def test_silence_of_an_agent_says_what_it_may_mean(asked: dict[str, Any], words: str) -> None:
+    async with agent(twist=lambda _: None) as (_, port), tools() as made:
+        result = await look(made, "snmp", {**port, **asked}, seconds=0.3)
+    assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, Reason.NO_ANSWER)
+    assert result.detail.endswith(words)
+
+
 async def test_lost_question_is_asked_again() -> None:
     async with agent(lose=2) as (made, port), tools() as lent:
         result = await look(lent, "snmp", port)

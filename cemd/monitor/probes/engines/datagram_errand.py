@@ -7,7 +7,7 @@ from enum import Enum
 from typing import ClassVar, TypeAlias
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Done, IpVersion, Kind, Reason, Result, Values
+from cemd.monitor.probes.base import Done, IpVersion, Kind, Reason, Result, Values, silence_of
 from cemd.monitor.probes.engines.errands import AnyErrand
 from cemd.monitor.probes.engines.lines import Destination
 from cemd.monitor.probes.engines.names import is_address
@@ -84,7 +84,7 @@ class Errand(AnyErrand):
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds)
 
 
-def late(seconds: float) -> Result:
+def late(kind: Kind, seconds: float) -> Result:
     """Nothing came in that time."""
-    words = "no answer before the deadline."
+    words = silence_of(kind)
     return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=words, seconds=seconds)

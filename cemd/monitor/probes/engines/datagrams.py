@@ -358,7 +358,7 @@ class Datagrams:
         errand, slot, key, (sent_ns, began, at, _) = run
         del door.waiting[key]
         if began + errand.timeout <= now:
-            self._tell(run, late(self.loop.time() - began))
+            self._tell(run, late(errand.kind, self.loop.time() - began))
             return
         if errand.afresh:
             sent_ns, key = time.time_ns(), door.line.keys.fresh(door.waiting)
