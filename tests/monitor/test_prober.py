@@ -38,8 +38,8 @@ async def ok(request: web.Request) -> web.Response:
 
 async def test_measurements_reach_the_log_with_outcomes_and_evidence(tmp_path: Path) -> None:
     async with http_server(lambda app: app.router.add_get("/", ok)) as url, daemon_side(tmp_path / "s") as side:
-        probes = [probe("web", "http", url=url), probe("dead", "tcp", host="127.0.0.1", port=free_port())]
-        side.server.set_probes("e1", probes, SETTINGS)
+        web, dead = probe("web", "http", 1.5, url=url), probe("dead", "tcp", 1.5, host="127.0.0.1", port=free_port())
+        side.server.set_probes("e1", [web, dead], SETTINGS)
         async with prober_child(tmp_path / "s", tmp_path / "state") as child:
             await until(lambda: len(side.log.samples("web", "success")) >= 3 and side.attempts, what="measurements")
             assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
