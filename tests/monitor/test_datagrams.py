@@ -90,7 +90,7 @@ async def book(seconds: float = 2.0) -> AsyncIterator[Book]:
 
 async def test_many_questions_leave_together_and_their_answers_are_rows_of_columns() -> None:
     async with name_server(RECORDS) as (server, port), book(seconds=30.0) as one:
-        params = {"server": "127.0.0.1", "port": port, "name": "shop.example", "resend_seconds": 25.0}
+        params: dict[str, Any] = {"server": "127.0.0.1", "port": port, "name": "shop.example", "resend_seconds": 25.0}
         questions = [one.errand(**params) for _ in range(100)]
         one.send(*questions)
         await one.heard(100, seconds=40.0)

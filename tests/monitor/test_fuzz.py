@@ -216,7 +216,11 @@ async def test_attributes_of_radius_that_are_damaged_and_yet_signed_are_a_result
         )
         return said[0]
 
-    params = {"user": "probe", "secret_file": str(tmp_path / "secret"), "password_file": str(tmp_path / "password")}
+    params: dict[str, Any] = {
+        "user": "probe",
+        "secret_file": str(tmp_path / "secret"),
+        "password_file": str(tmp_path / "password"),
+    }
     params |= {"reply": {"Framed-Pool": "residential", "Session-Timeout": 600}}
     async with radius.server(answer) as (_, port), tools() as made:
         await tried(
