@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import tempfile
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ async def _run(probe: Probe, targets: Targets) -> dict[str, Any]:
     }
 
 
+_PHASES = ("name_seconds", "connect_seconds", "tls_seconds", "first_byte_seconds", "response_seconds")
+
+
 def told(result: dict[str, Any]) -> str:
     """The same for people: a head, and a line for each reading with its unit in words."""
     head = f"{result['probe']} ({result['kind']}, {result['target']}): {result['outcome'].replace('_', ' ')}"
@@ -70,13 +74,25 @@ def told(result: dict[str, Any]) -> str:
         lines.append(f"  {result['detail']}")
     metrics = {one["metric"] for one in result["readings"]}
     words = Counter(_shown(metric, 0.0)[0] for metric in metrics)
-    for one in result["readings"]:
+    for one in _in_time(result["readings"]):
         labels = " ".join(f"{name}={value}" for name, value in one["labels"].items())
         name, shown = _shown(one["metric"], one["value"])
         if words[name] > 1 and (unit := one["metric"].rpartition("_")[2]) in {"code", "count"}:
             name = f"{name} {unit}"  # beside the seconds of the same name
         lines.append(f"  {name:<34} {shown}{'  ' + labels if labels else ''}")
     return "\n".join(lines)
+
+
+def _in_time(readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The phases of a request in the order in which they happen; everything else keeps its place."""
+    told = list(readings)
+    phases = [place for place, one in enumerate(told) if one["metric"] in _PHASES]
+    for _, group in groupby(phases, key=lambda place: sorted(readings[place]["labels"].items())):
+        places = list(group)
+        ordered = sorted((readings[place] for place in places), key=lambda one: _PHASES.index(one["metric"]))
+        for place, one in zip(places, ordered, strict=True):
+            told[place] = one
+    return told
 
 
 def _shown(metric: str, value: float) -> tuple[str, str]:

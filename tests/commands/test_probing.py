@@ -209,6 +209,20 @@ def test_figures_of_one_name_are_told_apart_by_their_units() -> None:
     assert [line.split("  ")[1] for line in lines] == ["response", "response code", "status"]
 
 
+def test_phases_are_told_in_the_order_in_which_they_happen() -> None:
+    phases = ("name_seconds", "connect_seconds", "first_byte_seconds", "response_seconds", "tls_seconds")
+    readings = [
+        {"metric": metric, "value": 0.01, "labels": {"address": address}}
+        for address in ("192.0.2.1", "192.0.2.2")
+        for metric in ("status_code", *phases)
+    ]
+    head = {"probe": "p", "kind": "http", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 0.01}
+    lines = told({**head, "detail": "", "readings": readings}).splitlines()[1:]
+    expected = ["status", "name", "connect", "tls", "first byte", "response"]
+    assert [line.split("  ")[1] for line in lines] == 2 * expected
+    assert [line.rpartition("=")[2] for line in lines] == 6 * ["192.0.2.1"] + 6 * ["192.0.2.2"]
+
+
 def test_probe_that_fails_says_why_and_one_that_is_not_there_says_what_is_near(tmp_path: Path) -> None:
     text = (
         "probes:\n  - {name: shop-page, kind: tcp, service: imported, every_seconds: 30, timeout_seconds: 4,"
