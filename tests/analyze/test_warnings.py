@@ -15,10 +15,10 @@ DETECTOR = Detector(false_alarms_per_series_week=0.1)
 
 
 class Operator:
-    def __init__(self) -> None:
+    def __init__(self, sites: int = 0) -> None:
         self.bank, self.warnings, self.at = Bank(), Warnings(), T0
         self.bank.add(np.zeros(SIZE, np.bool_))
-        place(self.warnings)
+        place(self.warnings, sites)
         self.rng = np.random.default_rng(1)
         self.said: list[tuple[float, Warned]] = []
         self.ended: list[tuple[int, int]] = []
@@ -39,10 +39,11 @@ class Operator:
             self.ended += over
 
 
-def place(warnings: Warnings) -> None:
+def place(warnings: Warnings, sites: int = 0) -> None:
+    """Services of neighbours; each has a series or two at every site, if there are sites."""
     names = np.repeat([f"service-{number}" for number in range(SERVICES)], MEMBERS).tolist()
     warnings.groups[0].place(names)
-    warnings.groups[1].place([""] * SIZE)
+    warnings.groups[1].place([f"site-{row % sites}" if sites else "" for row in range(SIZE)])
 
 
 def test_series_of_one_service_make_one_warning() -> None:
@@ -55,6 +56,34 @@ def test_series_of_one_service_make_one_warning() -> None:
     assert set(new[0].rows.tolist()) <= set(range(100, 120))
     operator.live(200)
     assert (0, 5) in operator.ended
+
+
+def test_a_service_that_is_down_does_not_hide_a_site_with_which_it_shares_a_few_series() -> None:
+    operator = Operator(sites=10)
+    operator.live(1200)
+    before = len(operator.said)
+    service, site = np.arange(100, 120), np.arange(3, SIZE, 10)
+    operator.live(6, moved=service, by=8.0)
+    operator.live(6, moved=np.union1d(service, site), by=8.0)
+    assert [(one.kind, one.number) for _, one in operator.said[before:]] == [(0, 5), (1, 3)]
+    assert not np.isin(operator.said[-1][1].rows, service).any()
+
+
+def test_a_site_that_is_down_speaks_for_the_services_there() -> None:
+    operator = Operator(sites=10)
+    operator.live(1200)
+    before = len(operator.said)
+    operator.live(12, moved=np.arange(3, SIZE, 10), by=8.0)
+    assert [(one.kind, one.number) for _, one in operator.said[before:]] == [(1, 3)]
+
+
+def test_what_opens_in_a_disturbance_that_was_said_waits_for_no_turn_of_its_own() -> None:
+    operator = Operator()
+    operator.live(1200)
+    operator.live(12, moved=slice(100, 120), by=8.0)
+    assert (0, 5) in operator.warnings.open
+    assert operator.bank.columns["alarm"][100:120].any()
+    assert not set(range(100, 120)) & set(operator.warnings.waiting)
 
 
 def test_a_shift_hears_of_no_more_than_ten() -> None:

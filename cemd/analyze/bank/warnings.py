@@ -37,7 +37,8 @@ MOST = 10
 SINGLES = 4
 """Of these, at most so many of single series: what shows in many weighs more."""
 FRESH_SECONDS = 7200.0
-"""After a warning, what opens in the same service or site belongs to it for so long."""
+"""After a warning's end, what opens on the members of its group belongs to it for so long; after one of a single series
+is said, what opens on other single ones in its service and site."""
 FEW = 3.0
 """False ones that are accepted in eight hours, of single series and of groups each."""
 EVERY_SECONDS = 60.0
@@ -124,6 +125,18 @@ class Groups:
         episodes.set_limit(entering, np.full(len(enters), interval), so_long, as_stated, as_stated)
         held[enters] = entering.held
 
+    def beside(self, evidence: Array, spoken: Array) -> Array:
+        """How strong each group is, in limits, by the members that nobody speaks for; 0 if too few show anything."""
+        member = self.of >= 0
+        usual_now = evidence[member].mean()
+        heard = (member & ~spoken).nonzero()[0]
+        of, shown = self.of[heard], evidence[heard]
+        beyond = np.bincount(of, shown - usual_now, len(self.size))
+        few = np.bincount(of, shown > episodes.OVER, len(self.size)) < SMALLEST
+        limit = self.columns["usual"] * episodes.Memory(self.columns["memory"]).limit
+        strength: Array = np.where(few, 0.0, np.maximum(beyond, 0.0) * float(episodes.OVER) / limit)
+        return strength
+
     def dump(self) -> dict[str, object]:
         held = {"codes": self.codes, "judged_at": self.judged_at, "n": self.n, "rows": len(self.columns)}
         return held | {"columns": self.columns.dump()}
@@ -151,6 +164,7 @@ class Warnings:
         self.version = -1
         self.waiting: dict[int, None] = {}
         self.open: dict[tuple[int, int], Rows] = {}
+        self.fresh: dict[tuple[int, int], float] = {}  # groups whose warning is over, and until when it speaks for them
         self.said_at: list[float] = []
         self.singles_at: list[float] = []
 
@@ -168,56 +182,95 @@ class Warnings:
 
     def tick(self, bank: Bank, at: float, detector: Detector) -> tuple[list[Warned], list[tuple[int, int]]]:
         """Warnings that open and those that end at this tick."""
-        ended = self._end(bank)
-        wanted = [*self._of_groups(bank, at), *self._of_series(bank, detector)]
+        ended = self._end(bank, at)
         self.said_at = [one for one in self.said_at if one > at - SHIFT_SECONDS]
         self.singles_at = [one for one in self.singles_at if one > at - SHIFT_SECONDS]
-        said: list[Warned] = []
-        for one in sorted(wanted, key=lambda one: (one.kind < 0, -one.strength, one.kind, one.number)):
-            single = one.kind < 0
-            if self._spoken_for(one, at) or not self._has_room(one):
-                continue
-            self.said_at.append(at)
-            if single:
-                self.singles_at.append(at)
-            self.open[one.kind, one.number] = one.rows
-            self._speak_for(one, at)
-            said.append(one)
-        return said, ended
+        spoken = self._spoken_for()
+        said = self._say_groups(np.minimum(bank.columns["evidence"], MOST_BITS), spoken, at)
+        return said + self._say_series(bank, spoken, at, detector), ended
 
-    def _has_room(self, one: Warned) -> bool:
-        single = one.kind < 0
-        return one.strength >= bar(len(self.said_at)) and not (single and len(self.singles_at) >= SINGLES)
-
-    def _speak_for(self, one: Warned, at: float) -> None:
-        """What opens in the services and sites of this warning, as long as it is fresh, is the same disturbance."""
-        for groups in self.groups:
-            touched = np.bincount(groups.of[one.rows][groups.of[one.rows] >= 0], minlength=len(groups.size))
-            shown = touched >= np.maximum(SMALLEST, 0.1 * groups.size) if one.kind >= 0 else touched > 0
-            groups.columns["told_until"][shown] = at + FRESH_SECONDS
-
-    def _end(self, bank: Bank) -> list[tuple[int, int]]:
+    def _end(self, bank: Bank, at: float) -> list[tuple[int, int]]:
         alarm = bank.columns["alarm"]
         over = [
             (kind, number)
             for kind, number in self.open
             if not (alarm[number] if kind < 0 else self.groups[kind].columns["alarm"][number])
         ]
+        self.fresh = {key: until for key, until in self.fresh.items() if until > at}
         for key in over:
             del self.open[key]
+            if key[0] >= 0:
+                self.fresh[key] = at + FRESH_SECONDS
         return over
 
-    def _spoken_for(self, one: Warned, at: float) -> bool:
-        """A warning that is open or fresh shows this one as well."""
-        if any(np.isin(one.rows, rows, assume_unique=True).any() for rows in self.open.values()):
-            return True
-        if one.kind >= 0:
-            return bool(self.groups[one.kind].columns["told_until"][one.number] > at)
-        return any(
-            groups.columns["told_until"][groups.of[one.number]] > at
-            for groups in self.groups
-            if groups.of[one.number] >= 0
-        )
+    def _spoken_for(self) -> Array:
+        """bool for each series: a warning that is open speaks for it, or one of its group that was a moment ago."""
+        spoken = np.zeros(len(self.groups[0].of), np.bool_)
+        for kind, number in (*self.open, *self.fresh):
+            if kind < 0:
+                spoken[number] = True
+            else:
+                spoken |= self.groups[kind].of == number
+        return spoken
+
+    def _say_groups(self, evidence: Array, spoken: Array, at: float) -> list[Warned]:
+        """The strongest first; what is said joins `spoken`."""
+        for groups in self.groups:
+            if at - groups.judged_at >= EVERY_SECONDS and groups.size.any():
+                groups.judge(evidence, at)
+        said: list[Warned] = []
+        while one := self._strongest_group(evidence, spoken):
+            self._say(one, at)
+            said.append(one)
+            spoken |= self.groups[one.kind].of == one.number
+        return said
+
+    def _strongest_group(self, evidence: Array, spoken: Array) -> Warned | None:
+        """Of the groups that warn by what nobody speaks for, if there is room for it."""
+        found: list[tuple[float, int, int]] = []
+        for kind, groups in enumerate(self.groups):
+            wants = [one for one in groups.columns["alarm"].nonzero()[0].tolist() if (kind, one) not in self.open]
+            if wants:
+                beside = groups.beside(evidence, spoken)
+                found += [(-float(beside[one]), kind, one) for one in wants]
+        if not found or -min(found)[0] < bar(len(self.said_at)):
+            return None
+        strength, kind, number = min(found)
+        shows = (self.groups[kind].of == number) & ~spoken & (evidence > episodes.OVER)
+        return Warned(kind, number, shows.nonzero()[0], -strength)
+
+    def _say_series(self, bank: Bank, spoken: Array, at: float, detector: Detector) -> list[Warned]:
+        """Alarms with the evidence that so many series ask for, the strongest first; those that a warning of a group
+        speaks for are said by it for good, and wait no more."""
+        of_groups = spoken.copy()
+        of_groups[[number for kind, number in self.open if kind < 0]] = False
+        for row in [row for row in self.waiting if of_groups[row]]:
+            del self.waiting[row]
+        alarm = np.array([row for row in self.waiting if bank.columns["alarm"][row] and not spoken[row]], np.intp)
+        more = len(bank) * detector.false_alarms_per_series_week * SHIFT_SECONDS / WEEK_SECONDS / FEW
+        share = bank.share_at(alarm, max(more, 1.0))
+        strong = ((share >= 1.0) & (bank.age_of_alarm(alarm) >= 1)).nonzero()[0]  # a group has the first word
+        said: list[Warned] = []
+        for place in strong[np.lexsort((alarm[strong], -share[strong]))].tolist():
+            one = Warned(-1, int(alarm[place]), alarm[place : place + 1], float(share[place]))
+            has_room = one.strength >= bar(len(self.said_at)) and len(self.singles_at) < SINGLES
+            if has_room and not self._neighbour_said(one.number, at):
+                self._say(one, at)
+                said.append(one)
+        return said
+
+    def _say(self, one: Warned, at: float) -> None:
+        self.said_at.append(at)
+        self.open[one.kind, one.number] = one.rows
+        if one.kind < 0:
+            self.singles_at.append(at)
+            for groups in self.groups:
+                if (number := groups.of[one.number]) >= 0:
+                    groups.columns["told_until"][number] = at + FRESH_SECONDS
+
+    def _neighbour_said(self, row: int, at: float) -> bool:
+        """Another single one of its service or site was, a moment ago."""
+        return any(groups.of[row] >= 0 and groups.columns["told_until"][groups.of[row]] > at for groups in self.groups)
 
     def dump(self) -> bytes:
         open_ = [(kind, number, rows.tolist()) for (kind, number), rows in self.open.items()]
@@ -225,6 +278,7 @@ class Warnings:
             {
                 "groups": [one.dump() for one in self.groups],
                 "open": open_,
+                "fresh": [(*key, until) for key, until in self.fresh.items()],
                 "waiting": list(self.waiting),
                 "said_at": self.said_at,
                 "singles_at": self.singles_at,
@@ -236,36 +290,9 @@ class Warnings:
         for one, part in zip(self.groups, held["groups"], strict=True):
             one.load(part)
         self.open = {(kind, number): np.array(rows, np.intp) for kind, number, rows in held["open"]}
+        self.fresh = {(kind, number): until for kind, number, until in held.get("fresh", ())}
         self.waiting = dict.fromkeys(held["waiting"])
         self.said_at, self.singles_at = held["said_at"], held["singles_at"]
-
-    def _of_groups(self, bank: Bank, at: float) -> list[Warned]:
-        evidence = np.minimum(bank.columns["evidence"], MOST_BITS)
-        found = []
-        for kind, groups in enumerate(self.groups):
-            if at - groups.judged_at >= EVERY_SECONDS and groups.size.any():
-                groups.judge(evidence, at)
-            for number in groups.columns["alarm"].nonzero()[0].tolist():
-                if (kind, number) not in self.open:
-                    rows = np.flatnonzero(groups.of == number)
-                    rows = rows[evidence[rows] > episodes.OVER]
-                    limit = episodes.Memory(groups.columns["memory"]).limit[number]
-                    strength = float(groups.columns["now"][number] / limit)
-                    if len(rows) >= SMALLEST:
-                        found.append(Warned(kind, number, rows, strength))
-        return found
-
-    def _of_series(self, bank: Bank, detector: Detector) -> list[Warned]:
-        """Alarms with the evidence that so many series ask for."""
-        alarm = np.array([row for row in self.waiting if bank.columns["alarm"][row]], np.intp)
-        more = len(bank) * detector.false_alarms_per_series_week * SHIFT_SECONDS / WEEK_SECONDS / FEW
-        share = bank.share_at(alarm, max(more, 1.0))
-        strong = (share >= 1.0) & (bank.age_of_alarm(alarm) >= 1)  # a group has the first word
-        return [
-            Warned(-1, row, np.array([row]), strength)
-            for row, strength in zip(alarm[strong].tolist(), share[strong].tolist(), strict=True)
-            if (-1, row) not in self.open
-        ]
 
 
 def bar(said: int) -> float:
