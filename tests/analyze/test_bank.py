@@ -213,6 +213,17 @@ def test_a_weekly_season_is_foretold() -> None:
     assert np.median(worst) < 6.0
 
 
+def test_the_first_time_of_an_hour_of_the_week_does_not_count_for_its_spread() -> None:
+    """Nothing foretold it then: one Wednesday noon is restless, the next is not, the third is expected to be calm."""
+    bank, rows, rng = Bank(), np.arange(50), np.random.default_rng(2)
+    bank.add(np.zeros(50, np.bool_))
+    monday, noon = 1_767_571_200.0, 60 * 12
+    for tick in range(2 * 2016 + noon + 12):
+        value = rng.normal(10, 6 if noon <= tick < noon + 12 else 1, 50)
+        bank.observe(rows, np.full(50, monday + tick * 300.0), value, np.zeros(50, np.uint8), DETECTOR)
+    assert np.median(1.0 / bank.columns["evenness"]) == pytest.approx(1.0, abs=0.15)
+
+
 def test_before_weeks_have_passed_the_time_of_day_foretells() -> None:
     """Five days that jump at 8 and at 20 o'clock: the sixth morning is expected, though no such weekday was seen."""
     rng = np.random.default_rng(19)

@@ -3,7 +3,9 @@
 Of an hour that is over two things are kept: its mean, and its spread as a ratio of the usual one; under the hour of the
 week (168 slots, UTC) and, so that a new series need not wait for weeks, under the hour of the day (24). An hour of the
 week that was seen c times has the weight c²/(c² + 1), the hour of the day the rest. Samples of the hour add up in two
-columns; between the hours nothing of the season is read.
+columns; between the hours nothing of the season is read. The first time that an hour of the week was seen does not
+count for its spread: nothing foretold it then, least of all at the turns of a weekend, and samples lay further apart
+than they will. With such errors in it, the usual spread of these hours would leave too little to those that follow.
 
 Only differences count: into the next hour the level moves by the difference of the two slots, partly at once, partly
 along the hour, as regressions of the last hours say (`trust`, `jump`): on a series without season both are near 0. So a
@@ -46,6 +48,8 @@ BLOCK = 8192  # series a call, and a run that is settled together
 SPREAD_OUT = 2227  # seconds from run to run: near the golden section of an hour, so that any number lies evenly
 NEVER = -(2**30)  # the hour before the first
 Where: TypeAlias = Rows | slice
+Held: TypeAlias = tuple[Array, Array]
+"""By hour of the week or of the day: how often it was seen, and what was usual."""
 KINDS = (("slot", HOURS, SLOT_RATE), ("day", DAY_HOURS, DAY_RATE))
 MOST_COUNTED = np.float32(255.0)
 ZERO, ONE, TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
@@ -200,9 +204,10 @@ def _learn(season: Mapping[str, Array], c: Mapping[str, Array], rows: Where, hou
     for kind, length, least in KINDS:
         slot = _slot(hour, length)
         count, share = _counted(season, kind, slot, rows, least)
-        for name, value in ((f"{kind}_mean", mean), (f"{kind}_ratio", ratio)):
+        later = _weight(np.maximum(count - ONE, ZERO), least) if kind == "slot" else share
+        for name, value, weighs in ((f"{kind}_mean", mean, share), (f"{kind}_ratio", ratio, later)):
             held = _read(season, name, slot, rows)
-            season[name][slot, _each(slot, rows)] = held + (value - held) * share
+            season[name][slot, _each(slot, rows)] = held + (value - held) * weighs
         season[f"{kind}_count"][slot, _each(slot, rows)] = np.minimum(count + ONE, MOST_COUNTED)
     c["over_mean"][rows] = UNKNOWN
 
@@ -212,9 +217,14 @@ def _counted(
 ) -> tuple[Array, Array]:
     """How often the slot was seen, and what a new hour weighs."""
     count = _read(season, f"{kind}_count", slot, rows)
+    return count, _weight(count, least)
+
+
+def _weight(count: Array, least: np.float32) -> Array:
+    """Of a new hour in the mean of so many before."""
     share = count + ONE
     np.divide(ONE, share, out=share)
-    return count, np.maximum(share, least, out=share)
+    return np.maximum(share, least, out=share)
 
 
 def _profile_with(season: Mapping[str, Array], rows: Where, hour: Array, mean: Array) -> Array:
@@ -224,7 +234,7 @@ def _profile_with(season: Mapping[str, Array], rows: Where, hour: Array, mean: A
         told = ONE  # the same bits, in fewer passes
     else:
         mean = np.where(told, mean, ZERO)
-    parts: list[tuple[Array, Array]] = []
+    parts: list[Held] = []
     for kind, length, least in KINDS:
         slot = _slot(hour, length)
         count, share = _counted(season, kind, slot, rows, least)
@@ -299,7 +309,7 @@ def _share(c: Mapping[str, Array], rows: Where, product: str, square: str) -> Ar
 
 def profile(season: Mapping[str, Array], rows: Where, hour: Array) -> Array:
     """Mean of an hour by hour of the week and of the day; NaN where neither was seen."""
-    return _mixed(season, rows, hour, "mean", UNKNOWN)
+    return _mix(*_held(season, rows, hour, "mean"), UNKNOWN)
 
 
 def ahead(season: Mapping[str, Array], c: Columns, rows: Rows, at: float) -> Array:
@@ -314,18 +324,19 @@ def ahead(season: Mapping[str, Array], c: Columns, rows: Rows, at: float) -> Arr
 
 
 def _ratio(season: Mapping[str, Array], rows: Where, hour: Array) -> Array:
-    return _mixed(season, rows, hour, "ratio", ONE)
+    week, day = _held(season, rows, hour, "ratio")
+    return _mix((np.maximum(week[0] - ONE, ZERO), week[1]), day, ONE)
 
 
-def _mixed(season: Mapping[str, Array], rows: Where, hour: Array, what: str, unknown: np.float32) -> Array:
-    parts: list[tuple[Array, Array]] = []
+def _held(season: Mapping[str, Array], rows: Where, hour: Array, what: str) -> tuple[Held, Held]:
+    parts: list[Held] = []
     for kind, length, _ in KINDS:
         slot = _slot(hour, length)
         parts.append((_read(season, f"{kind}_count", slot, rows), _read(season, f"{kind}_{what}", slot, rows)))
-    return _mix(parts[0], parts[1], unknown)
+    return parts[0], parts[1]
 
 
-def _mix(week: tuple[Array, Array], day: tuple[Array, Array], unknown: np.float32) -> Array:
+def _mix(week: Held, day: Held, unknown: np.float32) -> Array:
     """What is usual by hour of the week and of the day; of each, how often it was seen, and what was."""
     (count, of_week), (day_count, of_day) = week, day
     weight = count * count
