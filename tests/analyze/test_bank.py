@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from cemd.analyze.bank import episodes, passes, season
+from cemd.analyze.bank import episodes, kernel, passes, season
 from cemd.analyze.bank.bank import Bank
 from cemd.analyze.bank.learning import SET_BACK, WEEK_SECONDS
 from cemd.analyze.bank.passes import places_of
@@ -236,6 +236,16 @@ def test_before_weeks_have_passed_the_time_of_day_foretells() -> None:
         bank.observe(rows, np.full(4, start + number * 300.0), value, np.zeros(4, np.uint8), DETECTOR)
     expected = bank.band(rows, start + (24 * 5 + 8) * 3600.0 + 1.0, 60).expected
     assert (expected > 125).all(), expected
+
+
+def test_a_loss_larger_than_ever_is_found_where_there_mostly_is_none() -> None:
+    """One sample in a hundred loses one or two packets of thirty; then all are lost."""
+    feed, rng = Feed(50), np.random.default_rng(5)
+    feed.give((rng.random((TICKS, 50)) < 0.01) * rng.integers(1, 3, (TICKS, 50)) / 30)
+    before = len(feed.opened)
+    assert feed.bank.columns["third"].max() <= kernel.FARTHEST
+    feed.give(np.ones((12, 50)))
+    assert len(feed.opened) - before >= 40
 
 
 def test_a_bank_without_series_has_an_empty_band() -> None:

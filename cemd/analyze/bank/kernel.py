@@ -53,6 +53,9 @@ LONGER = number(1.5)  # a gap is usual up to 1.5 times the longest before it
 YOUNG = 40.0  # samples until which thresholds move faster
 OLD = 50.0  # samples after which nothing moves faster
 FAR, FAR_STEP = number(8.0), number(2.0)  # beyond 8 times a threshold doubles it: rare spikes would take weeks
+FARTHEST = number(64.0)
+"""Spreads beyond which nothing is usual. A series that mostly stands still (loss) has next to no spread between what it
+shows at times, so that this lies at any number of spreads and a total loss is no farther."""
 IN_ALARM = number(0.125)  # share of the learning rate in an alarm: an outage is not soon the new normal
 DOUBTS = number(0.03)  # with evidence a sample beyond the threshold teaches less: half at 33 bits
 RELATIVE_FLOOR, ABSOLUTE_FLOOR = number(1e-4), number(1e-9)
@@ -189,8 +192,24 @@ def _deep(
     higher = np.where(z > third * FAR, third * FAR_STEP, third * np.where(z > third, NEST_UP, NEST_DOWN))
     c["third"][rows] = np.where(keeps, third, np.maximum(higher, up))
     floor = (np.absolute(s.level[deep]) * RELATIVE_FLOOR + ABSOLUTE_FLOOR) / c["evenness"].take(rows)
-    c["floor"][rows] = floor
+    c["floor"][rows] = floor = np.maximum(c["floor"].take(rows), floor)
     c["spread"][rows] = np.maximum(c["spread"].take(rows), floor)
+    _measure_anew(c, rows, deep, raised, moved)
+
+
+def _measure_anew(c: Mapping[str, Array], rows: Rows, deep: Rows, first: Array, second: Array) -> None:
+    """Where what stands out always lies beyond `FARTHEST`, spread and thresholds are told in a larger unit, which
+    holds as the spread's floor; `first` and `second` are those of these series at the places `deep`."""
+    times = c["third"].take(rows) / FARTHEST
+    far = (times > ONE).nonzero()[0]
+    if not len(far):
+        return
+    rows, deep, times = rows[far], deep[far], times[far]
+    c["spread"][rows] *= times
+    c["floor"][rows] = c["spread"].take(rows)
+    c["third"][rows] = FARTHEST
+    first[deep] = np.maximum(first[deep] / times, ONE)
+    second[deep] = np.maximum(second[deep] / times, first[deep])
 
 
 def _deep_decades(z: Array, second: Array, third: Array) -> Array:

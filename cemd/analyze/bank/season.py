@@ -41,6 +41,7 @@ SLOT_RATE, DAY_RATE = np.float32(0.25), np.float32(1.0 / 3.0)  # remembers four 
 TRUST_RATE = np.float32(1.0 / 48.0)
 USUAL_RATE = np.float32(1.0 / 48.0)
 LEAST_RATIO, MOST_RATIO = np.float32(0.25), np.float32(4.0)
+FLOOR_KEPT = np.float32(0.97)  # an hour: half of a floor that samples set is left after a day
 SHORTER = np.float32(0.9)  # the longest gap that is usual fades
 PER_TWO_HOURS = np.float32(1.0 / 7200.0)
 UNKNOWN = np.float32(np.nan)
@@ -170,7 +171,7 @@ def _open_hour(c: Mapping[str, Array], rows: Where, level: Array) -> None:
     floor *= RELATIVE_FLOOR
     floor += ABSOLUTE_FLOOR
     floor /= evenness
-    c["floor"][rows] = floor
+    c["floor"][rows] = np.maximum(floor, c["floor"][rows] * FLOOR_KEPT, out=floor)
     c["long_gap"][rows] = np.maximum(c["long_gap"][rows] * SHORTER, c["interval"][rows])
     c["first"][rows] = np.maximum(c["first"][rows], ONE)
     c["hour_sum"][rows] = ZERO
