@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from typing import ClassVar
@@ -61,16 +60,14 @@ class Imap(LoginKind[ImapParams]):
                 await expect_line(made.talk, b"* OK", "the connection")
                 made.timed("greeting_seconds")
             if params.user is not None:
-                await self._sign_in(made, params.user)
+                await self._sign_in(made)
             if params.mailbox is not None:
                 await self._look_into(made, params.mailbox)
             await made.talk.say(b"z LOGOUT\r\n")
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(made.readings))
 
-    async def _sign_in(self, made: Visit, user: str) -> None:
-        password = self._params.password(made.secrets)
-        token = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-        made.secrets.texts.append(token)
+    async def _sign_in(self, made: Visit) -> None:
+        token = self._params.plain_token(made.secrets)
         await made.talk.say(b"b1 AUTHENTICATE PLAIN\r\n")
         answer = await made.talk.line()
         if not answer.startswith(b"+"):

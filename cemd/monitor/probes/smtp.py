@@ -5,7 +5,6 @@ The question goes as far as RCPT TO and is taken back; so it leaves nothing behi
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -65,16 +64,14 @@ class Smtp(LoginKind[SmtpParams]):
             await reply(made.talk, b"250", "EHLO")
             made.timed("hello_seconds")
             if params.user is not None:
-                await self._sign_in(made, params.user)
+                await self._sign_in(made)
             if params.recipient is not None:
                 await self._ask(made, params.recipient)
             await made.talk.say(b"QUIT\r\n")
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=tuple(made.readings))
 
-    async def _sign_in(self, made: Visit, user: str) -> None:
-        password = self._params.password(made.secrets)
-        token = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-        made.secrets.texts.append(token)
+    async def _sign_in(self, made: Visit) -> None:
+        token = self._params.plain_token(made.secrets)
         await made.talk.say(f"AUTH PLAIN {token}\r\n".encode())
         try:
             await reply(made.talk, b"235", "the log-in")

@@ -7,6 +7,7 @@ connecting, TLS with a verified certificate, and a failure that still tells how 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
@@ -86,6 +87,16 @@ class LoginParams(TlsParams):
         if self.password_file is None:
             return ""
         secrets.texts.append(read_secret(self.password_file))
+        return secrets.texts[-1]
+
+    def plain_token(self, secrets: Secrets) -> str:
+        """User and password as SASL's PLAIN wants them (RFC 4616), a secret like the password itself.
+
+        Raises:
+            Blind: the password's file cannot be read.
+        """
+        words = f"\0{self.user or ''}\0{self.password(secrets)}"
+        secrets.texts.append(base64.b64encode(words.encode()).decode())
         return secrets.texts[-1]
 
 
