@@ -58,7 +58,7 @@ def main() -> None:
     for number, row in enumerate(values):
         at = NOW + EVERY * number
         deep.observe(rows, np.full(len(rows), at), row)
-        deep.stated.realised.judge(at)
+        deep.stated.alike.judge(at)
         began, _ = deep.gate.turned()
         found[int(number >= asked.skip_weeks * 7 * DAY), began] += 1
     weeks = asked.weeks - asked.skip_weeks

@@ -253,6 +253,29 @@ def test_an_episode_fires_once_and_is_remembered_with_its_kind() -> None:
     assert not past[-1].rises
 
 
+def test_what_was_rare_and_small_does_not_hide_what_is_large_soon_after() -> None:
+    deep, rows = Deep(), np.zeros(1, np.intp)
+    deep.add(1)
+    fired, began = [], []
+
+    def give(score: float, severity: float, times: int = 1) -> None:
+        for _ in range(times):
+            held, one = Held(deep.columns, slice(0, 1)), np.ones(1)
+            no = np.zeros(1, np.bool_)
+            fired.append(bool(deep.gate.pass_through(held, rows, score * one, severity * one, no, T0 * one)[0]))
+            began.append(len(deep.gate.turned()[0]))
+
+    give(1.2, 0.7)
+    give(0.1, 0.1, 20)
+    give(1.2, 1.2, 3)
+    assert sum(began) == 1, "the first was no finding, and hides none"
+    assert sum(fired) == 1, "yet nobody looks twice for the same alarm"
+    give(0.1, 0.1, 20)
+    give(1.3, 1.3, 3)
+    assert sum(began) == 1, "nor for the same finding"
+    assert [one.peak for one in deep.gate.past(0)] == pytest.approx([1.2, 1.2])
+
+
 def test_the_expected_band_holds_most_of_the_usual() -> None:
     deep = Deep()
     deep.add(20)

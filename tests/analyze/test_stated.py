@@ -28,9 +28,10 @@ class Life:
         """bool[samples, series]: findings begin; none within six samples of the one before."""
         size, rested, found = strengths.shape[1], np.full(strengths.shape[1], 99), []
         for strength in strengths:
-            limit = self.stated.limit(Held(self.columns, slice(0, size)), strength, np.full(size, float(self.count)))
+            seen = np.full(size, float(self.count))
+            limit = self.stated.limit(Held(self.columns, slice(0, size)), strength, strength, seen)
             self.count += 1
-            self.stated.realised.judge(self.count * EVERY)
+            self.stated.alike.judge(self.count * EVERY)
             over = strength >= limit
             found.append(over & (rested > 6))
             rested = np.where(over, 0, rested + 1)
@@ -120,3 +121,30 @@ def test_a_young_series_that_is_calm_has_forgotten_the_start_within_weeks() -> N
     life = Life(40)
     life.live(0.45 + rng.exponential(0.02, (3 * WEEK, 40)))
     assert np.median(life.columns["stated_limit"]) < 0.65
+
+
+def test_series_of_one_sort_need_the_same() -> None:
+    """Each alone would take the chance in its own tail for a law: limits half as high again as others, or less."""
+    life = Life(60, rate=0.05)
+    life.live(exponential(np.random.default_rng(17), 8 * WEEK, 60))
+    assert life.limit.std() / life.limit.mean() < 0.12
+
+
+def test_two_sorts_of_series_hold_the_stated_rate_side_by_side() -> None:
+    rng, each, weeks, learnt = np.random.default_rng(19), 100, 10, 3
+    life = Life(2 * each)
+    found = life.live(np.hstack([make(rng, weeks * WEEK, each) for make in (light, heavy)]))
+    measured = found[learnt * WEEK :].reshape(-1, 2, each).sum(axis=(0, 2)) / each / (weeks - learnt)
+    assert (measured >= RATE / 2).all()
+    assert (measured <= RATE * 2).all()
+
+
+def test_faults_that_all_have_now_and_then_are_said_each_time() -> None:
+    """A fault in ten weeks on each series, twice as often as stated: the limit does not rise until they are usual."""
+    rng, series, weeks = np.random.default_rng(23), 60, 12
+    strengths = exponential(rng, weeks * WEEK, series)
+    faults = rng.random(strengths.shape) < 0.1 / WEEK
+    strengths[faults] = 1.5
+    found = Life(series, rate=0.05).live(strengths)
+    late = slice(6 * WEEK, None)
+    assert found[late][faults[late]].mean() > 0.8

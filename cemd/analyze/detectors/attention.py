@@ -70,7 +70,7 @@ class Attention:
     def turned(self, at: float) -> tuple[list[int], list[int]]:
         """Rows whose grave episode began, and rows whose ended, since the last tick; `at` is this one's time."""
         self.settle()
-        self.deep.stated.realised.judge(at)
+        self.deep.stated.alike.judge(at)
         began, ended = self.deep.gate.turned()
         return self.rows[began].tolist(), self.rows[ended].tolist()
 

@@ -168,7 +168,7 @@ class Deep:
         held["now"] = sight.raw
         self._expect(held, sight, ready, severity >= 1.0)
         score, severity = or_zero(score), or_zero(severity)
-        limit = self.stated.limit(held, np.minimum(score, severity), sight.count)
+        limit = self.stated.limit(held, score, severity, sight.count)
         usual = self.recurrence.usual(rows, score, limit, at)
         return self.gate.pass_through(held, rows, score / limit, severity / limit, usual, at)
 
@@ -206,11 +206,11 @@ class Deep:
             self.columns[name][row] = field.fill
 
     def dump(self) -> dict[str, bytes]:
-        return {"rows": len(self).to_bytes(8, "little"), **self.columns.dump(), **self.stated.realised.dump()}
+        return {"rows": len(self).to_bytes(8, "little"), **self.columns.dump(), **self.stated.alike.dump()}
 
     def load(self, dumped: Mapping[str, bytes]) -> None:
         self.columns.load(int.from_bytes(dumped["rows"], "little"), dumped)
-        self.stated.realised.load(dumped)
+        self.stated.alike.load(dumped)
 
 
 def try_out(kind: type[Evidence], values: Sequence[float], every_seconds: float = 300.0) -> float:

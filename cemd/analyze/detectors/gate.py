@@ -2,7 +2,9 @@
 
 An episode fires when the score reaches 1 and the sample is not small, holds until the score was below CALM for some
 samples, and is not fired anew for a while after the last alarm unless it is more than half as strong again: nobody
-looks twice for the same thing. What comes at this time of day anyway (`recurrence`) fires nothing.
+looks twice for the same thing. One that is large as well, the first in such a while, opens an episode even so: what was
+rare and small was told to nobody, and must not hide it. What comes at this time of day anyway (`recurrence`) fires
+nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ FIELDS = {
     "peak": Field("<f8"),  # highest score of the last episode
     "calm": Field("<i4"),  # samples below CALM in a row
     "since_alarm": Field("<i4", QUIET_SAMPLES + 1),  # samples since the last alarm
+    "since_large": Field("<i4", QUIET_SAMPLES + 1),  # samples since the last one whose severity reached 1
     "tolerated": Field("<f4", 1),  # score that an alarm must reach: what a person called false was as high
     "episodes": Field("<i4"),  # that fired so far
     "past_at": Field("<f8", np.nan, (PAST,)),  # of the episode n: place n % PAST
@@ -91,11 +94,15 @@ class Gate:
         fires: Array = alarm & ((quiet > QUIET_SAMPLES) | (score >= ESCALATES * peak))
         calm = np.where(score < CALM, held["calm"] + 1, 0)
         held["calm"] = calm
-        held["open"] = now = (was & (calm < CALM_SAMPLES)) | fires
+        large = alarm & (severity >= 1.0)
+        since_large = held["since_large"].copy()
+        opens = fires | (large & (since_large > QUIET_SAMPLES))
+        held["since_large"] = np.where(large, 0, np.minimum(since_large + 1, QUIET_SAMPLES + 1))
+        held["open"] = now = (was & (calm < CALM_SAMPLES)) | opens
         held["grave"] = now & (held["grave"] | (severity >= 1.0))
         held["peak"] = np.where(alarm, np.maximum(peak, score), peak)
         held["since_alarm"] = np.where(alarm, 0, np.minimum(quiet + 1, QUIET_SAMPLES + 1))
-        self._remember(rows, fires & ~was, (was | fires) & alarm, score, at)
+        self._remember(rows, opens & ~was, (was | opens) & alarm, score, at)
         return fires
 
     def _remember(self, rows: Array, new: Array, more: Array, score: Array, at: Array) -> None:

@@ -23,7 +23,7 @@ AROUND = 2
 """Half hours before and after: what jitters by an hour is the same thing."""
 TWICE = 2
 """Earlier days that must have had as much: one is a coincidence, or the same fault on a second day."""
-NOTED = 0.6
+NOTED = 0.5
 """Score from which it is noted: a finding of the daemon needs at least so much (`stated.LEAST`)."""
 RING = DAYS * PER_DAY
 FIELDS = {
