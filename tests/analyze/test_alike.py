@@ -155,6 +155,7 @@ def test_neither_order_nor_calls_nor_a_restart_change_a_bit() -> None:
         alike.judge(JUDGED_SECONDS)
     assert third.dump() == first.dump()
     np.testing.assert_array_equal(third.law(places), first.law(places))
+    np.testing.assert_array_equal(np.vstack([first.law(one) for one in np.split(places, 600)]), first.law(places))
     assert first.law(places).shape == (600, BINS)
 
 

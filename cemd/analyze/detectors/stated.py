@@ -119,8 +119,8 @@ class Stated:
         for name, value in (("excess", excess), ("level", m["from"])):
             m[name] += (value - m[name]) * weight
         own = m["level"] + m["excess"] * self._needed(m, np.maximum(held["interval"][places], 0.1))
-        start = (PRIOR / (PRIOR + m["clusters"])) ** 2
-        m["limit"] = np.clip(own + (1.0 - own) * start, LEAST, MOST)
+        own = np.clip(own, LEAST, MOST)  # before it is joined with the start: one fault says nothing of those to come
+        m["limit"] = own + (1.0 - own) * (PRIOR / (PRIOR + m["clusters"])) ** 2
         for name in ("clusters", "apart", "before", "excess", "level", "limit"):
             column = held[f"stated_{name}"].copy()
             column[places] = m[name]
