@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import tempfile
 from collections import Counter
@@ -31,7 +32,8 @@ def run_now(name: str, root: Path) -> dict[str, Any]:
         near = sorted(probe.name for probe in configuration.probes if name.lower() in probe.name.lower())
         known = f"near it are {', '.join(near[:8])}" if near else "`cemd check --json` lists all"
         raise CemdError(f"no probe has the name {name}; {known}.")
-    return asyncio.run(_run(found[0], configuration.settings.targets))
+    with contextlib.chdir(root):  # files that a probe names lie relative to the root, as in the daemon
+        return asyncio.run(_run(found[0], configuration.settings.targets))
 
 
 async def _run(probe: Probe, targets: Targets) -> dict[str, Any]:

@@ -177,6 +177,20 @@ def test_probe_runs_now_and_prints_every_phase(tmp_path: Path, port: int) -> Non
     assert {"status_code", "body_bytes", "connect_seconds"} <= {one["metric"] for one in found["readings"]}
 
 
+def test_files_that_a_probe_names_lie_below_the_root_wherever_the_command_is_given(tmp_path: Path, port: int) -> None:
+    text = (
+        "probes:\n  - {name: shop, kind: http, service: imported, every_seconds: 30, timeout_seconds: 4,"
+        f' params: {{url: "http://127.0.0.1:{port}/", bearer_file: secrets/token}}}}\n'
+    )
+    root = root_with(tmp_path, text)
+    (root / "secrets").mkdir()
+    (root / "secrets" / "token").write_text("open-sesame\n")
+    here = Path.cwd()
+    shown = call("probe", "shop", "--root", root)
+    assert shown.exit_code == 0, shown.output
+    assert Path.cwd() == here
+
+
 def test_each_run_has_an_id_of_its_own(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Foreign systems know orders and sessions by it."""
     from cemd.monitor.probes.http import Http
