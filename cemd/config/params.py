@@ -108,9 +108,10 @@ def _secrets(texts: Iterable[tuple[Path, str]], item: Item[Any], within: Path) -
             continue  # a path to where the secret is
         taken = "{" in text or text.startswith("$")  # a placeholder, or the place in an answer that it is taken from
         if text and not taken and _is_secret(key):
-            yield item.fault(
-                (*within, *path), f'"{key[:64]}" holds a secret as a value', f"{_IN_FILE} as `{key[:64]}_file`"
-            )
+            where = f"as `{key[:64]}_file`"
+            if keys[-2:-1] == ["headers"]:  # a header has no key of its own: what a file can fill depends on the kind
+                where = f"under `header_files: {{{key[:64]}: …}}`, or under `secret_files` in a transaction"
+            yield item.fault((*within, *path), f'"{key[:64]}" holds a secret as a value', f"{_IN_FILE} {where}")
         elif "://" in text and (found := _USERINFO.search(text)) and "{" not in found["password"]:
             yield item.fault(
                 (*within, *path), "the URL holds a password", f"{_IN_FILE} with a key that ends in `_file`"

@@ -529,7 +529,8 @@ BAD: dict[str, tuple[str, str, str, str]] = {
         'headers: {Authorization: "hush-hush"}, take: {token:',
         (
             'probes/core.yaml:16:74: probe "shop": "Authorization" holds a secret as a value; '
-            "write it into a file that only cemd can read, and name that file as `Authorization_file`"
+            "write it into a file that only cemd can read, and name that file under "
+            "`header_files: {Authorization: …}`, or under `secret_files` in a transaction"
         ),
     ),
     "secret-as-a-value": (
