@@ -32,6 +32,31 @@ from cemd.monitor.probes.tools import Tools
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _DISCONNECT = 2, 3, 4, 9, 14
 _REFUSALS = frozenset({4, 5, 0x86, 0x87, 0x8C})
 """Codes of both versions that say no to a log-in."""
+_REASONS = {
+    0x01: "this version of the protocol is not spoken",
+    0x02: "the client's name is not taken",
+    0x03: "the server is unavailable",
+    0x04: "bad user name or password",
+    0x05: "not authorized",
+    0x80: "unspecified error",
+    0x81: "malformed packet",
+    0x82: "protocol error",
+    0x83: "an error of its own",
+    0x84: "this version of the protocol is not spoken",
+    0x85: "the client's name is not taken",
+    0x86: "bad user name or password",
+    0x87: "not authorized",
+    0x88: "the server is unavailable",
+    0x89: "the server is busy",
+    0x8A: "banned",
+    0x8C: "bad authentication method",
+    0x95: "packet too large",
+    0x97: "quota exceeded",
+    0x9C: "use another server",
+    0x9D: "the server has moved",
+    0x9F: "connection rate exceeded",
+}
+"""What the codes of a refused connection say. Sources: MQTT 3.1.1, table 3.1; MQTT 5.0, section 3.2.2.2."""
 _NOT_ALLOWED = 0x80
 _KEEP_ALIVE_SECONDS = 60
 _MOST_PACKETS = 200
@@ -113,7 +138,8 @@ class Mqtt(LoginKind[MqttParams]):
             raise Missed(Reason.PROTOCOL_BROKEN, f"packet {kind:#x} is no answer to a connection.")
         if body[1]:
             reason = Reason.LOGIN_REFUSED if body[1] in _REFUSALS else Reason.STATUS_UNEXPECTED
-            raise Missed(reason, f"the broker refuses the connection with code {body[1]:#x}.")
+            words = _REASONS.get(body[1], "unknown reason")
+            raise Missed(reason, f"the broker refuses the connection with code {body[1]:#x}: {words}.")
         made.timed("login_seconds")
 
     async def _subscribe(self, made: Visit, topic: str) -> None:

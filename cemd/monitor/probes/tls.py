@@ -41,7 +41,19 @@ from cemd.monitor.probes.engines.streams import Stream, Target
 from cemd.monitor.probes.engines.visit import TlsParams
 from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.probes.tools import Tools
-from cemd.monitor.protocols.certificates import BadStaple, bears, days_left, issuer_of, staple_ends_at, subject
+from cemd.monitor.protocols.certificates import (
+    BadStaple,
+    bears,
+    days_left,
+    issuer_of,
+    names_of,
+    staple_ends_at,
+    subject,
+)
+
+
+_NAMES_TOLD = 5
+"""Most names of a certificate that a fault lists: the evidence is read by people, and details are cut."""
 
 
 class Protocol(StrEnum):
@@ -196,7 +208,10 @@ class Tls(OnePort):
             missing = [name for name in (self._name, *params.names) if not bears(seen.chain[0], name)]
             self._named = (seen.chain, missing)
         if missing := self._named[1]:
-            return f"the certificate is not for {', '.join(missing)}."
+            names = names_of(seen.chain[0])
+            more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+            bearing = f"it bears {', '.join(names[:_NAMES_TOLD])}{more}" if names else "it bears no name of a host"
+            return f"the certificate is not for {', '.join(missing)}; {bearing}."
         for place, days in enumerate(left):
             wanted = max(params.certificate_days, params.chain_days) if place == 0 else params.chain_days
             if days < wanted:

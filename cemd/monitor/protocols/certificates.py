@@ -29,6 +29,15 @@ def bears(certificate: x509.Certificate, name: str) -> bool:
     return any(_matches(found, name) for found in names.get_values_for_type(x509.DNSName))
 
 
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """The alternative names that hosts can have, names before addresses, as they stand; empty where it has none."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
 def bears_as_ever(certificate: x509.Certificate, name: str) -> bool:
     """The same as libcurl sees it: of a certificate without any alternative name, the common name counts."""
     try:

@@ -87,10 +87,12 @@ async def test_cut_answers_go_over_tcp_and_noise_is_no_answer(mode: str, outcome
 
 
 async def test_no_name_server_at_all_is_refused_quickly() -> None:
+    port = peers.free_port()
     async with tools() as made:
-        params = {"server": "127.0.0.1", "port": peers.free_port(), "name": "shop.example"}
+        params = {"server": "127.0.0.1", "port": port, "name": "shop.example"}
         result = await look(made, "dns", params)
     assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.REFUSED)
+    assert result.detail == f"question to 127.0.0.1 port {port}: ECONNREFUSED."
     assert value(result, "duration_seconds") < 1.0
 
 

@@ -70,6 +70,9 @@ def site(seen: Seen) -> Any:
             await answer.write(b"x" * 65_536)
         return answer
 
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<html>at work</html>")
+
     async def away(request: web.Request) -> web.Response:
         raise web.HTTPFound(request.query.get("to", "/state"))
 
@@ -77,6 +80,7 @@ def site(seen: Seen) -> Any:
         app.router.add_route("*", "/state", state)
         app.router.add_get("/slow", slow)
         app.router.add_get("/large", large)
+        app.router.add_get("/page", page)
         app.router.add_get("/away", away)
 
     return add
@@ -105,6 +109,15 @@ async def test_conditions(params: dict[str, Any], reason: Reason, lent: Tools) -
     async with http_server(site(Seen({}))) as url:
         result = await look(lent, "http", {"url": f"{url}/state", **params})
     assert result.reason is reason, result.detail
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), [("state", "does not hold."), ("page", "does not hold: the body is no JSON.")]
+)
+async def test_condition_that_fails_says_whether_there_was_any_json(page: str, words: str, lent: Tools) -> None:
+    async with http_server(site(Seen({}))) as url:
+        result = await look(lent, "http", {"url": f"{url}/{page}", "json_condition": "$.queue.depth > 10"})
+    assert result.detail == f"$.queue.depth > 10 {words}"
 
 
 async def test_body_headers_and_token_are_sent_and_phases_add_up(lent: Tools, tmp_path: Path) -> None:

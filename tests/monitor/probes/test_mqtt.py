@@ -72,6 +72,7 @@ async def test_real_broker_brings_the_message_back(version: str, tmp_path: Path)
     assert light.reason is Reason.ANSWERED, light.detail
     assert (refused.outcome, refused.reason) == (Outcome.FAILED, Reason.LOGIN_REFUSED)
     assert "not-the-password" not in refused.detail
+    assert refused.detail.endswith((": bad user name or password.", ": not authorized."))
     if version == "5":
         assert closed.reason is Reason.STATUS_UNEXPECTED, closed.detail
     else:  # the older version has no word for it: the message is acknowledged and goes nowhere

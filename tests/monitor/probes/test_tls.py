@@ -186,7 +186,7 @@ async def test_whole_chain_is_seen_and_the_end_of_each_member_told(tmp_path: Pat
     assert value(good, "chain_expiry_days") == pytest.approx(90, abs=0.1)
     ends = {one.labels: one.value for one in good.readings if one.metric == "member_expiry_days"}
     assert [round(ends[("member", str(n)),]) for n in (0, 1)] == [90, 200]
-    assert wrong.detail == "the certificate is not for a.b.shop.example."
+    assert wrong.detail == ("the certificate is not for a.b.shop.example; it bears portal.example, *.shop.example.")
     assert {one.reason for one in (wrong, soon, own)} == {Reason.CERTIFICATE_INVALID}
     assert "portal.example) ends in 90.0 days" in soon.detail
 

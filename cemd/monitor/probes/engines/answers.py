@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from cemd.monitor.probes.base import ProbeParams, Reason, Text
 from cemd.monitor.probes.engines.requests import Answer
-from cemd.monitor.protocols.conditions import decode_json, parse_condition
+from cemd.monitor.protocols.conditions import MISSING, decode_json, parse_condition
 
 _HTTP2 = 3  # libcurl's number for it
 
@@ -135,6 +135,6 @@ class Judge:
             return f"the body does not match {params.body_matches!r}."
         if self._matches_not is not None and self._matches_not.search(body):
             return f"the body matches {params.body_matches_not!r}."
-        if self._condition is not None and not self._condition.holds(decode_json(body)):
-            return f"{params.json_condition} does not hold."
+        if self._condition is not None and not self._condition.holds(document := decode_json(body)):
+            return f"{params.json_condition} does not hold{'' if document is not MISSING else ': the body is no JSON'}."
         return None

@@ -325,7 +325,7 @@ class Datagrams:
             to, sending = found[0].to, found[3]
             for run in [run for run in door.waiting.values() if run[3] is sending and run[0].to is to]:
                 del door.waiting[run[2]]  # what left as a block may come back as one
-                self._tell(run, self._result_of(trouble(error, run[0].kind.target), run[0]))
+                self._tell(run, self._result_of(trouble(error, _whom(run[0])), run[0]))
 
     def _tell(self, run: Run, result: Result) -> None:
         errand, slot, _, (_, began, at, _) = run
@@ -390,4 +390,11 @@ class Datagrams:
         except OSError as again:
             run = door.waiting.pop(key, None)
             if run is not None:
-                self._tell(run, self._result_of(trouble(again.errno or 0, errand.kind.target), errand))
+                self._tell(run, self._result_of(trouble(again.errno or 0, _whom(errand)), errand))
+
+
+def _whom(errand: Errand) -> str:
+    """Address and port that a question went to. Not the probe's target: that of a name server reads as a mail address,
+    which no detail may hold."""
+    place = errand.to.place
+    return f"question to {errand.address}" + ("" if place is None else f" port {place[1]}")
