@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from cemd.analyze.bank.bank import Bank
 from cemd.analyze.bank.warnings import Warned, Warnings
@@ -37,7 +38,13 @@ WORK_IS_OVER = "announced work is over: judged anew by what is measured since"
 
 
 def indicator_findings(
-    held: OpenFindings, turns: Turns, indicators: Indicators, table: SeriesTable, bank: Bank, moment: Moment
+    held: OpenFindings,
+    turns: Turns,
+    indicators: Indicators,
+    table: SeriesTable,
+    bank: Bank,
+    moment: Moment,
+    silent: NDArray[np.bool_],
 ) -> list[Finding]:
     """What objectives opened, changed and ended; what opens is said before what ends."""
     broken, warning = Condition.OBJECTIVE_BROKEN, Condition.OBJECTIVE_WARNING
@@ -45,12 +52,12 @@ def indicator_findings(
     for condition, numbers in ((broken, turns.broke), (warning, turns.warned)):
         for number in numbers.tolist():
             instance = indicators.instances[number]
-            evidence = _evidence(condition, number, indicators, table, bank, moment)
+            evidence = _evidence(condition, number, indicators, table, bank, moment, silent)
             quality = indicators.quality_of(number) if condition is broken else Quality.AT_RISK
             probe = _probe(number, indicators, table)
             said.append(held.begin(condition, instance.key, _of(instance, probe, quality, evidence), moment))
     for number in turns.worsened.tolist():
-        evidence = _evidence(broken, number, indicators, table, bank, moment)
+        evidence = _evidence(broken, number, indicators, table, bank, moment, silent)
         evidence = _worst(evidence, number, indicators)
         if (known := held.get(broken, indicators.instances[number].key)) is not None:
             evidence = msgspec.structs.replace(evidence, heard=known.evidence.heard)
@@ -58,7 +65,7 @@ def indicator_findings(
         said.append(held.change(broken, indicators.instances[number].key, moment, quality=quality, evidence=evidence))
     for condition, numbers in ((warning, turns.calmed), (broken, turns.mended)):
         for number in numbers.tolist():
-            evidence = _worst(_evidence(condition, number, indicators, table, bank, moment), number, indicators)
+            evidence = _worst(_evidence(condition, number, indicators, table, bank, moment, silent), number, indicators)
             if number in turns.restarted:
                 evidence = msgspec.structs.replace(evidence, note=WORK_IS_OVER)
             said.append(held.end(condition, indicators.instances[number].key, moment, evidence))
@@ -226,14 +233,28 @@ def _of_group(bank: Bank, table: SeriesTable, one: Warned, place: Place, at: Ins
     )
 
 
-def silence_findings(
-    held: OpenFindings, bank: Bank, table: SeriesTable, moment: Moment, detector: Detector, awake_at: Instant
-) -> list[Finding]:
-    """Feeds that fell silent (all series that were ever heard), and those that speak again."""
+def silent_series(
+    bank: Bank, table: SeriesTable, at: Instant, detector: Detector, awake_at: Instant
+) -> NDArray[np.bool_]:
+    """Which series were heard once and are heard no more, bool[all]; silence is counted from `awake_at` at the
+    earliest."""
     last_at = bank.columns["last_at"]
     patience = bank.silent_after(detector, table.columns["every_seconds"])
     counts = table.columns["placed"] & np.isfinite(last_at)
-    silent = counts & (moment.at - np.maximum(last_at, awake_at) > patience)
+    return np.asarray(counts & (at - np.maximum(last_at, awake_at) > patience))
+
+
+def silence_findings(
+    held: OpenFindings,
+    bank: Bank,
+    table: SeriesTable,
+    moment: Moment,
+    detector: Detector,
+    silent: NDArray[np.bool_],
+) -> list[Finding]:
+    """Feeds that fell silent (all series that were ever heard), and those that speak again."""
+    last_at = bank.columns["last_at"]
+    counts = table.columns["placed"] & np.isfinite(last_at)
     open_keys = held.keys(Condition.SILENCE)
     if not open_keys and not silent.any():
         return []
@@ -241,6 +262,7 @@ def silence_findings(
     heard = np.bincount(table.columns["feed"][counts], minlength=feeds)
     quiet = (np.bincount(table.columns["feed"][silent], minlength=feeds) == heard) & (heard > 0)
     feed_of = table.columns["feed"]
+    patience = bank.silent_after(detector, table.columns["every_seconds"])
     said = [
         held.end(Condition.SILENCE, key, moment)
         for key in open_keys
@@ -318,7 +340,13 @@ def _of_place(place: Place, metric: str, quality: Quality, evidence: Evidence) -
 
 
 def _evidence(
-    condition: Condition, number: int, indicators: Indicators, table: SeriesTable, bank: Bank, moment: Moment
+    condition: Condition,
+    number: int,
+    indicators: Indicators,
+    table: SeriesTable,
+    bank: Bank,
+    moment: Moment,
+    silent: NDArray[np.bool_],
 ) -> Evidence:
     instance = indicators.instances[number]
     objective = instance.indicator.objective
@@ -334,7 +362,7 @@ def _evidence(
         series=tuple(table.series[row].id for row in indicators.series_of(number)[:MOST_SERIES].tolist()),
         value=None if np.isnan(value) else value,
         threshold=target,
-        **views_of(indicators.series_of(number), objective, table, bank),
+        **views_of(indicators.series_of(number), objective, table, bank, silent),
         samples=samples,
         window_seconds=seconds,
         mixed=indicators.is_mixed(number),

@@ -1,7 +1,8 @@
 """Who sees it: which vantage points show a broken objective themselves, which see nothing of it, which are blind.
 
 A vantage point shows it when its newest sample failed, or is on the wrong side of the objective. One that could not
-look abstains. So a target that only one vantage point cannot reach reads otherwise than one that nobody reaches.
+look abstains, and so does one that fell silent: its newest sample says nothing of now. So a target that only one
+vantage point cannot reach reads otherwise than one that nobody reaches.
 """
 
 from __future__ import annotations
@@ -27,17 +28,20 @@ class Views(TypedDict):
     blind: tuple[str, ...]
 
 
-def views_of(rows: NDArray[np.intp], objective: Objective | None, table: SeriesTable, bank: Bank) -> Views:
+def views_of(
+    rows: NDArray[np.intp], objective: Objective | None, table: SeriesTable, bank: Bank, silent: NDArray[np.bool_]
+) -> Views:
     """What each vantage point of these series sees.
 
     Args:
         rows: Rows of the series that an indicator looks at, intp[n].
         objective: What it must keep; None: only failed attempts count.
+        silent: Which series of the bank are heard no more, bool[all].
     """
     names = list(table.vantages)
     vantage, outcome = table.columns["vantage"][rows], bank.columns["outcome"][rows]
     shows = (outcome == Outcome.FAILED) | (outcome == Outcome.TIMED_OUT) | _beyond(bank.values()[rows], objective)
-    unseen = (outcome == Outcome.BLIND) | (outcome == NOT_SEEN)
+    unseen = (outcome == Outcome.BLIND) | (outcome == NOT_SEEN) | silent[rows]
     found = Views(failing=(), well=(), blind=())
     for name, code in sorted((names[code], code) for code in np.flatnonzero(np.bincount(vantage)).tolist()):
         mine = vantage == code

@@ -27,6 +27,7 @@ from cemd.analyze.judge import (
     retired_findings,
     series_findings,
     silence_findings,
+    silent_series,
 )
 from cemd.analyze.labels import LABELS, Clerk, Labels
 from cemd.analyze.models.lookout import Lookout
@@ -228,10 +229,12 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
     turns = state.indicators.tick(moment.at, blind)
     retired += retired_sightings(held, state.lookout, state.indicators, moment)
     sighted = state.lookout.tick(moment.at, state.indicators, topology.configuration)
+    detector = topology.configuration.detector
+    silent = silent_series(state.bank, state.table, moment.at, detector, state.awake_at)
     ear = Ear(held, state.indicators, state.crowds, moment)
     found = [
         *retired,
-        *ear.with_heard(indicator_findings(held, turns, state.indicators, state.table, state.bank, moment)),
+        *ear.with_heard(indicator_findings(held, turns, state.indicators, state.table, state.bank, moment, silent)),
         *series_findings(
             held,
             state.bank,
@@ -240,10 +243,10 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
             state.warnings,
             state.table,
             moment,
-            topology.configuration.detector,
+            detector,
         ),
         *deep_findings(held, state.bank, state.attention, state.labels, state.table, moment),
-        *silence_findings(held, state.bank, state.table, moment, topology.configuration.detector, state.awake_at),
+        *silence_findings(held, state.bank, state.table, moment, detector, silent),
         *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),
     ]
     found += ear.heard_since()

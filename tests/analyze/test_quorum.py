@@ -60,3 +60,19 @@ def test_slow_answers_are_shown_by_the_vantage_points_that_wait() -> None:
             world.tick(2.0)
     [finding] = world.open(Condition.OBJECTIVE_BROKEN)
     assert (finding.evidence.failing, finding.evidence.well) == (("west",), ("home", "south"))
+
+
+def test_a_vantage_point_that_fell_silent_abstains() -> None:
+    """Its newest samples were fine; nobody knows what it would see by now."""
+    known = [seen_from(serial, vantage) for serial, vantage in enumerate(VANTAGES)]
+    world = World(known=known)
+    for run in range(36):
+        for one in known:
+            if one.key.vantage == "south" and run >= 12:
+                continue
+            world.samples((one, float(run < 24)), source=one.source)
+        for _ in range(5):
+            world.tick(2.0)
+    [finding] = world.open(Condition.OBJECTIVE_BROKEN)
+    evidence = finding.evidence
+    assert (evidence.failing, evidence.well, evidence.blind) == (("home", "west"), (), ("south",))

@@ -51,7 +51,6 @@ from cemd.monitor.protocols.certificates import (
     subject,
 )
 
-
 _NAMES_TOLD = 5
 """Most names of a certificate that a fault lists: the evidence is read by people, and details are cut."""
 
