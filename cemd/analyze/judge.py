@@ -275,7 +275,10 @@ def silence_findings(
         if key in already or place is None:
             continue
         since = float(last_at[table.columns["feed"] == feed].max())
-        note = f"no sample for {moment.at - since:.0f} s; after {float(patience[row]):.0f} s this counts as silence"
+        series = table.series[row]
+        seen_from = f" from {series.key.vantage}" if series.source.startswith("prober:") else ""
+        lasted = f"no sample{seen_from} for {moment.at - since:.0f} s"
+        note = f"{lasted}; after {float(patience[row]):.0f} s this counts as silence"
         evidence = Evidence(series=(table.series[row].id,), since=since, until=moment.at, note=note)
         said.append(held.begin(Condition.SILENCE, key, _of_place(place, "", Quality.UNKNOWN, evidence), moment))
     return said

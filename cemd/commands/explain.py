@@ -23,6 +23,7 @@ from cemd.daemon.explain import explain, explain_customer
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
 from cemd.kit.words import counted
+from cemd.model.finding import Condition
 from cemd.model.identity import SeriesId
 from cemd.model.measurement import SeriesKey
 from cemd.monitor.intake.samples import FIELDS, MAX_BODY, MAX_SAMPLES
@@ -157,7 +158,10 @@ def _with_series(chain: dict[str, Any], root: Path, state: Path | None) -> dict[
 
 
 def _attempts(finding: dict[str, Any], known: dict[SeriesId, SeriesKey], folder: Path) -> list[dict[str, Any]]:
-    """The last failed attempts that a finding could have seen, of its first few probes; the newest first."""
+    """The last failed attempts that a finding could have seen, of its first few probes; the newest first. Silence has
+    none: what is silent made no attempt, and those of the same probe elsewhere are no evidence of it."""
+    if finding["condition"] == Condition.SILENCE:
+        return []
     numbers = map(SeriesId, finding["evidence"]["series"])
     probes = dict.fromkeys(known[number].probe for number in numbers if number in known)
     until = finding["evidence"]["until"] or inf
@@ -207,11 +211,15 @@ def _finding(finding: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     evidence = finding["evidence"]
     series = ", ".join(_series(number, known.get(str(number))) for number in evidence["series"])
     value, threshold = _value(evidence["value"]), _value(evidence["threshold"])
-    yield f"finding {finding['id']}: {finding['condition']} of {finding['indicator']} on {_subject(finding)}"
+    of = f" of {finding['indicator']}" if finding["indicator"] else ""  # silence is that of a whole probe
+    yield f"finding {finding['id']}: {finding['condition']}{of} on {_subject(finding)}"
     by = finding["probe"] or "several probes"
     ended = f", ended {_at(finding['at'])}" if finding["phase"] == "ended" else ", still open"
     yield f"  began {_at(finding['began_at'])}{ended}, measured by {by}"
-    yield f"  value {value} against {threshold}, {evidence['samples']} samples of {series}"
+    if finding["condition"] == Condition.SILENCE:
+        yield f"  nothing more is heard of {series}"
+    else:
+        yield f"  value {value} against {threshold}, {evidence['samples']} samples of {series}"
     if finding["waits"]:
         yield f"  opens no incident yet: {finding['waits']} How long that counts: `cemd explain grouping`."
     if evidence["note"]:

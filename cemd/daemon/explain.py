@@ -62,7 +62,7 @@ def explain(rows: StateStore, record: str) -> dict[str, Any] | None:
         "incidents": [_plain(incidents[name]) for name in sorted(wanted) if name in incidents],
         "findings": [
             {**_plain(kept.finding), "open": kept.open, "incident": kept.incident, "waits": kept.waits}
-            for kept in (*(one for one in findings.values() if one.incident in wanted), *alone)
+            for kept in findings.values()
             if kept.incident in wanted or kept in alone
         ],
         "alerts": [_plain(alert) for alert in alerts.values() if alert.incident in wanted],

@@ -158,6 +158,7 @@ def test_silence_is_said_but_is_never_down() -> None:
     world.run(200, success=None, delay=None)
     silence = next(one for one in world.found if one.condition is SILENCE)
     assert silence.quality is Quality.UNKNOWN
+    assert silence.evidence.note.startswith("no sample from home for ")
     assert 35.0 <= silence.at - last + 10.0 <= 60.0
     seen = {one.name: one for one in stage.view(world.state, world.topology).services}
     assert seen["payment"].quality is Quality.UNKNOWN

@@ -52,7 +52,7 @@ export function incidentPage(id) {
       const proof = (finding) => h("div", { class: "proof", "data-key": finding.id },
         h("ul", { class: "evidence" }, evidence(finding)),
         finding.phase === "ended" ? h("p", { class: "muted" }, exact(finding.began_at, now), " to ", exact(finding.changed_at, now)) : null,
-        failures.get(finding.probe) ? failed(failures.get(finding.probe), now) : null,
+        finding.condition !== "silence" && failures.get(finding.probe) ? failed(failures.get(finding.probe), now) : null,
         labelButtons(finding),
         charts.get(finding.id) ? picture(charts.get(finding.id)) : null);
       return h("div", { class: "one" },

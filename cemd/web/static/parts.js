@@ -62,8 +62,9 @@ export function evidence(finding, briefly = false) {
   else if (low !== null && high !== null) words.push(`expected ${between(low, high, metric)}`);
   else if (expected !== null) words.push(`expected ${amount(expected, metric)}`);
   if (failing.length + well.length + blind.length > 1) words.push(seenFrom(failing, well, blind));
-  const name = `${place(finding.subject)}: ${finding.indicator.includes("_") ? metricWords(finding.indicator) : finding.indicator || said(finding.condition)}`;
+  const name = `${place(finding.subject)}: ${finding.indicator.includes("_") ? metricWords(finding.indicator) : finding.indicator || finding.probe || said(finding.condition)}`;
   if (!briefly || threshold === null) words.unshift(said(finding.condition));
+  if (finding.condition === "silence") words.push(finding.evidence.note);
   return h("li", { "data-key": finding.id },
     shape(finding.quality, true), " ",
     series.length ? h("a", { href: seriesPath(series[0], finding), "data-link": true }, name) : name,
