@@ -9,10 +9,14 @@ from collections.abc import Iterator
 
 import msgspec
 
+from cemd.analyze.series import Place
 from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
 from cemd.model.identity import Instant, record_id
 from cemd.model.quality import Quality
 from cemd.model.subject import Subject, SubjectKind
+
+MOST_SERIES = 20
+"""Series that evidence names; the indicator's window knows the rest."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -32,6 +36,15 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     probe: str = ""
     touchpoint: str = ""
     evidence: Evidence
+
+    @classmethod
+    def of_place(cls, place: Place, metric: str, quality: Quality, evidence: Evidence) -> Said:
+        """Of the service that is measured at this place."""
+        subject = Subject(kind=SubjectKind.SERVICE, name=place.service, site=place.site)
+        probe, touchpoint = place.probe, place.touchpoint
+        return cls(
+            quality=quality, subject=subject, indicator=metric, probe=probe, touchpoint=touchpoint, evidence=evidence
+        )
 
 
 def key_of(place: tuple[str, str]) -> str:
@@ -142,6 +155,13 @@ class OpenFindings:
             epoch=moment.epoch,
             evidence=evidence or finding.evidence,
         )
+
+    def retire(self, condition: Condition, key: str, moment: Moment) -> Finding:
+        """Ends what is not measured any more."""
+        found = self.get(condition, key)
+        note = "not measured any more: configuration changed"
+        evidence = msgspec.structs.replace(found.evidence if found else Evidence(), until=moment.at, note=note)
+        return self.end(condition, key, moment, evidence)
 
     def state_anew(self, moment: Moment) -> list[Finding]:
         """After a start: every open finding, nothing changed."""

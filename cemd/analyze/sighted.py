@@ -8,10 +8,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from cemd.analyze.findings import Moment, OpenFindings, Said, key_of, place_of
+from cemd.analyze.findings import MOST_SERIES, Moment, OpenFindings, Said, key_of, place_of
 from cemd.analyze.indicators.indicators import Indicators, window_seconds
 from cemd.analyze.indicators.instances import Instance, objective_text
-from cemd.analyze.judge import MOST_SERIES, retire
 from cemd.analyze.models.lookout import Lookout, Place, Sighted
 from cemd.analyze.series import SeriesTable
 from cemd.model.finding import Condition, Evidence, Finding
@@ -29,12 +28,12 @@ def retired_sightings(held: OpenFindings, lookout: Lookout, indicators: Indicato
         for key in held.keys(condition):
             number = indicators.number.get(key, -1)
             if not 0 <= number < len(columns) or not columns["said"][number]:
-                said.append(retire(held, condition, key, moment))
+                said.append(held.retire(condition, key, moment))
     for key in held.keys(Condition.ANOMALY):
         if (place := place_of(key)) is not None:
             model = lookout.touchpoints.get(place)
             if model is None or not model.said:
-                said.append(retire(held, Condition.ANOMALY, key, moment))
+                said.append(held.retire(Condition.ANOMALY, key, moment))
     return said
 
 

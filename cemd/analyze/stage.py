@@ -21,14 +21,10 @@ from cemd.analyze.detectors.attention import Attention
 from cemd.analyze.findings import Moment, OpenFindings
 from cemd.analyze.hearing import Ear, rows_heard
 from cemd.analyze.indicators.indicators import Indicators
-from cemd.analyze.judge import (
-    deep_findings,
-    indicator_findings,
-    retired_findings,
-    series_findings,
-    silence_findings,
-    silent_series,
-)
+from cemd.analyze.judge.anomalies import deep_findings, series_findings
+from cemd.analyze.judge.objectives import indicator_findings
+from cemd.analyze.judge.retired import retired_findings
+from cemd.analyze.judge.silence import silence_findings, silent_series
 from cemd.analyze.labels import LABELS, Clerk, Labels
 from cemd.analyze.models.lookout import Lookout
 from cemd.analyze.series import SeriesTable

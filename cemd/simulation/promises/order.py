@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cemd.analyze.judge import MOST_SERIES
+from cemd.analyze.findings import MOST_SERIES
 from cemd.improve.lifecycle import OVER, TRANSITIONS
 from cemd.model.entry import Command, Started, Tick
 from cemd.model.finding import Condition, FindingPhase
