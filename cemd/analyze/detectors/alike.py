@@ -119,7 +119,7 @@ class Alike:
 
     def dump(self) -> dict[str, bytes]:
         known = np.flatnonzero(self._held.reshape(PLACES, BINS).any(axis=1))
-        new = np.sort(np.concatenate([np.zeros(0, np.int64), *self._new]))
+        new = np.sort(np.concatenate([np.zeros(0, np.int64), *self._new]), kind="stable")
         return {
             "alike_at": np.float64(self._judged_at).tobytes(),
             "alike_new": new.astype("<i8").tobytes(),
