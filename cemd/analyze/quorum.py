@@ -29,19 +29,19 @@ class Views(TypedDict):
 
 
 def views_of(
-    rows: NDArray[np.intp], objective: Objective | None, table: SeriesTable, bank: Bank, silent: NDArray[np.bool_]
+    rows: NDArray[np.intp], objective: Objective | None, table: SeriesTable, bank: Bank, unheard: NDArray[np.bool_]
 ) -> Views:
     """What each vantage point of these series sees.
 
     Args:
         rows: Rows of the series that an indicator looks at, intp[n].
         objective: What it must keep; None: only failed attempts count.
-        silent: Which series of the bank are heard no more, bool[all].
+        unheard: Which of them fell silent, or have no sample in the indicator's window, bool[n].
     """
     names = list(table.vantages)
     vantage, outcome = table.columns["vantage"][rows], bank.columns["outcome"][rows]
     shows = (outcome == Outcome.FAILED) | (outcome == Outcome.TIMED_OUT) | _beyond(bank.values()[rows], objective)
-    unseen = (outcome == Outcome.BLIND) | (outcome == NOT_SEEN) | silent[rows]
+    unseen = (outcome == Outcome.BLIND) | (outcome == NOT_SEEN) | unheard
     found = Views(failing=(), well=(), blind=())
     for name, code in sorted((names[code], code) for code in np.flatnonzero(np.bincount(vantage)).tolist()):
         mine = vantage == code

@@ -62,15 +62,16 @@ def test_slow_answers_are_shown_by_the_vantage_points_that_wait() -> None:
     assert (finding.evidence.failing, finding.evidence.well) == (("west",), ("home", "south"))
 
 
-def test_a_vantage_point_that_fell_silent_abstains() -> None:
-    """Its newest samples were fine; nobody knows what it would see by now."""
+@pytest.mark.parametrize("away", [0, 120], ids=["for-the-first-time", "after-a-long-silence"])
+def test_a_vantage_point_that_fell_silent_abstains(away: int) -> None:
+    """Its newest samples were fine; nobody knows what it would see by now, also where it was silent for long before."""
     known = [seen_from(serial, vantage) for serial, vantage in enumerate(VANTAGES)]
     world = World(known=known)
-    for run in range(36):
+    for run in range(24 + away + 36):
         for one in known:
-            if one.key.vantage == "south" and run >= 12:
+            if one.key.vantage == "south" and (12 <= run < 12 + away or run >= 24 + away):
                 continue
-            world.samples((one, float(run < 24)), source=one.source)
+            world.samples((one, float(run < 24 + away + 12)), source=one.source)
         for _ in range(5):
             world.tick(2.0)
     [finding] = world.open(Condition.OBJECTIVE_BROKEN)

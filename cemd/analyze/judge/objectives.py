@@ -72,16 +72,20 @@ def _evidence(
     value = float(indicators.columns["value"][number])
     since = float(indicators.columns["bad_since" if condition is Condition.OBJECTIVE_BROKEN else "warn_since"][number])
     samples, seconds = int(indicators.columns["samples"][number]), window_seconds(indicators, number)
+    rows = indicators.series_of(number)
+    # A slow probe may look less often than the window is long: two of its intervals are waited for as well.
+    waited = np.maximum(seconds, 2.0 * table.columns["every_seconds"][rows])
+    unheard = silent[rows] | (bank.columns["last_at"][rows] < moment.at - waited)
     target = None
     if objective is not None:
         asked = objective.at_most if objective.at_least is None else objective.at_least
         target = objective.warn_at if condition is Condition.OBJECTIVE_WARNING else asked
     unit = f" {instance.indicator.unit}" if instance.indicator.unit else ""
     return Evidence(
-        series=tuple(table.series[row].id for row in indicators.series_of(number)[:MOST_SERIES].tolist()),
+        series=tuple(table.series[row].id for row in rows[:MOST_SERIES].tolist()),
         value=None if np.isnan(value) else value,
         threshold=target,
-        **views_of(indicators.series_of(number), objective, table, bank, silent),
+        **views_of(rows, objective, table, bank, unheard),
         samples=samples,
         window_seconds=seconds,
         mixed=indicators.is_mixed(number),
