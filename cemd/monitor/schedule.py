@@ -135,7 +135,7 @@ class Schedule:
 
     def finished(self, slot: int, now: float, *, failed: bool, hung: bool = False) -> bool:
         """A run is over; `hung` when it failed by taking its time. The first failures are looked at again quickly.
-        True: somebody waits for the place that it left, so a turn is worth its while."""
+        True: somebody waits for the place that it left, or it is to run once more, so a turn is worth its while."""
         slots = self._slots
         flags = slots.flags[slot]
         if flags == _RUNNING and not failed and not self._waiting:
@@ -155,7 +155,8 @@ class Schedule:
             slots.flags[slot] |= HUNG | AGAIN_AND_AGAIN if flags & LANE else HUNG
         if state == _AGAIN:
             self._agenda.ask(slot, now)
-        elif failed and flags & LOOKS < QUICK_RECHECKS * ONE_LOOK:
+            return True
+        if failed and flags & LOOKS < QUICK_RECHECKS * ONE_LOOK:
             self._look_again(slot, now)
         return bool(self._open)
 
@@ -178,9 +179,8 @@ class Schedule:
                 return bool(self._open)
         column = np.asarray(slots, dtype=np.intp)
         if (own.flags_column[column] & ~np.uint8(LOOKS) != _RUNNING).nonzero()[0].size:
-            for slot in slots:
-                self.finished(slot, now, failed=False)
-            return bool(self._open)
+            worth = [self.finished(slot, now, failed=False) for slot in slots]
+            return any(worth) or bool(self._open)
         groups = own.groups(column)
         self._walls.leave_all(groups)
         if self._waiting:

@@ -240,6 +240,23 @@ def test_recheck_runs_at_once_coalesces_and_keeps_the_phase() -> None:
     assert schedule.next_at() == regular
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_whoever_is_to_run_once_more_is_worth_a_turn_at_its_end(together: bool) -> None:
+    schedule = Schedule(wall_offset=0.0)
+    schedule.load([plan("a", 1000.0)], 0.0)
+    for asked, worth in ((True, True), (False, False)):
+        schedule.recheck("a", 1.0)
+        assert schedule.started(1.0) == ["a"]
+        if asked:
+            schedule.recheck("a", 1.1)
+        slot = schedule.begun["a"]
+        ended = schedule.finished_well([slot], 1.2) if together else schedule.finished(slot, 1.2, failed=False)
+        assert ended is worth
+        if worth:
+            assert schedule.started(1.3) == ["a"]
+            schedule.over("a", 1.4, failed=False)
+
+
 def test_probe_that_left_while_running_frees_its_slot() -> None:
     schedule = Schedule(wall_offset=0.0, kind_at_once=1)
     schedule.load([plan("a", 1000.0)], 0.0)
