@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -127,6 +128,25 @@ def resume_sending(actor: str, note: str, url: str | None, root: Path, as_json: 
 
     done = "Messages to customers may leave again, as far as they are still due and still true"
     say("unkill", done, Speaker(actor=actor, note=note, url=url, root=root), as_json=as_json)
+
+
+@main.command("run-now")
+@click.argument("probe")
+@ACTOR
+@NOTE
+@URL
+@ROOT
+@JSON
+def run_now(probe: str, actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
+    """Has the running cemd run PROBE (its name or uid) at once, beside its schedule; what it finds is kept.
+
+    Asked for while it runs, it runs once more afterwards, however often it was asked for. Exit code 1 where no prober
+    was there to be asked, or where it is outside of its times (`active`) and so is not measured. `cemd probe` measures
+    from here instead, shows every phase, and keeps nothing.
+    """
+    from cemd.commands.word import Speaker, ask_for_run
+
+    sys.exit(ask_for_run(probe, Speaker(actor=actor, note=note, url=url, root=root), as_json=as_json))
 
 
 @main.group()

@@ -22,7 +22,7 @@ from cemd.model.measurement import Attempt, Samples
 from cemd.model.view import Views
 from cemd.monitor.intake import ProberServer, Push
 from cemd.store.base import Store
-from cemd.web.house import PushAnswer, ToMend
+from cemd.web.house import PushAnswer, ToMend, WhoRuns
 
 HUNG_TICKS = 15
 """So many ticks without progress of the core: it hangs, and the process should be started anew."""
@@ -89,6 +89,13 @@ class Doors:
 
     async def failures(self, probe: str) -> tuple[Attempt, ...]:
         return await self._evidence.of(probe)
+
+    def who_runs(self, name: str) -> WhoRuns | None:
+        probe = self._prober.probe_called(name)
+        if probe is None:
+            return None
+        probers, active = self._prober.probers_of(probe), self._prober.is_active(probe)
+        return WhoRuns(probe=probe.identity(), probers=probers, active=active)
 
     async def command(self, command: Command) -> int:
         return await self._sequencer.submit(command)

@@ -82,6 +82,16 @@ class FindingLabel(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class AskedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of a probe that a person asked for: a row of the audit trail."""
+
+    at: Instant
+    seq: int
+    probe: str
+    actor: str
+    note: str = ""
+
+
 class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
     swept_at: Instant
 

@@ -13,10 +13,10 @@ from cemd.improve.ledger import Ledger
 from cemd.improve.lifecycle import ENDED
 from cemd.improve.orders import Orders
 from cemd.improve.playbook import rechecks
-from cemd.improve.records import FindingLabel, ServiceChange, Upkeep
+from cemd.improve.records import AskedRun, FindingLabel, ServiceChange, Upkeep
 from cemd.improve.state import ImproveState
 from cemd.model.customers import Customers
-from cemd.model.effect import Effects
+from cemd.model.effect import Effects, Recheck
 from cemd.model.entry import Command, CommandKind, ConfigEpoch, Entry, Started, Tick
 from cemd.model.finding import Finding
 from cemd.model.identity import Instant
@@ -63,6 +63,8 @@ def handle(  # noqa: PLR0913, RUF100 -- the door that all wings have
             Orders(ledger, assessor).obey(payload)
         case Command(kind=kind) if kind in _LABELS:
             _write_label(state, entry, payload, findings)
+        case Command(kind=CommandKind.RUN):
+            _ask_for_run(ledger, payload, topology, effects)
         case ConfigEpoch():
             _note_changes(state, topology, entry.at)
         case Started():
@@ -95,6 +97,17 @@ def _write_label(state: ImproveState, entry: Entry, command: Command, findings: 
             reason="" if said else refused,
         )
     )
+
+
+def _ask_for_run(ledger: Ledger, command: Command, topology: Topology, effects: Effects) -> None:
+    """A run that a person wants now, and its audit row, which is committed before anybody is asked: a restart does not
+    ask again."""
+    if not topology.probed_by(command.subject):
+        ledger.refuse(command, f"there is no probe {command.subject}; a reload may have taken it away meanwhile.")
+        return
+    run = AskedRun(at=ledger.at, seq=ledger.seq, probe=command.subject, actor=command.actor, note=command.note)
+    ledger.state.note_run(run)
+    effects.rechecks.append(Recheck(probe=command.subject, reason=f"{command.actor} asks for it"))
 
 
 def view(state: ImproveState) -> tuple[Incident, ...]:

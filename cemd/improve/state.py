@@ -10,6 +10,7 @@ from cemd.config.topology import Topology
 from cemd.improve.census import Census
 from cemd.improve.lifecycle import ENDED
 from cemd.improve.records import (
+    AskedRun,
     AttachedFinding,
     FindingLabel,
     Grounds,
@@ -25,6 +26,7 @@ from cemd.model.rows import Rows
 
 KEPT_REFUSALS = 200
 KEPT_LABELS = 2000
+KEPT_RUNS = 2000
 
 
 class ImproveState:
@@ -42,6 +44,7 @@ class ImproveState:
         self.changes: Rows[ServiceChange] = Rows("service_change", ServiceChange)
         self.refusals: Rows[RefusedCommand] = Rows("refused_command", RefusedCommand)
         self.labels: Rows[FindingLabel] = Rows("finding_label", FindingLabel)
+        self.runs: Rows[AskedRun] = Rows("asked_run", AskedRun)
         self.upkeep: Rows[Upkeep] = Rows("improve_upkeep", Upkeep)
         self.counts: dict[tuple[object, ...], tuple[int, int, int]] = {}  # of customers; see impact
         self._watch: Watch | None = None
@@ -52,7 +55,8 @@ class ImproveState:
         self._sorted: dict[str, tuple[int, tuple[AttachedFinding, ...]]] = {}
 
     def tables(self) -> Sequence[Rows]:  # type: ignore[type-arg]
-        return (self.incidents, self.findings, self.grounds, self.changes, self.refusals, self.labels, self.upkeep)
+        incidents = (self.incidents, self.findings, self.grounds)
+        return (*incidents, self.changes, self.refusals, self.labels, self.runs, self.upkeep)
 
     def watch(self, topology: Topology) -> Watch:
         """Who measures what in this configuration."""
@@ -131,6 +135,11 @@ class ImproveState:
         self.labels.put(str(label.seq), label)
         for old in tuple(self.labels)[:-KEPT_LABELS]:
             self.labels.delete(str(old.seq))
+
+    def note_run(self, run: AskedRun) -> None:
+        self.runs.put(str(run.seq), run)
+        for old in tuple(self.runs)[:-KEPT_RUNS]:
+            self.runs.delete(str(old.seq))
 
     def _live_index(self) -> dict[str, None]:
         if self._live is None:

@@ -14,7 +14,7 @@ from cemd.model.rows import RowChange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
-    """Run this probe again now: feedback from improve to monitor. Never waited for; coalesced by probe."""
+    """Run this probe (uid) now: feedback from improve to monitor. Never waited for; coalesced by probe."""
 
     probe: str
     reason: str

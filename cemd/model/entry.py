@@ -76,6 +76,7 @@ class CommandKind(StrEnum):
     LABEL_TRUE = "label_true"  # finding of a detector: it was a fault
     LABEL_FALSE = "label_false"  # it was none
     LABEL_BENIGN = "label_benign"  # it is the new normal
+    RUN = "run"  # probe: measure at once
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
@@ -83,7 +84,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
 
     kind: CommandKind
     actor: str
-    subject: str = ""  # id of incident, communication or finding
+    subject: str = ""  # id of incident, communication or finding, uid of a probe
     note: str = ""
 
 

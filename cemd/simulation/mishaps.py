@@ -174,6 +174,14 @@ def _command(victim: Victim, chance: random.Random) -> None:
             victim.say(kind, chance.choice(incidents))
 
 
+def _run_now(victim: Victim, chance: random.Random) -> None:
+    """Somebody wants a probe to run, also one that the files do not have any more; impatiently at times."""
+    probes = [probe.identity() for probe in victim.world.configuration.probes]
+    subject = chance.choice([*probes, "ghost"])
+    for _ in range(chance.choice((1, 1, 1, 20))):
+        victim.say(CommandKind.RUN, subject)
+
+
 def _contact(victim: Victim, chance: random.Random) -> None:
     kind = chance.choice((*ContactKind, ContactKind.CALL_QUEUED, ContactKind.TICKET_OPENED))
     customer = chance.randrange(victim.world.customer_count)
@@ -196,4 +204,5 @@ ACTS: dict[str, Act] = {
     "command": _command,
     "contact": _contact,
     "stop": _stop,
+    "run-now": _run_now,
 }

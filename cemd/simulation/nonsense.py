@@ -51,6 +51,7 @@ def nonsense(chance: random.Random, known: tuple[int, ...], wall: float) -> Payl
             return chance.choice((
                 AlertOutcome(alert="none", revision=-3, sent=True),
                 Command(kind=CommandKind.CONFIRM, actor="", subject="", note="no such service"),
+                Command(kind=CommandKind.RUN, actor="", subject="ghost"),
                 Contact(kind=ContactKind.ERASED, customer=-1),
                 Contact(kind=ContactKind.CALL_ENDED, customer=2**40, service="none"),
             ))  # fmt: skip

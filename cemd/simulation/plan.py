@@ -25,6 +25,7 @@ DAILY = {
     "command": 40,
     "contact": 60,
     "stop": 6,
+    "run-now": 12,
 }
 """How often a day each kind of mishap happens."""
 HABITS = ("kills-while-telling", "kills-at-birth", "steps-while-down", "panic", "disorder", "lies", "dead-servers")

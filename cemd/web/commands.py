@@ -54,6 +54,7 @@ ON_COMMUNICATION = {
     CommandKind.RELEASE: "Send what is held.",
     CommandKind.DECLINE: "Tell nobody.",
 }
+RUN_SUMMARY = "Measure at once, beside the schedule; asked for while it runs, it runs once more afterwards."
 ON_ALL = {
     CommandKind.KILL: "Stop every message to customers at once.",
     CommandKind.UNKILL: "Let messages to customers leave again.",
@@ -66,6 +67,12 @@ def _refusals(path: str) -> tuple[int, ...]:
     if "{" not in path:
         return ()
     return (404,) if path.startswith("communications/") else (404, 409)
+
+
+async def _asked(request: web.Request) -> CommandAsked:
+    query_of(request, Nothing)
+    async with asyncio.timeout(READ_SECONDS):
+        return await body_of(request, CommandAsked, COMMAND_BYTES)
 
 
 class Commands:
@@ -99,6 +106,17 @@ class Commands:
             *(post("", kind, words, "customers", f"{kind.value}_all") for kind, words in ON_ALL.items()),
             Route(
                 method="POST",
+                path="/api/v1/probes/{probe}/run",
+                name="run",
+                tag="series",
+                summary=RUN_SUMMARY,
+                handler=self.run,
+                answer=documents.RunDoc,
+                body=CommandAsked,
+                refusals=(404,),
+            ),
+            Route(
+                method="POST",
                 path="/api/v1/measurements/{source}",
                 name="push",
                 tag="series",
@@ -111,19 +129,33 @@ class Commands:
 
     def _handler(self, kind: CommandKind, with_subject: bool) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            query_of(request, Nothing)
-            async with asyncio.timeout(READ_SECONDS):
-                asked = await body_of(request, CommandAsked, COMMAND_BYTES)
+            asked = await _asked(request)
             subject = self._subject(kind, request) if with_subject else ""
             if kind in ON_FINDING:
                 await self._learnt(subject)
-            command = Command(kind=kind, actor=asked.actor, subject=subject, note=asked.note)
-            async with asyncio.timeout(LOG_SECONDS):
-                seq = await self._desk.house.command(command)
+            seq = await self._log(kind, asked, subject)
             answer = documents.CommandDoc(seq=seq, kind=kind.value, subject=subject)
             return web.Response(body=answer.model_dump_json().encode(), content_type="application/json")
 
         return handle
+
+    async def run(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/v1/probes/{probe}/run."""
+        asked, name = await _asked(request), request.match_info["probe"]
+        found = self._desk.house.who_runs(name)
+        if found is None:
+            fact = f"no probe of the files has the name or uid {name[:80]!r}"
+            raise Refused(404, "probe", fact, "`cemd check --json` lists them; what others push is not asked for")
+        seq = await self._log(CommandKind.RUN, asked, found.probe)
+        answer = documents.RunDoc(
+            seq=seq, kind=CommandKind.RUN.value, subject=found.probe, probers=found.probers, active=found.active
+        )
+        return web.Response(body=answer.model_dump_json().encode(), content_type="application/json")
+
+    async def _log(self, kind: CommandKind, asked: CommandAsked, subject: str) -> int:
+        command = Command(kind=kind, actor=asked.actor, subject=subject, note=asked.note)
+        async with asyncio.timeout(LOG_SECONDS):
+            return await self._desk.house.command(command)
 
     def _subject(self, kind: CommandKind, request: web.Request) -> str:
         """The id in the path, which must be one that the view knows."""

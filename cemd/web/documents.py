@@ -168,6 +168,18 @@ class CommandDoc(Shape):
     subject: str
 
 
+class RunDoc(Shape):
+    seq: int
+    """The command is logged under this number; what the run finds comes with one of the next views."""
+    kind: str
+    subject: str
+    """The uid of the probe."""
+    probers: int
+    """Connected probers that run it; 0: nobody was there to be asked, and it runs as planned once one is back."""
+    active: bool
+    """False: it is outside of its times (`active`), at which it is not measured but blind, asked for or not."""
+
+
 class PushDoc(Shape):
     accepted: int
     refused: int

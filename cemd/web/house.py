@@ -38,6 +38,15 @@ class ToMend:
     since: Instant
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhoRuns:
+    """Who would run a probe now. `probe` is its uid; `active` is false outside of its times."""
+
+    probe: str
+    probers: int
+    active: bool
+
+
 class House(Protocol):
     """All calls come from the event loop; none may hold it."""
 
@@ -70,6 +79,9 @@ class House(Protocol):
 
     async def failures(self, probe: str) -> tuple[Attempt, ...]:
         """Attempts of a probe that failed, as far as they are remembered; the newest first."""
+
+    def who_runs(self, name: str) -> WhoRuns | None:
+        """Of the probe with this uid or name; None: the files have none."""
 
     async def command(self, command: Command) -> int:
         """Seq of the command once it is logged."""

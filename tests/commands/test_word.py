@@ -70,6 +70,33 @@ async def test_acknowledging_and_the_kill_switch_need_no_page(tmp_path: Path) ->
     assert json.loads(resumed.output)["kind"] == "unkill"
 
 
+@pytest.mark.parametrize(
+    ("probers", "active", "words", "code"),
+    [(1, True, "runs now, at 1 prober", 0), (0, True, "`cemd agent`", 1), (1, False, "outside of its times", 1)],
+    ids=["asked", "nobody there", "not active"],
+)
+async def test_it_asks_for_a_run_and_says_what_becomes_of_it(
+    tmp_path: Path, probers: int, active: bool, words: str, code: int
+) -> None:
+    house = SceneHouse(rich_views())
+    house.probers, house.active = probers, active
+    server = WebServer(house, port=0)
+    await server.start()
+    more = ("--actor", "ann", "--root", tmp_path, "--url", server.url)
+    try:
+        result = await asyncio.to_thread(cemd, "run-now", "payment-charge", *more)
+        as_json = await asyncio.to_thread(cemd, "run-now", "payment-charge", *more, "--json")
+        unknown = await asyncio.to_thread(cemd, "run-now", "no/../such", *more)
+    finally:
+        await server.stop()
+    assert words in result.output
+    assert (result.exit_code, as_json.exit_code, unknown.exit_code) == (code, code, 1)
+    document = json.loads(as_json.output)
+    assert (document["kind"], document["probers"], document["active"]) == ("run", probers, active)
+    assert "no probe of the files has the name or uid" in unknown.output
+    assert [(one.kind, one.subject) for one in house.commands] == [(CommandKind.RUN, "payment-charge")] * 2
+
+
 @pytest.mark.parametrize("url", ["", "ftp://x"], ids=["nobody there", "no page"])
 def test_where_no_page_answers_it_says_what_to_do(tmp_path: Path, url: str) -> None:
     with socket.socket() as free:

@@ -8,6 +8,7 @@ from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve import lifecycle
 from cemd.improve.stage import view
+from cemd.improve.state import KEPT_RUNS
 from cemd.model.entry import CommandKind
 from cemd.model.finding import Condition, FindingPhase
 from cemd.model.incident import IncidentChange as Change
@@ -292,3 +293,30 @@ def test_old_history_leaves_the_rows() -> None:
     house.tick(after=3601.0)
     house.tick(after=31 * 86_400.0)
     assert house.incidents == []
+
+
+def test_a_run_that_a_person_asks_for_is_an_effect_and_a_row_and_no_restart_asks_again() -> None:
+    house = House()
+    assert house.command(CommandKind.RUN, "probe-hlr", actor="ana", note="after the change") == []
+    assert [one.probe for one in house.effects.rechecks] == ["probe-hlr"]
+    assert house.effects.rechecks[0].reason == "ana asks for it"
+    house.start_again()
+    assert house.effects.rechecks == []
+    (row,) = house.state.runs
+    assert (row.probe, row.actor, row.note) == ("probe-hlr", "ana", "after the change")
+
+
+def test_a_run_of_a_probe_that_has_gone_is_refused_with_a_reason() -> None:
+    house = House()
+    house.command(CommandKind.RUN, "ghost")
+    assert house.effects.rechecks == []
+    (refused,) = house.state.refusals
+    assert "there is no probe ghost" in refused.reason
+
+
+def test_rows_of_runs_are_bounded_however_often_somebody_asks() -> None:
+    house = House()
+    for _ in range(KEPT_RUNS + 5):
+        house.command(CommandKind.RUN, "probe-hlr")
+    assert [row.seq for row in house.state.runs] == list(range(6, KEPT_RUNS + 6))
+    assert len(house.stored["asked_run"]) == KEPT_RUNS

@@ -37,7 +37,7 @@ from cemd.model.view import (
     TouchpointView,
     Views,
 )
-from cemd.web.house import PushAnswer, ToMend
+from cemd.web.house import PushAnswer, ToMend, WhoRuns
 from prometheus_client import CollectorRegistry, Counter
 
 NOW = 1_795_300_000.0
@@ -348,6 +348,7 @@ class SceneHouse:
         self.secret: bytes | None = None
         self.living = True
         self.failed: dict[str, tuple[Attempt, ...]] = {}
+        self.probers, self.active = 1, True
 
     def views(self) -> Views | None:
         return self.shown
@@ -371,6 +372,17 @@ class SceneHouse:
         """A new view with nothing new but the time."""
         assert self.shown is not None
         self.shown = replace(self.shown, seq=self.shown.seq + 1, at=self.shown.at + seconds)
+
+    def who_runs(self, name: str) -> WhoRuns | None:
+        if all(one.key.probe != name for one in SERIES):
+            return None
+        return WhoRuns(probe=name, probers=self.probers, active=self.active)
+
+    def measure(self) -> None:
+        """A new view with new samples of all series."""
+        self.tick()
+        assert self.shown is not None
+        self.shown = replace(self.shown, series=columns(self.shown.at))
 
     async def command(self, command: Command) -> int:
         assert self.shown is not None

@@ -321,6 +321,35 @@ async def test_each_command_is_handed_on_with_its_actor(
     assert (command.kind, command.subject, command.actor, command.note) == (kind, subject, "ines", "seen")
 
 
+@pytest.mark.parametrize(("probers", "active"), [(1, True), (0, True), (2, False)])
+async def test_run_of_a_probe_is_handed_on_and_who_was_there_to_be_asked_is_said(
+    client: aiohttp.ClientSession, house: SceneHouse, probers: int, active: bool
+) -> None:
+    house.probers, house.active = probers, active
+    async with client.post("/api/v1/probes/payment-charge/run", json=ACTOR, headers=HERE) as response:
+        assert response.status == 200, await response.text()
+        said = await response.json()
+    wanted = {"kind": "run", "subject": "payment-charge", "probers": probers, "active": active}
+    assert said == {"seq": 41_261, **wanted}
+    assert [(one.kind, one.subject, one.actor) for one in house.commands] == [
+        (CommandKind.RUN, "payment-charge", "ines")
+    ]
+
+
+async def test_run_of_a_probe_that_the_files_do_not_have_reaches_nobody(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    async with client.post("/api/v1/probes/nobody/run", json=ACTOR, headers=HERE) as response:
+        assert response.status == 404
+        error = (await response.json())["error"]
+    assert "'nobody'" in error["fact"]
+    assert "`cemd check --json`" in error["remedy"]
+    house.secret = b"open-sesame"
+    async with client.post("/api/v1/probes/payment-charge/run", json=ACTOR, headers=HERE) as response:
+        assert response.status == 401
+    assert house.commands == []
+
+
 async def test_an_incident_is_closed_when_it_is_resolved_and_told_why_not_otherwise(
     client: aiohttp.ClientSession, house: SceneHouse
 ) -> None:

@@ -370,6 +370,36 @@ async def test_acknowledging_by_keyboard_reaches_the_house_and_shows(
     assert [(one.kind, one.actor) for one in house.commands] == [(CommandKind.ACKNOWLEDGE, "ines")]
 
 
+async def test_a_probe_is_run_now_and_the_new_measurement_is_shown_when_it_comes(
+    server: WebServer, browser: Browser, house: SceneHouse
+) -> None:
+    watched = await opened(browser, f"{server.url}series/{LOOKUP}")
+    page = watched.page
+    said = page.locator(".run").get_by_role("status")
+    await page.get_by_role("button", name="Run now").click()
+    await page.get_by_label("Your name").fill("ines")
+    await page.get_by_role("dialog").get_by_role("button", name="Run now").click()
+    await expect(said).to_have_text("Asked; waiting for what it measures.")
+    house.measure()
+    await expect(said).to_contain_text("New measurement: 71 ms")
+    assert [(one.kind, one.subject) for one in house.commands] == [(CommandKind.RUN, "resolver-east")]
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("probers", "active", "words"), [(0, True, "No prober was there"), (1, False, "outside of its times")]
+)
+async def test_a_run_that_will_not_be_is_said(
+    server: WebServer, browser: Browser, house: SceneHouse, probers: int, active: bool, words: str
+) -> None:
+    house.probers, house.active = probers, active
+    page = (await opened(browser, f"{server.url}series/{LOOKUP}")).page
+    await page.get_by_role("button", name="Run now").click()
+    await page.get_by_label("Your name").fill("ines")
+    await page.get_by_role("dialog").get_by_role("button", name="Run now").click()
+    await expect(page.locator(".run").get_by_role("status")).to_contain_text(words)
+
+
 async def test_the_kill_switch_asks_first_and_then_says_so_loudly(
     server: WebServer, browser: Browser, house: SceneHouse
 ) -> None:

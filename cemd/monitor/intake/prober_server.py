@@ -204,6 +204,20 @@ class ProberServer:
     def _say_not_asked(self, probes: Sequence[str]) -> None:
         self._log.warning("intake.runs_not_asked", probes=list(probes[:20]), count=len(probes), remedy=_NO_PROBER)
 
+    def probe_called(self, name: str) -> Probe | None:
+        """The probe of this uid or, where there is none, of this name, in the newest set."""
+        by_uid = (probe for probe in self._probes if probe.identity() == name)
+        return next(by_uid, None) or next((probe for probe in self._probes if probe.name == name), None)
+
+    def probers_of(self, probe: Probe) -> int:
+        """Probers that are there and whose vantage point runs the probe."""
+        vantages = self._settings.runs_at(probe.vantages)
+        return sum(_vantage(peer) in vantages for peer in self._peers.values())
+
+    def is_active(self, probe: Probe) -> bool:
+        """Whether the probe is within its times now."""
+        return probe.active is None or probe.active.holds(self._clock.now())
+
     def connected(self) -> int:
         """Probers that are there."""
         return len(self._peers)

@@ -53,6 +53,12 @@ async function refresh() {
   }
 }
 
+// A command was logged; a page may want to know with which answer.
+function obeyed(answer) {
+  if (page.obeyed) page.obeyed(answer);
+  refresh();
+}
+
 // Where there is no page to draw, what to say instead.
 const missing = (error) => h("div", { class: "one-head" },
   h("h1", {}, error.status === 404 ? "There is no such page" : "No data yet"), h("p", { class: "empty", role: "status" }, error.message),
@@ -112,7 +118,7 @@ function show(path, push) {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-command]");
-  if (button) return ask(button.dataset.command, button.dataset.subject || "", view && view.token_needed, refresh);
+  if (button) return ask(button.dataset.command, button.dataset.subject || "", view && view.token_needed, obeyed);
   const link = event.target.closest("a[data-link]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return undefined;
   event.preventDefault();

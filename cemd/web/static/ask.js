@@ -13,6 +13,7 @@ const WORDS = {
   label_true: ["It was a fault", "What was measured meanwhile stays out of the baseline.", "Label as true"],
   label_false: ["It was no fault", "The detector asks for more before it says so again, up to a bound.", "Label as false"],
   label_benign: ["It is the new normal", "The baseline is learnt anew at once.", "Label as new normal"],
+  run: ["Run this probe now", "It measures once, at once; its schedule goes on as it was.", "Run now"],
   kill: ["Stop all messages to customers", "Nothing more leaves, in every communication, until somebody resumes.", "Stop all messages"],
   unkill: ["Resume messages to customers", "What is still due and still true may be sent.", "Resume messages"],
 };
@@ -39,6 +40,7 @@ export function ask(kind, subject, tokenNeeded, done) {
 
 const pathOf = ({ kind, subject }) => {
   if (!subject) return kind;
+  if (kind === "run") return `probes/${encodeURIComponent(subject)}/run`;
   if (kind.startsWith("label_")) return `findings/${encodeURIComponent(subject)}/${kind}`;
   return `${kind === "release" || kind === "decline" ? "communications" : "incidents"}/${encodeURIComponent(subject)}/${kind}`;
 };
@@ -51,11 +53,11 @@ at("ask").querySelector("form").addEventListener("submit", async (event) => {
   const token = at("ask-token-row").hidden ? "" : at("ask-token").value.trim();
   at("ask-go").disabled = true;
   try {
-    await command(pathOf(waiting), actor, at("ask-note").value, token);
+    const answer = await command(pathOf(waiting), actor, at("ask-note").value, token);
     localStorage.setItem("cemd-actor", actor);
     if (token) sessionStorage.setItem("cemd-token", token);
     at("ask").close();
-    waiting.done();
+    waiting.done(answer);
   } catch (error) {
     at("ask-fault").textContent = error.message;
     at("ask-go").disabled = false;

@@ -18,9 +18,22 @@ function notables(items) {
       h("p", { class: "muted" }, h("strong", {}, amount(one.value, one.metric)), one.low === null ? "" : `, expected ${between(one.low, one.high, one.metric)}`, ` · ${one.tail_probability >= 0.05 ? "ordinary" : `as rare as ${rarity(one.tail_probability)}`}`)))));
 }
 
+// What became of a run that was asked for: said until the page is left.
+function ran(asked, one, now) {
+  if (!asked) return "";
+  if (asked.since !== lastAt(one)) return ["New measurement: ", h("strong", {}, amount(one.value, one.metric)), `, ${said(one.outcome)}, `, exact(one.last_at, now)];
+  if (!asked.probers) return "No prober was there to run it; it runs as planned once one is back.";
+  return asked.active ? "Asked; waiting for what it measures." : "Asked; but now is outside of its times, so it does not measure.";
+}
+
+const lastAt = (one) => (one.last_at ? one.last_at.epoch : null);
+
 export function seriesPage(id) {
+  let asked = null;
+  let shown = null;
   return {
     title: () => "Series",
+    obeyed(answer) { asked = { ...answer, since: shown }; },
     async load(get, text, params) {
       const q = params.get("q") || "";
       const seconds = SPANS[params.get("span")] || 3600;
@@ -45,6 +58,7 @@ export function seriesPage(id) {
         return `?${query}`;
       };
       const now = view.at;
+      shown = one ? lastAt(one) : null;
       const label = (item) => [item.target, item.vantage, ...Object.entries(item.labels).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(" · ");
       return h("div", { class: "series-page" }, h("h1", { class: "unseen" }, one ? `Series ${one.probe} ${one.metric}` : "Series"),
         panel("Series", h("span", { class: "muted" }, `${count(list.total)} found`),
@@ -58,6 +72,8 @@ export function seriesPage(id) {
           h("div", { class: "chart-box" }, picture(chart)),
           chartKey(params.has("mark") ? "since the finding began" : "", params.has("threshold")),
           failure ? failed(failure, now) : null,
+          one.source.startsWith("prober:") ? h("div", { class: "buttons run" },
+            h("button", { type: "button", "data-command": "run", "data-subject": one.probe }, "Run now"), h("span", { class: "muted", role: "status" }, ran(asked, one, now))) : null,
           h("dl", { class: "facts" },
             fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", exact(one.last_at, now)),
             fact("Expected", one.low === null ? "not yet known" : between(one.low, one.high, one.metric)),
