@@ -199,6 +199,19 @@ class Missed(Exception):  # noqa: N818 -- a finding about the target, not an err
         super().__init__(detail)
 
 
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What a kind had measured when its time was over: it leaves as the argument of the cancellation, so that a
+    silence tells how far the attempt came."""
+
+    readings: tuple[Reading, ...] = ()
+    phases: tuple[str, ...] = ()
+    """Those that were done, in their order."""
+
+    def __str__(self) -> str:
+        return f"done until then: {', '.join(self.phases)}" if self.phases else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What a kind is told about one run. Times are those of the event loop."""
@@ -344,9 +357,14 @@ def silence_of(kind: Kind) -> str:
 
 def blinded(exc: TimeoutError) -> Blind | None:
     """What of this host had not answered when the time was over, where it was that which was waited for."""
+    left = _left_with(exc)
+    return left if isinstance(left, Blind) else None
+
+
+def _left_with(exc: TimeoutError) -> object:
+    """What the kind said when its time was over: a `Blind` of this host, or how far it came."""
     ended = exc.__cause__
-    blind = ended.args[0] if isinstance(ended, asyncio.CancelledError) and ended.args else None
-    return blind if isinstance(blind, Blind) else None
+    return ended.args[0] if isinstance(ended, asyncio.CancelledError) and ended.args else None
 
 
 def result_of(exc: Exception, kind: Kind, probe: str, log: Any) -> Result:
@@ -355,7 +373,10 @@ def result_of(exc: Exception, kind: Kind, probe: str, log: Any) -> Result:
         case TimeoutError() if (blind := blinded(exc)) is not None:
             return Result(outcome=Outcome.BLIND, reason=blind.reason, detail=str(blind))
         case TimeoutError():
-            return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=silence_of(kind))
+            left = _left_with(exc)
+            so_far = left if isinstance(left, SoFar) else SoFar()
+            detail = f"{silence_of(kind).removesuffix('.')}; {so_far}." if str(so_far) else silence_of(kind)
+            return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, detail=detail, readings=so_far.readings)
         case Missed():
             return Result(outcome=exc.outcome, reason=exc.reason, detail=exc.detail, readings=exc.readings)
         case ProbeUnavailable():

@@ -82,3 +82,19 @@ async def test_servers_that_are_none(greeting: bytes, reason: Reason) -> None:
     async with tcp_server(speak) as port, tools() as made:
         result = await look(made, "imap", {"host": "127.0.0.1", "port": port})
     assert (result.outcome, result.reason) == (Outcome.FAILED, reason), result.detail
+
+
+async def test_a_server_that_falls_silent_is_told_with_what_was_done_until_then() -> None:
+    async def silent_after_its_greeting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hello\r\n")
+        await peers.hang(reader, writer)
+
+    params = {"host": "127.0.0.1", "user": "probe", "password_file": "/dev/null"}
+    async with tcp_server(peers.hang) as mute, tcp_server(silent_after_its_greeting) as polite, tools() as made:
+        at_once = await look(made, "imap", {"host": "127.0.0.1", "port": mute}, seconds=0.3)
+        later = await look(made, "imap", params | {"port": polite}, seconds=0.3)
+    assert (at_once.outcome, at_once.reason) == (Outcome.TIMED_OUT, Reason.NO_ANSWER)
+    assert at_once.detail == "no answer before the deadline; done until then: connect."
+    assert value(at_once, "connect_seconds") < 0.3
+    assert later.detail == "no answer before the deadline; done until then: connect, greeting."
+    assert value(later, "success") == 0.0

@@ -23,6 +23,7 @@ from cemd.monitor.probes.base import (
     Reading,
     Reason,
     Secrets,
+    SoFar,
     Text,
     read_secret,
 )
@@ -126,12 +127,14 @@ class Visit:
         self.talk = talk
         self.secrets = secrets
         self.readings: list[Reading] = []
+        self.phases: list[str] = []
         self.began = began
 
     def timed(self, metric: str, *, labels: tuple[tuple[str, str], ...] = ()) -> None:
         """Ends a phase: its seconds are noted, and the next begins."""
         now = asyncio.get_running_loop().time()
         self.readings.append(Reading(metric=metric, value=now - self.began, labels=labels))
+        self.phases.append(" ".join([metric.removesuffix("_seconds"), *(value for _, value in labels)]))
         self.began = now
 
     def note(self, metric: str, value: float) -> None:
@@ -167,7 +170,8 @@ class Visit:
 async def visit(
     params: TlsParams, port: int, tools: Tools, attempt: Attempt, *, most_bytes: int
 ) -> AsyncIterator[Visit]:
-    """Opens a connection for the length of the block. What fails within it tells the phases that were done.
+    """Opens a connection for the length of the block. What fails within it, or is not done in time, tells the phases
+    that were.
 
     Raises:
         Missed, Blind: the connection cannot be made; and whatever the block raises.
@@ -188,4 +192,7 @@ async def visit(
         except Missed as missed:
             missed.detail = made.secrets.hide(missed.detail)
             missed.readings = (*made.readings, *missed.readings)
+            raise
+        except asyncio.CancelledError as ended:
+            ended.args = ended.args or (SoFar(tuple(made.readings), tuple(made.phases)),)
             raise
