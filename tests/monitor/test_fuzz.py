@@ -1,8 +1,8 @@
 """Whole kinds against peers that were right a moment ago: what they say is damaged on its way, for a bounded time.
 
 Each kind talks to the good peer of its own tests through somebody who flips, cuts, doubles, swells, holds back or drops
-what comes back. Whatever becomes of it is a result with a reason, in time; never a fault of ours. The gate
-tries each kind for longer (`CEMD_FUZZ_SECONDS`) and with new damage each time (`CEMD_FUZZ_SEED`, named by a failure).
+what comes back. Whatever becomes of it is a result with a reason, in time; never a fault of ours. The gate tries each
+kind for longer (`CEMD_FUZZ_SECONDS`), with damage of its own for each commit (`CEMD_FUZZ_SEED`; a failure names it).
 """
 
 from __future__ import annotations
