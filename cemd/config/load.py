@@ -22,6 +22,7 @@ from cemd.config.channels import ChannelsFile
 from cemd.config.check import cautions, contradictions, duplicates, of_parts
 from cemd.config.configuration import Configuration
 from cemd.config.detection import Drift, Forecast, Multivariate
+from cemd.config.lacking import lacking
 from cemd.config.maintenance import MaintenanceFile
 from cemd.config.params import Kinds, checked, secrets
 from cemd.config.partial import keys_of, part_of, unasked
@@ -83,7 +84,8 @@ def load(root: Path, kinds: Kinds, *, rules: Path | None = None) -> Loaded:
     faults += of_parts(items, kinds)
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
-    warnings = (*cautions(items, topology), *_nobody(root, items), *_mute(root, items), *unread(root))
+    absent = (*_nobody(root, items), *_mute(root, items), *lacking(root, items))
+    warnings = (*cautions(items, topology), *absent, *unread(root))
     return Loaded(topology.configuration, warnings, tuple(name for name, _ in files))
 
 

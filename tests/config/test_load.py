@@ -7,18 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cemd.config.base import FileModel
 from cemd.config.load import load, load_settings
 from cemd.config.params import Kinds
 from cemd.config.topology import Topology
 from cemd.errors import ConfigError
+from pydantic import Field
 
 from tests.config.bad_files import BAD, CATALOGUE, CEMD, CHANNELS, PROBES
-from tests.config.kinds import FILES, KINDS, Mail, edited, write
+from tests.config.kinds import FILES, KINDS, Mail, Walk, edited, write
 
 
 class Letter(Mail):
     password_file: str | None = None
     token_file: str | None = None
+
+
+class Login(FileModel):
+    client_secret_file: str
 
 
 def messages(root: Path, kinds: Kinds = KINDS) -> list[str]:
@@ -82,6 +88,64 @@ def test_channel_whose_secret_is_not_there_is_warned_of_until_it_is(tmp_path: Pa
     secret.parent.mkdir()
     secret.write_text("hush", encoding="utf-8")
     assert load(tmp_path, kinds).warnings == ()
+
+
+class Stroll(Walk):
+    ca_file: str | None = None
+    header_files: dict[str, str] = Field(default_factory=dict)
+    login: Login | None = None
+
+
+STROLLS = replace(KINDS, probe_params={**KINDS.probe_params, "walk": Stroll})
+
+
+def strolling(params: str, *, more: str = "") -> dict[str, str]:
+    """The good set with these parameters of the probe that strolls."""
+    return edited("probes/core.yaml", "params: {steps:", f"{more}params: {{{params}, steps:")
+
+
+@pytest.mark.parametrize(
+    ("params", "key", "name"),
+    [
+        ("ca_file: nope.pem", "ca_file", "nope.pem"),
+        ("password_file: /nonexistent/tok", "password_file", "/nonexistent/tok"),
+        ("header_files: {X-Key: keys/shop}", "header_files.X-Key", "keys/shop"),
+        ("login: {client_secret_file: ./shop}", "login.client_secret_file", "shop"),
+    ],
+)
+def test_probe_whose_file_is_not_there_is_warned_of_until_it_is(
+    tmp_path: Path, params: str, key: str, name: str
+) -> None:
+    (warning,) = load(write(tmp_path, **strolling(params)), STROLLS).warnings
+    fact = f'probe "shop": {key}: there is no file {tmp_path / name}, so vantage point "home" will be blind there; '
+    assert warning.startswith("probes/core.yaml:")
+    assert warning.partition(": ")[2] == f"{fact}write it, or correct the name, which counts from the root"
+    if name.startswith("/"):
+        return
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).mkdir()
+    (warning,) = load(tmp_path, STROLLS).warnings
+    assert f"{key}: {tmp_path / name} is a folder, so" in warning
+    (tmp_path / name).rmdir()
+    (tmp_path / name).touch(mode=0)
+    assert load(tmp_path, STROLLS).warnings == (), "it is there, and who may read it is the prober's affair"
+
+
+def test_file_of_a_probe_may_be_a_credential_or_lie_at_another_site(tmp_path: Path) -> None:
+    assert load(write(tmp_path / "credential", **strolling("password_file: shop")), STROLLS).warnings == ()
+    west = edited("config/cemd.yaml", "intake:", "vantages: [{name: west}]\n        intake:")
+    away = strolling("ca_file: nope.pem", more="vantages: [west]\n            ")
+    assert load(write(tmp_path / "away", **away, **west), STROLLS).warnings == ()
+
+
+def test_file_that_several_probes_lack_is_said_once(tmp_path: Path) -> None:
+    files = strolling("ca_file: nope.pem, password_file: ./nope.pem")
+    ((name, content),) = files.items()
+    text = content.rstrip(" ")
+    entry = text[text.index("          - name: shop") :]
+    more = "".join(entry.replace("shop", f"shop-{n}", 1) for n in (2, 3))
+    (warning,) = load(write(tmp_path, **{name: f"{text}{more}"}), STROLLS).warnings
+    assert f"there is no file {tmp_path / 'nope.pem'} (2 more probes name it), so" in warning
 
 
 def test_probe_that_no_indicator_looks_at_is_warned_of(tmp_path: Path) -> None:
@@ -203,7 +267,9 @@ def test_bad_file_is_refused_with_its_message(tmp_path: Path, file: str, old: st
 def test_name_of_a_file_is_no_secret(tmp_path: Path) -> None:
     text = 'take: {token: "$.token"}'
     files = edited(
-        PROBES, text, f"{text}, headers: {{header_files: {{Authorization: /run/secret}}}}, password_file: /p"
+        PROBES,
+        text,
+        f"{text}, headers: {{header_files: {{Authorization: /run/secret}}}}, password_file: {tmp_path}/{CEMD}",
     )
     assert load(write(tmp_path, **files), KINDS).warnings == ()
 
