@@ -90,8 +90,8 @@ class Doors:
     async def failures(self, probe: str) -> tuple[Attempt, ...]:
         return await self._evidence.of(probe)
 
-    def who_runs(self, name: str) -> WhoRuns | None:
-        probe = self._prober.probe_called(name)
+    async def who_runs(self, name: str) -> WhoRuns | None:
+        probe = await asyncio.to_thread(self._prober.probe_called, name)
         if probe is None:
             return None
         probers, active = self._prober.probers_of(probe), self._prober.is_active(probe)

@@ -142,7 +142,7 @@ class Commands:
     async def run(self, request: web.Request) -> web.StreamResponse:
         """POST /api/v1/probes/{probe}/run."""
         asked, name = await _asked(request), request.match_info["probe"]
-        found = self._desk.house.who_runs(name)
+        found = await self._desk.house.who_runs(name)
         if found is None:
             fact = f"no probe of the files has the name or uid {name[:80]!r}"
             raise Refused(404, "probe", fact, "`cemd check --json` lists them; what others push is not asked for")

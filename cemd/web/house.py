@@ -80,7 +80,7 @@ class House(Protocol):
     async def failures(self, probe: str) -> tuple[Attempt, ...]:
         """Attempts of a probe that failed, as far as they are remembered; the newest first."""
 
-    def who_runs(self, name: str) -> WhoRuns | None:
+    async def who_runs(self, name: str) -> WhoRuns | None:
         """Of the probe with this uid or name; None: the files have none."""
 
     async def command(self, command: Command) -> int:

@@ -214,3 +214,16 @@ async def test_part_that_several_vantage_points_have_is_encoded_once(
             writer.close()
         assert parts == {"east": ["all0"], "west": ["all0"], "north": ["all0", "one0"]}
         assert encoded == ["all0", "all0", "one0"]
+
+
+async def test_a_probe_is_known_by_its_uid_before_another_one_by_that_name_and_only_those_of_the_newest_set(
+    tmp_path: Path,
+) -> None:
+    one, other = probes("p", 2)
+    other = other.model_copy(update={"uid": "p0"})
+    one = one.model_copy(update={"uid": "old"})
+    async with daemon_side(tmp_path / "s") as side:
+        side.server.set_probes("e", [one, other], SETTINGS)
+        assert [side.server.probe_called(name) for name in ("p0", "p1", "old", "x")] == [other, other, one, None]
+        side.server.set_probes("f", [one], SETTINGS)
+        assert [side.server.probe_called(name) for name in ("p0", "p1", "old")] == [one, None, one]

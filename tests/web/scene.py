@@ -373,7 +373,7 @@ class SceneHouse:
         assert self.shown is not None
         self.shown = replace(self.shown, seq=self.shown.seq + 1, at=self.shown.at + seconds)
 
-    def who_runs(self, name: str) -> WhoRuns | None:
+    async def who_runs(self, name: str) -> WhoRuns | None:
         if all(one.key.probe != name for one in SERIES):
             return None
         return WhoRuns(probe=name, probers=self.probers, active=self.active)

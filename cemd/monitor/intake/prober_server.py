@@ -205,9 +205,11 @@ class ProberServer:
         self._log.warning("intake.runs_not_asked", probes=list(probes[:20]), count=len(probes), remedy=_NO_PROBER)
 
     def probe_called(self, name: str) -> Probe | None:
-        """The probe of this uid or, where there is none, of this name, in the newest set."""
-        by_uid = (probe for probe in self._probes if probe.identity() == name)
-        return next(by_uid, None) or next((probe for probe in self._probes if probe.name == name), None)
+        """The probe of this uid or, where there is none, of this name, in the newest set. It looks at each: where they
+        are many, in a thread, please."""
+        probes = self._probes
+        by_uid = (probe for probe in probes if probe.identity() == name)
+        return next(by_uid, None) or next((probe for probe in probes if probe.name == name), None)
 
     def probers_of(self, probe: Probe) -> int:
         """Probers that are there and whose vantage point runs the probe."""
