@@ -85,12 +85,12 @@ def run_detect(source: Path, target: Path, *, tier: str, gate: bool, as_json: bo
     Raises:
         CemdError: there is nothing to replay, or the target cannot be written.
     """
-    files = sorted(source.rglob("*.csv"))
+    files = sorted(path for path in source.rglob("*") if path.name.lower().endswith(".csv") and not path.is_dir())
     if not files:
         raise CemdError(f"{source} holds no CSV; give a folder with files of timestamp,value.")
     if target.resolve() == source.resolve():
         raise CemdError(f"{target} is the input as well; give another folder, or the series would be overwritten.")
-    files.sort(key=lambda path: -path.stat().st_size)  # of like length together: arrays stay full
+    files.sort(key=lambda path: -_size(path))  # of like length together: arrays stay full
     summary, told = Summary(tier), _Progress(len(files), silent=as_json)
     start = time.process_time()
     try:
@@ -101,6 +101,14 @@ def run_detect(source: Path, target: Path, *, tier: str, gate: bool, as_json: bo
     summary.cpu_seconds = time.process_time() - start
     _print(summary, target, as_json=as_json)
     return 1 if summary.faults else 0
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it cannot be asked, which reading it will tell."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _replay(

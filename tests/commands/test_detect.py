@@ -139,6 +139,15 @@ def test_a_faulty_file_is_told_by_line_and_the_others_are_scored(tmp_path: Path,
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.csv"]
 
 
+def test_a_folder_is_no_series_whatever_its_name_and_capitals_make_no_difference(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "cells.csv" / "Upper.CSV", usual(40))
+    (tmp_path / "in" / "gone.csv").symlink_to(tmp_path / "nowhere")
+    result = detect(tmp_path / "in", tmp_path / "out")
+    assert len(scores(tmp_path / "out" / "cells.csv" / "Upper.CSV")) == 40
+    assert "gone.csv:1: cannot be read (No such file" in result.output
+    assert "cells.csv:1:" not in result.output
+
+
 def test_a_folder_without_series_and_a_target_that_is_the_source_are_refused(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     assert "holds no CSV; give a folder" in detect(tmp_path / "in", tmp_path / "out").output
