@@ -365,6 +365,42 @@ def test_what_is_not_carried_over_is_said_and_targets_come_from_prometheus(tmp_p
     assert "s3cret" not in json.dumps(found)
 
 
+@pytest.mark.parametrize(("general", "own", "said"), [
+    ("", "", ""), ("60s", "", ""), ("15s", "1m", ""), ("60s", "15s", "15s"), ("1d", "", "1d"),
+])  # fmt: skip
+def test_how_often_prometheus_asked_is_said_where_it_is_another_pace(
+    tmp_path: Path, general: str, own: str, said: str
+) -> None:
+    of = {"global": {"scrape_interval": general} if general else None}
+    job = {"params": {"module": ["shop"]}, **({"scrape_interval": own} if own else {})}
+    other = {"params": {"module": ["elsewhere"]}, "scrape_interval": "7s"}
+    (tmp_path / "blackbox.yml").write_text("modules: {shop: {prober: icmp}}")
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({**of, "scrape_configs": [job, other]}))
+    words = ("import", "blackbox", tmp_path / "blackbox.yml", "--prometheus", tmp_path / "prometheus.yml", "--json")
+    notes = [one for one in json.loads(call(*words).output)["notes"] if "scrape_interval" in one]
+    told = "is not carried over: probes run every 60 s; give --every, or correct `every_seconds`."
+    assert notes == [f"shop: scrape_interval of {one} {told}" for one in (said,) if one]
+
+
+def test_labels_of_targets_and_a_target_in_clear_where_tls_is_due_are_said_once(tmp_path: Path) -> None:
+    statics = [
+        {"targets": ["https://a.example/"], "labels": {"region": "east"}},
+        {"targets": ["http://b.example/", "c.example"], "labels": {"region": "west", "team": "shop"}},
+    ]
+    job = {"params": {"module": ["shop"]}, "static_configs": statics}
+    (tmp_path / "blackbox.yml").write_text("modules: {shop: {prober: http, http: {fail_if_not_ssl: true}}}")
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    words = ("import", "blackbox", tmp_path / "blackbox.yml", "--prometheus", tmp_path / "prometheus.yml", "--json")
+    found = json.loads(call(*words).output)
+    assert [probe["params"]["url"] for probe in found["probes"]] == [
+        "https://a.example/", "https://b.example/", "https://c.example"
+    ]  # fmt: skip
+    (labels,) = [note for note in found["notes"] if "labels" in note]
+    assert labels.startswith("shop: labels of targets (region, team) are not carried over: ")
+    (clear,) = [note for note in found["notes"] if "ssl" in note]
+    assert clear == "shop: http.fail_if_not_ssl: a target that is not of https:// is asked as https:// from the start."
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

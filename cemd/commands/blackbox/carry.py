@@ -57,7 +57,7 @@ def import_modules(file: Path, prometheus: Path | None, *, service: str, every_s
     modules = _mapping(file).get("modules")
     if not isinstance(modules, dict) or not modules:
         raise CemdError(f"{file}: no modules; give a configuration of blackbox_exporter.")
-    targets = _targets(_mapping(prometheus)) if prometheus else {}
+    jobs = _jobs(_mapping(prometheus)) if prometheus else {}
     probes: list[dict[str, Any]] = []
     values: dict[str, str] = {}
     notes: list[str] = []
@@ -65,14 +65,18 @@ def import_modules(file: Path, prometheus: Path | None, *, service: str, every_s
         if (word := _part(name, content).get("prober")) in _NO_KIND:
             notes.append(f"{name}: prober {word} is not carried over: {_NO_KIND[word]}.")
             continue
-        for place, target in enumerate(targets.get(str(name)) or [None], 1):
-            module = Module(str(name), _part(name, content), notes if place == 1 else [], values)
+        for place, target in enumerate(_targets(jobs.get(str(name), [])) or [None], 1):
+            said: list[str] = []
+            module = Module(str(name), _part(name, content), said, values)
             try:
+                if place == 1:
+                    _say_of_jobs(module, jobs.get(str(name), []), every_seconds)
                 probe = _probe(module, target or unknown(module), every_seconds)
             except (AttributeError, KeyError, TypeError, ValueError) as exc:
                 raise CemdError(
                     f"module {name}: it holds a value of another type than is due; correct the file."
                 ) from exc
+            notes.extend(note for note in said if note not in notes)
             suffix = "" if place == 1 else f"-{place}"
             probes.append({"name": f"{word_of(str(name))}{suffix}", **probe, "service": service})
     if not probes:
@@ -109,15 +113,43 @@ def _probe(module: Module, target: str, every_seconds: float) -> dict[str, Any]:
     return {"kind": kind, "every_seconds": every_seconds, "timeout_seconds": timeout, "params": params}
 
 
-def _targets(document: dict[str, Any]) -> dict[str, list[str]]:
-    """Targets of each module in Prometheus's file, as far as they stand there."""
-    found: dict[str, list[str]] = {}
+def _jobs(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Jobs of each module in Prometheus's file, each with the `scrape_interval` that holds for it, if one is given."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    general = (document.get("global") or {}).get("scrape_interval")
     for job in document.get("scrape_configs") or []:
-        modules = (job.get("params") or {}).get("module") or []
-        targets = [target for static in job.get("static_configs") or [] for target in static.get("targets") or []]
-        for module in modules:
-            found.setdefault(str(module), []).extend(map(str, targets))
+        for module in (job.get("params") or {}).get("module") or []:
+            found.setdefault(str(module), []).append({"scrape_interval": general, **job})
     return found
+
+
+def _targets(jobs: list[dict[str, Any]]) -> list[str]:
+    """Targets of jobs, as far as they stand there."""
+    statics = [static for job in jobs for static in job.get("static_configs") or []]
+    return [str(target) for static in statics for target in static.get("targets") or []]
+
+
+def _say_of_jobs(module: Module, jobs: list[dict[str, Any]], every_seconds: float) -> None:
+    """What else Prometheus's file says of the targets: how often, and labels."""
+    for interval in dict.fromkeys(str(job["scrape_interval"]) for job in jobs if job["scrape_interval"] is not None):
+        if not _lasts(module, interval, every_seconds):
+            module.say(
+                f"scrape_interval of {interval} is not carried over: probes run every {every_seconds:g} s; give "
+                "--every, or correct `every_seconds`"
+            )
+    statics = [static for job in jobs for static in job.get("static_configs") or []]
+    if labels := dict.fromkeys(str(label) for static in statics for label in static.get("labels") or {}):
+        module.say(
+            f"labels of targets ({', '.join(labels)}) are not carried over: `service`, `site` and `touchpoint` of a "
+            "probe say where it belongs"
+        )
+
+
+def _lasts(module: Module, interval: str, seconds: float) -> bool:
+    try:
+        return seconds_of(module, interval) == seconds
+    except CemdError:  # days, or no time at all: another one in any case
+        return False
 
 
 def _mapping(file: Path) -> dict[str, Any]:

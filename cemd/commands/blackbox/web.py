@@ -45,6 +45,8 @@ def http(module: Module, target: str) -> tuple[str, dict[str, Any]]:
     if module.take("fail_if_ssl"):
         module.say("http.fail_if_ssl is not carried over: give an http:// URL")
     if module.take("fail_if_not_ssl"):
+        if not target.startswith(("https://", "{")):
+            module.say("http.fail_if_not_ssl: a target that is not of https:// is asked as https:// from the start")
         params["url"] = re.sub("^http://", "https://", params["url"])
     return "http", params
 
