@@ -190,3 +190,18 @@ def test_what_was_called_the_new_normal_is_learnt_anew() -> None:
     run(made, 40, 0.9, seed=3)
     assert not made.open(Condition.ANOMALY)
     assert made.state.attention.deep.columns["count"].tolist() == [40.0]
+
+
+def test_an_anomaly_of_what_is_0_or_1_says_how_often_it_was_0_and_no_band_that_holds_both() -> None:
+    made = world(indicators=[])
+    success = series(0, "pay-web", "success")
+    for number in range(600):
+        made.samples((success, float(number % 50 > 0)))
+        made.tick(10.0)
+    assert not anomalies(made)
+    for _ in range(20):
+        made.samples((success, 0.0))
+        made.tick(10.0)
+    (found,) = made.open(Condition.ANOMALY)
+    assert found.evidence.note.startswith("success is 0 more often than it always was: usually in ")
+    assert 0.5 < float(found.evidence.note.partition("usually in ")[2].partition("%")[0]) < 10.0

@@ -65,18 +65,26 @@ def _of_series(bank: Bank, table: SeriesTable, row: int, at: Instant, detector: 
     band = bank.band(rows, at, detector.learn_samples)
     low = float(table.allowed_low(rows, band.expected, band.low)[0])
     value, last_at = float(bank.values()[row]), float(bank.columns["last_at"][row])
+    metric, expected = table.series[row].key.metric, float(band.expected[0])
+    note = _in_words(metric, value, low, float(band.high[0]))
+    if bank.columns["binary"][row]:  # either value lies within "usually 0 to 1"
+        usually = max(1.0 - expected, 0.0)
+        note = f"{metric} is 0 more often than it always was: usually in {usually:.2%} of its samples"
     return Evidence(
         series=(table.series[row].id,),
         value=value,
-        expected=float(band.expected[0]),
+        expected=expected,
         low=low,
         high=float(band.high[0]),
         tail_probability=float(bank.tail(rows, detector.learn_samples)[0]),
         samples=int(bank.columns["n"][row]),
         until=last_at,
-        note=f"{table.series[row].key.metric} is not as it always was: {value:.4g}, "
-        f"usually {low:.4g} to {float(band.high[0]):.4g}",
+        note=note,
     )
+
+
+def _in_words(metric: str, value: float, low: float, high: float) -> str:
+    return f"{metric} is not as it always was: {value:.4g}, usually {low:.4g} to {high:.4g}"
 
 
 def _at_the_end(evidence: Evidence, bank: Bank, row: int) -> Evidence:
@@ -178,8 +186,7 @@ def of_deep(why: Why, table: SeriesTable, row: int, last_at: Instant) -> Evidenc
         severity=why.severity,
         reasons=reasons,
         alike=why.alike,
-        note=f"{table.series[row].key.metric} is not as it always was: {why.value:.4g}, "
-        f"usually {why.low:.4g} to {why.high:.4g}; unusual: {words}{again}",
+        note=f"{_in_words(table.series[row].key.metric, why.value, why.low, why.high)}; unusual: {words}{again}",
     )
 
 
