@@ -13,8 +13,9 @@ import structlog
 from cemd.config.catalogue import Domain, Service, Site, Touchpoint, TouchpointChannel
 from cemd.config.configuration import Configuration
 from cemd.config.names import Names
-from cemd.errors import StoreError
+from cemd.errors import Refused, StoreError
 from cemd.kit.clock import ManualClock
+from cemd.model.measurement import SeriesKey
 from cemd.monitor.intake import Push, SeriesBook, Taker, parse_push
 from cemd.monitor.intake.complaints import MOST_KEPT
 from cemd.monitor.intake.samples import MAX_BODY, Fault
@@ -360,3 +361,14 @@ async def test_messages_that_came_together_are_told_together(scene: Scene) -> No
     pushed = await scene.taker.judge("mqtt:core", good, bad, b"{", good)
     assert len(pushed) == 2
     assert pushed.refused == {Fault.MALFORMED: 2}
+
+
+async def test_a_closed_book_refuses_what_it_does_not_know_and_still_tells_what_it_does() -> None:
+    log = MemoryLog()
+    book = SeriesBook(log.catalogue, log.submit, max_series=100)
+    known, other = SeriesKey(probe="p", metric="known"), SeriesKey(probe="p", metric="other")
+    numbers = await book.numbers("prober:home", [known])
+    book.close()
+    assert await book.numbers("prober:home", [known]) == numbers
+    with pytest.raises(Refused, match="stopping"):
+        await book.numbers("prober:home", [other])

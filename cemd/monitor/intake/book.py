@@ -37,6 +37,7 @@ class SeriesBook:
         self._unlogged: list[Series] = []
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cemd-series")
+        self._is_closed = False
 
     def allow(self, max_series: int) -> None:
         """Takes the limit of a new configuration."""
@@ -46,7 +47,7 @@ class SeriesBook:
         """Number of each key, None where the source has `max_series` already; new ones are in the log by then.
 
         Raises:
-            Refused: the log takes nothing now.
+            Refused: the log takes nothing now, or the book is closed.
             StoreError: the catalogue cannot be written.
         """
         known = self._known.setdefault(source, {})
@@ -58,6 +59,8 @@ class SeriesBook:
         return await beside(many, lambda: [known.get(key) for key in keys])
 
     async def _learn(self, source: str, keys: Sequence[SeriesKey]) -> None:
+        if self._is_closed:
+            raise Refused("cemd is stopping; name them again when it is back.")
         loop = asyncio.get_running_loop()
         ids, new = await loop.run_in_executor(self._thread, self._catalogue, source, keys, self._max_series)
         self._unlogged += new
@@ -74,5 +77,6 @@ class SeriesBook:
             await asyncio.sleep(0)
 
     def close(self) -> None:
-        """Ends the thread; never waits."""
+        """Ends the thread; never waits. What somebody still asks for is refused."""
+        self._is_closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -106,6 +106,7 @@ class ProberServer:
         the same."""
         self._server: asyncio.Server | None = None
         self._ending = False
+        self._stopped = False
         self.progressed_at = clock.monotonic()
         self.counters: dict[str, float] = {}
         """The prober's own totals, as it last told them."""
@@ -123,6 +124,7 @@ class ProberServer:
     async def stop(self) -> None:
         """Takes no new connection and ends those that are; what was not acknowledged comes again later."""
         self.expect_end()
+        self._stopped = True
         if self._server is not None:
             self._server.close()
         for peer in list(self._peers.values()):
@@ -234,7 +236,9 @@ class ProberServer:
             peer = await self._greet(reader, writer)
             handing = asyncio.create_task(self._keep_handing_out(peer), name=f"probe set of {peer.source}")
             try:
-                while not handing.done() and (frame := await wire.read_from_prober(reader)) is not None:
+                while not (handing.done() or self._stopped):
+                    if (frame := await wire.read_from_prober(reader)) is None:
+                        break
                     await self._hear(peer, frame)
             finally:
                 handing.cancel()
@@ -306,6 +310,8 @@ class ProberServer:
                 numbers = await self._book.numbers(peer.source, frame.keys)
                 break
             except (Refused, StoreError) as exc:
+                if self._stopped:
+                    return  # nothing more is heard of this prober; it names them again when we are back
                 self._said.gone("log", "intake.waiting", error=str(exc))
                 await asyncio.sleep(waits.next_delay())
         peer.series.extend(REFUSED if number is None else number for number in numbers)
