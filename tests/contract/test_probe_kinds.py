@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,19 +40,6 @@ def test_every_kind_of_the_table_is_covered_here(kind: str) -> None:
 def kind(request: pytest.FixtureRequest) -> str:
     word: str = request.param
     return word
-
-
-@pytest.fixture
-def secret_file(tmp_path: Path) -> str:
-    file = tmp_path / "secret"
-    file.write_text(SECRET + "\n")
-    return str(file)
-
-
-@pytest.fixture
-async def tools(tmp_path: Path) -> AsyncIterator[Tools]:
-    async with peers.tools(state=tmp_path / "state") as made:
-        yield made
 
 
 async def look(tools: Tools, kind: str, params: dict[str, Any], *, seconds: float = 5.0) -> Result:

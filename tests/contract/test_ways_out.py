@@ -5,7 +5,6 @@ What leaves is seen on the wire, by a socket that hears all packets of an interf
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import json
@@ -14,9 +13,7 @@ import re
 import secrets
 import socket
 import struct
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +25,8 @@ from cemd.monitor.probes.tools import Tools
 
 from tests.monitor import peers
 from tests.monitor.peers import look
-from tests.monitor.probes.contract import SECRET, contract_of
+from tests.monitor.probes.contract import contract_of
+from tests.monitor.relay import Relay
 
 DSCP = 46
 _EVERY_PROTOCOL = 0x0003
@@ -51,19 +49,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 def source() -> str:
     """An address of loopback that nobody else uses meanwhile."""
     return f"127.{secrets.randbelow(200) + 50}.{secrets.randbelow(256)}.{secrets.randbelow(250) + 1}"
-
-
-@pytest.fixture
-def secret_file(tmp_path: Path) -> str:
-    file = tmp_path / "secret"
-    file.write_text(SECRET + "\n")
-    return str(file)
-
-
-@pytest.fixture
-async def lent(tmp_path: Path) -> AsyncIterator[Tools]:
-    async with peers.tools(state=tmp_path / "state") as made:
-        yield made
 
 
 class Wire:
@@ -121,27 +106,12 @@ def _cannot(words: str) -> None:
     pytest.skip(words)
 
 
-@pytest.fixture
-def namespace() -> Iterator[str]:
-    """A network namespace whose only interface is loopback."""
-    name = f"cemd-{secrets.token_hex(4)}"
-    try:
-        subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True, timeout=10)
-    except (OSError, subprocess.CalledProcessError) as exc:
-        pytest.skip(f"network namespaces are not permitted here ({exc})")
-    try:
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True, timeout=10)
-        yield name
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=False, timeout=10)
-
-
 async def test_packets_carry_the_source_address_and_the_traffic_class(
-    kind: str, lent: Tools, secret_file: str, source: str
+    kind: str, tools: Tools, secret_file: str, source: str
 ) -> None:
     with wire(source) as heard:
         async with contract_of(kind, secret_file) as built:
-            result = await look(lent, kind, {**built.good, "source_address": source, "dscp": DSCP})
+            result = await look(tools, kind, {**built.good, "source_address": source, "dscp": DSCP})
         seen = heard.classes()
     if kind == "icmp":
         peers.skip_without_echoes(result)
@@ -151,13 +121,13 @@ async def test_packets_carry_the_source_address_and_the_traffic_class(
 
 
 async def test_packets_leave_by_the_vrf_and_none_at_home(
-    kind: str, lent: Tools, secret_file: str, namespace: str, source: str
+    kind: str, tools: Tools, secret_file: str, namespace: str, source: str
 ) -> None:
     """Nobody is there, so nothing good can come of it but for echoes, which every host answers."""
     with wire(source) as home, wire(source, namespace) as inside:
         async with contract_of(kind, secret_file) as built:
             way = {"source_address": source, "dscp": DSCP, "vrf": namespace}
-            result = await look(lent, kind, {**built.good, **way}, seconds=1.0)
+            result = await look(tools, kind, {**built.good, **way}, seconds=1.0)
         seen = inside.classes()
         assert home.classes() == []
     if kind == "icmp":
@@ -174,19 +144,19 @@ async def test_packets_leave_by_the_vrf_and_none_at_home(
     ids=["source", "vrf"],
 )
 async def test_way_out_that_this_host_has_not_is_blind_and_not_down(
-    kind: str, params: dict[str, Any], reason: Reason, lent: Tools, secret_file: str
+    kind: str, params: dict[str, Any], reason: Reason, tools: Tools, secret_file: str
 ) -> None:
     async with contract_of(kind, secret_file) as built:
-        result = await look(lent, kind, {**built.good, **params})
+        result = await look(tools, kind, {**built.good, **params})
     if result.reason is Reason.NOT_PERMITTED and "vrf" in params:
         pytest.skip("this kernel lets nobody bind to a device here")
     assert (result.outcome, result.reason) == (Outcome.BLIND, reason), result.detail
 
 
-async def test_the_same_is_measured_over_ipv6_alone(kind: str, lent: Tools, secret_file: str) -> None:
+async def test_the_same_is_measured_over_ipv6_alone(kind: str, tools: Tools, secret_file: str) -> None:
     async with contract_of(kind, secret_file) as built, over_ipv6(built.good) as there:
-        result = await look(lent, kind, {**there, "ip_version": "6", "source_address": "::1"})
-        other = await look(lent, kind, {**there, "ip_version": "6", "source_address": "2001:db8::77"})
+        result = await look(tools, kind, {**there, "ip_version": "6", "source_address": "::1"})
+        other = await look(tools, kind, {**there, "ip_version": "6", "source_address": "2001:db8::77"})
     if kind == "icmp":
         peers.skip_without_echoes(result)
     assert result.outcome is Outcome.OK, result.detail
@@ -200,75 +170,5 @@ async def over_ipv6(params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     ports = {int(found) for found in re.findall(r'(?:localhost:|"port": )(\d+)', text)}
     async with contextlib.AsyncExitStack() as stack:
         for port in ports:
-            text = text.replace(str(port), str(await stack.enter_async_context(relay(port))))
+            text = text.replace(str(port), str(await stack.enter_async_context(Relay(port).open("::1"))))
         yield json.loads(text.replace("localhost", "[::1]").replace("127.0.0.1", "::1"))
-
-
-@contextlib.asynccontextmanager
-async def relay(port: int) -> AsyncIterator[int]:
-    """A port of `::1` that leads to a port of 127.0.0.1."""
-    talks = set[asyncio.Task[Any]]()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        talks.add(task)
-        doors = [writer]
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            there, back = await asyncio.open_connection("127.0.0.1", port)
-            doors.append(back)
-            await asyncio.gather(pump(reader, back), pump(there, writer))
-        for door in doors:
-            door.transport.abort()
-        talks.discard(task)
-
-    loop = asyncio.get_running_loop()
-    while True:
-        server = await asyncio.start_server(serve, "::1", 0)
-        own: int = server.sockets[0].getsockname()[1]
-        with contextlib.suppress(OSError):  # somebody has this port for datagrams: the next one
-            datagrams, _ = await loop.create_datagram_endpoint(lambda: Datagrams(port), local_addr=("::1", own))
-            break
-        server.close()
-    try:
-        yield own
-    finally:
-        datagrams.close()
-        server.close()
-        for task in list(talks):
-            task.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
-
-
-class Datagrams(asyncio.DatagramProtocol):
-    """Hands datagrams on to a port over IPv4, and what comes back to whoever asked, each by a socket of its own."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._ways: dict[Any, socket.socket] = {}
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        if addr not in self._ways:
-            way = self._ways[addr] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            way.connect(("127.0.0.1", self._port))
-            asyncio.get_running_loop().add_reader(way.fileno(), self._back, way, addr)
-        with contextlib.suppress(OSError):
-            self._ways[addr].send(data)
-
-    def _back(self, way: socket.socket, addr: Any) -> None:
-        with contextlib.suppress(OSError):
-            self._transport.sendto(way.recv(65_535), addr)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        for way in self._ways.values():
-            asyncio.get_running_loop().remove_reader(way.fileno())
-            way.close()

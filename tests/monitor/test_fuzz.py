@@ -13,9 +13,8 @@ import json
 import os
 import random
 import re
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from cemd.monitor.protocols.perfdata import parse_perfdata
 from tests.monitor.peers import look, tools
 from tests.monitor.probes import test_radius as radius
 from tests.monitor.probes.contract import SECRET, contract_of
+from tests.monitor.relay import Relay
 
 SECONDS = float(os.environ.get("CEMD_FUZZ_SECONDS", "0.5"))
 SEED = int(os.environ.get("CEMD_FUZZ_SEED", "4711"))
@@ -74,16 +74,14 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     return bytes(found)
 
 
-class Spoiler:
+class Spoiler(Relay):
     """In front of a port, over both transports: what comes back through it is damaged, held back, or not at all."""
 
     def __init__(self, port: int, chance: random.Random) -> None:
-        self._there = port
+        super().__init__(port)
         self.chance = chance
         self.said: list[bytes] = []
         """What was said to the kind in the latest attempt."""
-        self._talks: set[asyncio.Task[None]] = set()
-        self.port = 0
 
     def spoil(self, data: bytes) -> bytes:
         if self.chance.random() < 0.6:
@@ -91,43 +89,7 @@ class Spoiler:
         self.said.append(data)
         return data
 
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[int]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port: int = server.sockets[0].getsockname()[1]
-        loop = asyncio.get_running_loop()
-        datagrams, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self, self._there), local_addr=("127.0.0.1", port)
-        )
-        try:
-            yield port
-        finally:
-            datagrams.close()
-            server.close()
-            for task in list(self._talks):
-                task.cancel()
-            await asyncio.gather(*self._talks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task: asyncio.Task[None] | None = asyncio.current_task()
-        assert task is not None
-        self._talks.add(task)
-        doors = [writer]
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            there, back = await asyncio.open_connection("127.0.0.1", self._there)
-            doors.append(back)
-            await asyncio.gather(self._on(reader, back), self._back(there, writer))
-        for door in doors:
-            door.transport.abort()
-        self._talks.discard(task)
-
-    @staticmethod
-    async def _on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.write_eof()
-
-    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
             data = self.spoil(data)
             slowly = self.chance.random() < 0.1
@@ -138,34 +100,9 @@ class Spoiler:
                 writer.write(data)
         writer.close()
 
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, spoiler: Spoiler, there: int) -> None:
-        self._spoiler, self._there = spoiler, there
-        self._ways: dict[Any, socket.socket] = {}
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        if addr not in self._ways:
-            way = self._ways[addr] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            way.connect(("127.0.0.1", self._there))
-            asyncio.get_running_loop().add_reader(way.fileno(), self._back, way, addr)
-        with contextlib.suppress(OSError):
-            self._ways[addr].send(data)
-
-    def _back(self, way: socket.socket, addr: Any) -> None:
-        with contextlib.suppress(OSError):
-            data = self._spoiler.spoil(way.recv(65_535))
-            for _ in range(self._spoiler.chance.choice((0, 1, 1, 1, 1, 2))):
-                self._transport.sendto(data[:65_000], addr)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        for way in self._ways.values():
-            asyncio.get_running_loop().remove_reader(way.fileno())
-            way.close()
+    def datagrams_back(self, data: bytes) -> Iterable[bytes]:
+        spoilt = self.spoil(data)[:65_000]
+        return (spoilt,) * self.chance.choice((0, 1, 1, 1, 1, 2))
 
 
 async def tried(attempt: Callable[[], Any], told: Callable[[], str]) -> Counter[Reason]:

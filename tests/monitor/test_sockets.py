@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -165,21 +162,6 @@ def test_zone_of_a_link_local_address_becomes_its_number() -> None:
     assert place_of("fe80::1%lo", 5) == ("fe80::1", 5, 0, socket.if_nametoindex("lo"))
     with pytest.raises(Blind, match="no interface"):
         place_of("fe80::1%nothing0", 5)
-
-
-@pytest.fixture
-def namespace() -> Iterator[str]:
-    """A network namespace whose only interface is loopback."""
-    name = f"cemd-{secrets.token_hex(4)}"
-    try:
-        subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True, timeout=10)
-    except (OSError, subprocess.CalledProcessError) as exc:
-        pytest.skip(f"network namespaces are not permitted here ({exc})")
-    try:
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True, timeout=10)
-        yield name
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=False, timeout=10)
 
 
 async def test_vrf_is_left_by_its_own_door_and_home_stays_home(namespace: str) -> None:
