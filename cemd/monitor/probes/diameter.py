@@ -109,7 +109,7 @@ class Diameter(OnePort):
     def _judge(self, answer: Any, readings: list[Reading]) -> None:
         params = self._params
         _refuse(answer, "capabilities", params.result_code, readings)
-        named = _text(getattr(answer, "origin_host", b""))
+        named = _text(getattr(answer, "origin_host", None))
         if params.expect_host is not None and named.lower() != params.expect_host.lower():
             words = f"the node calls itself {named[:80]!r}, not {params.expect_host}."
             raise Missed(Reason.ANSWER_UNEXPECTED, words, readings=tuple(readings))
@@ -123,13 +123,14 @@ class Diameter(OnePort):
 def _refuse(answer: Any, what: str, wanted: int, readings: list[Reading]) -> None:
     code = getattr(answer, "result_code", None)
     if code != wanted:
-        said = _text(getattr(answer, "error_message", None) or b"")
+        said = _text(getattr(answer, "error_message", None))
         words = f"{what}: the node answered {code}{f' ({said[:80]!r})' if said else ''}, not {wanted}."
         raise Missed(Reason.STATUS_UNEXPECTED, words, readings=tuple(readings))
 
 
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode(errors="replace")
+def _text(value: bytes | str | None) -> str:
+    """What an attribute says. The codec makes None of one that came without a value."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
 
 
 def _applications(answer: Any) -> set[int]:
@@ -195,6 +196,8 @@ class _Peer:
             if message.header.is_request:
                 await self._oblige(message)
             elif message.header.hop_by_hop_identifier == request.header.hop_by_hop_identifier:
+                if message.header.command_code != request.header.command_code:
+                    raise Missed(Reason.PROTOCOL_BROKEN, "the node answered another command than it was asked.")
                 return message, loop.time() - began
 
     async def take_leave(self) -> None:

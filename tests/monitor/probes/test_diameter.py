@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,30 @@ async def test_what_is_no_diameter_is_said(said: bytes, reason: Reason) -> None:
     async with tcp_server(speak) as port, tools() as made:
         result = await look(made, "diameter", {"host": "127.0.0.1", "port": port, **WHO}, seconds=1.0)
     assert (result.outcome, result.reason) == (Outcome.FAILED, reason), result.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda whole: whole.replace(b"\0\0\x01\x08@\0\0\x18node.example.net", b"\0\0\x01\x08@\0\0\x08"),
+            "calls itself ''",
+        ),
+        (lambda whole: whole[:5] + WATCHDOG.to_bytes(3, "big") + whole[8:], "another command"),
+    ],
+    ids=["nameless", "other command"],
+)
+async def test_answer_that_lacks_what_it_must_say_is_told(change: Callable[[bytes], bytes], words: str) -> None:
+    async with node() as (made_node, peer), tools() as made:
+        made_node.answer = lambda request: _sized(change(Node.answer(made_node, request)))  # type: ignore[method-assign]
+        result = await look(made, "diameter", {**peer, "expect_host": "node.example.net"}, seconds=1.0)
+    assert result.outcome is Outcome.FAILED, result.detail
+    assert result.detail is not None
+    assert words in result.detail
+
+
+def _sized(whole: bytes) -> bytes:
+    return whole[:1] + len(whole).to_bytes(3, "big") + whole[4:]
 
 
 @given(st.binary(max_size=300))
