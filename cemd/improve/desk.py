@@ -2,7 +2,8 @@
 entry, then thrown away.
 
 A finding joins the incident that explains it, waits while its cause may still show, or opens one. What an incident
-amounts to is judged by the assessor; every change ends in the ledger.
+amounts to is judged by the assessor, whether enough sources say so by the confirmation; every change ends in the
+ledger.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ import msgspec
 from cemd.improve import lifecycle
 from cemd.improve.assessor import Assessor
 from cemd.improve.cases import Case, Cases
+from cemd.improve.confirmation import Confirmation
 from cemd.improve.doubt import PLANNED_WORK, waiting, why_crowded, why_wait, window_over
 from cemd.improve.grouping import Relation, best_incident, deepest_first, placing_order, was_cause
-from cemd.improve.hearing import agreeing, may_be_due_to
 from cemd.improve.joining import why_joins
 from cemd.improve.ledger import Ledger, named
 from cemd.improve.lifecycle import OVER
 from cemd.improve.parting import outlived
 from cemd.improve.picture import Picture, services_of
 from cemd.improve.precedence import came_apart
-from cemd.improve.records import AttachedFinding, Grounds, hurts
+from cemd.improve.records import AttachedFinding, Grounds
 from cemd.improve.suspects import shared_suspect
-from cemd.kit.words import counted
-from cemd.model.finding import Condition, Finding, FindingPhase
+from cemd.model.finding import Finding, FindingPhase
 from cemd.model.identity import record_id
 from cemd.model.incident import Cause, Impact, Incident, IncidentChange, IncidentState
 
@@ -47,6 +47,7 @@ class Desk:
         self.topology = assessor.topology
         self.customers = assessor.customers
         self.grouping = assessor.grouping
+        self.confirmation = Confirmation(ledger, assessor)
         self._new: dict[str, bool] = {}
         self._cases = Cases(self.state, self.topology, anomaly_opens=self.grouping.anomaly_opens)
         self.look_again: list[Finding] = []
@@ -69,7 +70,7 @@ class Desk:
             elif known.waits or _says_else(known.finding, finding) or not known.open:
                 self.state.attach(_replace(known, finding=finding, open=True))
                 touched[known.incident] = None
-            elif self._is_heard_anew(known, finding):
+            elif self.confirmation.is_heard_anew(known, finding):
                 self.state.attach(_replace(known, finding=finding))
                 heard[known.incident] = None
         for attached in fresh:
@@ -78,7 +79,7 @@ class Desk:
         self._update(touched | ended)
         for key in heard:
             if (incident := self.state.incidents.get(key)) is not None and incident.state not in OVER:
-                self._confirm_by_quorum(key)
+                self.confirmation.by_quorum(key)
 
     def reconcile(self, findings: Sequence[Finding]) -> None:
         """After a start all open findings are stated anew: what is not among them has ended meanwhile."""
@@ -255,7 +256,7 @@ class Desk:
         else:
             self.ledger.put_changed(self.state.incidents[incident.id], judged)
         if is_hurt:
-            self._confirm_by_quorum(incident.id)
+            self.confirmation.by_quorum(incident.id)
 
     def _absorb(self, incident: Incident, picture: Picture) -> list[Incident]:
         """Takes in the incidents that stand on this one's cause, now that the cause itself is seen to be hurt.
@@ -304,7 +305,7 @@ class Desk:
         sources are asked for)."""
         judged = self.assessor.judged(self.assessor.accrue(incident), self.assessor.picture())
         self.ledger.put_changed(incident, judged)
-        self._confirm_by_quorum(incident.id)
+        self.confirmation.by_quorum(incident.id)
 
     def _part(self, incident: Incident) -> None:
         """What outlived the cause of its incident is another problem: of another incident that explains it, else of
@@ -324,56 +325,6 @@ class Desk:
             touched |= {incident.id: None, key: None}
         self._update(touched)
 
-    # confirmation
-
-    def _confirm_by_quorum(self, key: str) -> None:
-        """Independent sources with open broken objectives confirm a service problem; blind ones abstain. What is pushed
-        and only warns (customers' own steps, counters) opens nothing, but is a voice beside a probe."""
-        incident = self.state.incidents[key]
-        if incident.confirmed_at is not None:
-            return
-        still = [one for one in self.state.attached(key) if one.open]
-        hurt = [one for one in still if hurts(one.finding, anomaly_opens=False)]
-        sources = dict.fromkeys(
-            source
-            for one in still
-            if hurts(one.finding, anomaly_opens=False) or self._is_pushed_warning(one.finding, hurt)
-            for source in _sources(one.finding)
-        )
-        if len(sources) < self.grouping.confirm_sources:
-            sources.update(dict.fromkeys(self._agreeing(key)))
-        if len(sources) < self.grouping.confirm_sources:
-            return
-        by = counted(len(sources), "independent source")
-        words = f"confirmed by {by}: {', '.join(list(sources)[:5])}."
-        self.ledger.put(self.assessor.as_confirmed(incident, by), IncidentChange.CONFIRMED, words)
-
-    def _is_heard_anew(self, known: AttachedFinding, finding: Finding) -> bool:
-        """Whether more was heard of what is not confirmed yet, or of a service that may be hurt with it and shows
-        nothing."""
-        incident, heard = self.state.incidents.get(known.incident), finding.evidence.heard
-        if incident is None or known.finding.evidence.heard == heard:
-            return False
-        young = self.at - known.onset <= self.grouping.alone_hears_customers_seconds
-        open_question = any(one.service not in incident.impact.services for one in heard)
-        return incident.confirmed_at is None or (young and open_question)
-
-    def _agreeing(self, key: str) -> list[str]:
-        """By which names customers' own attempts say the same as a finding of the incident."""
-        telling = [one for one in self.state.attached(key) if one.open and one.finding.evidence.heard]
-        picture, seconds = self.assessor.picture() if telling else None, self.grouping.alone_hears_customers_seconds
-        return [
-            heard.indicator
-            for one in telling
-            if picture is not None and hurts(one.finding, anomaly_opens=False)
-            for heard in agreeing(one, picture, self.assessor.takers, seconds)
-        ]
-
-    def _is_pushed_warning(self, finding: Finding, hurt: Sequence[AttachedFinding]) -> bool:
-        """Of a source, not a probe, and no larger than what is hurt may make it."""
-        pushed = finding.condition is Condition.OBJECTIVE_WARNING and not self.assessor.watch.is_probe(finding.probe)
-        return pushed and may_be_due_to(finding, hurt, self.topology, self.assessor.takers)
-
     # endings
 
     def _close_when_due(self, incident: Incident) -> None:
@@ -386,14 +337,6 @@ class Desk:
 
 
 _FINAL = (IncidentState.CANCELLED, IncidentState.REJECTED)
-
-
-def _sources(finding: Finding) -> list[str]:
-    """What a finding stands on: a probe, from each vantage point that sees it. Two findings of one source are one piece
-    of evidence."""
-    named = finding.probe or f"{finding.indicator} of {finding.subject}"
-    seen = finding.evidence.failing
-    return [f"{named} from {vantage}" for vantage in seen] if len(seen) > 1 else [named]
 
 
 def _says_else(known: Finding, finding: Finding) -> bool:
