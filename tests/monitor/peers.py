@@ -286,8 +286,8 @@ class NameServer(asyncio.DatagramProtocol):
         self.asked += 1
         if self.mode == "mute" or (self.mode == "lose first" and self.asked == 1):
             return
-        if self.mode == "garbage":
-            self.transport.sendto(b"\xff" * 40, addr)
+        if self.mode in {"garbage", "number"}:
+            self.transport.sendto(b"\xff" * 40 if self.mode == "garbage" else data[:2], addr)
             return
         if self.mode == "forge":
             forged = self.answer(data)

@@ -71,6 +71,7 @@ async def test_answers_are_held_against_what_they_must_be(params: dict[str, Any]
         ("lose first", Outcome.OK),
         ("mute", Outcome.TIMED_OUT),
         ("garbage", Outcome.TIMED_OUT),
+        ("number", Outcome.TIMED_OUT),  # of the question, and no more
         ("forge", Outcome.TIMED_OUT),
     ],
 )

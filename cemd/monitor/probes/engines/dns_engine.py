@@ -46,7 +46,7 @@ class Question(Errand):
     ) -> None:
         super().__init__(kind, server, version, aim, resend, (b"", query.tail))
         self._query, self._judge = query, judge
-        self._known = b""
+        self._known: bytes | None = None
         self._values: tuple[float, ...] = ()
 
     def take(self, data: bytes, seconds: float, began: float, sent_ns: int) -> Found:  # noqa: ARG002 -- as all take it
