@@ -2,7 +2,8 @@
 
 Each kind talks to the good peer of its own tests through somebody who flips, cuts, doubles, swells, holds back or drops
 what comes back. Whatever becomes of it is a result with a reason, in time; never a fault of ours. The gate tries each
-kind for longer (`CEMD_FUZZ_SECONDS`), with damage of its own for each commit (`CEMD_FUZZ_SEED`; a failure names it).
+kind for longer (`CEMD_FUZZ_SECONDS`), with the same damage as here: a change is refused for nothing but what it does.
+Another `CEMD_FUZZ_SEED` brings fresh damage (CONTRIBUTING.md); a failure names its seed, and with that comes again.
 """
 
 from __future__ import annotations
