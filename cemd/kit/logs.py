@@ -74,6 +74,15 @@ def redact(value: Any, depth: int = 0) -> Any:
     return redact_text(str(value))
 
 
+def redact_field(name: str, value: str) -> str:
+    """The value of a field of this name redacted: hidden whole where the name is a secret's.
+
+    >>> redact_field("Set-Cookie", "session=4711"), redact_field("X-Node", "east-1")
+    ('[hidden]', 'east-1')
+    """
+    return HIDDEN if _SECRET_KEY.search(name) and value else redact_text(value)
+
+
 class LineLimit:
     """A structlog processor: at most `lines_per_second` pass; the rest are counted, and the count rides on the next."""
 

@@ -66,7 +66,8 @@ def shown_url(url: str) -> str:
         return "that"
     if not parts.scheme and not parts.netloc:
         return parts.path or "that"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    scheme = f"{parts.scheme}:" if parts.scheme else ""
+    return f"{scheme}//{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _split(url: str) -> SplitResult:

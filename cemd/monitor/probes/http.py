@@ -27,7 +27,6 @@ from cemd.monitor.probes.base import (
 from cemd.monitor.probes.engines.answers import Judge
 from cemd.monitor.probes.engines.exchange import Call
 from cemd.monitor.probes.engines.http_request import (
-    REDIRECTS,
     Addresses,
     HttpParams,
     bare_request,
@@ -36,7 +35,7 @@ from cemd.monitor.probes.engines.http_request import (
 )
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.oauth2 import Tokens
-from cemd.monitor.probes.engines.requests import Answer, Request
+from cemd.monitor.probes.engines.requests import REDIRECTS, Answer, Request
 from cemd.monitor.probes.engines.stream_batches import Run, StreamErrand
 from cemd.monitor.probes.tools import Tools
 
@@ -135,7 +134,7 @@ class Http:
         try:
             request = whole_request(self._bare_request, self._params, secrets)
             if self._tokens is None:
-                return await self._look(request, attempt)
+                return await self._look(request, attempt, secrets)
             return await self._look_with_token(self._tokens, request, attempt, secrets)
         except Missed as missed:
             missed.detail = secrets.hide(missed.detail)
@@ -147,7 +146,7 @@ class Http:
             got = tokens.seconds
             headers = {**request.headers, "Authorization": f"Bearer {token}"}
             try:
-                result = await self._look(replace(request, headers=headers), attempt)
+                result = await self._look(replace(request, headers=headers), attempt, secrets)
             except Missed as missed:
                 refused = missed.reason is Reason.STATUS_UNEXPECTED and " 401," in missed.detail
                 if refused:
@@ -159,17 +158,17 @@ class Http:
             return msgspec.structs.replace(result, readings=(*result.readings, *spent))
         raise AssertionError("the second try ends or raises")
 
-    async def _look(self, request: Request, attempt: Attempt) -> Result:
+    async def _look(self, request: Request, attempt: Attempt, secrets: Secrets) -> Result:
         """Asks one address, any, or each."""
         if self._params.addresses is Addresses.FIRST:
-            return await self._one(request, attempt, None)
+            return await self._one(request, attempt, None, secrets)
         loop = asyncio.get_running_loop()
         began = loop.time()
         found = await self._names.addresses(self._host, attempt.remaining(), self._params.version())
         named = loop.time() - began
         if self._params.addresses is Addresses.ANY:
-            return await self._any(request, attempt, found)
-        looks = (self._each(request, attempt, address) for address in found)
+            return await self._any(request, attempt, found, secrets)
+        looks = (self._each(request, attempt, address, secrets) for address in found)
         results = await asyncio.gather(*looks)
         readings = (
             Reading(metric="name_seconds", value=named),
@@ -181,20 +180,20 @@ class Http:
                 raise Missed(result.reason, words, outcome=result.outcome, readings=readings)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
 
-    async def _any(self, request: Request, attempt: Attempt, addresses: tuple[str, ...]) -> Result:
+    async def _any(self, request: Request, attempt: Attempt, addresses: tuple[str, ...], secrets: Secrets) -> Result:
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             share = attempt.remaining() / left  # a dead first address must not use up the time of all others
             try:
-                return await self._one(request, attempt, address, within=share)
+                return await self._one(request, attempt, address, secrets, within=share)
             except Missed:
                 if left == 1:
                     raise
         raise AssertionError("a name has at least one address")
 
-    async def _each(self, request: Request, attempt: Attempt, address: str) -> Result:
+    async def _each(self, request: Request, attempt: Attempt, address: str, secrets: Secrets) -> Result:
         """The result of one address, its readings labelled with it."""
         try:
-            result = await self._one(request, attempt, address, within=attempt.remaining() * 0.95)
+            result = await self._one(request, attempt, address, secrets, within=attempt.remaining() * 0.95)
         except Missed as missed:
             result = Result(
                 outcome=missed.outcome, reason=missed.reason, detail=missed.detail, readings=missed.readings
@@ -206,7 +205,7 @@ class Http:
         return msgspec.structs.replace(result, readings=(right, *labelled))
 
     async def _one(
-        self, request: Request, attempt: Attempt, address: str | None, *, within: float | None = None
+        self, request: Request, attempt: Attempt, address: str | None, secrets: Secrets, *, within: float | None = None
     ) -> Result:
         within = attempt.remaining() if within is None else within
         answer = await self._web.fetch(request, within, address=address)
@@ -216,7 +215,7 @@ class Http:
             request = redirected(request, answer)
             answer = await self._web.fetch(request, attempt.remaining())
         readings = self._readings(answer)
-        if (fault := self._judge.fault(answer, self._days_left())) is not None:
+        if (fault := self._judge.fault(answer, self._days_left(), secrets)) is not None:
             raise Missed(*fault, readings=readings)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
 

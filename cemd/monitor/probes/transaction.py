@@ -32,6 +32,7 @@ from cemd.monitor.probes.base import (
 )
 from cemd.monitor.probes.engines.janitor import Intent
 from cemd.monitor.probes.engines.requests import Answer
+from cemd.monitor.probes.engines.seen import seen_words
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.steps import Step, ValueName, Wait, judge, perform, taken
 from cemd.monitor.probes.tools import Tools
@@ -216,23 +217,26 @@ class _Run:
         answer = await self._perform(step)
         if 400 <= answer.status < 500 and step.changes():
             self._intent.in_doubt = False  # it was refused: nothing is under way over there
-        judge(step, answer)
+        judge(step, answer, self._secrets)
         await self._keep(taken(step, answer))
 
     async def _wait(self, step: Step, wait: Wait) -> None:
         until = parse_condition(wait.until)
+        seen = ""
         try:
             async with asyncio.timeout(wait.within_seconds):
                 while True:
                     answer = await self._perform(step)
-                    judge(step, answer)
-                    if until.holds(decode_json(answer.body)):
+                    judge(step, answer, self._secrets)
+                    document = decode_json(answer.body)
+                    if until.holds(document):
                         break
+                    seen = f"; at last {seen_words(until, document, self._secrets)}"
                     await asyncio.sleep(wait.every_seconds)
         except TimeoutError as exc:
             if (blind := blinded(exc)) is not None:
                 raise blind from exc
-            words = f"{wait.until} did not come true within {wait.within_seconds:g} s."
+            words = f"{wait.until} did not come true within {wait.within_seconds:g} s{seen}."
             raise Missed(Reason.STATE_NOT_REACHED, words) from exc
         await self._keep(taken(step, answer))
 

@@ -61,6 +61,13 @@ class Condition:
         """False also where a path leads nowhere or kinds do not compare."""
         return all(_compare(path.find(document), word, literal) for path, word, literal in self.parts)
 
+    def broken(self, document: Any) -> Iterator[tuple[Path, Any]]:
+        """The path of each part that does not hold, and what stands there (or `MISSING`)."""
+        for path, word, literal in self.parts:
+            found = path.find(document)
+            if not _compare(found, word, literal):
+                yield path, found
+
 
 def parse_path(text: str) -> Path:
     """Reads `$.a.b[0]`, `$['odd name']`, or `$` alone.

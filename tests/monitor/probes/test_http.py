@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Reason
+from cemd.monitor.probes.base import Reason, Secrets
 from cemd.monitor.probes.engines import trust
+from cemd.monitor.probes.engines.requests import Answer, Phases
+from cemd.monitor.probes.engines.seen import redirect_words
 from cemd.monitor.probes.tools import Tools
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -57,7 +60,9 @@ def site(seen: Seen) -> Any:
     async def state(request: web.Request) -> web.Response:
         seen.headers = dict(request.headers)
         seen.body = await request.read()
-        return web.json_response({"state": "up", "queue": {"depth": 7}}, headers={"X-Node": "east-1"})
+        more = {"long": "x" * 500, "list": [1, 2, 3], "token": "tok-4711", "mail": "of anna@example.org"}
+        fields = {"X-Node": "east-1", "Set-Cookie": "session=4711"}
+        return web.json_response({"state": "up", "queue": {"depth": 7}, **more}, headers=fields)
 
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(30)
@@ -112,12 +117,66 @@ async def test_conditions(params: dict[str, Any], reason: Reason, lent: Tools) -
 
 
 @pytest.mark.parametrize(
-    ("page", "words"), [("state", "does not hold."), ("page", "does not hold: the body is no JSON.")]
+    ("page", "condition", "words"),
+    [
+        ("state", "$.queue.depth > 10", "$.queue.depth > 10 does not hold: $.queue.depth is 7."),
+        ("page", "$.queue.depth > 10", "$.queue.depth > 10 does not hold: the body is no JSON."),
+        ("state", "$.state == 'up' and $.queue < 3", "does not hold: $.queue is an object."),
+        ("state", "$.state != 'up' and $.q == 1", "does not hold: $.state is 'up', $.q is not there."),
+        ("state", "$.long == 1", f"does not hold: $.long is '{'x' * 60}…'."),
+        ("state", "$.list == 1 and $.token == 'a'", "does not hold: $.list is a list of 3, $.token is '[hidden]'."),
+        ("state", "$.mail == ''", "does not hold: $.mail is 'of [hidden]'."),
+        ("state", "$.a == 1 and $.b == 1 and $.c == 1 and $.d == 1 and $.e == 1", "$.d is not there, and 1 more."),
+    ],
 )
-async def test_condition_that_fails_says_whether_there_was_any_json(page: str, words: str, lent: Tools) -> None:
+async def test_condition_that_fails_says_what_was_found(page: str, condition: str, words: str, lent: Tools) -> None:
     async with http_server(site(Seen({}))) as url:
-        result = await look(lent, "http", {"url": f"{url}/{page}", "json_condition": "$.queue.depth > 10"})
-    assert result.detail == f"$.queue.depth > 10 {words}"
+        result = await look(lent, "http", {"url": f"{url}/{page}", "json_condition": condition})
+    assert result.detail.startswith(condition.partition(" and ")[0])
+    assert result.detail.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"header_contains": {"X-Node": "west"}}, "header X-Node does not contain 'west'; it is 'east-1'."),
+        ({"header_matches": {"X-None": "^a"}}, "header x-none does not match '^a'; it is not there."),
+        ({"header_absent": ["X-Node"]}, "header X-Node is there and must not be; it is 'east-1'."),
+        ({"header_contains": {"Set-Cookie": "b"}}, "header Set-Cookie does not contain 'b'; it is '[hidden]'."),
+    ],
+)
+async def test_header_that_is_wrong_is_told_with_what_it_holds(params: dict[str, Any], words: str, lent: Tools) -> None:
+    async with http_server(site(Seen({}))) as url:
+        result = await look(lent, "http", {"url": f"{url}/state", **params})
+    assert result.detail == words
+
+
+async def test_what_was_found_shows_no_part_of_a_secret_that_was_sent(lent: Tools, tmp_path: Path) -> None:
+    secret = "quote'and\\backslash-" + "0123456789abcdef" * 8
+    (tmp_path / "key").write_text(secret)
+
+    async def tell(request: web.Request) -> web.Response:
+        said = request.headers["X-Key"]
+        target = f"/next/{quote(said, safe='')}" if "away" in request.query else ""
+        status, more = (302, {"Location": target}) if target else (200, {})
+        return web.json_response({"said": f"you said: {said}"}, status=status, headers={"X-Said": said, **more})
+
+    asked: list[dict[str, Any]] = [
+        {"json_condition": "$.said == 'x'"},
+        {"header_contains": {"X-Said": "x-x-x"}},
+        {"url": "?away=1"},
+    ]
+    async with http_server(lambda app: app.router.add_get("/", tell)) as url:
+        for params in asked:
+            params = {
+                **params,
+                "url": f"{url}/{params.get('url', '')}",
+                "header_files": {"X-Key": str(tmp_path / "key")},
+            }
+            result = await look(lent, "http", params)
+            assert result.outcome is Outcome.FAILED
+            assert "backslash" not in result.detail
+            assert "0123" not in result.detail
 
 
 async def test_body_headers_and_token_are_sent_and_phases_add_up(lent: Tools, tmp_path: Path) -> None:
@@ -157,6 +216,43 @@ async def test_redirect_is_the_answer_unless_allowed_and_never_leads_to_other_sc
     assert followed.reason is Reason.ANSWERED
     assert evil.reason is Reason.ANSWER_UNEXPECTED
     assert "root:" not in evil.detail
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"method": "HEAD"}, {"header_contains": {"Server": "x"}}], ids=["plain", "curl", "all"]
+)
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("/state", "it leads to /state"),
+        ("http://shop.example.net/login?next=tok-4711#x", "it leads to http://shop.example.net/login"),
+        ("//u:tok-4711@shop.example.net/a;jsessionid=tok-4711", "//shop.example.net/a"),
+        ("/" + "y" * 300, f"it leads to /{'y' * 199}…"),
+    ],
+)
+async def test_redirect_that_is_not_followed_is_told_with_where_it_leads(
+    to: str, words: str, more: dict[str, Any], lent: Tools
+) -> None:
+    answer = f"HTTP/1.1 302 Found\r\nServer: s\r\nlocation: {to}\r\nContent-Length: 12\r\n\r\nLocation: no"
+    interim = b"HTTP/1.1 100 Continue\r\nLocation: /interim\r\n\r\n" * (not more)
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(interim + answer.encode())
+        writer.close()
+
+    async with tcp_server(speak) as port:
+        result = await look(lent, "http", {"url": f"http://127.0.0.1:{port}/", **more})  # HEAD goes by libcurl
+    assert result.reason is Reason.STATUS_UNEXPECTED
+    assert result.detail.startswith("answered 302, not 2xx; it leads to ")
+    assert result.detail.endswith(f"{words}.")
+    assert "tok-4711" not in result.detail
+
+
+def test_redirect_without_a_place_that_can_be_shown_shows_none() -> None:
+    for place in ("?next=tok-4711", "http://[tok-4711"):
+        answer = Answer(302, [f"Location: {place}".encode()], b"", Phases(0, 0, 0, 0, 0), None, 2)
+        assert redirect_words(answer, Secrets()) == "; it leads to a place that is not shown"
 
 
 async def test_secret_does_not_follow_a_redirect_to_another_place(lent: Tools, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from cemd.monitor.probes.base import ProbeParams, Reason, Text
+from cemd.monitor.probes.base import ProbeParams, Reason, Secrets, Text
 from cemd.monitor.probes.engines.requests import Answer
-from cemd.monitor.protocols.conditions import MISSING, decode_json, parse_condition
+from cemd.monitor.probes.engines.seen import broken_words, field_words, redirect_words
+from cemd.monitor.protocols.conditions import decode_json, parse_condition
 
 _HTTP2 = 3  # libcurl's number for it
+_NO_SECRETS = Secrets()
 
 
 class AnswerParams(ProbeParams):
@@ -90,19 +92,22 @@ class Judge:
         )
         """Whether any 2xx is right, as of most probes: their parameters then need not be touched."""
 
-    def fault(self, answer: Answer, days_left: float | None) -> tuple[Reason, str] | None:
-        """The first condition that does not hold, with its reason; None when the answer is right."""
+    def fault(
+        self, answer: Answer, days_left: float | None, secrets: Secrets = _NO_SECRETS
+    ) -> tuple[Reason, str] | None:
+        """The first condition that does not hold, with its reason and what was found instead, without the secrets that
+        were sent; None when the answer is right."""
         if self._asks_nothing and 200 <= answer.status < 300 and (days_left is None or days_left >= 0.0):
             return None
         params = self._params
         right = answer.status in params.status if params.status else 200 <= answer.status < 300
         if not right:
             wanted = ", ".join(map(str, params.status)) or "2xx"
-            return Reason.STATUS_UNEXPECTED, f"answered {answer.status}, not {wanted}."
+            return Reason.STATUS_UNEXPECTED, f"answered {answer.status}, not {wanted}{redirect_words(answer, secrets)}."
         if params.require_http2 and answer.http_version != _HTTP2:
             return Reason.ANSWER_UNEXPECTED, "answered by HTTP/1.1; HTTP/2 is wanted."
-        words = self._header_fault(answer) if self.wants_headers else None
-        words = words or self._body_fault(answer.body)
+        words = self._header_fault(answer, secrets) if self.wants_headers else None
+        words = words or self._body_fault(answer.body, secrets)
         if words is not None:
             return Reason.ANSWER_UNEXPECTED, words
         if days_left is not None and days_left < params.certificate_days:
@@ -110,20 +115,20 @@ class Judge:
             return Reason.CERTIFICATE_INVALID, words
         return None
 
-    def _header_fault(self, answer: Answer) -> str | None:
+    def _header_fault(self, answer: Answer, secrets: Secrets) -> str | None:
         headers = answer.headers
         for name, text in self._params.header_contains.items():
             if text not in headers.get(name.lower(), ""):
-                return f"header {name} does not contain {text!r}."
+                return f"header {name} does not contain {text!r}; {field_words(headers, name, secrets)}."
         for name, pattern in self._headers.items():
             if not pattern.search(headers.get(name, "")):
-                return f"header {name} does not match {pattern.pattern!r}."
+                return f"header {name} does not match {pattern.pattern!r}; {field_words(headers, name, secrets)}."
         for name in self._params.header_absent:
             if name.lower() in headers:
-                return f"header {name} is there and must not be."
+                return f"header {name} is there and must not be; {field_words(headers, name, secrets)}."
         return None
 
-    def _body_fault(self, body: bytes) -> str | None:
+    def _body_fault(self, body: bytes, secrets: Secrets) -> str | None:
         params = self._params
         if len(body) < params.min_body_bytes:
             return f"the body has {len(body)} bytes; at least {params.min_body_bytes} are wanted."
@@ -136,5 +141,5 @@ class Judge:
         if self._matches_not is not None and self._matches_not.search(body):
             return f"the body matches {params.body_matches_not!r}."
         if self._condition is not None and not self._condition.holds(document := decode_json(body)):
-            return f"{params.json_condition} does not hold{'' if document is not MISSING else ': the body is no JSON'}."
+            return f"{broken_words(self._condition, document, secrets)}."
         return None

@@ -21,7 +21,7 @@ import pycurl
 from cemd.monitor.probes.base import Blind, Cancel, Reason
 from cemd.monitor.probes.engines.curl_faults import expiry_at, fault_of
 from cemd.monitor.probes.engines.multis import Multis
-from cemd.monitor.probes.engines.requests import USER_AGENT, Answer, Phases, Request, Told
+from cemd.monitor.probes.engines.requests import REDIRECTS, USER_AGENT, Answer, Phases, Request, Told
 from cemd.monitor.probes.engines.sockets import SocketParams, open_socket
 from cemd.monitor.probes.engines.trust import trust_file
 
@@ -172,7 +172,13 @@ class _Handle(pycurl.Curl):  # type: ignore[misc]  # pycurl ships no types
         ends_at = expiry_at(self) if secured and self._certificate else None
         version = seconds(pycurl.INFO_HTTP_VERSION) if request.http2 else 2
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        return Answer(seconds(pycurl.RESPONSE_CODE), self._lines, body, phases, ends_at, version)
+        status = seconds(pycurl.RESPONSE_CODE)
+        lines = self._lines
+        if status in REDIRECTS and not request.wants_headers and (place := seconds(pycurl.REDIRECT_URL)):
+            here = "{0.scheme}://{0.netloc}/".format(urlsplit(request.url))
+            where = "/" + place.removeprefix(here) if place.startswith(here) else place
+            lines = [b"Location: " + where.encode()]  # libcurl knows it, made whole; all fields would cost a call each
+        return Answer(status, lines, body, phases, ends_at, version)
 
     def rest(self) -> None:
         """Lets go of what it took."""

@@ -6,6 +6,7 @@ messages are read by llhttp (httptools), TLS is that of the kind `tls`. What is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT
 from socket import SOL_SOCKET
@@ -18,7 +19,7 @@ from OpenSSL import SSL
 
 from cemd.monitor.probes.base import Missed, Reason
 from cemd.monitor.probes.engines.handshake import Handshake, server_name
-from cemd.monitor.probes.engines.requests import Answer, Phases, Request, Told, header_lines
+from cemd.monitor.probes.engines.requests import REDIRECTS, Answer, Phases, Request, Told, header_lines
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, STEP_SECONDS, kernel_stamp
 from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds
@@ -300,7 +301,8 @@ class Exchange(Stream):
         status = taken.status or taken.parser.get_status_code()
         taken.parser = None  # a circle of the two would wait for the collector
         body = taken.chunks[0] if len(taken.chunks) == 1 else b"".join(taken.chunks)
-        self._told(Answer(status, taken.lines, body, phases, call.ends_at if call.secure else None, 2))
+        lines = _head_lines(self._head) if status in REDIRECTS and not call.wants_headers else taken.lines
+        self._told(Answer(status, lines, body, phases, call.ends_at if call.secure else None, 2))
 
     def _phases(self) -> Phases:
         first_byte = max(0, self._first_ns - self._sent_ns) / 1e9
@@ -311,6 +313,16 @@ class Exchange(Stream):
             return Phases(self._named, self._connect, 0.0, first_byte, self._named + self._connect + first_byte + rest)
         tls = self._secured_at - self._connected_at
         return Phases(self._named, self._connect, tls, first_byte, self._named + monotonic() - self.began)
+
+
+def _head_lines(head: bytes) -> list[bytes]:
+    """The header fields of an answer that nobody listened to while it came in."""
+    blocks = re.split(rb"\r?\n\r?\n", head)
+    final = next((block for block in blocks if not _INTERIM.match(block)), b"")
+    return final.splitlines()
+
+
+_INTERIM = re.compile(rb"\s*HTTP/\d\.\d 1")
 
 
 def _believe(call: Call, handshake: Handshake) -> None:

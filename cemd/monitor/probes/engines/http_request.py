@@ -19,8 +19,6 @@ from cemd.monitor.probes.engines.oauth2 import Oauth2
 from cemd.monitor.probes.engines.requests import Answer, ClientCertificate, Proxy, Request
 from cemd.monitor.probes.engines.sockets import SocketParams
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
 
 class Method(StrEnum):
     GET = "GET"

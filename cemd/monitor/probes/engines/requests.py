@@ -11,6 +11,8 @@ from cemd.monitor.probes.base import IpVersion
 from cemd.monitor.probes.engines.sockets import SocketParams
 
 USER_AGENT = "cemd"
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Statuses that lead elsewhere; where to is told of them also where nobody looks at header fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,9 @@ import msgspec
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from cemd.kit.urls import absolute_template
-from cemd.monitor.probes.base import Missed, ProbeParams, Reason, Text
+from cemd.monitor.probes.base import Missed, ProbeParams, Reason, Secrets, Text
 from cemd.monitor.probes.engines.requests import Answer, Request
+from cemd.monitor.probes.engines.seen import broken_words, redirect_words
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.engines.web import WebEngine
 from cemd.monitor.protocols.conditions import MISSING, decode_json, parse_condition, parse_path
@@ -247,21 +248,24 @@ def right_status(step: Step, status: int, otherwise: frozenset[int] = frozenset(
     return status in wanted if wanted else 200 <= status < 300 or status in otherwise
 
 
-def judge(step: Step, answer: Answer) -> None:
-    """Holds an answer against what the step expects.
+def judge(step: Step, answer: Answer, secrets: Secrets) -> None:
+    """Holds an answer against what the step expects; what it says shows none of the secrets.
 
     Raises:
         Missed: it is something else.
     """
     if not right_status(step, answer.status):
         wanted = step.expect.status or "2xx"
-        raise Missed(Reason.STATUS_UNEXPECTED, f"answered {answer.status}, not {wanted}.")
+        raise Missed(
+            Reason.STATUS_UNEXPECTED, f"answered {answer.status}, not {wanted}{redirect_words(answer, secrets)}."
+        )
     text = step.expect.body_contains
     if text is not None and text.encode() not in answer.body:
         raise Missed(Reason.ANSWER_UNEXPECTED, f"the body does not contain {text!r}.")
-    condition = step.expect.json_condition
-    if condition is not None and not parse_condition(condition).holds(decode_json(answer.body)):
-        raise Missed(Reason.ANSWER_UNEXPECTED, f"{condition} does not hold.")
+    if step.expect.json_condition is not None:
+        condition, document = parse_condition(step.expect.json_condition), decode_json(answer.body)
+        if not condition.holds(document):
+            raise Missed(Reason.ANSWER_UNEXPECTED, f"{broken_words(condition, document, secrets)}.")
 
 
 def taken(step: Step, answer: Answer) -> dict[str, Any]:
