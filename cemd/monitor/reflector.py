@@ -20,6 +20,7 @@ from cemd.monitor.probes.engines.clock_state import ClockState, clock_state
 from cemd.monitor.probes.engines.stamps import SO_TIMESTAMPNS, kernel_stamp
 from cemd.monitor.protocols.stamp_packets import (
     AUTHENTICATED_BYTES,
+    LEAST_SENT_BYTES,
     PLAIN_BYTES,
     ErrorEstimate,
     Sent,
@@ -72,7 +73,8 @@ class Reflector:
         self._state: tuple[float, int] = (-STATE_SECONDS, 0)
         self._door: socket.socket | None = None
         self.counters: Counter[str] = Counter()
-        """`answered`, and what was not: `malformed`, `not_allowed`, `too_many`, `unsendable`."""
+        """`answered`, and what was not: `malformed`, `not_signed` with our key, `not_allowed`, `too_many`,
+        `unsendable`."""
 
     @property
     def port(self) -> int:
@@ -149,7 +151,8 @@ class Reflector:
             return "not_allowed", None
         if not self._has_budget(sender[0]):
             return "too_many", None
-        return "malformed", read_sent(data, self._key)
+        why = "malformed" if self._key is None or len(data) < LEAST_SENT_BYTES else "not_signed"
+        return why, read_sent(data, self._key)
 
     def _is_allowed(self, address: str) -> bool:
         if not self._allow:

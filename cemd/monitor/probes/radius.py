@@ -1,8 +1,9 @@
 """radius: logs a test user in, or opens and closes an accounting session, as an access server would.
 
 An answer that was not made with our shared secret is no answer: when only such came, the attempt says so instead of
-waiting for its deadline. An accounting session that was started is stopped, also when its start stays unanswered: the
-books of the operator keep no session that nobody ends.
+waiting for its deadline. Most servers do not answer at all to another secret (RFC 2865, section 3; RFC 3579, section
+3.2), so silence says that it may be that. An accounting session that was started is stopped, also when its start stays
+unanswered: the books of the operator keep no session that nobody ends.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from cemd.monitor.probes.base import (
     Reading,
     Reason,
     Result,
+    Secrets,
     Text,
     library,
     read_secret,
@@ -41,6 +43,8 @@ from cemd.monitor.probes.tools import Tools
 _LARGEST = 4096  # RFC 2865, section 3
 _CODES = {2: "accept", 3: "reject", 5: "accounting response", 11: "challenge"}
 _ACCOUNTING = 5
+_REPLY_MESSAGE = 18
+_MOST_CHARACTERS = 200
 _DICTIONARY = """\
 ATTRIBUTE User-Name 1 string
 ATTRIBUTE User-Password 2 octets
@@ -161,6 +165,10 @@ class Radius(OnePort):
     Params: ClassVar[type[ProbeParams]] = RadiusParams
     libraries: ClassVar[tuple[str, ...]] = ("pyrad.packet", "pyrad.dictionary")
     metrics: ClassVar[frozenset[str] | None] = frozenset({"response_seconds", "stop_seconds"})
+    silence: ClassVar[str] = (
+        "no answer before the deadline; a server is silent as well where its shared secret is not that of secret_file, "
+        "or where it does not know this host as a client."
+    )
 
     def __init__(self, params: RadiusParams, tools: Tools) -> None:
         super().__init__(params.host, params.port or (1812 if params.mode is Mode.ACCESS else 1813))
@@ -172,7 +180,7 @@ class Radius(OnePort):
         secret = read_secret(params.secret_file).encode()
         address = await self._names.address(params.host, attempt.remaining(), params.version())
         with talking_to(self.target), await connect(params, address, self._port, socket.SOCK_DGRAM) as door:
-            line = _Line(door, secret, params)
+            line = _Line(door, secret, params, attempt)
             if params.mode is Mode.ACCESS:
                 return await self._log_in(line)
             return await self._account(line, attempt.run)
@@ -193,7 +201,7 @@ class Radius(OnePort):
         code = _CODES.get(answer.code, f"code {answer.code}")
         if code != self._params.expect.value:
             words = f"the server answered {code}, not {self._params.expect.value}"
-            raise Missed(Reason.STATUS_UNEXPECTED, f"{words}{_message(answer)}.", readings=readings)
+            raise Missed(Reason.STATUS_UNEXPECTED, f"{words}{_message(answer, password)}.", readings=readings)
         return self._judge(answer, readings)
 
     async def _account(self, line: _Line, run: str) -> Result:
@@ -233,7 +241,8 @@ class Radius(OnePort):
             except (ValueError, struct.error) as exc:  # signed, and yet of no such type
                 raise Missed(Reason.PROTOCOL_BROKEN, f"the answer's {name} cannot be read.", readings=readings) from exc
             if value not in held:
-                words = f"the answer's {name} is not what is expected" if held else f"the answer holds no {name}"
+                shown = ", ".join(repr(one)[:60] for one in held[:4])
+                words = f"the answer's {name} is {shown}, not {value!r}" if held else f"the answer holds no {name}"
                 raise Missed(Reason.ANSWER_UNEXPECTED, f"{words}.", readings=readings)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
 
@@ -245,6 +254,7 @@ class _Line:
     door: socket.socket
     secret: bytes
     params: RadiusParams
+    attempt: Attempt
 
     async def ask(self, request: Any) -> tuple[Any, float]:
         """The proven answer and how long it took, from the first sending."""
@@ -255,13 +265,15 @@ class _Line:
             await loop.sock_sendall(self.door, wire)
             foreign = False
             try:
-                async with asyncio.timeout(self.params.resend_seconds):
+                async with asyncio.timeout(self.params.resend_seconds) as patience:
                     while True:
                         data = await loop.sock_recv(self.door, _LARGEST)
                         answer = _read(request, data, enforce=self.params.require_message_authenticator)
                         if answer is not None:
                             return answer, loop.time() - began
-                        foreign = foreign or data[1:2] == wire[1:2]
+                        if not foreign and data[1:2] == wire[1:2]:  # what is right may still come behind it
+                            foreign, half = True, loop.time() + self.attempt.remaining() / 2
+                            patience.reschedule(min(patience.when() or half, half))
             except TimeoutError:
                 if foreign:
                     words = "answers came that were not made with our shared secret; it differs, or somebody forges."
@@ -295,13 +307,11 @@ def _prove(request: Any, password: str, method: Method) -> None:
     request["CHAP-Password"] = number + proof
 
 
-def _message(answer: Any) -> str:
-    """What the server says to the user about it, where it says something."""
-    try:
-        words = str(answer["Reply-Message"][0])
-    except Exception:  # noqa: BLE001 -- missing, or bytes that are no text
-        return ""
-    return f" ({words[:100]!r})"
+def _message(answer: Any, password: str) -> str:
+    """What the server says to the user about it, if anything; the password is hidden, should it stand there."""
+    raw: list[bytes] = answer.get(_REPLY_MESSAGE, [])
+    said = " ".join(part.decode(errors="replace") for part in raw)
+    return f" ({Secrets([password]).hide(said)[:_MOST_CHARACTERS]!r})" if said else ""
 
 
 @lru_cache(maxsize=1)

@@ -196,10 +196,21 @@ class Snmp:
         """Scales, where every number that the agent gives is a reading as it is."""
         self._session: Session | None = None
         self._counters = Counters()
-        asked = f"the context {params.user.context!r}" if params.user and params.user.context else ""
-        asked = "the community" if params.user is None else asked
-        hint = f"; many agents are silent as well where they do not know {asked}" if asked else ""
-        self.silence = f"no answer before the deadline{hint}."
+
+    @property
+    def silence(self) -> str:
+        """What silence may mean: this protocol drops much without a word."""
+        user, session = self._params.user, self._session
+        if user is None:
+            return "no answer before the deadline; many agents are silent as well where they do not know the community."
+        asked = f" or the context {user.context!r}" if user.context else ""
+        if user.privacy is not None and isinstance(session, UserSession) and session.left_alone:
+            differs = "privacy_password_file (else password_file) or privacy is not what the agent has for this user"
+            also = f", or where it does not know the context {user.context!r}" if user.context else ""
+            return f"the agent says that it is there, and then nothing: so do agents where {differs}{also}."
+        wrong = "find a password or cipher wrong, or " if user.authentication else ""
+        unknown = f"where they {wrong}do not know the user{asked}"
+        return f"no answer before the deadline; many agents are silent as well {unknown}."
 
     @property
     def target(self) -> str:

@@ -24,7 +24,7 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.engines.sender import Pace, Sender, Session
+from cemd.monitor.probes.engines.sender import Pace, Sender, Session, nothing_back
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.packets import Stream, figure_names, figures, jitter_seconds, loss_ratio, quantile
@@ -117,8 +117,7 @@ class Stamp:
         readings = tuple(Reading(metric=name, value=value) for name, value in values.items())
         if session.stream.delays:
             return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
-        words = f"none of {session.stream.sent} test packets came back."
-        return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, readings=readings, detail=words)
+        return nothing_back(session, readings, signed=key is not None)
 
 
 def by_direction(session: Session, reflector: Reflector) -> dict[str, float]:

@@ -28,7 +28,7 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
-from cemd.monitor.probes.engines.sender import Pace, Sender, Session
+from cemd.monitor.probes.engines.sender import Pace, Sender, Session, nothing_back
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.stamp import DIRECTION_METRICS, Reflector, by_direction
 from cemd.monitor.probes.tools import Tools
@@ -154,9 +154,7 @@ class Voice:
         values = figures(session.stream, "round_trip") | by_direction(session, params.reflector)
         if not session.stream.delays:
             self._calls.append((session.stream.sent, []))
-            words = f"none of {session.stream.sent} packets came back."
-            readings = _readings(values | {"mos": 1.0})
-            return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, readings=readings, detail=words)
+            return nothing_back(session, _readings(values | {"mos": 1.0}), signed=key is not None)
         values |= self._judged(session) | self._classes(session)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=_readings(values))
 

@@ -130,7 +130,8 @@ server default {{
   }}
 }}
 """
-_USERS = 'probe Cleartext-Password := "let-me-in-4711"\n    Framed-Pool = "residential", Session-Timeout = 600\n'
+_USERS = 'locked Auth-Type := Reject\n    Reply-Message = "Your account is locked"\n'
+_USERS += 'probe Cleartext-Password := "let-me-in-4711"\n    Framed-Pool = "residential", Session-Timeout = 600\n'
 
 
 @contextlib.asynccontextmanager
@@ -171,11 +172,28 @@ async def test_test_user_gets_in_and_a_stranger_does_not(tmp_path: Path, who: di
         other = await look(made, "radius", {**login, "reply": {"Framed-Pool": "business"}})
         wrong = await look(made, "radius", {**login, "password_file": str(tmp_path / "other")})
         kept_out = await look(made, "radius", {**login, "user": "stranger", "expect": "reject"})
+        locked = await look(made, "radius", {**login, "user": "locked"})
     assert good.reason is Reason.ANSWERED, good.detail
     assert 0 < value(good, "response_seconds") < 5
     assert (other.outcome, other.reason) == (Outcome.FAILED, Reason.ANSWER_UNEXPECTED)
     assert (wrong.outcome, wrong.reason) == (Outcome.FAILED, Reason.STATUS_UNEXPECTED)
     assert kept_out.reason is Reason.ANSWERED
+    assert locked.detail == "the server answered reject, not accept ('Your account is locked')."
+    assert other.detail == "the answer's Framed-Pool is 'residential', not 'business'."
+
+
+@pytest.mark.needs("freeradius")
+@pytest.mark.parametrize("mode", ["access", "accounting"])
+async def test_silence_says_that_the_secret_may_differ(tmp_path: Path, who: dict[str, Any], mode: str) -> None:
+    """FreeRADIUS drops what was made with another secret without a word."""
+    who["secret_file"] = str(tmp_path / "other")
+    if mode == "accounting":
+        del who["password_file"]
+    async with freeradius(tmp_path) as ports, tools() as made:
+        peer = ports[mode == "accounting"]
+        result = await look(made, "radius", {**peer, **who, "mode": mode}, seconds=0.5)
+    assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, Reason.NO_ANSWER)
+    assert "silent as well where its shared secret is not that of secret_file" in result.detail
 
 
 @pytest.mark.needs("freeradius")
@@ -197,6 +215,32 @@ async def test_another_secret_is_told_from_silence(tmp_path: Path, who: dict[str
     async with server(lambda data: answer(data, ACCEPT, b"another")) as (_, peer), tools() as made:
         result = await look(made, "radius", {**peer, **who})
     assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.NOT_AUTHENTICATED)
+
+
+async def test_another_secret_is_told_also_where_nothing_would_be_sent_again(who: dict[str, Any]) -> None:
+    async with server(lambda data: answer(data, ACCEPT, b"another")) as (_, peer), tools() as made:
+        result = await look(made, "radius", {**peer, **who, "resend_seconds": 60}, seconds=0.5)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.NOT_AUTHENTICATED)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        (b"\x12\x09gesperr\x12\x04t!", "('gesperr t!')."),
+        (b"\x12\x08f\xfcr D", "('f\ufffdr D')."),
+        (b"\x12\x10let-me-in-4711", "('[hidden]')."),
+        (b"\x12\x02", "not accept."),
+    ],
+    ids=["two", "no UTF-8", "the password", "empty"],
+)
+async def test_what_a_server_says_of_a_reject_is_told(attributes: bytes, words: str, who: dict[str, Any]) -> None:
+    def reject(data: bytes) -> bytes:
+        return answer(data, REJECT, attributes=attributes)
+
+    async with server(reject) as (_, peer), tools() as made:
+        result = await look(made, "radius", {**peer, **who})
+    assert result.reason is Reason.STATUS_UNEXPECTED
+    assert result.detail.endswith(words)
 
 
 async def test_lost_request_is_sent_again_and_the_same(who: dict[str, Any]) -> None:

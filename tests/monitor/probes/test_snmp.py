@@ -217,6 +217,33 @@ async def test_wrong_credentials_are_said_by_the_agent(
 
 
 @pytest.mark.needs("snmpd")
+@pytest.mark.parametrize("change", [{"privacy_password_file": "community"}, {"privacy": "aes256"}])
+async def test_silence_behind_a_discovery_says_that_the_seal_differs(
+    tmp_path: Path, files: dict[str, str], change: dict[str, str]
+) -> None:
+    """snmpd drops what it cannot open without a word."""
+    user = {**sealed(files), **{key: files.get(text, text) for key, text in change.items()}}
+    async with tools() as made:
+        async with snmpd(tmp_path) as port:
+            probe = Probe(
+                name="p",
+                kind="snmp",
+                service="s",
+                every_seconds=30.0,
+                timeout_seconds=5.0,
+                params={**port, "protocol": "v3", "user": user},
+            )
+            kind = make(probe, made)
+            results = [await measure(kind, attempt(0.5)) for _ in range(2)]
+        gone = await measure(kind, attempt(0.5))
+    for result in results:
+        assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, Reason.NO_ANSWER)
+        assert "says that it is there, and then nothing" in result.detail
+        assert "privacy_password_file" in result.detail
+    assert "says that it is there" not in gone.detail
+
+
+@pytest.mark.needs("snmpd")
 async def test_engine_that_restarts_is_discovered_anew(tmp_path: Path, files: dict[str, str]) -> None:
     async with tools() as made:
         (tmp_path / "a").mkdir()
@@ -238,10 +265,10 @@ async def test_engine_that_restarts_is_discovered_anew(tmp_path: Path, files: di
             assert (await measure(kind, attempt())).outcome is Outcome.OK
 
 
-def attempt() -> Attempt:
+def attempt(seconds: float = 5.0) -> Attempt:
     import structlog
 
-    deadline = asyncio.get_running_loop().time() + 5
+    deadline = asyncio.get_running_loop().time() + seconds
     return Attempt(probe="p", deadline=deadline, run="r", log=structlog.get_logger("test"))
 
 
@@ -448,7 +475,10 @@ async def test_context_that_the_agent_does_not_have_is_no_fault_of_the_password(
         ({"values": [RATE]}, "do not know the community."),
         ({"tables": [{"oid": "ifHCInOctets", "metric": "octets_total"}]}, "do not know the community."),
         ({"values": [RATE], "protocol": "v3", "user": {"name": "w", "context": "vrf-7"}}, "the context 'vrf-7'."),
-        ({"values": [RATE], "protocol": "v3", "user": {"name": "w"}}, "before the deadline."),
+        (
+            {"values": [RATE], "protocol": "v3", "user": {"name": "w"}},
+            "silent as well where they do not know the user.",
+        ),
     ],
 )
 async def test_silence_of_an_agent_says_what_it_may_mean(asked: dict[str, Any], words: str) -> None:

@@ -303,6 +303,30 @@ async def test_stateless_reflector_hands_our_numbers_back_and_padding_with_them(
     assert answer.sequence == 6
 
 
+@pytest.mark.parametrize("kind", ["stamp", "voice"])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        ("key", b"another", "silent as well where its key is not that of key_file"),
+        (None, b"another", "silent as well where it wants packets to be signed"),
+        ("key", None, "what came was not signed with the key of key_file"),
+    ],
+    ids=["another key", "no key of ours", "no key over there"],
+)
+async def test_key_that_differs_is_hinted_at_by_silence_and_told_where_it_shows(
+    kind: str, ours: str | None, theirs: bytes | None, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(KEY)
+    params: dict[str, Any] = FAST if kind == "stamp" else {"call_seconds": 1}
+    params = {**params, "wait_seconds": 0.2} | ({"key_file": str(tmp_path / "key")} if ours else {})
+    async with reflector(key=theirs) as far, tools() as made:
+        result = await look(made, kind, {"host": "127.0.0.1", "port": far.port, **params})
+    assert result.outcome is not Outcome.OK
+    assert (result.reason is Reason.NOT_AUTHENTICATED) is (theirs is None)
+    assert words in result.detail
+    assert value(result, "loss_ratio") == 1.0
+
+
 async def test_reflector_answers_nobody_it_should_not() -> None:
     async with reflector(allow=(ipaddress.ip_network("192.0.2.0/24"),)) as far:
         assert await ask(far.port, question()) == []
@@ -310,7 +334,7 @@ async def test_reflector_answers_nobody_it_should_not() -> None:
     async with reflector(key=KEY) as far:
         assert await ask(far.port, question(), b"x", question(key=b"wrong")) == []
         assert len(await ask(far.port, question(key=KEY))) == 1
-        assert far.counters == {"malformed": 3, "answered": 1}
+        assert far.counters == {"malformed": 1, "not_signed": 2, "answered": 1}
     async with reflector(most_per_second=5) as far:
         assert len(await ask(far.port, *(question(number) for number in range(30)))) <= 10
         assert far.counters["too_many"] >= 20

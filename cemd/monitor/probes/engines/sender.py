@@ -14,7 +14,8 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from cemd.monitor.probes.base import Attempt, Blind, Reason
+from cemd.model.quality import Outcome
+from cemd.monitor.probes.base import Attempt, Blind, Reading, Reason, Result
 from cemd.monitor.probes.engines.clock_state import clock_state
 from cemd.monitor.probes.engines.names import trouble
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
@@ -51,6 +52,8 @@ class Session:
     synchronised: bool = True
     sent_at: list[int] = field(default_factory=list)
     error: int = 0
+    unproven: int = 0
+    """Packets that came back and were not signed with our key."""
 
     def lost_by_direction(self) -> tuple[int, int]:
         """(lost on the way there, lost on the way back), of a stateful reflector's numbers.
@@ -60,6 +63,18 @@ class Session:
         there = max(0, self.highest_sent - self.highest_reflected)
         back = max(0, self.highest_reflected + 1 - len(self.stream.delays))
         return there, back
+
+
+def nothing_back(session: Session, readings: tuple[Reading, ...], *, signed: bool) -> Result:
+    """The result of a session to which no answer of ours came: silence says what else it may mean than a lost way."""
+    words = f"none of {session.stream.sent} test packets came back"
+    if session.unproven:
+        fact = "what came was not signed with the key of key_file: the reflector has another, or none."
+        detail = f"{words} right; {fact}"
+        return Result(outcome=Outcome.FAILED, reason=Reason.NOT_AUTHENTICATED, readings=readings, detail=detail)
+    hint = "where its key is not that of key_file" if signed else "where it wants packets to be signed (key_file)"
+    detail = f"{words}; a reflector is silent as well {hint}, or where it may not answer us."
+    return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, readings=readings, detail=detail)
 
 
 class Sender:
@@ -144,6 +159,8 @@ class Sender:
     def _take(self, data: bytes, at: int) -> None:
         """Counts an answer to a packet of ours; our own stamp must come back with it, which nobody else can know."""
         session, answer = self.session, read_answer(data, self._pace.key)
+        if answer is None and self._pace.key is not None:
+            session.unproven += 1
         if answer is None or answer.sender_sequence >= session.stream.sent:
             return
         number = answer.sender_sequence

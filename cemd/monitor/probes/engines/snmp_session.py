@@ -145,13 +145,20 @@ class UserSession:
     def __init__(self, user: User) -> None:
         self._user = user
         self._engine: Engine | None = None
+        self.left_alone = False
+        """Whether the agent was found by the attempt that ended last, and then was silent."""
 
     async def ask(self, line: Line, pdu: Pdu, oids: Sequence[Oid], *, repetitions: int = 0) -> Answer:
         for _ in range(_ROUNDS):
             engine = self._engine or await self._discover(line)
             dress = _Dress(self._user, engine, lambda n: request_pdu(pdu, n, oids, repetitions=repetitions))
-            answer = await line.exchange(dress.write, dress.read)
+            try:
+                answer = await line.exchange(dress.write, dress.read)
+            except asyncio.CancelledError:
+                self._engine = None  # the next attempt finds out whether the agent is there at all
+                raise
             if answer.pdu is Pdu.RESPONSE:
+                self.left_alone = False
                 return answer
             self._heed(answer, dress)
         raise Missed(Reason.PROTOCOL_BROKEN, "the agent keeps changing its engine or its time.")
@@ -174,6 +181,7 @@ class UserSession:
 
     async def _discover(self, line: Line) -> Engine:
         heard: list[Security] = []
+        self.left_alone = False
         number = _number()
         asked = Frame(
             message=number,
@@ -197,7 +205,7 @@ class UserSession:
             engine.key = local_key(user.authentication, user.password, engine.id)
             if user.privacy is not None:
                 engine.sealing = sealing_key(user.authentication, user.privacy, user.privacy_password, engine.id)
-        self._engine = engine
+        self._engine, self.left_alone = engine, True
         return engine
 
 
