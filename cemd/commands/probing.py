@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import secrets
 import tempfile
-from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -69,19 +68,17 @@ _PHASES = ("name_seconds", "connect_seconds", "tls_seconds", "first_byte_seconds
 
 
 def told(result: dict[str, Any]) -> str:
-    """The same for people: a head, and a line for each reading with its unit in words."""
+    """The same for people: a head, and a line for each reading: its metric as indicators name it, the value with a unit
+    that suits its size."""
     head = f"{result['probe']} ({result['kind']}, {result['target']}): {result['outcome'].replace('_', ' ')}"
-    lines = [f"{head}, {result['reason'].replace('_', ' ')}, after {_milliseconds(result['seconds'])}"]
+    lines = [f"{head}, {result['reason'].replace('_', ' ')}, after {_seconds(result['seconds'])}"]
     if result["detail"]:
         lines.append(f"  {result['detail']}")
-    metrics = {one["metric"] for one in result["readings"]}
-    words = Counter(_shown(metric, 0.0)[0] for metric in metrics)
+    width = max((len(one["metric"]) for one in result["readings"]), default=0)
     for one in _in_time(result["readings"]):
         labels = " ".join(f"{name}={value}" for name, value in one["labels"].items())
-        name, shown = _shown(one["metric"], one["value"])
-        if words[name] > 1 and (unit := one["metric"].rpartition("_")[2]) in {"code", "count"}:
-            name = f"{name} {unit}"  # beside the seconds of the same name
-        lines.append(f"  {name:<34} {shown}{'  ' + labels if labels else ''}")
+        shown = _shown(one["metric"], one["value"])
+        lines.append(f"  {one['metric']:<{width}}  {shown}{'  ' + labels if labels else ''}")
     return "\n".join(lines)
 
 
@@ -97,13 +94,26 @@ def _in_time(readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
-def _shown(metric: str, value: float) -> tuple[str, str]:
-    for unit in ("seconds", "bytes", "ratio", "days"):
+def _shown(metric: str, value: float) -> str:
+    """The value with the unit that the name of its metric ends with."""
+    if metric.endswith("_seconds"):
+        return _seconds(value)
+    if metric.endswith("_ratio"):
+        return f"{value:.6g} ({value * 100:.4g} %)"
+    if metric.endswith("_bits_per_second"):
+        return _scaled(value, "bit/s")
+    for unit in ("bytes", "days"):
         if metric.endswith(f"_{unit}"):
-            words = metric.removesuffix(f"_{unit}").replace("_", " ")
-            return words, _milliseconds(value) if unit == "seconds" else f"{value:,.6g} {unit}"
-    return metric.removesuffix("_count").removesuffix("_code").replace("_", " "), f"{value:,.6g}"
+            return f"{value:,.6g} {unit}"
+    return f"{value:,.6g}"
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:,.2f} ms"
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.3f} s" if abs(seconds) >= 1.0 else f"{seconds * 1000:.2f} ms"
+
+
+def _scaled(value: float, unit: str) -> str:
+    for prefix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:,.4g} {prefix}{unit}"
+    return f"{value:,.4g} {unit}"

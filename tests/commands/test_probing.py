@@ -170,8 +170,8 @@ def test_probe_runs_now_and_prints_every_phase(tmp_path: Path, port: int) -> Non
     shown = call("probe", "shop", "--root", root)
     assert shown.exit_code == 0, shown.output
     assert "shop (http, http://127.0.0.1" in shown.output
-    for phase in ("name", "connect", "first byte", "response", "duration"):
-        assert f"  {phase} " in shown.output
+    for metric in ("name_seconds", "connect_seconds", "first_byte_seconds", "response_seconds", "duration_seconds"):
+        assert f"\n  {metric} " in shown.output
     found = json.loads(call("probe", "shop", "--root", root, "--json").output)
     assert found["outcome"] == "ok"
     assert {"status_code", "body_bytes", "connect_seconds"} <= {one["metric"] for one in found["readings"]}
@@ -213,14 +213,41 @@ def test_each_run_has_an_id_of_its_own(tmp_path: Path, port: int, monkeypatch: p
     assert len(set(runs)) == 2
 
 
-def test_figures_of_one_name_are_told_apart_by_their_units() -> None:
+@pytest.mark.parametrize(
+    ("metric", "value", "line"),
+    [
+        ("response_seconds", 0.0123456, "12.35 ms"),
+        ("response_seconds", 1.5, "1.500 s"),
+        ("response_seconds", 3_600.25, "3,600.250 s"),
+        ("offset_seconds", -2.0, "-2.000 s"),
+        ("offset_seconds", -0.002, "-2.00 ms"),
+        ("loss_ratio", 0.05, "0.05 (5 %)"),
+        ("body_bytes", 4_711.0, "4,711 bytes"),
+        ("certificate_expiry_days", 88.25, "88.25 days"),
+        ("in_bits_per_second", 12_300_000.0, "12.3 Mbit/s"),
+        ("in_bits_per_second", 999.0, "999 bit/s"),
+        ("status_code", 200.0, "200"),
+        ("success", 1.0, "1"),
+    ],
+)
+def test_figure_has_the_name_that_rules_use_and_a_unit_that_suits_its_size(
+    metric: str, value: float, line: str
+) -> None:
+    head = {"probe": "p", "kind": "sip", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 2.5}
+    first, second = told({**head, "detail": "", "readings": [{"metric": metric, "value": value, "labels": {}}]}).split(
+        "\n"
+    )
+    assert first.endswith("after 2.500 s")
+    assert second == f"  {metric}  {line}"
+
+
+def test_figures_stand_below_one_another() -> None:
     readings = [
-        {"metric": metric, "value": value, "labels": {}}
-        for metric, value in (("response_seconds", 0.01), ("response_code", 200.0), ("status_code", 200.0))
+        {"metric": metric, "value": 1.0, "labels": {}} for metric in ("a_code", "a_much_longer_name_of_it_seconds")
     ]
-    head = {"probe": "p", "kind": "sip", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 0.01}
+    head = {"probe": "p", "kind": "sip", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 2.5}
     lines = told({**head, "detail": "", "readings": readings}).splitlines()[1:]
-    assert [line.split("  ")[1] for line in lines] == ["response", "response code", "status"]
+    assert len({len(line) - len(line.lstrip(" abcdefghijklmnopqrstuvwxyz_")) for line in lines}) == 1
 
 
 def test_phases_are_told_in_the_order_in_which_they_happen() -> None:
@@ -232,8 +259,15 @@ def test_phases_are_told_in_the_order_in_which_they_happen() -> None:
     ]
     head = {"probe": "p", "kind": "http", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 0.01}
     lines = told({**head, "detail": "", "readings": readings}).splitlines()[1:]
-    expected = ["status", "name", "connect", "tls", "first byte", "response"]
-    assert [line.split("  ")[1] for line in lines] == 2 * expected
+    expected = [
+        "status_code",
+        "name_seconds",
+        "connect_seconds",
+        "tls_seconds",
+        "first_byte_seconds",
+        "response_seconds",
+    ]
+    assert [line.split()[0] for line in lines] == 2 * expected
     assert [line.rpartition("=")[2] for line in lines] == 6 * ["192.0.2.1"] + 6 * ["192.0.2.2"]
 
 
