@@ -29,7 +29,8 @@ def detect(source: Path, target: Path, gate: bool, tier: str, as_json: bool) -> 
     """Replays folders of CSV through the anomaly detector, as it would have judged them live.
 
     A score of 1 or more is an alarm; every score comes from its row and rows before it only. Faulty files are told as
-    file:line: fact; remedy, get no scores, and make the exit code 1.
+    file:line: fact; remedy, get no scores, and make the exit code 1. What is odd and yet scored (nan, values beyond
+    1e18, times that go back, a last line that breaks off) is told in the same form. An empty value is a gap.
     """
     from cemd.commands.detect import run_detect
 

@@ -1,8 +1,13 @@
 """CSV files of one series each: read in blocks, so that a file may be larger than memory; scores written beside them.
 
 A file begins with a heading that names `timestamp` and `value` (others are passed over); one row is one sample, in the
-order in which it came. An empty value is a sample that is missing; `nan` and `inf` are as well, and are told, as are
-times that go back: every row is still read, and gets its score.
+order in which it came.
+
+Refused as a whole: a file that cannot be read, is no CSV in UTF-8, lacks a column, or holds a whole line without a time
+or with a value that is no number: what it means, its maker must say. Read all the same, and told: `nan` and `inf`,
+which count as missing, as an empty value does (that is not told: so a gap is written); what is beyond `LARGEST`, which
+counts as that, as in the daemon; times that go back; and a last line that breaks off before its line end, since the
+file is still written to: it is passed over. A last line without a line end that can be read is read.
 """
 
 from __future__ import annotations
@@ -18,7 +23,9 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from cemd.analyze.columns import Array
+from cemd.analyze.stage import LARGEST
 from cemd.errors import CemdError
+from cemd.kit.words import counted
 
 BLOCK = 2048
 """Rows read at a time."""
@@ -41,6 +48,9 @@ class Oddities:
     back_line: int = 0
     no_number: int = 0
     no_number_line: int = 0
+    huge: int = 0
+    huge_line: int = 0
+    cut_line: int = 0
     newest: float = -math.inf
 
     def note_time(self, at: float, line: int) -> None:
@@ -53,6 +63,10 @@ class Oddities:
         self.no_number += 1
         self.no_number_line = self.no_number_line or line
 
+    def note_huge(self, line: int) -> None:
+        self.huge += 1
+        self.huge_line = self.huge_line or line
+
     def told(self) -> list[FileFault]:
         """Place, fact and remedy of each, in the words of a fault."""
         said = []
@@ -64,6 +78,14 @@ class Oddities:
             fact = f"{_rows(self.no_number)} nan or inf; counted as missing: they score 0 and teach nothing"
             remedy = "write a number, or nothing where it is missing"
             said.append(FileFault(self.path, self.no_number_line, fact, remedy))
+        if self.huge:
+            fact = f"{_rows(self.huge)} beyond {LARGEST:g} or -{LARGEST:g}; scored as if that stood there"
+            remedy = "write a larger unit, or nothing where a number stands for a missing one"
+            said.append(FileFault(self.path, self.huge_line, fact, remedy))
+        if self.cut_line:
+            fact = "the last line breaks off; it is passed over, and all before it are scored"
+            remedy = "run this again when the file is written, or end the line"
+            said.append(FileFault(self.path, self.cut_line, fact, remedy))
         return said
 
 
@@ -97,32 +119,69 @@ def read_blocks(path: Path, odd: Oddities | None = None) -> Iterator[Rows]:
 
 
 def _blocks(path: Path, file: TextIO, odd: Oddities) -> Iterator[Rows]:
-    rows = csv.reader(file)
+    lines = _Lines(file)
+    rows = csv.reader(lines)
     head = [name.strip() for name in next(rows, [])]
     for name in ("timestamp", "value"):
         if name not in head:
             raise FileFault(path, 1, f'no column "{name}"', 'begin the file with a line "timestamp,value"')
-    stamp_column, value_column = head.index("timestamp"), head.index("value")
-    last = max(stamp_column, value_column)
+    places = head.index("timestamp"), head.index("value")
     stamps: list[str] = []
     at: list[float] = []
     value: list[float] = []
     for row in rows:
         if not row:
             continue
-        if len(row) <= last:
-            raise FileFault(
-                path, rows.line_num, f"{len(row)} columns", f"give at least {last + 1}, as the heading says"
-            )
-        stamps.append(row[stamp_column])
-        at.append(_seconds(path, rows.line_num, row[stamp_column]))
-        odd.note_time(at[-1], rows.line_num)
-        value.append(_number(path, rows.line_num, row[value_column], odd))
+        try:
+            seconds, number = _sample(path, rows.line_num, row, places)
+        except FileFault:
+            if not lines.unfinished:
+                raise
+            odd.cut_line = rows.line_num
+            break
+        if lines.unfinished and seconds < odd.newest:  # the first digits of a time are a time as well
+            odd.cut_line = rows.line_num
+            break
+        stamps.append(row[places[0]])
+        at.append(seconds)
+        odd.note_time(seconds, rows.line_num)
+        value.append(_usable(number, rows.line_num, odd) if row[places[1]].strip() else math.nan)
         if len(stamps) == BLOCK:
             yield Rows(stamps, np.array(at), np.array(value))
             stamps, at, value = [], [], []
+    if lines.broken:
+        odd.cut_line = rows.line_num + 1
     if stamps:
         yield Rows(stamps, np.array(at), np.array(value))
+
+
+class _Lines:
+    """The lines of a file; a last one that ends within a character is left out."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.unfinished = False
+        """Whether the line that was read last has no line end."""
+        self.broken = False
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for line in self._file:
+                self.unfinished = not line.endswith(("\n", "\r"))
+                yield line
+        except UnicodeDecodeError as exc:
+            if exc.reason != "unexpected end of data":
+                raise
+            self.broken = True
+
+
+def _sample(path: Path, line: int, row: list[str], places: tuple[int, int]) -> tuple[float, float]:
+    """Time and value of a row; NaN where no value stands."""
+    if len(row) <= max(places):
+        raise FileFault(
+            path, line, counted(len(row), "column"), f"give at least {max(places) + 1}, as the heading says"
+        )
+    return _seconds(path, line, row[places[0]]), _number(path, line, row[places[1]])
 
 
 def _seconds(path: Path, line: int, text: str) -> float:
@@ -142,17 +201,24 @@ def _seconds(path: Path, line: int, text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def _number(path: Path, line: int, text: str, odd: Oddities) -> float:
-    """NaN where there is none to learn from: nothing stands there, or nan, or inf."""
+def _number(path: Path, line: int, text: str) -> float:
+    """NaN where nothing stands there."""
     if not text.strip():
         return math.nan
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
         remedy = "write a number, or nothing where it is missing"
         raise FileFault(path, line, f'"{text}" is no number', remedy) from None
-    if math.isfinite(number):
+
+
+def _usable(number: float, line: int, odd: Oddities) -> float:
+    """NaN where there is nothing to learn from; within the bounds that the daemon keeps as well."""
+    if -LARGEST <= number <= LARGEST:
         return number
+    if math.isfinite(number):
+        odd.note_huge(line)
+        return math.copysign(LARGEST, number)
     odd.note_value(line)
     return math.nan
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cemd.cli import main
+from cemd.commands.series_files import Oddities, read_blocks
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def write(path: Path, values: list[str], *, head: str = "timestamp,value", every: int = 3600) -> None:
@@ -96,6 +100,84 @@ def test_what_is_no_number_counts_as_missing_and_is_told(tmp_path: Path, text: s
     assert (tmp_path / "out" / "a.csv").read_bytes() == (tmp_path / "out2" / "a.csv").read_bytes()
 
 
+@pytest.mark.parametrize("tier", ["deep", "bank"])
+def test_value_beyond_what_the_daemon_takes_counts_as_its_bound_and_is_told(tmp_path: Path, tier: str) -> None:
+    values = usual()
+    values[100], values[101] = "1e300", "-1e19"
+    write(tmp_path / "in" / "a.csv", values)
+    write(tmp_path / "in" / "all.csv", [f"{value}e307" for value in usual()])
+    values[100], values[101] = "1e18", "-1e18"
+    write(tmp_path / "bound" / "a.csv", values)
+    result = detect(tmp_path / "in", tmp_path / "out", "--tier", tier)
+    assert result.exit_code == 0
+    assert (
+        "a.csv:102: 2 rows are beyond 1e+18 or -1e+18; scored as if that stood there; write a larger unit"
+        in result.output
+    )
+    assert "Warning" not in result.output
+    assert "nan or inf" not in result.output
+    detect(tmp_path / "bound", tmp_path / "out2", "--tier", tier)
+    assert (tmp_path / "out" / "a.csv").read_bytes() == (tmp_path / "out2" / "a.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "2026-03-06 0",
+        "2026-03-06 00:00:00",
+        "2026-03-06 00:00:00,1e",
+        "2026-03-06 00:00:00,-",
+        "2026-03",
+        "\0\0\0",
+        '"',
+    ],
+    ids=["in the time", "before the value", "in the value", "at the sign", "a time of its own", "zeros", "quote"],
+)
+def test_last_line_that_breaks_off_costs_itself_alone(tmp_path: Path, last: str) -> None:
+    write(tmp_path / "in" / "a.csv", usual())
+    whole = (tmp_path / "in" / "a.csv").read_text()
+    detect(tmp_path / "in", tmp_path / "whole")
+    (tmp_path / "in" / "a.csv").write_text(whole + last)
+    result = detect(tmp_path / "in", tmp_path / "out")
+    assert result.exit_code == 0
+    assert (
+        "a.csv:122: the last line breaks off; it is passed over, and all before it are scored; run this"
+        in result.output
+    )
+    assert (tmp_path / "out" / "a.csv").read_bytes() == (tmp_path / "whole" / "a.csv").read_bytes()
+    (tmp_path / "in" / "a.csv").write_text(whole + last + "\n")
+    assert detect(tmp_path / "in", tmp_path / "out").exit_code == 1, "a whole line that cannot be read is a fault"
+
+
+@given(place=st.integers(0, 4_000))
+@settings(max_examples=60, deadline=None)
+def test_file_that_is_cut_anywhere_behind_its_heading_is_read_to_its_last_whole_line(place: int) -> None:
+    whole = b"timestamp,value,wo\n" + b"".join(
+        f"2026-03-01 {hour:02}:{minute:02}:00,{hour}.5,süd\n".encode()
+        for hour in range(24)
+        for minute in range(0, 60, 10)
+    )
+    cut = whole[: len("timestamp,value,wo\n") + place]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.csv"
+        file.write_bytes(cut)
+        odd = Oddities(file)
+        read = [stamp for block in read_blocks(file, odd) for stamp in block.stamp]
+    lines = cut.count(b"\n") - 1
+    assert len(read) in {lines, lines + 1}, "the last line may hold all that is asked"
+    if len(read) == lines and not cut.endswith(b"\n"):
+        assert odd.cut_line == lines + 2
+
+
+def test_last_line_without_an_end_that_can_be_read_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.csv", usual())
+    whole = (tmp_path / "in" / "a.csv").read_text()
+    (tmp_path / "in" / "a.csv").write_text(whole.rstrip("\n"))
+    result = detect(tmp_path / "in", tmp_path / "out")
+    assert len(scores(tmp_path / "out" / "a.csv")) == 120
+    assert "breaks off" not in result.output
+
+
 def test_times_that_go_back_are_told_and_every_row_has_its_score_in_the_order_of_the_file(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a.csv", usual())
     lines = (tmp_path / "in" / "a.csv").read_text().splitlines()
@@ -126,7 +208,7 @@ def test_many_odd_files_are_not_told_one_by_one(tmp_path: Path) -> None:
         ("", 'bad.csv:1: no column "timestamp"; begin the file with a line "timestamp,value"'),
         ("timestamp,value\n2026-03-01 00:00:00,ten\n", 'bad.csv:2: "ten" is no number; write a number'),
         ("timestamp,value\n\nyesterday,1\n", 'bad.csv:3: "yesterday" is no time; write 2026-03-01 12:00:00'),
-        ("timestamp,value\n2026-03-01 00:00:00\n", "bad.csv:2: 1 columns; give at least 2, as the heading says"),
+        ("timestamp,value\n2026-03-01 00:00:00\n", "bad.csv:2: 1 column; give at least 2, as the heading says"),
     ],
     ids=["no timestamp", "empty", "no number", "no time", "too short"],
 )

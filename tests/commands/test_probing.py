@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -234,17 +235,15 @@ def test_figure_has_the_name_that_rules_use_and_a_unit_that_suits_its_size(
     metric: str, value: float, line: str
 ) -> None:
     head = {"probe": "p", "kind": "sip", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 2.5}
-    first, second = told({**head, "detail": "", "readings": [{"metric": metric, "value": value, "labels": {}}]}).split(
-        "\n"
-    )
+    reading = {"metric": metric, "value": value, "labels": {}}
+    first, second = told({**head, "detail": "", "readings": [reading]}).split("\n")
     assert first.endswith("after 2.500 s")
     assert second == f"  {metric}  {line}"
 
 
 def test_figures_stand_below_one_another() -> None:
-    readings = [
-        {"metric": metric, "value": 1.0, "labels": {}} for metric in ("a_code", "a_much_longer_name_of_it_seconds")
-    ]
+    metrics = ("a_code", "a_much_longer_name_seconds")
+    readings: list[dict[str, Any]] = [{"metric": metric, "value": 1.0, "labels": {}} for metric in metrics]
     head = {"probe": "p", "kind": "sip", "target": "t", "outcome": "ok", "reason": "answered", "seconds": 2.5}
     lines = told({**head, "detail": "", "readings": readings}).splitlines()[1:]
     assert len({len(line) - len(line.lstrip(" abcdefghijklmnopqrstuvwxyz_")) for line in lines}) == 1
