@@ -46,17 +46,17 @@ def detect(source: Path, target: Path, gate: bool, tier: str, as_json: bool) -> 
     help="Folder in the place of rules/ (or a whole root); default: the files below the root as they are now.",
 )
 @click.option(
-    "--warm-up-hours",
-    type=click.FloatRange(0, 24 * 366),
-    default=24.0,
-    show_default=True,
-    help="How long before --from baselines learn, where the log does not reach back.",
+    "--warm-up",
+    metavar="LENGTH",
+    help="How long before --from baselines and windows learn where the log does not reach back: 90m, 6h, 1d, 0s. "
+    "Default: as long as windows look back, until every series is judged, and twelve times the time asked; a day at "
+    "most.",
 )
 @ROOT
 @STATE
 @JSON
 def replay(  # noqa: PLR0913, RUF100 -- one option each
-    since: str, until: str, rules: Path | None, warm_up_hours: float, root: Path, state: Path | None, as_json: bool
+    since: str, until: str, rules: Path | None, warm_up: str | None, root: Path, state: Path | None, as_json: bool
 ) -> None:
     """Runs stored history through another rule set: which findings would have come, which would have gone.
 
@@ -65,8 +65,7 @@ def replay(  # noqa: PLR0913, RUF100 -- one option each
     """
     from cemd.commands.replay import show_replay
 
-    asked = (since, until, warm_up_hours * 3600.0)
-    show_replay(asked, rules=rules, root=root, state=state, as_json=as_json)
+    show_replay((since, until, warm_up), rules=rules, root=root, state=state, as_json=as_json)
 
 
 @main.command()

@@ -19,7 +19,7 @@ from cemd.config.load import load
 from cemd.daemon.kinds import kinds
 from cemd.errors import CemdError
 from cemd.kit.words import counted
-from cemd.loop.replay import Asked, Comparison, Episode, Outcome, Progress, compare, replay
+from cemd.loop.replay import Asked, Comparison, Episode, Outcome, Plan, Progress, compare, replay, usual_warm_up
 from cemd.store.sqlite import open_past
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -29,16 +29,16 @@ TELL_SECONDS = 2.0
 
 
 def show_replay(
-    asked: tuple[str, str, float], *, rules: Path | None, root: Path, state: Path | None, as_json: bool
+    asked: tuple[str, str, str | None], *, rules: Path | None, root: Path, state: Path | None, as_json: bool
 ) -> None:
-    """Replays twice, as it was and with the rules, and prints the difference.
+    """Replays twice, as it was and with the rules, and prints the difference. `asked` is from, to, and the warm-up.
 
     Raises:
         ConfigError: the rules have faults.
         CemdError: the times make no sense, or what is stored does not reach back so far.
     """
-    time_asked = _asked(*asked, now=time.time())
     other = _configuration(root, rules)
+    time_asked = _asked(*asked, other, now=time.time())
     past = open_past(found_places(root, state).state)
     try:
         before = replay(past, time_asked, None, _progress("as it was", time_asked, quiet=as_json))
@@ -61,8 +61,10 @@ def _configuration(root: Path, rules: Path | None) -> Configuration:
     return load(root, kinds(), rules=rules).configuration
 
 
-def _asked(since: str, until: str, warm_up_seconds: float, *, now: float) -> Asked:
-    asked = Asked(since=_instant(since, now), until=_instant(until, now), warm_up_seconds=warm_up_seconds)
+def _asked(since: str, until: str, warm_up: str | None, rules: Configuration, *, now: float) -> Asked:
+    begin, end = _instant(since, now), _instant(until, now)
+    seconds = usual_warm_up(end - begin, rules) if warm_up is None else _duration(warm_up)
+    asked = Asked(since=begin, until=end, warm_up_seconds=seconds)
     if asked.since >= asked.until:
         raise CemdError(f"--from {since} is not before --to {until}; turn them round, or name the zone (Z is UTC).")
     if asked.since >= now:
@@ -89,20 +91,52 @@ def _instant(text: str, now: float) -> float:
     return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()
 
 
-def _progress(what: str, asked: Asked, *, quiet: bool) -> Progress:
-    """Tells at standard error how far it is, some times a minute."""
-    told = time.monotonic()
-    start = asked.since - asked.warm_up_seconds
+def _duration(text: str) -> float:
+    """Seconds of a length of time as people write it."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if found is None or float(found[1]) * UNITS[found[2]] > LONGEST_SECONDS:
+        raise CemdError(f"--warm-up {text} is no length of time up to a year; write 90m, 6h or 1d, or 0s for none.")
+    return float(found[1]) * UNITS[found[2]]
 
-    def tell(at: float) -> None:
-        nonlocal told
-        if not quiet and time.monotonic() - told >= TELL_SECONDS:
-            told = time.monotonic()
-            share = min(max((at - start) / (asked.until - start), 0.0), 1.0)
+
+def _progress(what: str, asked: Asked, *, quiet: bool) -> Progress:
+    """Tells at standard error what is lived through, and how far it is, some times a minute."""
+    begun: float | None = None
+    told = 0.0
+
+    def tell(plan: Plan, at: float) -> None:
+        nonlocal begun, told
+        now = time.monotonic()
+        if quiet:
+            return
+        if begun is None:
+            begun = told = now
+            print(f"{what}: {_planned(plan, asked)}", file=sys.stderr)
+        elif now - told >= TELL_SECONDS:
+            told = now
+            share = min(max((at - plan.begins_at) / max(asked.until - plan.begins_at, 1e-9), 0.0), 1.0)
+            left = f", about {(now - begun) / share * (1 - share):.0f} s left" if share > 0 else ""
             warming = ", warming up" if at < asked.since else ""
-            print(f"{what}: {_at(at)}, {share:.0%}{warming}", file=sys.stderr)
+            print(f"{what}: {_at(at)}, {share:.0%}{warming}{left}", file=sys.stderr)
 
     return tell
+
+
+def _planned(plan: Plan, asked: Asked) -> str:
+    if plan.exact:
+        return f"from the log, from {_at(plan.begins_at)} on."
+    learnt = _learnt(plan.begins_at, asked)
+    how = f"{learnt} (--warm-up), of which nothing is counted" if plan.begins_at < asked.since else learnt
+    return f"the log does not reach back to --from: from samples, from {_at(plan.begins_at)} on; {how}."
+
+
+def _learnt(begins_at: float, asked: Asked) -> str:
+    early = asked.since - begins_at
+    return f"baselines and windows learn in {_length(early)} before" if early > 0 else "nothing is learnt before"
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds / 60:.3g} min"
 
 
 def _document(asked: Asked, before: Outcome, after: Outcome, found: Comparison) -> dict[str, Any]:
@@ -111,6 +145,7 @@ def _document(asked: Asked, before: Outcome, after: Outcome, found: Comparison) 
         "to": asked.until,
         "exact": before.exact and after.exact,
         "exact_from": after.exact_from,
+        "begins_at": after.begins_at,
         "came": [_plain(one) for one in found.came],
         "gone": [_plain(one) for one in found.gone],
         "same": [{"before": _plain(pair.before), "after": _plain(pair.after)} for pair in found.same],
@@ -160,9 +195,10 @@ def _exactness(outcome: Outcome, asked: Asked) -> str:
     if outcome.exact:
         return "exact, from the log."
     if outcome.exact_from is not None:
-        learnt = f"baselines learnt in {asked.warm_up_seconds / 3600:g} h before"
+        learnt = _learnt(outcome.begins_at, asked)
         return f"from samples until {_at(outcome.exact_from)}, then from the log; {learnt}."
-    return "from samples, by their own times; findings may come some seconds later than they did."
+    learnt = _learnt(outcome.begins_at, asked)
+    return f"from samples, by their own times; {learnt}; findings may come some seconds later than they did."
 
 
 def _listed(words: str, episodes: Sequence[Episode]) -> Iterator[str]:

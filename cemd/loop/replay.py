@@ -47,6 +47,9 @@ SLICE_SECONDS = 3600.0
 """Samples that are in memory at once."""
 FIRST_SEQ = -(2**48)
 """Entries that are made from samples come before all that were logged."""
+DAY = 86_400.0
+TIMES_ASKED = 12.0
+"""What is judged is then a small part of what the baselines that judge it were learnt from."""
 REPLAYED = (Batch, SeriesAdded, Tick, ClockStepped, Started, Command, ConfigEpoch)
 
 
@@ -103,10 +106,34 @@ class Outcome:
     incidents: tuple[Incident, ...]  # opened within the time
     exact: bool  # all of it from the log, with the baselines that were
     exact_from: Instant | None  # entries of the log from here on; None: none of it
+    begins_at: Instant  # lived through from here on
     entries: int
 
 
-Progress = Callable[[Instant], None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is lived through: from when, and whether all of it stands in the log."""
+
+    begins_at: Instant
+    exact: bool
+
+
+Progress = Callable[[Plan, Instant], None]
+
+
+def usual_warm_up(asked_seconds: float, rules: Configuration) -> float:
+    """How long before the time asked samples are lived through where nothing else is wished, in seconds.
+
+    Long enough that every window, and every budget's, is full; that each series has twice the samples after which it is
+    judged, at the slowest probe's pace; and twelve times as long as what is judged. A day at most: what takes longer
+    (the course of a week, a month's budget) is never learnt in a replay.
+    """
+    windows = [one.window_seconds + (one.objective.for_seconds if one.objective else 0.0) for one in rules.indicators]
+    budgets = [one.objective.budget for one in rules.indicators if one.objective and one.objective.budget]
+    windows += [rate.long_seconds for budget in budgets for rate in budget.burn_rates]
+    slowest = max((probe.every_seconds for probe in rules.probes), default=0.0)
+    learning = 2.0 * rules.detector.learn_samples * slowest
+    return min(DAY, max(TIMES_ASKED * asked_seconds, learning, *windows, 0.0))
 
 
 def replay(past: PastView, asked: Asked, rules: Configuration | None, progress: Progress) -> Outcome:
@@ -116,7 +143,7 @@ def replay(past: PastView, asked: Asked, rules: Configuration | None, progress: 
         past: What is stored.
         asked: The time.
         rules: Another configuration in the place of all that were in effect; None: as it was.
-        progress: Told the time that was reached, now and then.
+        progress: Told what is lived through, and the time that was reached, now and then.
 
     Raises:
         StoreError: what is stored cannot be read, or does not reach back so far.
@@ -131,6 +158,7 @@ class _Run:
         self.rules = rules
         self.progress = progress
         self.state = State()
+        self.plan = Plan(begins_at=asked.since, exact=False)
         self.episodes: dict[str, Episode] = {}
         self.incidents: dict[str, Incident] = {}
         self.entries = 0
@@ -148,7 +176,9 @@ class _Run:
             self._note(finding)
         if self.rules is not None:
             self._take_rules(self.rules, "other")
-        if not exact:
+        if exact:
+            self.plan = Plan(begins_at=self.state.at if seq or first is None else first.at, exact=True)
+        else:
             self._live_through_samples(first.at if first is not None else np.inf)
         for entry in self._logged(seq):
             self._give(entry)
@@ -193,7 +223,7 @@ class _Run:
                 incident = msgspec.json.decode(row.body, type=Incident)
                 self.incidents[incident.id] = incident
         if isinstance(entry.payload, Tick):
-            self.progress(entry.at)
+            self.progress(self.plan, entry.at)
 
     def _note(self, finding: Finding) -> None:
         known = self.episodes.get(finding.id)
@@ -213,23 +243,35 @@ class _Run:
         )
 
     def _live_through_samples(self, until: Instant) -> None:
-        """Everything before the log, by event time."""
+        """Everything before the log, by event time; from the first sample on, for before it nothing can be learnt."""
         start = self.asked.since - self.asked.warm_up_seconds
         until = min(until, self.asked.until)
         epochs = self._epochs() if self.rules is None else []
         self.state.seq = FIRST_SEQ
         every = self._tick_seconds(epochs)
         start = np.floor(start / every) * every
-        series = tuple(self.past.series.all())
-        self._take_epochs(epochs, start)
-        self._enter(SeriesAdded(series=series), start)
+        begun = False
         for begin in np.arange(start, until, SLICE_SECONDS).tolist():
-            end = min(begin + SLICE_SECONDS, until)
+            end, at = min(begin + SLICE_SECONDS, until), begin
             samples = self._slice(begin, end)
-            for tick in np.arange(begin + every, end + every / 2, every).tolist():
+            if not begun:
+                if not samples.at.size:
+                    continue
+                at += np.floor((samples.at[0] - begin) / every) * every
+                begun = True
+                self._begin(epochs, at)
+            for tick in np.arange(at + every, end + every / 2, every).tolist():
                 self._take_epochs(epochs, tick)
                 self._enter_samples(samples, tick - every, tick)
                 self._enter(Tick(), tick)
+        if not begun:  # the log reaches back further than was asked for, or there are no samples
+            self._begin(epochs, until)
+
+    def _begin(self, epochs: list[tuple[Instant, str, Configuration]], at: Instant) -> None:
+        """The configuration and the series of the time at which it begins."""
+        self.plan = Plan(begins_at=at, exact=False)
+        self._take_epochs(epochs, at)
+        self._enter(SeriesAdded(series=tuple(self.past.series.all())), at)
 
     def _epochs(self) -> list[tuple[Instant, str, Configuration]]:
         """Configurations by when they took effect; the first one holds before it, too."""
@@ -281,6 +323,7 @@ class _Run:
             incidents=tuple(one for one in self.incidents.values() if since <= one.opened_at <= until),
             exact=exact,
             exact_from=(since if exact else first) if reached or exact else None,
+            begins_at=self.plan.begins_at,
             entries=self.entries,
         )
 

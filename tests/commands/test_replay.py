@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from cemd.cli import main
-from cemd.config.configuration import hash_of
+from cemd.config.configuration import Configuration, hash_of
 from cemd.config.load import load
 from cemd.daemon.kinds import kinds
 from cemd.loop.core import Core
+from cemd.loop.replay import usual_warm_up
 from cemd.model.effect import Effects
 from cemd.model.entry import Batch, ConfigEpoch, Entry, SeriesAdded, Tick
 from cemd.model.finding import FindingPhase
@@ -41,7 +43,7 @@ class Life:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def live(self, *, snapshot_at: int = 0, trim: bool = False) -> None:
+    def live(self, *, snapshot_at: int = 0, forget_to: int = 0, trim: bool = False) -> None:
         document = load(self.root, kinds()).configuration.document()
         store = open_store(self.root / "state", ballast_megabytes=0)
         try:
@@ -57,6 +59,10 @@ class Life:
                 self._measure(core, ids, second)
                 if second == snapshot_at:
                     core.save_snapshot()
+                if second == forget_to:
+                    forgotten = store.log.last_seq() - 2
+            if forget_to:
+                store.log.trim(forgotten)
             if trim:
                 _forget_the_log(core, store)
         finally:
@@ -83,6 +89,10 @@ class Life:
         (folder / "analyze").mkdir(parents=True, exist_ok=True)
         (folder / "analyze/web.yaml").write_text(text)
         return folder
+
+
+def _at(instant: float) -> str:
+    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _forget_the_log(core: Core, store: SqliteStore) -> None:
@@ -154,13 +164,85 @@ def test_a_time_after_the_newest_snapshot_begins_from_it(tmp_path: Path) -> None
 def test_what_is_older_than_the_log_is_found_from_samples(tmp_path: Path) -> None:
     life = Life(tmp_path)
     life.live(trim=True)
-    found = replayed(life, "--warm-up-hours", "0.3", since=1260)
+    found = replayed(life, "--warm-up", "18m", since=1260)
     assert not found["exact"]
     broken = [pair for pair in found["same"] if pair["after"]["condition"] == "objective_broken"]
     truly = next(at for _, condition, at in life.said if condition == "objective_broken")
     assert [abs(float(pair["after"]["began_at"]) - truly) <= 10.0 for pair in broken] == [True]
-    strict = replayed(life, "--warm-up-hours", "0.3", "--rules", life.rules(STRICT), since=1260)
+    strict = replayed(life, "--warm-up", "18m", "--rules", life.rules(STRICT), since=1260)
     assert any(float(one["began_at"]) > NOW + HICCUP.start for one in strict["came"])
+
+
+def test_it_says_what_is_lived_through_and_begins_at_the_first_sample(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.live(trim=True)
+    words = ("replay", "--from", str(NOW + 2400), "--to", str(NOW + SECONDS), "--root", tmp_path)
+    day, none = cemd(*words, "--warm-up", "1d"), cemd(*words, "--warm-up", "0s")
+    learns = "baselines and windows learn in 39.8 min before"
+    assert (
+        f"as it was: the log does not reach back to --from: from samples, from {_at(NOW + 10)} on; {learns}"
+        in day.stderr
+    )
+    assert f"with the rules: the log does not reach back to --from: from samples, from {_at(NOW + 10)}" in day.stderr
+    assert learns in day.stdout
+    assert f"from samples, from {_at(NOW + 2400)} on; nothing is learnt before." in none.stderr
+    whole = json.loads(cemd(*words, "--warm-up", "1d", "--json").stdout)
+    assert whole["begins_at"] == NOW + 10
+    assert cemd(*words, "--json").stderr == ""
+
+
+def test_it_says_that_it_lives_through_the_log(life: Life) -> None:
+    result = cemd("replay", "--from", str(NOW + 60), "--to", str(NOW + SECONDS), "--root", life.root)
+    assert f"as it was: from the log, from {_at(NOW)} on." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked_seconds", "rules", "seconds"),
+    [
+        (1200, {}, 4 * 3600),
+        (0, {"window_seconds": 7200}, 7200 + 60),
+        (60, {"every_seconds": 60.0}, 2 * 60 * 60),
+        (1200, {"budget": {"promised": 0.99}}, 86_400),
+        (30 * 86_400, {}, 86_400),
+    ],
+)
+def test_warm_up_is_as_long_as_the_rules_look_back_and_in_proportion_to_the_time(
+    asked_seconds: float, rules: dict[str, Any], seconds: float
+) -> None:
+    objective = {"at_least": 0.9, **{key: rules[key] for key in rules if key == "budget"}}
+    indicator = {
+        "name": "up",
+        "of": {"metric": "success"},
+        "summary": "ratio",
+        "window_seconds": rules.get("window_seconds", 60.0),
+        "dimension": "reliability",
+        "score": {"worst": 0.5, "best": 1},
+        "objective": objective,
+        "source": "test",
+    }
+    probe = {"name": "p", "kind": "tcp", "service": "s", "every_seconds": rules.get("every_seconds", 5.0)}
+    probe |= {"timeout_seconds": 1.0, "params": {}}
+    configuration = Configuration.model_validate({"indicators": [indicator], "probes": [probe]}, strict=False)
+    assert usual_warm_up(asked_seconds, configuration) == seconds
+
+
+def test_log_that_reaches_back_further_than_the_warm_up_keeps_its_own_times(tmp_path: Path) -> None:
+    """A snapshot after `--from`, and a log that does not begin with the first entry ever."""
+    life = Life(tmp_path)
+    life.live(forget_to=600, snapshot_at=3000)
+    found = replayed(life, "--warm-up", "0s", since=1200)
+    assert not found["exact"]
+    assert found["begins_at"] == NOW + 600
+    truly = next(at for _, condition, at in life.said if condition == "objective_broken")
+    [broken] = [pair["after"] for pair in found["same"] if pair["after"]["condition"] == "objective_broken"]
+    assert broken["began_at"] == truly
+
+
+@pytest.mark.parametrize("text", ["6", "soon", "-1h", "1e3s", "400d"])
+def test_warm_up_that_is_no_length_of_time_is_refused(life: Life, text: str) -> None:
+    result = cemd("replay", "--from", str(NOW + 60), "--to", str(NOW + 120), "--root", life.root, f"--warm-up={text}")
+    assert result.exit_code == 1
+    assert f"--warm-up {text} is no length of time up to a year; write 90m, 6h or 1d" in result.output
 
 
 @pytest.mark.parametrize(
