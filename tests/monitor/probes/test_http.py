@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -321,7 +322,10 @@ async def test_dead_resolver_is_blind_and_delays_no_other_probe() -> None:
 
 
 def certificate(folder: Path, *, days: float, name: str = "localhost") -> tuple[Path, Path]:
-    """A self-signed certificate and its key."""
+    """A self-signed certificate and its key, for a name or an address."""
+    called: x509.GeneralName = x509.DNSName(name)
+    with contextlib.suppress(ValueError):
+        called = x509.IPAddress(ipaddress.ip_address(name))
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -333,7 +337,7 @@ def certificate(folder: Path, *, days: float, name: str = "localhost") -> tuple[
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=30))
         .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([called]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

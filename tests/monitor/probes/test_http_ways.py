@@ -182,20 +182,34 @@ async def test_token_endpoint_that_talks_nonsense_failed(body: str, lent: Tools,
 # Client certificates.
 
 
-async def test_client_certificate_is_shown_and_its_absence_or_damage_told(lent: Tools, tmp_path: Path) -> None:
-    server, client = certificate(tmp_path, days=20), certificate(tmp_path, days=20, name="probe.example")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_client_certificate_is_shown_and_its_absence_or_damage_told(
+    host: str, lent: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = certificate(tmp_path, days=20, name=host)
+    client = certificate(tmp_path, days=20, name="probe.example")
     wanting = context(server)
     wanting.verify_mode = ssl.CERT_REQUIRED
     wanting.load_verify_locations(client[0])
     (tmp_path / "broken.pem").write_text("no key")
+    (tmp_path / "credentials").mkdir()
+    for name, file in zip(("shop-certificate", "shop-key"), client, strict=True):
+        (tmp_path / "credentials" / name).write_bytes(file.read_bytes())
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    lent_names = {"client_certificate_file": "shop-certificate", "client_key_file": "shop-key"}
     async with http_server(answer(), ssl_context=wanting) as url:
-        params = {"url": url, "ca_file": str(server[0])}
+        params = {"url": url.replace("localhost", host), "ca_file": str(server[0])}
         mine = {"client_certificate_file": str(client[0]), "client_key_file": str(client[1])}
         shown = await look(lent, "http", params | mine)
+        credential = await look(lent, "http", params | lent_names)
         without = await look(lent, "http", params)
         broken = await look(lent, "http", params | mine | {"client_key_file": str(tmp_path / "broken.pem")})
         missing = await look(lent, "http", params | mine | {"client_key_file": str(tmp_path / "none.pem")})
+        unlent = await look(lent, "http", params | mine | {"client_key_file": "no-such-credential"})
     assert shown.outcome is Outcome.OK, shown.detail
+    assert credential.outcome is Outcome.OK, credential.detail
+    assert (unlent.outcome, unlent.reason) == (Outcome.BLIND, Reason.FILE_UNREADABLE)
+    assert "no-such-credential" in unlent.detail
     assert without.outcome is Outcome.FAILED
     assert (broken.outcome, broken.reason) == (Outcome.BLIND, Reason.FILE_UNREADABLE)
     assert (missing.outcome, missing.reason) == (Outcome.BLIND, Reason.FILE_UNREADABLE)

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 from pydantic import Field, field_validator, model_validator
 
+from cemd.kit.secrets import secret_path
 from cemd.kit.urls import checked_url
 from cemd.monitor.probes.base import Blind, Missed, Reason, Secrets, Text, Way, read_secret
 from cemd.monitor.probes.engines.answers import AnswerParams
@@ -61,7 +62,8 @@ class HttpParams(SocketParams, AnswerParams):
     ca_file: Text | None = None
     """Certificate authorities that are trusted; default: those of the system."""
     client_certificate_file: Text | None = None
-    """Certificate in PEM that is shown to the server (mutual TLS); needs `client_key_file`."""
+    """Certificate in PEM that is shown to the server (mutual TLS); needs `client_key_file`. As of every secret: a path,
+    from the root, or the name of a credential of the service manager."""
     client_key_file: Text | None = None
     """Key of the client certificate in PEM, without a passphrase."""
     proxy: Text | None = None
@@ -126,7 +128,9 @@ def bare_request(params: HttpParams, *, wants_headers: bool) -> Request:
         headers.setdefault("Content-Type", "application/json")
     client = None
     if params.client_certificate_file and params.client_key_file:
-        client = ClientCertificate(certificate=params.client_certificate_file, key=params.client_key_file)
+        files = params.client_certificate_file, params.client_key_file
+        certificate, key = (str(secret_path(name)) for name in files)  # libcurl opens them itself
+        client = ClientCertificate(certificate=certificate, key=key)
     return Request(
         url=params.url,
         method=params.method,
