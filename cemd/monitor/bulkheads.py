@@ -115,7 +115,13 @@ class Bulkheads:
 
     def leave(self, group: int, *, hung: bool) -> None:
         """A run is over."""
-        self._count(group, hung, -1)
+        if hung:
+            self._count(group, hung, -1)
+            return
+        running = self._running
+        running[group] -= 1
+        running[self._kind_of[group]] -= 1
+        running[0] -= 1
 
     def leave_few(self, groups: list[int]) -> None:
         """As `leave_all`."""

@@ -27,17 +27,14 @@ class Burden:
         self._lag = 0.0
         """How late the latest turn since the last observation came."""
 
-    def late(self, lag: float) -> None:
-        """A turn came so late."""
-        if lag > self._lag:
-            self._lag = lag
-
     def besides(self, seconds: float) -> None:
         """So much processor time went into something else than runs: they are not given up for it."""
         self._observed_cpu += seconds
 
-    def observe(self, now: float) -> bool:
-        """Looks, when it is time to; answers whether it was."""
+    def observe(self, now: float, lag: float) -> bool:
+        """A turn came so late; looks, when it is time to, and answers whether it was."""
+        if lag > self._lag:
+            self._lag = lag
         if now - self._observed_at < OBSERVE_SECONDS:
             return False
         cpu, wall = self._busy_seconds(), now - self._observed_at

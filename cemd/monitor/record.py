@@ -26,6 +26,8 @@ SAY_SECONDS = 600.0
 """So often it is evidence that a run of a probe did not happen. A prober at its cap gives up every other run of every
 probe, and what is said of one that was given up, and of the next that was not, costs as much as both."""
 _EVIDENCE_VALUES = 20
+_OK = Outcome.OK
+"""Looked up once: to find a member of an enumeration costs as much as a call."""
 _NOT_RUN = {
     Reason.PROBER_BUSY: "the run was skipped.",
     Reason.SHED: "the run was given up because the prober is at its cap.",
@@ -45,23 +47,24 @@ class Record:
 
     def take(self, post: Post, at: float, result: Result) -> None:
         """One attempt that began at `at` (wall clock). Failures, and the first success after one, are evidence."""
-        self._runs[result.outcome] += 1
+        outcome = result.outcome
+        self._runs[outcome] += 1
         if type(result.readings) is Values:
             rows = post.rows.get(result.readings.metrics) or self._row(post, result.readings.metrics)
-            self._backlog.add_row(rows, at, result.readings.values, result.outcome)
+            self._backlog.add_row(rows, at, result.readings.values, outcome)
         else:
             self._take_readings(post, at, result)
-        if result.outcome is Outcome.BLIND:
-            self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
-        if result.outcome is not Outcome.OK or post.failing:
+        if outcome is not _OK or post.failing:
+            if outcome is Outcome.BLIND:
+                self._backlog.add(self._local(post, SUCCESS, ()), at, nan, Outcome.BLIND)
             self._attempts.append(_note(post, at, result))
-        self._mark(post, failing=result.outcome is not Outcome.OK)
+        self._mark(post, failing=outcome is not _OK)
 
     def take_good(self, landed: Landed) -> None:
         """Attempts that went well, as columns."""
         rows = [errand.row or self._looked_at(landed, place) for place, errand in enumerate(landed.errands)]
-        self._backlog.add_rows(rows, landed.at, landed.values, Outcome.OK)
-        self._runs[Outcome.OK] += len(rows)
+        self._backlog.add_rows(rows, landed.at, landed.values, _OK)
+        self._runs[_OK] += len(rows)
 
     def _looked_at(self, landed: Landed, place: int) -> bytes:
         """Makes a row that is missing; the first success after a failure is evidence."""

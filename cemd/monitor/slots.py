@@ -45,7 +45,7 @@ class Slots:
 
     def __init__(self) -> None:
         self.uids: list[str] = []
-        self.every, self.group = array("d"), array("i")
+        self.group = array("i")
         self.flags, self.light = bytearray(), bytearray()
         """`light`: 1 where a run holds nothing here."""
         self._free: list[int] = []
@@ -53,14 +53,13 @@ class Slots:
 
     def reserve(self, slots: int) -> None:
         """Makes room for so many slots, neither more nor less than it takes."""
-        held = len(self.every)
+        held = len(self.group)
         if slots <= held:
             return
-        every, group = array("d", [0.0]) * slots, array("i", [0]) * slots
-        every[:held], group[:held] = self.every, self.group
-        self.every, self.group, self.flags = every, group, bytearray(self.flags.ljust(slots, b"\0"))
+        group = array("i", [0]) * slots
+        group[:held] = self.group
+        self.group, self.flags = group, bytearray(self.flags.ljust(slots, b"\0"))
         self.light = bytearray(self.light.ljust(slots, b"\0"))
-        self.every_column: NDArray[np.float64] = np.frombuffer(self.every)
         self._group_column: NDArray[np.int32] = np.frombuffer(self.group, dtype=np.int32)
         self.flags_column: NDArray[np.uint8] = np.frombuffer(self.flags, dtype=np.uint8)
 
@@ -83,7 +82,7 @@ class Slots:
             self.uids[slot] = uid
             return slot
         slot = len(self.uids)
-        if slot == len(self.every):
+        if slot == len(self.group):
             self.reserve(slot * 3 // 2)
         self.uids.append(uid)
         return slot

@@ -31,6 +31,8 @@ DURATION = "duration_seconds"
 COMMON_METRICS = frozenset({SUCCESS, DURATION})
 """What `measure` adds to the figures of every kind."""
 DETAIL_CHARACTERS = 500
+_OK, _BLIND = Outcome.OK, Outcome.BLIND
+"""Looked up once: to find a member of an enumeration costs as much as a call."""
 MAX_READINGS = 200
 """Most readings of one attempt: a plugin that invents labels must not fill the catalogue of series."""
 
@@ -389,8 +391,8 @@ def result_of(exc: Exception, kind: Kind, probe: str, log: Any) -> Result:
 def completed(result: Result, seconds: float) -> Result:
     """The result with `success` and `duration_seconds` before its own readings, and its detail redacted and cut."""
     outcome, readings = result.outcome, result.readings
-    succeeded = 1.0 if outcome is Outcome.OK else 0.0
-    if outcome is Outcome.BLIND:
+    succeeded = 1.0 if outcome is _OK else 0.0
+    if outcome is _BLIND:
         readings = ()
     elif type(readings) is Values:
         readings = Values(with_common(readings.metrics), (succeeded, seconds, *readings.values))
