@@ -14,6 +14,7 @@ from cemd.monitor.probes.base import Attempt, Blind, Reason
 from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.sockets import NAMESPACES, SocketParams, open_socket, place_of
 
+from tests.forbidden import forbidden
 from tests.monitor import peers
 from tests.monitor.daemon_side import until
 from tests.monitor.peers import complaints, look, name_server, tcp_server, tools
@@ -73,7 +74,7 @@ async def test_way_out_that_this_host_has_not_is_blind(params: dict[str, Any], r
     async with tools() as made:
         result = await look(made, "tcp", {"host": "127.0.0.1", "port": 9, **params})
     if result.reason is Reason.NOT_PERMITTED and "vrf" in params:
-        pytest.skip("this kernel lets nobody bind to a device here")
+        forbidden("binding a socket to a device, which a VRF is")
     assert (result.outcome, result.reason) == (Outcome.BLIND, reason)
 
 
