@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -38,7 +39,7 @@ from cemd.monitor.probes.base import (
     Way,
 )
 from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
-from cemd.monitor.probes.engines.dns_comparison import compared, texts_of
+from cemd.monitor.probes.engines.dns_comparison import compared, lines_of, texts_of
 from cemd.monitor.probes.engines.dns_engine import Question, aim_at
 from cemd.monitor.probes.engines.dns_exchange import Exchange, Transport
 from cemd.monitor.probes.engines.dnssec import Chain, checked_anchor
@@ -93,6 +94,11 @@ class DnsParams(SocketParams):
     """Records that must all be among the answers, as text: `192.0.2.1`, `10 mail.example.org.`."""
     answers_absent: tuple[Text, ...] = ()
     """Records of which none may be among the answers: addresses that were given up, or of a forger."""
+    answers_match: tuple[Text, ...] = ()
+    """Regular expressions that must each be found in every record of the answer section, and in one at least. A record
+    is written as in a zone file, with tabs: `www.example.org.\\t300\\tIN\\tA\\t192.0.2.1`."""
+    answers_match_not: tuple[Text, ...] = ()
+    """Regular expressions that must be found in no record of the answer section, written in the same way."""
     min_ttl_seconds: Annotated[int, Field(ge=0, le=2_147_483_647)] = 0
     """Answers that may be kept for less than this are a failure; default 0: none is too short."""
     compare_with: Annotated[tuple[Host, ...], Field(max_length=16)] = ()
@@ -141,6 +147,16 @@ class DnsParams(SocketParams):
             raise ValueError(f"{name!r} is no name that DNS can hold") from exc
         return name
 
+    @field_validator("answers_match", "answers_match_not")
+    @classmethod
+    def _compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as exc:
+                raise ValueError(f"{pattern[:60]!r} is no regular expression ({exc})") from exc
+        return patterns
+
     @field_validator("trust_anchors")
     @classmethod
     def _are_anchors(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -186,7 +202,10 @@ class Dns:
         self._exchange.resend_seconds = params.resend_seconds
         self._query = self._exchange.query(params.name, self._type)
         self._raw = _raw(params.type, params.answers, params.answers_absent)
-        plain = not params.dnssec and not params.compare_with and self._raw is not None and self._rcode < 16
+        self._matches = [re.compile(pattern) for pattern in params.answers_match]
+        self._matches_not = [re.compile(pattern) for pattern in params.answers_match_not]
+        plain = not (params.dnssec or params.compare_with or self._matches or self._matches_not)
+        plain = plain and self._raw is not None and self._rcode < 16
         self._simple = plain and params.transport is Transport.UDP
 
     @property
@@ -319,9 +338,27 @@ class Dns:
                 words = f"{', '.join(missing)} expected" if missing else f"{', '.join(wrong)} must not be among them"
                 shown = ", ".join(sorted(records)[:4])
                 fault = Reason.ANSWER_UNEXPECTED, f"{len(records)} {self._params.type} records ({shown}); {words}."
+        if fault is None and (words := self._unmatched(answer)):
+            fault = Reason.ANSWER_UNEXPECTED, words
         if fault is not None:
             raise Missed(*fault, readings=readings)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
+
+    def _unmatched(self, answer: dns.message.Message) -> str:
+        """What of the regular expressions does not hold; "" where all does."""
+        if not self._matches and not self._matches_not:
+            return ""
+        records = lines_of(answer)
+        if self._matches and not records:
+            return "the answer holds no record; one that matches is expected."
+        for record in records:
+            for pattern in self._matches:
+                if not pattern.search(record):
+                    return f"the record {_shown(record)} does not match {pattern.pattern!r}."
+            for pattern in self._matches_not:
+                if pattern.search(record):
+                    return f"the record {_shown(record)} matches {pattern.pattern!r} and must not."
+        return ""
 
     async def _validated(self, result: Result, answer: dns.message.Message, server: str, attempt: Attempt) -> Result:
         async def ask(name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
@@ -368,3 +405,7 @@ def _raw(kind: str, wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> _Raw 
     except ValueError:
         return None
     return made[0], made[1]
+
+
+def _shown(record: str) -> str:
+    return repr(record.replace("\t", " ")[:120])

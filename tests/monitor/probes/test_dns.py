@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.monitor import peers
-from tests.monitor.peers import look, name_server, tools, value
+from tests.monitor.peers import complaints, look, name_server, tools, value
 from tests.monitor.probes.contract import Contract
 
 RECORDS = {
@@ -62,6 +62,35 @@ async def test_answers_are_held_against_what_they_must_be(params: dict[str, Any]
         result = await look(made, "dns", {"server": "127.0.0.1", "port": port, **params})
     assert result.reason is reason, result.detail
     assert value(result, "response_seconds") > 0
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"answers_match": [r"^shop\.example\.\t\d+\tIN\tA\t192\.0\.2\."]}, ""),
+        ({"answers_match": ["192", r"\.7$"]}, "the record 'shop.example. 60 IN A 192.0.2.8' does not match '\\\\.7$'."),
+        ({"answers_match_not": [r"127\.0\.0\.1", "AAAA"]}, ""),
+        (
+            {"answers_match_not": [r"\.8$"]},
+            "the record 'shop.example. 60 IN A 192.0.2.8' matches '\\\\.8$' and must not.",
+        ),
+        ({"name": "gone.example", "rcode": "NXDOMAIN", "answers_match": ["x"]}, "the answer holds no record; one that"),
+        ({"name": "gone.example", "rcode": "NXDOMAIN", "answers_match_not": ["x"]}, ""),
+        ({"transport": "tcp", "answers_match": ["nothing of it"]}, "does not match 'nothing of it'."),
+    ],
+)
+async def test_every_record_is_held_against_regular_expressions(params: dict[str, Any], words: str) -> None:
+    async with name_server(RECORDS) as (_, port), tools() as made:
+        result = await look(made, "dns", {"server": "127.0.0.1", "port": port, "name": "shop.example", **params})
+    assert result.reason is (Reason.ANSWER_UNEXPECTED if words else Reason.ANSWERED), result.detail
+    assert words in result.detail
+    assert value(result, "response_seconds") > 0
+
+
+def test_regular_expression_that_is_none_is_refused() -> None:
+    assert "'(' is no regular expression" in complaints(
+        "dns", {"server": "192.0.2.1", "name": "a", "answers_match": ["("]}
+    )
 
 
 @pytest.mark.parametrize(

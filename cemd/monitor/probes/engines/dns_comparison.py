@@ -7,7 +7,9 @@ from typing import Protocol
 
 import dns.message
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
+import dns.rrset
 
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Missed, Reading, Reason, Result
@@ -62,6 +64,19 @@ def compared(
 def texts_of(answer: dns.message.Message, kind: int) -> frozenset[str]:
     """The records of a type, as text."""
     return frozenset(record.to_text() for rrset in answer.answer if rrset.rdtype == kind for record in rrset)
+
+
+def lines_of(answer: dns.message.Message) -> list[str]:
+    """Every record of the answer section as a zone file has it: name, seconds, class, type and content, with tabs."""
+    return [
+        "\t".join((rrset.name.to_text(), str(rrset.ttl), *_words(rrset), record.to_text()))
+        for rrset in answer.answer
+        for record in rrset
+    ]
+
+
+def _words(rrset: dns.rrset.RRset) -> tuple[str, str]:
+    return dns.rdataclass.to_text(rrset.rdclass), dns.rdatatype.to_text(rrset.rdtype)
 
 
 def _serial(answer: dns.message.Message) -> int | None:
