@@ -17,7 +17,8 @@ def checked_url(url: str) -> str:
     """
     parts = _split(url)
     if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL must not hold user and password; use bearer_file or header_files")
+        words = "a URL must not hold user and password; give `user` and `password_file`, of a proxy `proxy_login_file`"
+        raise ValueError(words)
     return absolute_url(url)
 
 

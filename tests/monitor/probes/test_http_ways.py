@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ssl
 import subprocess
@@ -65,6 +66,10 @@ async def test_conditions(params: dict[str, Any], reason: Reason, lent: Tools) -
     [
         ({"client_key_file": "/k"}, "belong together"),
         ({"bearer_file": "/b", "oauth2": OAUTH2}, "exclude"),
+        ({"bearer_file": "/b", "user": "u", "password_file": "/p"}, "exclude"),
+        ({"user": "u"}, "`user` and `password_file` belong together"),
+        ({"user": "a:b", "password_file": "/p"}, "must not hold a colon"),
+        ({"url": "http://u:p@shop.example/"}, "give `user` and `password_file`"),
         ({"proxy": "http://p:1", "addresses": "each"}, "leave out `addresses`"),
         ({"proxy": "https://p:1"}, "http:// URL"),
         ({"proxy_login_file": "/p"}, "needs a `proxy`"),
@@ -75,6 +80,28 @@ async def test_conditions(params: dict[str, Any], reason: Reason, lent: Tools) -
 )  # fmt: skip
 def test_contradictions_are_told_at_load(params: dict[str, Any], words: str) -> None:
     assert words in complaints("http", {"url": "http://127.0.0.1/", **params})
+
+
+async def test_user_signs_in_with_the_password_of_a_file_and_nothing_shows_it(lent: Tools, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("grün:4711\n")
+    token = base64.b64encode("probe:grün:4711".encode()).decode()
+    asked: list[str] = []
+
+    async def tell(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Authorization", ""))
+        right = asked[-1] == f"Basic {token}"
+        return web.json_response({"said": f"it was {token} of grün:4711"}, status=200 if right else 401)
+
+    async with http_server(lambda app: app.router.add_get("/", tell)) as url:
+        login = {"url": url, "user": "probe", "password_file": str(tmp_path / "password")}
+        good = await look(lent, "http", login)
+        numeric = await look(lent, "http", {**login, "url": url.replace("localhost", "127.0.0.1")})
+        shown = await look(lent, "http", {**login, "json_condition": "$.said == 'x'"})
+        gone = await look(lent, "http", {**login, "password_file": str(tmp_path / "none")})
+    assert good.outcome is Outcome.OK, good.detail
+    assert numeric.outcome is Outcome.OK, numeric.detail
+    assert shown.detail == "$.said == 'x' does not hold: $.said is 'it was [hidden] of [hidden]'."
+    assert (gone.outcome, gone.reason) == (Outcome.BLIND, Reason.FILE_UNREADABLE)
 
 
 # Tokens.

@@ -3,6 +3,7 @@ and where a redirect leads."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any
@@ -48,6 +49,10 @@ class HttpParams(SocketParams, AnswerParams):
     """Of the request."""
     headers: dict[Text, str] = Field(default={}, description="Header fields sent; never secrets.")
     header_files: dict[Text, Text] = Field(default={}, description="Header fields whose values stand in files.")
+    user: Text | None = None
+    """Who signs in by `Authorization: Basic`, with the password of `password_file`."""
+    password_file: Text | None = None
+    """File that holds the password of `user`."""
     bearer_file: Text | None = None
     """File with the token sent as `Authorization: Bearer`."""
     oauth2: Oauth2 | None = None
@@ -102,8 +107,12 @@ class HttpParams(SocketParams, AnswerParams):
             raise ValueError("`body`, `body_hex` and `json` exclude each other; give one")
         if (self.client_certificate_file is None) is not (self.client_key_file is None):
             raise ValueError("`client_certificate_file` and `client_key_file` belong together; give both")
-        if self.bearer_file is not None and self.oauth2 is not None:
-            raise ValueError("`bearer_file` and `oauth2` exclude each other; give one")
+        if (self.user is None) is not (self.password_file is None):
+            raise ValueError("`user` and `password_file` belong together; give both")
+        if self.user is not None and ":" in self.user:
+            raise ValueError("`user` must not hold a colon: it ends the name in `Authorization: Basic`")
+        if sum(one is not None for one in (self.user, self.bearer_file, self.oauth2)) > 1:
+            raise ValueError("`user`, `bearer_file` and `oauth2` exclude each other; give one")
         if self.proxy is not None and (self.addresses is not Addresses.FIRST):
             raise ValueError("with a `proxy` the addresses of the name are the proxy's choice; leave out `addresses`")
         if self.proxy_login_file is not None and self.proxy is None:
@@ -114,7 +123,7 @@ class HttpParams(SocketParams, AnswerParams):
 
     def secrets_in_files(self) -> bool:
         """Whether each request reads files first."""
-        return bool(self.header_files or self.bearer_file or self.proxy_login_file)
+        return bool(self.header_files or self.bearer_file or self.password_file or self.proxy_login_file)
 
 
 def bare_request(params: HttpParams, *, wants_headers: bool) -> Request:
@@ -164,6 +173,8 @@ def whole_request(bare: Request, params: HttpParams, secrets: Secrets) -> Reques
         headers[name] = _secret(path, secrets)
     if params.bearer_file:
         headers["Authorization"] = f"Bearer {_secret(params.bearer_file, secrets)}"
+    if params.user is not None and params.password_file:
+        headers["Authorization"] = f"Basic {_signed_in(params.user, _secret(params.password_file, secrets), secrets)}"
     proxy = bare.proxy
     if proxy is not None and params.proxy_login_file:
         proxy = replace(proxy, login=_secret(params.proxy_login_file, secrets))
@@ -174,6 +185,13 @@ def _secret(path: str, secrets: Secrets) -> str:
     text = read_secret(path)
     if not text.isprintable():
         raise Blind(Reason.FILE_UNREADABLE, f"secret file {path} holds more than one line, or control characters.")
+    secrets.texts.append(text)
+    return text
+
+
+def _signed_in(user: str, password: str, secrets: Secrets) -> str:
+    """User and password as RFC 7617 has them, which is as secret as the password."""
+    text = b64encode(f"{user}:{password}".encode()).decode()
     secrets.texts.append(text)
     return text
 
