@@ -6,7 +6,7 @@ head of the file that is written. Nothing is dropped in silence: every key of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from cemd.commands.blackbox.module import Module, seconds_of, unknown, word_of
+from cemd.commands.blackbox.prometheus import Asked, Target, mapping_of, targets_of
 from cemd.commands.blackbox.web import grpc, http
 from cemd.commands.blackbox.wires import dns, icmp, tcp
 from cemd.errors import CemdError
@@ -26,6 +27,9 @@ _PROBERS: dict[str, Callable[[Module, str], tuple[str, dict[str, Any]]]] = {
     "grpc": grpc,
 }
 
+USUAL_TIMEOUT = "5s"
+KEPT_SECONDS = 0.5
+"""The exporter answers so long before Prometheus gives up (its `--timeout-offset`)."""
 _NO_KIND = {
     "unix": "cemd asks hosts; a plugin can ask a socket of the file system, by a probe of the kind `command`",
     "websocket": "no kind speaks it; `http` with the fields of an upgrade and `status: [101]` sees its first step",
@@ -54,24 +58,26 @@ def import_modules(file: Path, prometheus: Path | None, *, service: str, every_s
     Raises:
         CemdError: a file cannot be read, or is no such file.
     """
-    modules = _mapping(file).get("modules")
+    modules = mapping_of(file).get("modules")
     if not isinstance(modules, dict) or not modules:
         raise CemdError(f"{file}: no modules; give a configuration of blackbox_exporter.")
-    jobs = _jobs(_mapping(prometheus)) if prometheus else {}
+    asked = targets_of(prometheus) if prometheus else Asked()
     probes: list[dict[str, Any]] = []
     values: dict[str, str] = {}
-    notes: list[str] = []
+    notes = [*asked.notes, *_nowhere(asked, modules, file)]
     for name, content in modules.items():
         if (word := _part(name, content).get("prober")) in _NO_KIND:
             notes.append(f"{name}: prober {word} is not carried over: {_NO_KIND[word]}.")
             continue
-        for place, target in enumerate(_targets(jobs.get(str(name), [])) or [None], 1):
+        known = {one.target: one for one in asked.of(str(name))}
+        targets = [one for one in known.values() if one.target] or list(known.values())
+        for place, target in enumerate(targets or [None], 1):
             said: list[str] = []
-            module = Module(str(name), _part(name, content), said, values)
+            module = Module(str(name), _part(name, content), said, values, file.parent)
             try:
                 if place == 1:
-                    _say_of_jobs(module, jobs.get(str(name), []), every_seconds)
-                probe = _probe(module, target or unknown(module), every_seconds)
+                    _say_of_targets(module, targets, every_seconds)
+                probe = _probe(module, target, every_seconds)
             except (AttributeError, KeyError, TypeError, ValueError) as exc:
                 raise CemdError(
                     f"module {name}: it holds a value of another type than is due; correct the file."
@@ -91,19 +97,29 @@ def _part(name: Any, content: Any) -> dict[str, Any]:
     return dict(content or {})
 
 
-def _probe(module: Module, target: str, every_seconds: float) -> dict[str, Any]:
+def _nowhere(asked: Asked, modules: dict[Any, Any], file: Path) -> Iterator[str]:
+    """Modules that targets have and that are not there."""
+    known = {str(name) for name in modules}
+    for name in dict.fromkeys(one.module for one in asked.targets if one.module not in known):
+        left_out = ", ".join([one.target for one in asked.of(name) if one.target][:4])
+        if left_out:
+            fact = f"module {name} is not in {file.name}, so its targets ({left_out}) are left out"
+            yield f"{fact}; give the file that has it."
+
+
+def _probe(module: Module, target: Target | None, every_seconds: float) -> dict[str, Any]:
     prober = module.take("prober")
     how = _PROBERS.get(prober)
     if how is None:
         raise CemdError(f"module {module.name}: prober {prober!r} is not known; known are {', '.join(_PROBERS)}.")
-    timeout = seconds_of(module, module.take("timeout", "5s"))
+    timeout = _timeout(module, target.timeout if target else "")
     if timeout >= every_seconds:
         module.say(
             f"timeout of {timeout:g} s is cut to {every_seconds / 2:g} s, since it runs every {every_seconds:g} s"
         )
         timeout = every_seconds / 2
     inner = module.part(prober)
-    kind, params = how(inner, target)
+    kind, params = how(inner, target.target if target and target.target else unknown(module))
     for prober_word in _PROBERS:
         if isinstance(module.left.get(prober_word), dict):
             module.take(prober_word)
@@ -113,32 +129,26 @@ def _probe(module: Module, target: str, every_seconds: float) -> dict[str, Any]:
     return {"kind": kind, "every_seconds": every_seconds, "timeout_seconds": timeout, "params": params}
 
 
-def _jobs(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Jobs of each module in Prometheus's file, each with the `scrape_interval` that holds for it, if one is given."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    general = (document.get("global") or {}).get("scrape_interval")
-    for job in document.get("scrape_configs") or []:
-        for module in (job.get("params") or {}).get("module") or []:
-            found.setdefault(str(module), []).append({"scrape_interval": general, **job})
-    return found
+def _timeout(module: Module, scrape_timeout: str) -> float:
+    """The module's own, but never longer than Prometheus waits, less what the exporter keeps of it."""
+    own = module.take("timeout")
+    seconds = seconds_of(module, own or USUAL_TIMEOUT)
+    if not scrape_timeout:
+        return seconds
+    waits = seconds_of(module, scrape_timeout, "scrape_timeout")
+    most = waits - KEPT_SECONDS if waits > KEPT_SECONDS else waits
+    return min(seconds, most) if own else most
 
 
-def _targets(jobs: list[dict[str, Any]]) -> list[str]:
-    """Targets of jobs, as far as they stand there."""
-    statics = [static for job in jobs for static in job.get("static_configs") or []]
-    return [str(target) for static in statics for target in static.get("targets") or []]
-
-
-def _say_of_jobs(module: Module, jobs: list[dict[str, Any]], every_seconds: float) -> None:
+def _say_of_targets(module: Module, targets: list[Target], every_seconds: float) -> None:
     """What else Prometheus's file says of the targets: how often, and labels."""
-    for interval in dict.fromkeys(str(job["scrape_interval"]) for job in jobs if job["scrape_interval"] is not None):
+    for interval in dict.fromkeys(one.interval for one in targets if one.interval):
         if not _lasts(module, interval, every_seconds):
             module.say(
                 f"scrape_interval of {interval} is not carried over: probes run every {every_seconds:g} s; give "
                 "--every, or correct `every_seconds`"
             )
-    statics = [static for job in jobs for static in job.get("static_configs") or []]
-    if labels := dict.fromkeys(str(label) for static in statics for label in static.get("labels") or {}):
+    if labels := dict.fromkeys(label for one in targets for label in one.labels):
         module.say(
             f"labels of targets ({', '.join(labels)}) are not carried over: `service`, `site` and `touchpoint` of a "
             "probe say where it belongs"
@@ -150,13 +160,3 @@ def _lasts(module: Module, interval: str, seconds: float) -> bool:
         return seconds_of(module, interval) == seconds
     except CemdError:  # days, or no time at all: another one in any case
         return False
-
-
-def _mapping(file: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise CemdError(f"{file}: cannot be read as YAML ({type(exc).__name__}); correct it.") from exc
-    if not isinstance(document, dict):
-        raise CemdError(f"{file}: holds no mapping; give a configuration of blackbox_exporter, or of Prometheus.")
-    return document

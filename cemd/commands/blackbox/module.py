@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cemd.errors import CemdError
@@ -12,6 +13,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 PLACEHOLDER = "target.example.net"
 _NO_PORT = "fill in"
+_CLIENT = ("client_certificate_file", "client_key_file")
 IP6_FIRST = (
     "Without preferred_ip_protocol a name's IPv6 address was asked first, here the IPv4 address; give `ip_version`, or "
     "a probe for each."
@@ -45,6 +47,8 @@ class Module:
     notes: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     """Texts at the head of the file that is written."""
+    folder: Path = Path()
+    """Where the file lies that the module stands in; names of other files count from there."""
 
     def take(self, key: str, otherwise: Any = None) -> Any:
         return self.left.pop(key, otherwise)
@@ -57,11 +61,22 @@ class Module:
         inner = self.take(key) or {}
         if not isinstance(inner, dict):
             raise CemdError(f"module {self.name}: {key} is no mapping; correct the file.")
-        return Module(self.name, dict(inner), self.notes, self.values)
+        return Module(self.name, dict(inner), self.notes, self.values, self.folder)
 
     def say_left(self, where: str) -> None:
         for key in self.left:
             self.say(f"{where}{key} is not carried over")
+
+
+def found_file(module: Module, name: str) -> str:
+    """The name of a file in our words, where names count from the root: made whole, if it lies beside the module's."""
+    beside = module.folder / name
+    return str(beside.resolve()) if not name.startswith("/") and beside.is_file() else name
+
+
+def file_to_write(module: Module, what: str) -> str:
+    """Where the operator shall write a secret that stood in the file itself."""
+    return f"/etc/cemd/{word_of(module.name)}.{what}"
 
 
 def unknown(module: Module, what: str = "target", text: str = PLACEHOLDER) -> str:
@@ -106,10 +121,10 @@ def source_of(module: Module) -> dict[str, str]:
 
 def tls_of(config: Module, params: dict[str, Any], *, client: bool) -> None:
     if path := config.take("ca_file"):
-        params["ca_file"] = path
+        params["ca_file"] = found_file(config, path)
     pair = config.take("cert_file"), config.take("key_file")
     if client and all(pair):
-        params |= {"client_certificate_file": pair[0], "client_key_file": pair[1]}
+        params |= dict(zip(_CLIENT, (found_file(config, path) for path in pair), strict=True))
     elif any(pair):
         config.say("tls_config: the client certificate is not carried over")
     if config.take("insecure_skip_verify"):
@@ -144,10 +159,10 @@ def _usual_port(module: Module) -> str:
     return of_protocol[bool(module.left.get("tls"))]
 
 
-def seconds_of(module: Module, text: Any) -> float:
+def seconds_of(module: Module, text: Any, key: str = "timeout") -> float:
     found = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", str(text))
     if not found:
-        raise CemdError(f"module {module.name}: timeout {text!r} is no time such as 5s; correct the file.")
+        raise CemdError(f"module {module.name}: {key} {text!r} is no time such as 5s; correct the file.")
     return sum(float(number) * _SECONDS[unit] for number, unit in found)
 
 

@@ -6,13 +6,21 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from cemd.commands.blackbox.module import Module, bytes_of, ip_version, pattern_of, tls_of, word_of
+from cemd.commands.blackbox.module import (
+    Module,
+    bytes_of,
+    file_to_write,
+    found_file,
+    ip_version,
+    pattern_of,
+    tls_of,
+    unknown,
+)
 
 _OAUTH2: tuple[str, ...] = ("token_url", "client_id", "client_secret_file")
 _NOT_CARRIED = {
     "compression": "bodies are asked for as they are",
     "accept_any_response": "name in `status` what is right",
-    "body_file": "give its text as `body`",
     "fail_if_body_json_matches_cel": "give `json_condition`",
     "fail_if_body_json_not_matches_cel": "give `json_condition`",
 }
@@ -26,6 +34,7 @@ def http(module: Module, target: str) -> tuple[str, dict[str, Any]]:
     for theirs, ours in (("method", "method"), ("body", "body"), ("headers", "headers"), ("proxy_url", "proxy")):
         if (value := module.take(theirs)) not in (None, {}):
             params[ours] = value
+    _body_of_file(module, params)
     _own_headers(module, params)
     _through_proxy(module)
     if codes := module.take("valid_status_codes"):
@@ -51,12 +60,30 @@ def http(module: Module, target: str) -> tuple[str, dict[str, Any]]:
     return "http", params
 
 
+def _body_of_file(module: Module, params: dict[str, Any]) -> None:
+    """What is sent from a file stands in the probe itself: the file is read now, once."""
+    if not (name := module.take("body_file")):
+        return
+    try:
+        content = (module.folder / name).read_bytes()
+    except OSError as exc:
+        fact = f"{name} cannot be read here ({exc.strerror})"
+        module.say(f"http.body_file is not carried over: {fact}; give its text as `body`")
+        return
+    try:
+        params["body"] = content.decode()
+    except UnicodeDecodeError:
+        params["body_hex"] = content.hex()
+    module.say(f"http.body_file: what {name} holds now is sent, a copy of it; a later change there does not count")
+
+
 def _own_headers(module: Module, params: dict[str, Any]) -> None:
     """`http_headers` holds several values a field, as texts, in files, or as secrets; here a field has one."""
     for name, held in (module.take("http_headers") or {}).items():
         for theirs, ours in (("values", "headers"), ("files", "header_files")):
             if found := held.get(theirs):
-                params.setdefault(ours, {})[str(name)] = str(found[0])
+                first = str(found[0]) if ours == "headers" else found_file(module, str(found[0]))
+                params.setdefault(ours, {})[str(name)] = first
             if len(found or ()) > 1:
                 module.say(f"http.http_headers: of the {theirs} of {name} the first alone is carried over")
         if held.get("secrets"):
@@ -104,25 +131,24 @@ def _http_conditions(module: Module, params: dict[str, Any]) -> None:
 
 def _credentials(module: Module, params: dict[str, Any]) -> None:
     if path := module.take("bearer_token_file"):
-        params["bearer_file"] = path
+        params["bearer_file"] = found_file(module, path)
     authorization = module.part("authorization")
-    if (path := authorization.take("credentials_file")) and authorization.take("type", "Bearer") == "Bearer":
-        params["bearer_file"] = path
+    if authorization.left and authorization.left.get("type", "Bearer") == "Bearer":
+        authorization.take("type")
+        _bearer(module, authorization.take("credentials_file"), authorization.take("credentials"), params)
     authorization.say_left("http.authorization.")
-    for key in ("bearer_token", "basic_auth"):
-        if module.take(key):
-            module.say(
-                f"http.{key} is not carried over: secrets stand in files; write the value of Authorization into one, "
-                "and give header_files"
-            )
+    if token := module.take("bearer_token"):
+        _bearer(module, None, token, params)
+    if "basic_auth" in module.left:
+        _basic(module, module.part("basic_auth"), params)
     oauth2 = module.part("oauth2")
     if oauth2.left:
         made: dict[str, str] = {key: oauth2.take(key) for key in _OAUTH2 if key in oauth2.left}
         if scopes := oauth2.take("scopes"):
             made["scope"] = " ".join(scopes)
         if oauth2.take("client_secret"):
-            module.say("http.oauth2.client_secret is not carried over: write it into a file, client_secret_file")
-            made.setdefault("client_secret_file", f"/etc/cemd/{word_of(module.name)}.secret")
+            file = made.setdefault("client_secret_file", file_to_write(module, "secret"))
+            module.say(f"http.oauth2.client_secret is not carried over: write it into {file}")
         asked = dict(oauth2.take("endpoint_params") or {})
         if asked.pop("grant_type", "client_credentials") != "client_credentials":
             module.say("http.oauth2.endpoint_params: grant_type is always client_credentials here")
@@ -132,6 +158,29 @@ def _credentials(module: Module, params: dict[str, Any]) -> None:
             module.say(f"http.oauth2.endpoint_params: {', '.join(asked)} is not carried over")
         params["oauth2"] = made
         oauth2.say_left("http.oauth2.")
+
+
+def _bearer(module: Module, file: str | None, token: str | None, params: dict[str, Any]) -> None:
+    if file:
+        params["bearer_file"] = found_file(module, file)
+    elif token:
+        params["bearer_file"] = file_to_write(module, "token")
+        module.say(f"http: the token is not carried over: write it into {params['bearer_file']}")
+
+
+def _basic(module: Module, basic: Module, params: dict[str, Any]) -> None:
+    if user := basic.take("username"):
+        params["user"] = str(user)
+    elif name := basic.take("username_file"):
+        params["user"] = unknown(module, "user", "fill in")
+        module.say(f"http.basic_auth.username_file: fill in at the head of the file whom {name} names")
+    file, password = basic.take("password_file"), basic.take("password")
+    params["password_file"] = found_file(module, file) if file else file_to_write(module, "password")
+    if not file and password:
+        module.say(f"http.basic_auth: the password is not carried over: write it into {params['password_file']}")
+    elif not file:
+        module.say(f"http.basic_auth has no password: write an empty file {params['password_file']}")
+    basic.say_left("http.basic_auth.")
 
 
 def grpc(module: Module, target: str) -> tuple[str, dict[str, Any]]:

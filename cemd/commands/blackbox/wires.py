@@ -107,7 +107,24 @@ def dns(module: Module, target: str) -> tuple[str, dict[str, Any]]:
     tls_config = module.part("tls_config")
     if over_tls:
         tls_of(tls_config, params, client=False)
-    for key in ("validate_answer_rrs", "validate_authority_rrs", "validate_additional_rrs"):
+    _answers(module, params)
+    for key in ("validate_authority_rrs", "validate_additional_rrs"):
         if module.take(key):
-            module.say(f"dns.{key} is not carried over; give `answers` or `answers_absent`")
+            module.say(f"dns.{key} is not carried over: the kind `dns` looks at the answer section alone")
     return "dns", params
+
+
+def _answers(module: Module, params: dict[str, Any]) -> None:
+    """Regular expressions on records of the answer section; there and here of the record as a zone file has it."""
+    asked = module.part("validate_answer_rrs")
+    for theirs, ours in (
+        ("fail_if_not_matches_regexp", "answers_match"),
+        ("fail_if_matches_regexp", "answers_match_not"),
+    ):
+        if patterns := [pattern_of(module, str(text)) for text in asked.take(theirs) or []]:
+            params[ours] = [pattern for pattern in patterns if pattern]
+    for key in ("fail_if_none_matches_regexp", "fail_if_all_match_regexp"):
+        if asked.take(key):
+            remedy = "`answers_match` asks it of every record, `answers` and `answers_absent` name whole ones"
+            module.say(f"dns.validate_answer_rrs.{key} is not carried over: {remedy}")
+    asked.say_left("dns.validate_answer_rrs.")
