@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import pytest
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason
+from cemd.monitor.probes.engines.sockets import SocketParams
+from cemd.monitor.probes.engines.streams import Knock, Target
 from cemd.monitor.probes.engines.waits import TICKS_PER_SECOND, RestingWaits, Waits
 
-from tests.monitor.peers import look, tools
+from tests.monitor.peers import free_port, look, tools, value
 
 
 class Told:
@@ -114,6 +116,99 @@ async def test_rests_begin_where_events_are_many_and_end_with_them(pair: tuple[s
     waits.prompt()
     assert not rests()
     waits.close()
+
+
+class Asked:
+    """Something fresh: how often was it asked?"""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def met(self) -> None:
+        self.count += 1
+
+
+async def test_what_is_fresh_is_asked_once_by_the_next_look_or_soon_without_one(waits: Waits) -> None:
+    assert not waits.meet(Asked())
+    waits.close()
+    resting, first, second = RestingWaits(), Asked(), Asked()
+
+    def busy() -> bool:
+        return resting.busy
+
+    assert resting.meet(first)
+    assert busy()
+    resting.look()
+    resting.look()
+    assert first.count == 1
+    assert not busy()
+    assert resting.meet(second)
+    async with asyncio.timeout(5):
+        while not second.count:
+            await asyncio.sleep(0.001)
+    assert (first.count, second.count) == (1, 1)
+    resting.close()
+
+
+async def test_connections_that_are_not_watched_end_as_those_that_are() -> None:
+    """Good, refused and without an answer; then given up before anybody looks."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        async with tools() as made:
+            for where, outcome, reason in (
+                (port, Outcome.OK, Reason.ANSWERED),
+                (free_port(), Outcome.FAILED, Reason.REFUSED),
+                (full.getsockname()[1], Outcome.TIMED_OUT, Reason.NO_ANSWER),
+            ):
+                result = await look(made, "tcp", {"host": "127.0.0.1", "port": where}, seconds=0.3)
+                assert (result.outcome, result.reason) == (outcome, reason)
+                assert result.seconds < 0.4
+                if outcome is Outcome.OK:
+                    assert 0.0 < value(result, "connect_seconds") < 0.1
+            told: list[Exception] = []
+            knock = Silent(Target(SocketParams(), "127.0.0.1", port), made.resting, told)
+            knock.begin(asyncio.get_running_loop().time() + 5)()
+            made.resting.look()
+            assert told == []
+
+
+class Silent(Knock):
+    """A connection that must not end."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self, target: Target, waits: Waits, told: list[Exception]) -> None:
+        super().__init__(target, waits)
+        self._told = told
+
+    def stands(self, seconds: float, round_trip: float) -> None:
+        self._told.append(AssertionError(f"it stood after {seconds} s, {round_trip} s"))
+
+    def failed(self, fault: Exception) -> None:
+        self._told.append(fault)
+
+
+async def test_target_that_is_far_is_watched_from_the_first_moment_once_that_is_known() -> None:
+    async with tools() as made:
+        server = socket.create_server(("127.0.0.1", 0))
+        target = Target(SocketParams(), "127.0.0.1", server.getsockname()[1])
+        target.near = False
+        told: list[Exception] = []
+        knock = Silent(target, made.resting, told)
+        knock.begin(asyncio.get_running_loop().time() + 5)
+        async with asyncio.timeout(5):
+            while not told:
+                await asyncio.sleep(0.001)
+        assert "it stood" in str(told)
+        assert target.near, "it stood at once, as one that is near does"
+        server.close()
 
 
 async def test_connection_that_nobody_takes_has_timed_out() -> None:

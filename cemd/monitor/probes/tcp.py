@@ -7,8 +7,6 @@ after the protocol's own word for it, and the certificate is verified. With `dia
 from __future__ import annotations
 
 import asyncio
-import socket
-from time import monotonic
 from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
@@ -29,7 +27,7 @@ from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.places import OnePort
 from cemd.monitor.probes.engines.starttls import Security
 from cemd.monitor.probes.engines.stream_batches import Run, StreamErrand
-from cemd.monitor.probes.engines.streams import Stream, Target, handshake_seconds
+from cemd.monitor.probes.engines.streams import Knock, Target
 from cemd.monitor.probes.engines.visit import (
     SECURE_METRICS,
     VISIT_METRICS,
@@ -143,7 +141,7 @@ class _Errand(StreamErrand):
         return _Knock(self._target, self._waits, run).begin(deadline)
 
 
-class _Knock(Stream):
+class _Knock(Knock):
     """One such connection."""
 
     __slots__ = ("_run",)
@@ -152,10 +150,7 @@ class _Knock(Stream):
         super().__init__(target, waits)
         self._run = run
 
-    def connected(self, door: socket.SocketType, events: int) -> None:
-        del events
-        seconds, round_trip = handshake_seconds(door, monotonic() - self.began)
-        self.give_up()
+    def stands(self, seconds: float, round_trip: float) -> None:
         self._run.good(seconds, (seconds, round_trip))
 
     def failed(self, fault: Exception) -> None:

@@ -16,20 +16,26 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Blind, Cancel, Missed, Reason
 from cemd.monitor.probes.engines.names import LOCAL_TROUBLE, trouble
 from cemd.monitor.probes.engines.sockets import Place, SocketParams, family_of, open_socket, place_of
-from cemd.monitor.probes.engines.waits import Waits
+from cemd.monitor.probes.engines.waits import REST_SECONDS, Waits
 
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _UNDER_WAY = frozenset({0, errno.EINPROGRESS})
-_TCP_INFO = struct.Struct("=68xI28xI")
-"""Of `struct tcp_info` (linux/tcp.h), whose fields keep their places: tcpi_rtt in microseconds, tcpi_total_retrans."""
+_TCP_INFO = struct.Struct("=B67xI28xI")
+"""Of `struct tcp_info` (linux/tcp.h), whose fields keep their places: tcpi_state, tcpi_rtt in microseconds,
+tcpi_total_retrans."""
+_ESTABLISHED, _UNDER_WAY_STATES = 1, frozenset({2, 3})
+"""Of tcpi_state; the others are SYN_SENT and SYN_RECV."""
+
+
+_NEAR_SECONDS = REST_SECONDS / 2
 
 
 class Target:
     """Where connections go: a numeric address, and what of the way to it is the same each time."""
 
-    __slots__ = ("address", "family", "params", "place", "plain", "port")
+    __slots__ = ("address", "family", "near", "params", "place", "plain", "port")
 
     def __init__(self, params: SocketParams, address: str, port: int) -> None:
         self.params = params
@@ -39,6 +45,8 @@ class Target:
         self.plain = params.vrf is None and params.source_address is None and not params.dscp
         self.place: Place | None = None if "%" in address else place_of(address, port)
         """With a zone it is looked up each time: interfaces come and go."""
+        self.near = True
+        """Whether the last connection stood at once; nobody knows of the first."""
 
     def open(self) -> socket.SocketType:
         """A socket for one connection.
@@ -94,6 +102,11 @@ class Stream:
         Raises:
             Missed, Blind: it cannot be started.
         """
+        self._start_to_connect()
+        self._watch(deadline)
+        return self.give_up
+
+    def _start_to_connect(self) -> None:
         target = self.target
         place = target.place or place_of(target.address, target.port)
         door = target.open()
@@ -102,14 +115,20 @@ class Stream:
         if number not in _UNDER_WAY:
             door.close()
             raise target.trouble(number)
-        self._number = door.fileno()
-        try:
-            self._tick = self._waits.add(self._number, self, _EDGES, deadline)
-        except OSError as exc:
-            door.close()
-            raise Blind(Reason.NO_RESOURCES, f"no more sockets can be watched: {exc.strerror}.") from exc
         self.door = door
-        return self.give_up
+
+    def _watch(self, deadline: float) -> None:
+        """Waits for what happens to it."""
+        door = self.door
+        if door is None:
+            return
+        number = door.fileno()
+        try:
+            self._tick = self._waits.add(number, self, _EDGES, deadline)
+        except OSError as exc:
+            self.give_up()
+            raise Blind(Reason.NO_RESOURCES, f"no more sockets can be watched: {exc.strerror}.") from exc
+        self._number = number
 
     def ready(self, events: int) -> None:
         """Of `Waiting`."""
@@ -128,8 +147,8 @@ class Stream:
             self.give_up()
             self.failed(exc)
 
-    def _check(self, door: socket.SocketType) -> None:
-        if number := door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+    def _check(self, door: socket.SocketType, *, otherwise: int = 0) -> None:
+        if number := door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or otherwise:
             raise self.target.trouble(number)
 
     def late(self) -> None:
@@ -149,9 +168,63 @@ class Stream:
     def give_up(self) -> None:
         """Closes what is open."""
         if self.door is not None:
-            self._waits.remove(self._number, self._tick)
+            if self._number >= 0:
+                self._waits.remove(self._number, self._tick)
             self.door.close()
             self.door = None
+
+
+class Knock(Stream):
+    """A connection of which nothing is wanted but that it stands.
+
+    Where the last one to this target stood within half a rest, it is not watched at all: the next look asks it, which
+    comes within a rest, and one that stands by then is over. So it costs four system calls: socket, connect, TCP_INFO
+    and close. One that does not stand by then is watched from then on.
+    """
+
+    __slots__ = ("_deadline",)
+
+    def stands(self, seconds: float, round_trip: float) -> None:
+        """It stands, and is closed already: how long the handshake took, and its round trip, in seconds."""
+        raise NotImplementedError
+
+    def begin(self, deadline: float) -> Cancel:
+        """As `Stream.begin`."""
+        self._start_to_connect()
+        if self.target.near and self._waits.meet(self):
+            self._deadline = deadline
+        else:
+            self._watch(deadline)
+        return self.give_up
+
+    def met(self) -> None:
+        """Of `Fresh`."""
+        door = self.door
+        if door is None:
+            return
+        try:
+            info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            if info[0] == _ESTABLISHED:
+                self._over(info)
+            elif info[0] in _UNDER_WAY_STATES:
+                self.target.near = False
+                self._watch(self._deadline)
+            else:
+                self._check(door, otherwise=errno.ECONNRESET)
+        except Exception as exc:  # noqa: BLE001 -- as in `ready`
+            self.give_up()
+            self.failed(exc)
+
+    def connected(self, door: socket.SocketType, events: int) -> None:
+        """As `Stream.connected`."""
+        del events
+        self._over(door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+
+    def _over(self, info: bytes) -> None:
+        seconds, round_trip = _handshake(info, monotonic() - self.began)
+        self.target.near = seconds < _NEAR_SECONDS
+        self.give_up()
+        self.stands(seconds, round_trip)
 
 
 def handshake_seconds(door: socket.SocketType, waited: float) -> tuple[float, float]:
@@ -160,7 +233,10 @@ def handshake_seconds(door: socket.SocketType, waited: float) -> tuple[float, fl
     So it is free of the time that we took to notice (TCP_INFO). Where a packet was sent again, the round trip is only
     that of the last one, and the handshake took as long as we `waited`.
     """
-    info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    microseconds, again = _TCP_INFO.unpack(info)
+    return _handshake(door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size), waited)
+
+
+def _handshake(info: bytes, waited: float) -> tuple[float, float]:
+    _, microseconds, again = _TCP_INFO.unpack(info)
     round_trip = microseconds / 1e6
     return (waited if again or not 0.0 < round_trip < waited else round_trip), round_trip

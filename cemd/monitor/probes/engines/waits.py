@@ -42,6 +42,13 @@ class Waiting(Protocol):
         """The deadline is near; it is forgotten by then."""
 
 
+class Fresh(Protocol):
+    """Something that may be ready by the next look, and is not waited for before."""
+
+    def met(self) -> None:
+        """A look comes: is it ready? If not, it is to wait from now on."""
+
+
 class Waits:
     """Made and used inside one running loop."""
 
@@ -71,6 +78,11 @@ class Waits:
             self._arm(tick)
         spoke[number] = waiting
         return tick
+
+    def meet(self, fresh: Fresh) -> bool:
+        """Has the next look, which comes soon, ask whether it is ready; False: here it must wait."""
+        del fresh
+        return False
 
     def remove(self, number: int, tick: int) -> None:
         """Forgets it; its socket must be closed at once, which takes it out of the epoll too."""
@@ -169,11 +181,15 @@ class RestingWaits(Waits):
         self._stamper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         """Keeps the kernel stamping: it would begin and end with each short-lived socket that asks for it."""
         self._stamper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._fresh: list[Fresh] = []
+        self._meeting: asyncio.TimerHandle | None = None
+        """When those are asked at the latest."""
         super().__init__()
 
     def close(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
+        for timer in (self._rest, self._meeting):
+            if timer is not None:
+                timer.cancel()
         self._loop.remove_reader(self._bell.fileno())
         self._bell.close()
         self._stamper.close()
@@ -188,6 +204,16 @@ class RestingWaits(Waits):
         """Whether nobody is woken at the moment when a socket becomes ready."""
         return self._rest is not None
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._fresh or self._of or self._again)
+
+    def meet(self, fresh: Fresh) -> bool:
+        if self._meeting is None:
+            self._meeting = self._loop.call_later(REST_SECONDS, self.look)
+        self._fresh.append(fresh)
+        return True
+
     def look(self) -> bool:
         found = super().look()
         self._found = self._found or found
@@ -198,6 +224,26 @@ class RestingWaits(Waits):
         self._hurried = True
         if self._rest is not None:
             self._end_rest()
+
+    def _serve(self) -> int:
+        met = self._ask_fresh() if self._fresh else 0
+        return met + super()._serve() if self._of or self._again else met
+
+    def _ask_fresh(self) -> int:
+        """Asks as many as time allows; the others are asked after others of the loop had their turn."""
+        fresh, self._fresh = self._fresh, []
+        if self._meeting is not None:
+            self._meeting.cancel()
+            self._meeting = None
+        began = monotonic()
+        for place in range(0, len(fresh), _PORTION):
+            if place and monotonic() - began > _TURN_SECONDS:
+                self._fresh = fresh[place:] + self._fresh
+                self._meeting = self._loop.call_later(0, self.look)
+                return place
+            for one in fresh[place : place + _PORTION]:
+                one.met()
+        return len(fresh)
 
     def _ring(self) -> None:
         self._hurried = False
