@@ -29,6 +29,8 @@ STATE = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
+MOST_HELP = 300
+"""Characters of a first sentence; click itself cuts it to what is left of the line."""
 _MISSING = (
     "cemd: the package {package} is not installed here, so this environment is older than the code; install cemd again"
     " (in a clone: `python3 start.py --help` does so)."
@@ -36,7 +38,10 @@ _MISSING = (
 
 
 class _Cemd(click.Group):
-    """Turns the errors of the house into one sentence and exit code 1; lists commands in the order of a first day."""
+    """Turns the errors of the house into one sentence and exit code 1; lists commands in the order of a first day, each
+    with its whole first sentence."""
+
+    group_class = type  # of groups within it as well
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -55,6 +60,11 @@ class _Cemd(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's door
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's door
+        rows = [(name, command.get_short_help_str(limit=MOST_HELP)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 @click.group(cls=_Cemd, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

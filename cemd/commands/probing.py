@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import tempfile
+from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from cemd.commands.looking import loaded_files
 from cemd.config.probes import Probe
 from cemd.config.targets import Targets
 from cemd.errors import CemdError
+
+MOST_NAMES = 8
+"""Probes that are named where the one that was asked for is not there."""
 
 
 def run_now(name: str, root: Path) -> dict[str, Any]:
@@ -28,11 +32,20 @@ def run_now(name: str, root: Path) -> dict[str, Any]:
     configuration = loaded_files(root).configuration
     found = [probe for probe in configuration.probes if name in (probe.name, probe.identity())]
     if not found:
-        near = sorted(probe.name for probe in configuration.probes if name.lower() in probe.name.lower())
-        known = f"near it are {', '.join(near[:8])}" if near else "`cemd check --json` lists all"
-        raise CemdError(f"no probe has the name {name}; {known}.")
+        raise CemdError(f"no probe has the name {name}; {_near(name, [probe.name for probe in configuration.probes])}.")
     with contextlib.chdir(root):  # files that a probe names lie relative to the root, as in the daemon
         return asyncio.run(_run(found[0], configuration.settings.targets))
+
+
+def _near(name: str, known: list[str]) -> str:
+    """Which names there are, those first that look like it."""
+    if not known:
+        return "there is none; write one into a file of probes/"
+    alike = [one for one in known if name.lower() in one.lower()]
+    alike += [one for one in get_close_matches(name, known, MOST_NAMES) if one not in alike]
+    shown = sorted(alike or known)
+    more = f" and {len(shown) - MOST_NAMES} more" if len(shown) > MOST_NAMES else ""
+    return f"{'near it are' if alike else 'there are'} {', '.join(shown[:MOST_NAMES])}{more}"
 
 
 async def _run(probe: Probe, targets: Targets) -> dict[str, Any]:

@@ -522,6 +522,10 @@ def test_rule_of_relabelling_that_is_none_is_refused(tmp_path: Path, rule: dict[
         ("modules: [", "cannot be read as YAML"),
         ("hello", "holds no mapping"),
         ("modules: {}", "no modules"),
+        (
+            "scrape_configs: []",
+            "this is Prometheus's own file; give that of blackbox_exporter, and this one by --prometheus",
+        ),
         ("modules: {x: {prober: carrier-pigeon}}", "is not known"),
         ("modules: {x: {prober: http, timeout: soon}}", "no time such as 5s"),
         ("modules: {x: {prober: http, http: 7}}", "no mapping"),

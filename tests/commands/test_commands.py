@@ -236,6 +236,13 @@ def test_what_may_be_pushed_is_explained_and_its_example_is_taken() -> None:
     assert cemd("explain", "measurements").output == said
 
 
+def test_help_names_every_command_with_a_whole_sentence() -> None:
+    for group in ([], ["config"], ["customers"], ["import"], ["bench"]):
+        said = cemd(*group, "--help").output
+        assert "..." not in said.partition("Commands:")[2], group
+    assert list(main.commands)[:3] == ["demo", "run", "agent"]
+
+
 def test_help_of_explain_leads_to_customers_and_to_who_is_told() -> None:
     said = cemd("explain", "--help").output
     assert [word for word in ("policy", "grouping", "customers") if word not in said] == []

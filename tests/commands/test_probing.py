@@ -168,6 +168,9 @@ def test_probe_that_fails_says_why_and_one_that_is_not_there_says_what_is_near(t
     failed = call("probe", "shop-page", "--root", root)
     assert failed.exit_code == 1
     assert "connection refused" in failed.output
-    missing = call("probe", "page", "--root", root)
-    assert missing.exit_code == 1
-    assert "near it are shop-page" in missing.output
+    assert call("probe", "page", "--root", root).exit_code == 1
+    for name, words in (("page", "near it are"), ("shpo-page", "near it are"), ("x", "there are")):
+        said = call("probe", name, "--root", root).output
+        assert f"no probe has the name {name}; {words} shop-page." in said
+    (root / "probes" / "p.yaml").write_text("probes: []\n")
+    assert "there is none; write one into a file of probes/." in call("probe", "x", "--root", root).output

@@ -58,7 +58,11 @@ def import_modules(file: Path, prometheus: Path | None, *, service: str, every_s
     Raises:
         CemdError: a file cannot be read, or is no such file.
     """
-    modules = mapping_of(file).get("modules")
+    document = mapping_of(file)
+    modules = document.get("modules")
+    if "scrape_configs" in document and not modules:
+        words = "give that of blackbox_exporter, and this one by --prometheus"
+        raise CemdError(f"{file}: no modules, for this is Prometheus's own file; {words}.")
     if not isinstance(modules, dict) or not modules:
         raise CemdError(f"{file}: no modules; give a configuration of blackbox_exporter.")
     asked = targets_of(prometheus) if prometheus else Asked()

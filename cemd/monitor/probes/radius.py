@@ -144,8 +144,12 @@ class RadiusParams(HostParams):
 
     @model_validator(mode="after")
     def _fits(self) -> RadiusParams:
-        if (self.mode is Mode.ACCESS) != (self.password_file is not None):
-            raise ValueError("password_file belongs to mode access, which needs it")
+        if self.mode is Mode.ACCESS and self.password_file is None:
+            raise ValueError(
+                "`password_file` is missing: who logs in needs a password; add it, or give `mode: accounting`"
+            )
+        if self.mode is Mode.ACCOUNTING and self.password_file is not None:
+            raise ValueError("`password_file` belongs to mode access; leave it out")
         if self.mode is Mode.ACCOUNTING and self.expect is not Expected.ACCEPT:
             raise ValueError("expect belongs to mode access")
         return self

@@ -289,7 +289,7 @@ def test_no_bytes_make_the_reader_raise(data: bytes) -> None:
         ({"attributes": {"User-Password": "x"}}, "is no attribute that can be given"),
         ({"attributes": {"Session-Timeout": "x"}}, "takes a number"),
         ({"mode": "accounting"}, "belongs to mode access"),
-        ({"password_file": None}, "which needs it"),
+        ({"password_file": None}, "`password_file` is missing: who logs in needs a password"),
     ],
 )
 def test_absurd_parameters_are_refused_with_a_remedy(who: dict[str, Any], change: dict[str, Any], words: str) -> None:
