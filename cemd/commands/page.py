@@ -52,7 +52,9 @@ class Page:
             raise CemdError(f"{request.full_url}: refused with {exc.code}: {_reason(exc)}.") from exc
         except (OSError, ValueError) as exc:
             reason = getattr(exc, "reason", None) or exc
-            raise CemdError(f"{self.base}: no cemd answers there ({reason}); name another page by --url.") from exc
+            raise CemdError(
+                f"{self.base}: no cemd answers there ({reason}); start it, or name another page by --url."
+            ) from exc
         return document
 
 
