@@ -140,9 +140,11 @@ def resume_sending(actor: str, note: str, url: str | None, root: Path, as_json: 
 def run_now(probe: str, actor: str, note: str, url: str | None, root: Path, as_json: bool) -> None:
     """Has the running cemd run PROBE (its name or uid) at once, beside its schedule; what it finds is kept.
 
-    Asked for while it runs, it runs once more afterwards, however often it was asked for. Exit code 1 where no prober
-    was there to be asked, or where it is outside of its times (`active`) and so is not measured. `cemd probe` measures
-    from here instead, shows every phase, and keeps nothing.
+    Asked for while it runs, it runs once more afterwards, however often it was asked for. A prober at its cap makes it
+    all the same; so ten runs of a probe a minute, and sixty of all, are made at most, and what is refused beyond, with
+    its reason, stands in the audit trail and beside the probe on the page, as what is made. Exit code 1 where it was
+    refused, where no prober was there to be asked, or where it is outside of its times (`active`) and so is not
+    measured. `cemd probe` measures from here instead, shows every phase, and keeps nothing.
     """
     from cemd.commands.word import Speaker, ask_for_run
 

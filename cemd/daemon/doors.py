@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from cemd.daemon.evidence import Evidence
-from cemd.daemon.explain import explain
+from cemd.daemon.explain import asked_runs, explain
 from cemd.daemon.mending import Mending
 from cemd.daemon.published import Published
 from cemd.errors import ConfigError, Fault, StoreError
+from cemd.improve.records import AskedRun
 from cemd.loop.sequencer import Sequencer
 from cemd.model.entry import Command
 from cemd.model.identity import Instant, SeriesId
@@ -22,10 +24,13 @@ from cemd.model.measurement import Attempt, Samples
 from cemd.model.view import Views
 from cemd.monitor.intake import ProberServer, Push
 from cemd.store.base import Store
-from cemd.web.house import PushAnswer, ToMend, WhoRuns
+from cemd.web.house import PushAnswer, RunAsked, ToMend, WhoRuns
 
 HUNG_TICKS = 15
 """So many ticks without progress of the core: it hangs, and the process should be started anew."""
+RUNS_SHOWN = 10
+DECIDED_SECONDS = 3.0
+"""So long who asked for a run waits at most for the decision, which takes a moment as a rule."""
 HUNG_SECONDS = 60.0
 """But never sooner than this: a large snapshot or a long replay is no hang."""
 
@@ -96,6 +101,28 @@ class Doors:
             return None
         probers, active = self._prober.probers_of(probe), self._prober.is_active(probe)
         return WhoRuns(probe=probe.identity(), probers=probers, active=active)
+
+    async def runs_asked(self, probe: str) -> tuple[RunAsked, ...]:
+        try:
+            rows = await asyncio.to_thread(self._runs_asked)
+        except StoreError:
+            return ()
+        its = [run for run in rows if run.probe == probe]
+        newest = sorted(its, key=lambda run: run.seq, reverse=True)[:RUNS_SHOWN]
+        return tuple(RunAsked(at=run.at, actor=run.actor, note=run.note, reason=run.reason) for run in newest)
+
+    async def run_refused(self, seq: int) -> str:
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(DECIDED_SECONDS):
+                while True:
+                    for run in await asyncio.to_thread(self._runs_asked):
+                        if run.seq == seq:
+                            return run.reason
+                    await asyncio.sleep(0.02)
+        return ""
+
+    def _runs_asked(self) -> list[AskedRun]:
+        return asked_runs(self._store.state)
 
     async def command(self, command: Command) -> int:
         return await self._sequencer.submit(command)

@@ -16,7 +16,7 @@ import numpy as np
 import zstandard
 from pyroaring import BitMap
 
-from cemd.improve.records import AttachedFinding
+from cemd.improve.records import AskedRun, AttachedFinding
 from cemd.model.incident import Incident
 from cemd.model.notice import (
     Alert,
@@ -87,6 +87,11 @@ def _told(
         "notices": _notices(rows, one.id),
         "waits": waits_for(one, _switches(rows), confirmed=confirmed),
     }
+
+
+def asked_runs(rows: StateStore) -> list[AskedRun]:
+    """Runs of probes that people asked for, as far as they are kept."""
+    return [run for _, run in _table(rows, "asked_run", AskedRun)]
 
 
 def stopped(rows: StateStore) -> str:

@@ -83,13 +83,14 @@ class FindingLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AskedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of a probe that a person asked for: a row of the audit trail."""
+    """A run of a probe that a person asked for: a row of the audit trail. `reason` says why it is not made, else ""."""
 
     at: Instant
     seq: int
     probe: str
     actor: str
     note: str = ""
+    reason: str = ""
 
 
 class Upkeep(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from cemd.config.topology import Topology
+from cemd.improve.asked import too_often
 from cemd.improve.assessor import Assessor
 from cemd.improve.desk import Desk
 from cemd.improve.doubt import waiting
@@ -100,14 +101,19 @@ def _write_label(state: ImproveState, entry: Entry, command: Command, findings: 
 
 
 def _ask_for_run(ledger: Ledger, command: Command, topology: Topology, effects: Effects) -> None:
-    """A run that a person wants now, and its audit row, which is committed before anybody is asked: a restart does not
-    ask again."""
-    if not topology.probed_by(command.subject):
-        ledger.refuse(command, f"there is no probe {command.subject}; a reload may have taken it away meanwhile.")
-        return
-    run = AskedRun(at=ledger.at, seq=ledger.seq, probe=command.subject, actor=command.actor, note=command.note)
-    ledger.state.note_run(run)
-    effects.rechecks.append(Recheck(probe=command.subject, reason=f"{command.actor} asks for it"))
+    """A run that a person wants now, unless too many were, and its audit row, which is committed before anybody is
+    asked: a restart does not ask again."""
+    probe, state = command.subject, ledger.state
+    if topology.probed_by(probe):
+        why_not = too_often(state.runs, probe, ledger.at)
+    else:
+        why_not = f"there is no probe {probe}; a reload may have taken it away meanwhile."
+        ledger.refuse(command, why_not)
+    state.note_run(
+        AskedRun(at=ledger.at, seq=ledger.seq, probe=probe, actor=command.actor, note=command.note, reason=why_not)
+    )
+    if not why_not:
+        effects.rechecks.append(Recheck(probe=probe, reason=f"{command.actor} asks for it"))
 
 
 def view(state: ImproveState) -> tuple[Incident, ...]:

@@ -92,6 +92,8 @@ class Runner:
         self._taking = False
         """A new set is being put to work: nothing is let in ahead meanwhile."""
         self._not_active = 0
+        self._wanted: set[int] = set()
+        """Slots whose next run somebody asked for."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Keeps the schedule until `stopping`; then begins nothing more and gives up what runs."""
@@ -140,9 +142,10 @@ class Runner:
         self.poke()
 
     def recheck(self, uid: str) -> None:
-        """Runs a probe at once, where there is such a one."""
-        self._schedule.recheck(uid, self.clock.monotonic())
-        self.poke()
+        """Runs a probe at once, where there is such a one; that run is not given up, be the prober at its cap."""
+        if (slot := self._schedule.recheck(uid, self.clock.monotonic())) is not None:
+            self._wanted.add(slot)
+            self.poke()
 
     def counters(self) -> dict[str, float]:
         """Totals since the prober began, and how late the latest start since the last call was."""
@@ -243,6 +246,8 @@ class Runner:
             slots, planned = self._active(slots, planned, now)
         if self.burden.shedding:
             slots, planned = self._kept(slots, planned, now)
+        if self._wanted:
+            self._wanted.difference_update(slots)
         self._runs.begin(slots, planned, now, self._wall_offset)
 
     def _active(self, slots: Sequence[int], planned: Sequence[float], now: float) -> Some:
@@ -254,8 +259,8 @@ class Runner:
 
     def _kept(self, slots: Sequence[int], planned: Sequence[float], now: float) -> Some:
         """Without those that are given up, which must cost little: it is missing for those that are made."""
-        sheds, moments = self.burden.pressure.sheds, self._lineup.moments
-        kept = [not sheds(slot, important=bool(moments[slot])) for slot in slots]
+        sheds, moments, wanted = self.burden.pressure.sheds, self._lineup.moments, self._wanted
+        kept = [slot in wanted or not sheds(slot, important=bool(moments[slot])) for slot in slots]
         return self._without(slots, planned, kept, now, Reason.SHED)
 
     def _without(

@@ -193,18 +193,19 @@ class Schedule:
             self.finished(slot, now, failed=False)
             self._returned.append(Due(slot, due))
 
-    def recheck(self, uid: str, now: float) -> bool:
-        """Runs a probe at once; one that runs already runs once more afterwards. False: there is no such probe."""
+    def recheck(self, uid: str, now: float) -> int | None:
+        """Runs a probe at once; one that runs already runs once more afterwards. Answers its slot; None: there is no
+        such probe."""
         try:
             slot = self._slots.uids.index(uid)
         except ValueError:
-            return False
+            return None
         state = self._slots.state(slot)
         if state >= _RUNNING:
             self._slots.turn_to(slot, _AGAIN)
         elif state == _IDLE:
             self._agenda.ask(slot, now)
-        return True
+        return slot
 
     def crowded(self) -> bool:
         """Whether anybody waits for a place."""

@@ -226,8 +226,11 @@ class Api:
         if all(one.key.probe != name for one in self._desk.views().series.series):
             raise Refused(404, "probe", f"nothing was measured by {name[:80]!r} yet", "see /api/v1/probes")
         failures = await self._desk.house.failures(name)
-        newest = str(failures[0].at) if failures else ""
-        return await self._desk.document(request, lambda present: probes.probe_of(present, name, failures), newest)
+        asked = await self._desk.house.runs_asked(name)
+        newest = "/".join(str(some[0].at) if some else "" for some in (failures, asked))
+        return await self._desk.document(
+            request, lambda present: probes.probe_of(present, name, failures, asked), newest
+        )
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
         query_of(request, Nothing)

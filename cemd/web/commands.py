@@ -54,7 +54,7 @@ ON_COMMUNICATION = {
     CommandKind.RELEASE: "Send what is held.",
     CommandKind.DECLINE: "Tell nobody.",
 }
-RUN_SUMMARY = "Measure at once, beside the schedule; asked for while it runs, it runs once more afterwards."
+RUN_SUMMARY = "Measure at once, beside the schedule, ten times a minute at most; while it runs, once more afterwards."
 ON_ALL = {
     CommandKind.KILL: "Stop every message to customers at once.",
     CommandKind.UNKILL: "Let messages to customers leave again.",
@@ -113,7 +113,7 @@ class Commands:
                 handler=self.run,
                 answer=documents.RunDoc,
                 body=CommandAsked,
-                refusals=(404,),
+                refusals=(404, 429),
             ),
             Route(
                 method="POST",
@@ -147,6 +147,9 @@ class Commands:
             fact = f"no probe of the files has the name or uid {name[:80]!r}"
             raise Refused(404, "probe", fact, "`cemd check --json` lists them; what others push is not asked for")
         seq = await self._log(CommandKind.RUN, asked, found.probe)
+        if refused := await self._desk.house.run_refused(seq):
+            fact, _, remedy = refused.removesuffix(".").partition("; ")
+            raise Refused(429, "probe", f"{found.probe} does not run (entry {seq}): {fact}", remedy)
         answer = documents.RunDoc(
             seq=seq, kind=CommandKind.RUN.value, subject=found.probe, probers=found.probers, active=found.active
         )

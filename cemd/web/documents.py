@@ -15,6 +15,7 @@ from cemd.web.shapes import (
     Journey,
     Moment,
     Probe,
+    RunAsked,
     SeriesNow,
     SeriesTrend,
     Service,
@@ -126,6 +127,8 @@ class ProbeDoc(Document):
     probe: Probe
     failures: tuple[Attempt, ...]
     """Attempts that failed, the newest first, as far as this process remembers them."""
+    asked: tuple[RunAsked, ...]
+    """The latest runs that people asked for, the newest first."""
 
 
 class Point(Shape):

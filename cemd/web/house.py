@@ -47,6 +47,16 @@ class WhoRuns:
     active: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAsked:
+    """A run that somebody asked for; `reason` says why it was not made, else ""."""
+
+    at: Instant
+    actor: str
+    note: str
+    reason: str
+
+
 class House(Protocol):
     """All calls come from the event loop; none may hold it."""
 
@@ -82,6 +92,12 @@ class House(Protocol):
 
     async def who_runs(self, name: str) -> WhoRuns | None:
         """Of the probe with this uid or name; None: the files have none."""
+
+    async def runs_asked(self, probe: str) -> tuple[RunAsked, ...]:
+        """The latest runs of a probe that people asked for, and what was refused; the newest first."""
+
+    async def run_refused(self, seq: int) -> str:
+        """Why the run that was asked for as this entry is not made, once that is decided; "" where it is."""
 
     async def command(self, command: Command) -> int:
         """Seq of the command once it is logged."""

@@ -10,6 +10,7 @@ import numpy as np
 from cemd.model.measurement import SUCCESS, Attempt
 from cemd.web import documents, shapes
 from cemd.web.asked import Page
+from cemd.web.house import RunAsked
 from cemd.web.present import Presenter, known, moment, moment_or_none, outcome_word
 
 
@@ -24,8 +25,10 @@ def probes_of(present: Presenter, page: Page) -> tuple[int, tuple[shapes.Probe, 
     return len(fitting), tuple(_probe(present, name, rows_of[name]) for name in shown)
 
 
-def probe_of(present: Presenter, name: str, failures: Sequence[Attempt]) -> documents.ProbeDoc:
-    """One probe and how its attempts failed."""
+def probe_of(
+    present: Presenter, name: str, failures: Sequence[Attempt], asked: Sequence[RunAsked]
+) -> documents.ProbeDoc:
+    """One probe, how its attempts failed, and which runs people asked for."""
     rows = [row for row, one in enumerate(present.views.series.series) if one.key.probe == name]
     told = tuple(
         shapes.Attempt(
@@ -38,7 +41,11 @@ def probe_of(present: Presenter, name: str, failures: Sequence[Attempt]) -> docu
         )
         for one in failures
     )
-    return documents.ProbeDoc(**present.stamp(), probe=_probe(present, name, rows), failures=told)
+    runs = tuple(
+        shapes.RunAsked(at=moment(run.at, present.zone), actor=run.actor, note=run.note, reason=run.reason)
+        for run in asked
+    )
+    return documents.ProbeDoc(**present.stamp(), probe=_probe(present, name, rows), failures=told, asked=runs)
 
 
 def _probe(present: Presenter, name: str, rows: list[int]) -> shapes.Probe:

@@ -388,6 +388,15 @@ class Probe(Shape):
     outcome: str
 
 
+class RunAsked(Shape):
+    """A run that somebody asked for. `reason`: why it was not made; empty where it was."""
+
+    at: Moment
+    actor: str
+    note: str
+    reason: str
+
+
 class Attempt(Shape):
     """One attempt that failed."""
 

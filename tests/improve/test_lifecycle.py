@@ -7,6 +7,8 @@ import pytest
 from cemd.config.rules import Grouping
 from cemd.config.topology import Topology
 from cemd.improve import lifecycle
+from cemd.improve.asked import MOST_OF_ALL, MOST_OF_ONE, WINDOW_SECONDS, too_often
+from cemd.improve.records import AskedRun
 from cemd.improve.stage import view
 from cemd.improve.state import KEPT_RUNS
 from cemd.model.entry import CommandKind
@@ -14,6 +16,8 @@ from cemd.model.finding import Condition, FindingPhase
 from cemd.model.incident import IncidentChange as Change
 from cemd.model.incident import IncidentState as S
 from cemd.model.quality import Quality
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.improve.house import House, configuration
 
@@ -312,6 +316,45 @@ def test_a_run_of_a_probe_that_has_gone_is_refused_with_a_reason() -> None:
     assert house.effects.rechecks == []
     (refused,) = house.state.refusals
     assert "there is no probe ghost" in refused.reason
+
+
+def test_runs_that_are_asked_for_too_often_are_refused_in_their_rows_and_made_again_a_minute_later() -> None:
+    house = House()
+    made = 0
+    for _ in range(MOST_OF_ONE + 3):
+        house.command(CommandKind.RUN, "probe-hlr", actor="ana")
+        made += len(house.effects.rechecks)
+    assert made == MOST_OF_ONE
+    refused = [row for row in house.state.runs if row.reason]
+    assert len(refused) == 3
+    assert f"{MOST_OF_ONE} runs of it were asked for within a minute; ask again in 60 s" in refused[0].reason
+    house.command(CommandKind.RUN, "probe-top-up")
+    assert len(house.effects.rechecks) == 1, "another probe has its own"
+    house.reload_rows()
+    house.command(CommandKind.RUN, "probe-hlr")
+    assert house.effects.rechecks == [], "a restart forgets nothing"
+    house.tick(after=WINDOW_SECONDS)
+    house.command(CommandKind.RUN, "probe-hlr")
+    assert len(house.effects.rechecks) == 1
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 30.0), st.sampled_from("abcdefghij")), max_size=150))
+def test_never_more_runs_in_any_minute_than_are_promised(asked: list[tuple[float, str]]) -> None:
+    rows: list[AskedRun] = []
+    at = 0.0
+    for seq, (later, probe) in enumerate(asked):
+        at += later
+        rows.append(AskedRun(at=at, seq=seq, probe=probe, actor="ana", reason=too_often(rows, probe, at)))
+    made = [row for row in rows if not row.reason]
+    for last in made:
+        within = [row.probe for row in made if last.at - WINDOW_SECONDS < row.at <= last.at]
+        assert len(within) <= MOST_OF_ALL
+        assert within.count(last.probe) <= MOST_OF_ONE
+    for row in rows:
+        before = [one for one in made if row.at - WINDOW_SECONDS < one.at <= row.at and one.seq < row.seq]
+        if row.reason:
+            crowd = [one for one in before if one.probe == row.probe]
+            assert len(before) >= MOST_OF_ALL or len(crowd) >= MOST_OF_ONE, "nobody is refused without need"
 
 
 def test_rows_of_runs_are_bounded_however_often_somebody_asks() -> None:

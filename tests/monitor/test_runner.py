@@ -179,6 +179,26 @@ def test_runs_beyond_half_of_the_capacity_are_given_up_and_moments_of_truth_are_
     lived(life)
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
+def test_run_that_somebody_asks_for_is_made_be_the_prober_at_its_cap(together: bool) -> None:
+    async def life(clock: ManualClock) -> None:
+        kind = (Errands if together else Quick)(lambda: OK)
+        book = Book(clock, run_seconds=RUN_SECONDS, engines={"clerk": Clerk()})
+        rare = post("rare", kind, every=3600.0)
+        crowd = [post(f"o{number}", kind) for number in range(34)]
+        working = asyncio.create_task(book.work(25.0, rare, *crowd))
+        await asyncio.sleep(5.0)
+        assert book.not_run.total() > 0
+        begun = book.made()["rare"]
+        for asked in range(1, 31):
+            book.runner.recheck(rare.probe.identity())
+            await asyncio.sleep(0.5)
+            assert book.made()["rare"] == begun + asked
+        await working
+
+    lived(life)
+
+
 def test_prober_that_falls_behind_gives_up_ordinary_runs_and_no_moments_of_truth() -> None:
     """Somebody else has the processor: the thread spends none of its time, and yet comes too late."""
 

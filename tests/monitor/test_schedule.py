@@ -227,7 +227,7 @@ def test_recheck_runs_at_once_coalesces_and_keeps_the_phase() -> None:
     regular = schedule.next_at()
     assert regular is not None
     assert regular > 2.0
-    assert not schedule.recheck("nobody", 1.0)
+    assert schedule.recheck("nobody", 1.0) is None
     schedule.recheck("a", 1.0)
     assert schedule.started(1.0) == ["a"]
     schedule.recheck("a", 1.1)

@@ -37,7 +37,7 @@ from cemd.model.view import (
     TouchpointView,
     Views,
 )
-from cemd.web.house import PushAnswer, ToMend, WhoRuns
+from cemd.web.house import PushAnswer, RunAsked, ToMend, WhoRuns
 from prometheus_client import CollectorRegistry, Counter
 
 NOW = 1_795_300_000.0
@@ -348,6 +348,8 @@ class SceneHouse:
         self.secret: bytes | None = None
         self.living = True
         self.failed: dict[str, tuple[Attempt, ...]] = {}
+        self.runs: dict[str, tuple[RunAsked, ...]] = {}
+        self.refuses_runs = ""
         self.probers, self.active = 1, True
 
     def views(self) -> Views | None:
@@ -367,6 +369,13 @@ class SceneHouse:
 
     async def failures(self, probe: str) -> tuple[Attempt, ...]:
         return self.failed.get(probe, ())
+
+    async def runs_asked(self, probe: str) -> tuple[RunAsked, ...]:
+        return self.runs.get(probe, ())
+
+    async def run_refused(self, seq: int) -> str:
+        assert seq
+        return self.refuses_runs
 
     def tick(self, seconds: float = 2.0) -> None:
         """A new view with nothing new but the time."""

@@ -24,7 +24,7 @@ from cemd.model.notice import Alert, AlertState
 from cemd.web import present
 from cemd.web.commands import PUSHES_AT_ONCE
 from cemd.web.guard import FORGERY_HEADER
-from cemd.web.house import PushAnswer, ToMend
+from cemd.web.house import PushAnswer, RunAsked, ToMend
 from cemd.web.notable import TREND_POINTS, trend_of
 from cemd.web.present import staff_words
 from cemd.web.server import WebServer
@@ -334,6 +334,21 @@ async def test_run_of_a_probe_is_handed_on_and_who_was_there_to_be_asked_is_said
     assert [(one.kind, one.subject, one.actor) for one in house.commands] == [
         (CommandKind.RUN, "payment-charge", "ines")
     ]
+
+
+async def test_run_that_is_asked_for_too_often_is_refused_with_its_entry_and_the_probe_shows_who_asked(
+    client: aiohttp.ClientSession, house: SceneHouse
+) -> None:
+    house.refuses_runs = "10 runs of it were asked for within a minute; ask again in 20 s."
+    async with client.post("/api/v1/probes/payment-charge/run", json=ACTOR, headers=HERE) as response:
+        assert response.status == 429
+        error = (await response.json())["error"]
+    assert error["fact"] == "payment-charge does not run (entry 41261): 10 runs of it were asked for within a minute"
+    assert error["remedy"] == "ask again in 20 s"
+    assert [one.subject for one in house.commands] == ["payment-charge"], "it is logged, and so in the audit trail"
+    house.runs["payment-charge"] = (RunAsked(at=NOW, actor="ines", note="again", reason=house.refuses_runs),)
+    (asked,) = (await got(client, "/api/v1/probes/payment-charge"))["asked"]
+    assert (asked["actor"], asked["note"], asked["reason"]) == ("ines", "again", house.refuses_runs)
 
 
 async def test_run_of_a_probe_that_the_files_do_not_have_reaches_nobody(

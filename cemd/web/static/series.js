@@ -26,6 +26,13 @@ function ran(asked, one, now) {
   return asked.active ? "Asked; waiting for what it measures." : "Asked; but now is outside of its times, so it does not measure.";
 }
 
+// Who asked for runs lately, and what was refused.
+function askers(runs, now) {
+  if (!runs.length) return null;
+  return h("ul", { class: "muted" }, runs.slice(0, 3).map((one) => h("li", {}, one.reason ? "Run refused to " : "Run asked for by ", h("strong", {}, one.actor || "somebody"), ", ", exact(one.at, now),
+    one.note ? `: ${one.note}` : "", one.reason ? ` · ${one.reason}` : "")));
+}
+
 const lastAt = (one) => (one.last_at ? one.last_at.epoch : null);
 
 export function seriesPage(id) {
@@ -49,9 +56,9 @@ export function seriesPage(id) {
       const own = `/api/v1/series/${encodeURIComponent(id)}`;
       const [document, chart] = await Promise.all([get(`${own}?points=10`), text(`${own}/chart.svg?${query}`)]);
       const probe = await get(`/api/v1/probes/${encodeURIComponent(document.series.probe)}`).catch(() => null);
-      return { list, q, one: document.series, chart, failure: probe && probe.failures[0] };
+      return { list, q, one: document.series, chart, failure: probe && probe.failures[0], runs: probe ? probe.asked : [] };
     },
-    draw(view, { list, q, notable, one, chart, failure }, params) {
+    draw(view, { list, q, notable, one, chart, failure, runs }, params) {
       const keep = (name, value) => {
         const query = new URLSearchParams(params);
         query.set(name, value);
@@ -74,6 +81,7 @@ export function seriesPage(id) {
           failure ? failed(failure, now) : null,
           one.source.startsWith("prober:") ? h("div", { class: "buttons run" },
             h("button", { type: "button", "data-command": "run", "data-subject": one.probe }, "Run now"), h("span", { class: "muted", role: "status" }, ran(asked, one, now))) : null,
+          askers(runs, now),
           h("dl", { class: "facts" },
             fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", exact(one.last_at, now)),
             fact("Expected", one.low === null ? "not yet known" : between(one.low, one.high, one.metric)),
