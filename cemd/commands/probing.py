@@ -50,7 +50,8 @@ def _near(name: str, known: list[str]) -> str:
 
 async def _run(probe: Probe, targets: Targets) -> dict[str, Any]:
     from cemd.monitor.probes import libraries_of, make
-    from cemd.monitor.probes.base import Attempt, load_libraries, measure
+    from cemd.monitor.probes.attempts import measure
+    from cemd.monitor.probes.base import Attempt, load_libraries
     from cemd.monitor.probes.tools import make_tools
 
     with tempfile.TemporaryDirectory(prefix="cemd-probe-") as state:

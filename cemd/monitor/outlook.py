@@ -22,7 +22,8 @@ from cemd.config.vantage import Reference, WayOut
 from cemd.kit.logs import SaidOnce
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import hosts
-from cemd.monitor.probes.base import Attempt, Blind, Missed, Reason, Result, measure
+from cemd.monitor.probes.attempts import measure
+from cemd.monitor.probes.base import Attempt, Blind, Missed, Reason, Result
 from cemd.monitor.probes.engines.errands import Landed
 from cemd.monitor.probes.engines.sockets import SocketParams, connect
 from cemd.monitor.probes.icmp import Icmp, IcmpParams

@@ -11,7 +11,8 @@ from cemd.model.measurement import SUCCESS, SeriesKey
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog
-from cemd.monitor.probes.base import Reason, Result, Values, with_common
+from cemd.monitor.probes.attempts import with_common
+from cemd.monitor.probes.base import Reason, Result, Values
 from cemd.monitor.probes.engines.errands import AnyErrand, Landed
 from cemd.monitor.roster import Post
 

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from cemd.kit.clock import Clock
 from cemd.model.quality import Outcome
 from cemd.monitor.lineup import Lineup
-from cemd.monitor.probes.base import Attempt, Cancel, Result, completed, measure, result_of
+from cemd.monitor.probes.attempts import completed, measure, result_of
+from cemd.monitor.probes.base import Attempt, Cancel, Result
 from cemd.monitor.probes.engines.errands import AnyErrand, Engine, Landed
 from cemd.monitor.roster import Deliver, DeliverGood, Post
 from cemd.monitor.schedule import Schedule

@@ -22,7 +22,8 @@ import yaml
 from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import KINDS, faults, libraries_of, make, parameter_schema
-from cemd.monitor.probes.base import Attempt, Blind, Reason, Result, measure
+from cemd.monitor.probes.attempts import measure
+from cemd.monitor.probes.base import Attempt, Blind, Reason, Result
 from cemd.monitor.probes.tools import Tools
 
 from tests.monitor import peers

@@ -20,7 +20,8 @@ from cemd.config.probes import Probe
 from cemd.config.settings import Settings
 from cemd.config.targets import Targets
 from cemd.monitor.probes import KINDS, faults, make
-from cemd.monitor.probes.base import COMMON_METRICS, Attempt, Reason, Result, measure
+from cemd.monitor.probes.attempts import measure
+from cemd.monitor.probes.base import COMMON_METRICS, Attempt, Reason, Result
 from cemd.monitor.probes.engines.talk import Talk
 from cemd.monitor.probes.tools import Tools, make_tools
 

@@ -9,7 +9,8 @@ from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
-from cemd.monitor.probes.base import Reason, Result, Values, completed
+from cemd.monitor.probes.attempts import completed
+from cemd.monitor.probes.base import Reason, Result, Values
 from cemd.monitor.record import SAY_SECONDS, SETTLED_SERIES, Record
 from cemd.monitor.roster import Post, Unrunnable
 

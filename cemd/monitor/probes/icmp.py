@@ -22,6 +22,7 @@ from pydantic import Field
 
 from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
+from cemd.monitor.probes.attempts import result_of
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
@@ -34,7 +35,6 @@ from cemd.monitor.probes.base import (
     Result,
     Values,
     Way,
-    result_of,
 )
 from cemd.monitor.probes.engines.names import is_address, trouble
 from cemd.monitor.probes.engines.sockets import SocketParams, family_of, open_socket, place_of

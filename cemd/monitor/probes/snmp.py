@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from cemd.model.quality import Outcome
+from cemd.monitor.probes.attempts import result_of
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
@@ -30,7 +31,6 @@ from cemd.monitor.probes.base import (
     Text,
     Way,
     read_secret,
-    result_of,
 )
 from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
 from cemd.monitor.probes.engines.snmp_counters import UPTIME, Counters, Now, number_of, uptime_of

@@ -21,19 +21,8 @@ from pydantic import Field, model_validator
 from cemd.kit.tasks import settle
 from cemd.kit.words import counted
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import (
-    Attempt,
-    Cancel,
-    Done,
-    Host,
-    Missed,
-    Port,
-    ProbeParams,
-    Reading,
-    Reason,
-    Result,
-    result_of,
-)
+from cemd.monitor.probes.attempts import result_of
+from cemd.monitor.probes.base import Attempt, Cancel, Done, Host, Missed, Port, ProbeParams, Reading, Reason, Result
 from cemd.monitor.probes.engines.handshake import Handshake, LastChain, server_name
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.places import OnePort

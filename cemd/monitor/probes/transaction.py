@@ -16,6 +16,7 @@ import msgspec
 from pydantic import Field, model_validator
 
 from cemd.model.quality import Outcome
+from cemd.monitor.probes.attempts import blinded
 from cemd.monitor.probes.base import (
     Attempt,
     Blind,
@@ -27,7 +28,6 @@ from cemd.monitor.probes.base import (
     Secrets,
     Text,
     Way,
-    blinded,
     read_secret,
 )
 from cemd.monitor.probes.engines.janitor import Intent

@@ -137,7 +137,8 @@ class TokenOffice:
 async def several(made: Tools, params: dict[str, Any], count: int, between: Any = None) -> list[Result]:
     """Attempts of one probe, so that it keeps its token from one to the next."""
     from cemd.monitor.probes import make
-    from cemd.monitor.probes.base import Attempt, measure
+    from cemd.monitor.probes.attempts import measure
+    from cemd.monitor.probes.base import Attempt
 
     probe = Probe(name="p", kind="http", service="s", every_seconds=60.0, timeout_seconds=5.0, params=params)
     kind, results = make(probe, made), []

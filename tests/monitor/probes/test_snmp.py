@@ -17,7 +17,8 @@ import pytest
 from cemd.config.probes import Probe
 from cemd.model.quality import Outcome
 from cemd.monitor.probes import make
-from cemd.monitor.probes.base import Attempt, Reason, measure
+from cemd.monitor.probes.attempts import measure
+from cemd.monitor.probes.base import Attempt, Reason
 from cemd.monitor.probes.engines.snmp_counters import growth
 from cemd.monitor.protocols import Malformed
 from cemd.monitor.protocols.ber import INTEGER, OCTETS, SEQUENCE, Oid, Reader, integer, oid, sequence, tlv

@@ -7,7 +7,8 @@ from enum import Enum
 from typing import ClassVar, TypeAlias
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Done, IpVersion, Kind, Reason, Result, Values, silence_of
+from cemd.monitor.probes.attempts import silence_of
+from cemd.monitor.probes.base import Done, IpVersion, Kind, Reason, Result, Values
 from cemd.monitor.probes.engines.errands import AnyErrand
 from cemd.monitor.probes.engines.lines import Destination
 from cemd.monitor.probes.engines.names import is_address

@@ -19,7 +19,8 @@ from itertools import repeat
 from math import inf
 from typing import Any, TypeAlias, TypeVar, cast
 
-from cemd.monitor.probes.base import Attempt, Blind, Done, Missed, Result, result_of
+from cemd.monitor.probes.attempts import result_of
+from cemd.monitor.probes.base import Attempt, Blind, Done, Missed, Result
 from cemd.monitor.probes.engines.arrivals import AT_ONCE, Arrivals
 from cemd.monitor.probes.engines.datagram_errand import Errand, GoesOn, late
 from cemd.monitor.probes.engines.departures import MOST_BYTES, TOGETHER, cut

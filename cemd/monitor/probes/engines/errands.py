@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Kind, Reason, Result, Values, with_common
+from cemd.monitor.probes.attempts import with_common
+from cemd.monitor.probes.base import Kind, Reason, Result, Values
 
 
 class AnyErrand:

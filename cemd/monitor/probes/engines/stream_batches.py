@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Cancel, Done, Reason, Result, Values, result_of
+from cemd.monitor.probes.attempts import result_of
+from cemd.monitor.probes.base import Cancel, Done, Reason, Result, Values
 from cemd.monitor.probes.engines.errands import AnyErrand, Landed, Landing
 from cemd.monitor.probes.engines.names import Names
 from cemd.monitor.probes.engines.waits import Waits

@@ -15,18 +15,8 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 
 from pydantic import Field, model_validator
 
-from cemd.monitor.probes.base import (
-    Attempt,
-    Host,
-    Missed,
-    Port,
-    Reading,
-    Reason,
-    Secrets,
-    SoFar,
-    Text,
-    read_secret,
-)
+from cemd.monitor.probes.attempts import SoFar
+from cemd.monitor.probes.base import Attempt, Host, Missed, Port, Reading, Reason, Secrets, Text, read_secret
 from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.places import HostParams, OnePort
 from cemd.monitor.probes.engines.sockets import connect
