@@ -105,7 +105,8 @@ def blackbox(
     """Makes probes of the modules in FILE, a configuration of Prometheus's blackbox_exporter.
 
     What cannot be carried over is said, at the head of the file and on standard error. Targets are taken from
-    Prometheus's own file, as far as they stand there; else they are values at the head of the file, for you to fill in.
+    Prometheus's own file and the files that it names (file_sd_configs), each with the module that its relabel_configs
+    choose; without them they are values at the head of the file, for you to fill in.
     """
     from cemd.commands.blackbox import import_modules
 
