@@ -19,12 +19,15 @@ from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import Reason, Secrets
 from cemd.monitor.probes.engines import trust
 from cemd.monitor.probes.engines.requests import Answer, Phases
-from cemd.monitor.probes.engines.seen import redirect_words
+from cemd.monitor.probes.engines.seen import broken_words, field_words, redirect_words
 from cemd.monitor.probes.tools import Tools
+from cemd.monitor.protocols.conditions import parse_condition
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.monitor import peers
 from tests.monitor.peers import echo, free_port, http_server, look, name_server, tcp_server, tools, value
@@ -217,6 +220,28 @@ async def test_redirect_is_the_answer_unless_allowed_and_never_leads_to_other_sc
     assert followed.reason is Reason.ANSWERED
     assert evil.reason is Reason.ANSWER_UNEXPECTED
     assert "root:" not in evil.detail
+
+
+SECRETS = st.text(st.characters(min_codepoint=33, exclude_categories=["Cs"]), min_size=8, max_size=200)
+
+
+@pytest.mark.parametrize("where", ["json", "header", "location"])
+@given(secret=SECRETS, inside=st.integers(-5, 60))
+def test_nothing_of_a_secret_is_left_where_a_value_is_cut(where: str, secret: str, inside: int) -> None:
+    """The cut is made to fall `inside` characters of the secret, or before it, or behind it where it is shorter."""
+    before, after = "a" * ((200 if where == "location" else 60) - inside), "b" * 10
+    text, secrets = before + secret + after, Secrets([secret])
+    if where == "json":
+        shown = broken_words(parse_condition("$.x == 1"), {"x": text}, secrets)
+    elif where == "header":
+        shown = field_words({"x": text}, "X", secrets)
+    else:
+        place = f"Location: /{quote(before, safe='')}{quote(secret, safe='')}".encode()
+        shown = redirect_words(Answer(302, [place], b"", Phases(0, 0, 0, 0, 0), None, 2), secrets)
+    blank = "$.x == 1 does not hold: $.x is it is; it leads to a place that is not shown [hidden]" + before + after
+    parts = {secret[start : start + 4] for start in range(len(secret) - 3)}
+    written = {repr(part)[1:-1] for part in parts if part not in blank} | {quote(part, safe="") for part in parts}
+    assert not [part for part in written if part in shown and part not in blank]
 
 
 @pytest.mark.parametrize(
