@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections import Counter
 from pathlib import Path
@@ -77,6 +78,44 @@ async def test_failed_step_says_which_and_the_order_is_still_cancelled(tmp_path:
         assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.STATE_NOT_REACHED)
         assert result.detail.startswith("step activate: ")
         await until(lambda: not built.orders, what="the clean-up")
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"http": {"get": "{url}/away"}}, "answered 302, not 2xx; it leads to /login."),
+        (
+            {"http": {"get": "{url}/order"}, "expect": {"json": "$.state == 'done' and $.left < 3"}},
+            "$.state == 'done' and $.left < 3 does not hold: $.state is 'pending', $.left is 7.",
+        ),
+        (
+            {"http": {"get": "{url}/order"}, "expect": {"json": "$.id == 'another'"}},
+            "$.id == 'another' does not hold: $.id is '[hidden]'.",
+        ),
+        (
+            {"wait": {"http": {"get": "{url}/order"}, "until": "$.state == 'done'", "within_seconds": 0.3}},
+            "$.state == 'done' did not come true within 0.3 s; at last $.state is 'pending'.",
+        ),
+    ],
+    ids=["redirect", "values", "a value that was taken", "wait"],
+)
+async def test_step_says_what_it_found_instead(step: dict[str, Any], words: str, tmp_path: Path) -> None:
+    async def order(_: web.Request) -> web.Response:
+        return web.json_response({"id": "order-4711-east", "state": "pending", "left": 7})
+
+    async def away(_: web.Request) -> web.Response:
+        raise web.HTTPFound("/login?next=secret-4711")
+
+    def build(app: web.Application) -> None:
+        app.router.add_get("/order", order)
+        app.router.add_get("/away", away)
+
+    async with http_server(build) as url, tools(state=tmp_path) as made:
+        first = {"name": "first", "http": {"get": f"{url}/order"}, "take": {"id": "$.id"}}
+        second = json.loads(json.dumps({"name": "second", **step}).replace("{url}", url))
+        result = await look(made, "transaction", {"steps": [first, second]})
+    assert result.outcome is Outcome.FAILED
+    assert result.detail == f"step second: {words}"
 
 
 async def test_deadline_within_a_step_is_a_timeout_with_the_steps_before_it(tmp_path: Path) -> None:
