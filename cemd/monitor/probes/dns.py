@@ -8,9 +8,7 @@ short is asked for again over TCP.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
-from enum import StrEnum
 from typing import Annotated, ClassVar
 
 import dns.exception
@@ -39,28 +37,14 @@ from cemd.monitor.probes.base import (
     Way,
 )
 from cemd.monitor.probes.engines.datagram_errand import Found, GoesOn
-from cemd.monitor.probes.engines.dns_comparison import compared, lines_of, texts_of
+from cemd.monitor.probes.engines.dns_comparison import compared, texts_of
 from cemd.monitor.probes.engines.dns_engine import Question, aim_at
 from cemd.monitor.probes.engines.dns_exchange import Exchange, Transport
+from cemd.monitor.probes.engines.dns_wanted import Flag, Wanted
 from cemd.monitor.probes.engines.dnssec import Chain, checked_anchor
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols import dns_answer
-
-
-class Flag(StrEnum):
-    """Flags of an answer."""
-
-    AUTHORITATIVE = "authoritative"
-    AUTHENTICATED = "authenticated"
-    RECURSION_AVAILABLE = "recursion_available"
-
-
-_FLAGS = {
-    Flag.AUTHORITATIVE: dns_answer.AUTHORITATIVE,
-    Flag.AUTHENTICATED: dns_answer.AUTHENTICATED,
-    Flag.RECURSION_AVAILABLE: dns_answer.RECURSION,
-}
 
 
 class DnsParams(SocketParams):
@@ -191,21 +175,14 @@ class Dns:
         self._tools = tools
         self._type = int(dns.rdatatype.from_text(params.type))
         self._port = params.port or (853 if params.transport is Transport.TLS else 53)
-        self._rcode = int(dns.rcode.from_text(params.rcode))
-        self._fewest = int(params.rcode == "NOERROR") if params.min_answers is None else params.min_answers
-        self._most = 100_000 if params.max_answers is None else params.max_answers
-        self._flags = sum(_FLAGS[flag] for flag in params.flags)
+        self._wanted = Wanted(params)
         self._exchange = Exchange(
             self, tools, params, self._port, params.transport, params.tls_name or params.server, params.ca_file
         )
         self._exchange.recursion, self._exchange.signatures = params.recursion, params.dnssec
         self._exchange.resend_seconds = params.resend_seconds
         self._query = self._exchange.query(params.name, self._type)
-        self._raw = _raw(params.type, params.answers, params.answers_absent)
-        self._matches = [re.compile(pattern) for pattern in params.answers_match]
-        self._matches_not = [re.compile(pattern) for pattern in params.answers_match_not]
-        plain = not (params.dnssec or params.compare_with or self._matches or self._matches_not)
-        plain = plain and self._raw is not None and self._rcode < 16
+        plain = not (params.dnssec or params.compare_with) and self._wanted.seen_in_bytes
         self._simple = plain and params.transport is Transport.UDP
 
     @property
@@ -240,7 +217,7 @@ class Dns:
         if seen.flags & dns_answer.TRUNCATED:
             question.ending = asyncio.ensure_future(self._over_tcp_instead(question, began)).cancel
             return GoesOn.ELSEWHERE
-        if self._fault(seen) is None:
+        if self._wanted.fault(seen) is None:
             return question.good(data, len(seen.records))
         return self._judged(seen, seconds)
 
@@ -269,38 +246,10 @@ class Dns:
 
     def _judged(self, seen: dns_answer.Seen, seconds: float) -> Result:
         readings = Values(Question.metrics, (seconds, float(len(seen.records))))
-        fault = self._fault(seen)
+        fault = self._wanted.fault(seen)
         if fault is None:
             return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings, seconds=seconds)
         return Result(outcome=Outcome.FAILED, reason=fault[0], detail=fault[1], readings=readings, seconds=seconds)
-
-    def _fault(self, seen: dns_answer.Seen) -> tuple[Reason, str] | None:
-        """The first thing that is not as it must be; of records only their count and, of addresses, their bytes."""
-        params = self._params
-        if seen.rcode != self._rcode:
-            return (
-                Reason.STATUS_UNEXPECTED,
-                f"answered {dns.rcode.to_text(dns.rcode.Rcode(seen.rcode))}, not {params.rcode}.",
-            )
-        if self._flags & ~seen.flags:
-            missing = ", ".join(flag for flag in params.flags if not seen.flags & _FLAGS[flag])
-            return Reason.ANSWER_UNEXPECTED, f"the answer lacks the flag {missing}."
-        count = len(seen.records)
-        if not self._fewest <= count <= self._most:
-            wanted = f"at least {self._fewest}" if count < self._fewest else f"at most {self._most}"
-            return Reason.ANSWER_UNEXPECTED, f"{count} {params.type} records; {wanted} expected."
-        if count and seen.least_ttl < params.min_ttl_seconds:
-            return (
-                Reason.ANSWER_UNEXPECTED,
-                f"may be kept for {seen.least_ttl} s; at least {params.min_ttl_seconds} wanted.",
-            )
-        for raw, text in (self._raw or ((), ()))[0]:
-            if raw not in seen.records:
-                return Reason.ANSWER_UNEXPECTED, f"{count} {params.type} records; {text} expected and not among them."
-        for raw, text in (self._raw or ((), ()))[1]:
-            if raw in seen.records:
-                return Reason.ANSWER_UNEXPECTED, f"{text} is among the {params.type} records and must not be."
-        return None
 
     # The thorough way.
 
@@ -330,35 +279,10 @@ class Dns:
             raise Missed(Reason.PROTOCOL_BROKEN, "the answer is malformed.")
         records = texts_of(answer, self._type)
         readings = Values(Question.metrics, (seconds, float(len(records))))
-        fault = self._fault(seen._replace(rcode=int(answer.rcode())))
-        if fault is None and self._raw is None:
-            missing = [text for text in self._params.answers if text not in records]
-            wrong = [text for text in self._params.answers_absent if text in records]
-            if missing or wrong:
-                words = f"{', '.join(missing)} expected" if missing else f"{', '.join(wrong)} must not be among them"
-                shown = ", ".join(sorted(records)[:4])
-                fault = Reason.ANSWER_UNEXPECTED, f"{len(records)} {self._params.type} records ({shown}); {words}."
-        if fault is None and (words := self._unmatched(answer)):
-            fault = Reason.ANSWER_UNEXPECTED, words
+        fault = self._wanted.fault(seen._replace(rcode=int(answer.rcode()))) or self._wanted.fault_of(answer, records)
         if fault is not None:
             raise Missed(*fault, readings=readings)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
-
-    def _unmatched(self, answer: dns.message.Message) -> str:
-        """What of the regular expressions does not hold; "" where all does."""
-        if not self._matches and not self._matches_not:
-            return ""
-        records = lines_of(answer)
-        if self._matches and not records:
-            return "the answer holds no record; one that matches is expected."
-        for record in records:
-            for pattern in self._matches:
-                if not pattern.search(record):
-                    return f"the record {_shown(record)} does not match {pattern.pattern!r}."
-            for pattern in self._matches_not:
-                if pattern.search(record):
-                    return f"the record {_shown(record)} matches {pattern.pattern!r} and must not."
-        return ""
 
     async def _validated(self, result: Result, answer: dns.message.Message, server: str, attempt: Attempt) -> Result:
         async def ask(name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
@@ -389,23 +313,3 @@ class Dns:
             return missed
         except TimeoutError:
             return Missed(Reason.NO_ANSWER, "no answer")
-
-
-_Raw = tuple[tuple[tuple[bytes, str], ...], tuple[tuple[bytes, str], ...]]
-
-
-def _raw(kind: str, wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> _Raw | None:
-    """The bytes of expected addresses; None where records must be compared as text."""
-    if not wanted and not unwanted:
-        return (), ()
-    if kind not in {"A", "AAAA"}:
-        return None
-    try:
-        made = [tuple((ipaddress.ip_address(text).packed, text) for text in texts) for texts in (wanted, unwanted)]
-    except ValueError:
-        return None
-    return made[0], made[1]
-
-
-def _shown(record: str) -> str:
-    return repr(record.replace("\t", " ")[:120])
