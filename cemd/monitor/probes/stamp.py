@@ -6,15 +6,21 @@ with a stateful reflector it says in which direction packets were lost. The far 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from functools import partial
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from cemd.model.quality import Outcome
+from cemd.monitor.probes.attempts import result_of
 from cemd.monitor.probes.base import (
     Attempt,
+    Cancel,
+    Done,
     Host,
+    Kind,
     Port,
     ProbeParams,
     Reading,
@@ -24,6 +30,7 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
+from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.sender import Pace, Sender, Session, nothing_back
 from cemd.monitor.probes.engines.sockets import SocketParams
 from cemd.monitor.probes.tools import Tools
@@ -91,7 +98,7 @@ class Stamp:
 
     def __init__(self, params: StampParams, tools: Tools) -> None:
         self._params = params
-        self._names = tools.names
+        self._tools = tools
 
     @property
     def target(self) -> str:
@@ -101,23 +108,48 @@ class Stamp:
     def group(self) -> str:
         return self.target
 
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """Where no name must be looked up."""
+        if not is_address(self._params.host):
+            return None
+        address = self._tools.names.check(self._params.host, self._params.host)
+        return self._sender().begin(address, self._params.port, deadline, partial(self._told, done))
+
     async def run(self, attempt: Attempt) -> Result:
         params = self._params
-        key = read_secret(params.key_file).encode() if params.key_file else None
-        address = await self._names.address(params.host, attempt.remaining(), params.version())
+        address = await self._tools.names.address(params.host, attempt.remaining(), params.version())
+        return self._result(await self._sender().run(address, params.port, attempt.deadline))
+
+    def _sender(self) -> Sender:
+        params = self._params
         pace = Pace(
             packets=params.packets,
             gap_seconds=params.gap_seconds,
             wait_seconds=params.wait_seconds,
             size=params.packet_bytes,
-            key=key,
+            key=read_secret(params.key_file).encode() if params.key_file else None,
         )
-        session = await Sender(params, pace).run(address, params.port, attempt)
-        values = figures(session.stream, "round_trip") | by_direction(session, params.reflector)
+        return Sender(params, pace, self._tools.resting)
+
+    def _told(self, done: Done, said: Session | Exception) -> None:
+        done(ended(said, self._result, self, self._tools.log))
+
+    def _result(self, session: Session) -> Result:
+        values = figures(session.stream, "round_trip") | by_direction(session, self._params.reflector)
         readings = tuple(Reading(metric=name, value=value) for name, value in values.items())
         if session.stream.delays:
             return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=readings)
-        return nothing_back(session, readings, signed=key is not None)
+        return nothing_back(session, readings, signed=self._params.key_file is not None)
+
+
+def ended(said: Session | Exception, judge: Callable[[Session], Result], kind: Kind, log: Any) -> Result:
+    """The result of a session that was launched, by a kind's own judgement where it came to its end."""
+    try:
+        if isinstance(said, Exception):
+            return result_of(said, kind, kind.target, log)
+        return judge(said)
+    except Exception as exc:  # noqa: BLE001 -- as in `measure`: told as a result, since nobody waits for a raise
+        return result_of(exc, kind, kind.target, log)
 
 
 def by_direction(session: Session, reflector: Reflector) -> dict[str, float]:

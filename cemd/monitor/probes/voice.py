@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -18,6 +19,8 @@ from cemd.model.emodel import LEAST_PACKETS, Codec, delay_class, mos_of, r_facto
 from cemd.model.quality import Outcome
 from cemd.monitor.probes.base import (
     Attempt,
+    Cancel,
+    Done,
     Host,
     Port,
     ProbeParams,
@@ -28,9 +31,10 @@ from cemd.monitor.probes.base import (
     Way,
     read_secret,
 )
+from cemd.monitor.probes.engines.names import is_address
 from cemd.monitor.probes.engines.sender import Pace, Sender, Session, nothing_back
 from cemd.monitor.probes.engines.sockets import SocketParams
-from cemd.monitor.probes.stamp import DIRECTION_METRICS, Reflector, by_direction
+from cemd.monitor.probes.stamp import DIRECTION_METRICS, Reflector, by_direction, ended
 from cemd.monitor.probes.tools import Tools
 from cemd.monitor.protocols.packets import burst_ratio, figure_names, figures, loss_runs, quantile
 from cemd.monitor.protocols.stamp_packets import PLAIN_BYTES
@@ -127,7 +131,7 @@ class Voice:
 
     def __init__(self, params: VoiceParams, tools: Tools) -> None:
         self._params = params
-        self._names = tools.names
+        self._tools = tools
         self._speech = _SPEECH[params.codec]
         self._calls: deque[tuple[int, list[float]]] = deque()
 
@@ -139,22 +143,38 @@ class Voice:
     def group(self) -> str:
         return self.target
 
+    def launch(self, deadline: float, done: Done) -> Cancel | None:
+        """Where no name must be looked up."""
+        if not is_address(self._params.host):
+            return None
+        address = self._tools.names.check(self._params.host, self._params.host)
+        return self._sender().begin(address, self._params.port, deadline, partial(self._told, done))
+
     async def run(self, attempt: Attempt) -> Result:
+        params = self._params
+        address = await self._tools.names.address(params.host, attempt.remaining(), params.version())
+        return self._result(await self._sender().run(address, params.port, attempt.deadline))
+
+    def _sender(self) -> Sender:
         params, speech = self._params, self._speech
-        key = read_secret(params.key_file).encode() if params.key_file else None
-        address = await self._names.address(params.host, attempt.remaining(), params.version())
         pace = Pace(
             packets=max(2, round(params.call_seconds / speech.frame_seconds)),
             gap_seconds=speech.frame_seconds,
             wait_seconds=params.wait_seconds,
             size=max(PLAIN_BYTES, _RTP_BYTES + speech.frame_bytes),
-            key=key,
+            key=read_secret(params.key_file).encode() if params.key_file else None,
         )
-        session = await Sender(params, pace).run(address, params.port, attempt)
+        return Sender(params, pace, self._tools.resting)
+
+    def _told(self, done: Done, said: Session | Exception) -> None:
+        done(ended(said, self._result, self, self._tools.log))
+
+    def _result(self, session: Session) -> Result:
+        params = self._params
         values = figures(session.stream, "round_trip") | by_direction(session, params.reflector)
         if not session.stream.delays:
             self._calls.append((session.stream.sent, []))
-            return nothing_back(session, _readings(values | {"mos": 1.0}), signed=key is not None)
+            return nothing_back(session, _readings(values | {"mos": 1.0}), signed=self._params.key_file is not None)
         values |= self._judged(session) | self._classes(session)
         return Result(outcome=Outcome.OK, reason=Reason.ANSWERED, readings=_readings(values))
 

@@ -215,7 +215,7 @@ def test_clock_that_may_not_be_asked_is_known_by_the_file_of_timesyncd(
 
     if told:
         (tmp_path / "synchronized").touch()
-    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: Forbidden())
+    monkeypatch.setattr("cemd.monitor.probes.engines.clock_state._libc", Forbidden)
     monkeypatch.setattr("cemd.monitor.probes.engines.clock_state.TIMESYNCD_SAYS", tmp_path / "synchronized")
     assert clock_state().synchronised is synchronised
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 TIMESYNCD_SAYS = Path("/run/systemd/timesync/synchronized")
@@ -40,11 +41,16 @@ class ClockState:
     error_seconds: float
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def clock_state() -> ClockState:
     """As the kernel says now; a host that cannot say is not synchronised."""
     timex = _Timex()
     try:
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+        state = _libc().adjtimex(ctypes.byref(timex))
     except (OSError, AttributeError):
         state = -1
     if state < 0:  # not to be asked here

@@ -1,8 +1,9 @@
 """A STAMP session from the sender's side: a paced stream of test packets, and what came back of it, by direction.
 
-`stamp` and `voice` run it with packets of different size and pace. The receive time is the kernel's. A round trip
-leaves out the time that the reflector held the packet. What a direction's delays vary by needs no common clock; the
-delays themselves do, and are told only where both ends say that they follow one.
+`stamp` and `voice` run it with packets of different size and pace, without a task: a timer paces what is sent, and the
+socket waits with those of the others. The receive time is the kernel's. A round trip leaves out the time that the
+reflector held the packet. What a direction's delays vary by needs no common clock; the delays themselves do, and are
+told only where both ends say that they follow one.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import secrets
+import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
 
+from cemd.kit.tasks import settle
 from cemd.model.quality import Outcome
-from cemd.monitor.probes.base import Attempt, Blind, Reading, Reason, Result
+from cemd.monitor.probes.base import Blind, Cancel, Reading, Reason, Result
 from cemd.monitor.probes.engines.clock_state import clock_state
 from cemd.monitor.probes.engines.names import trouble
-from cemd.monitor.probes.engines.sockets import SocketParams, connect
+from cemd.monitor.probes.engines.sockets import SocketParams, family_of, open_socket, place_of
 from cemd.monitor.probes.engines.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, WallClock, kernel_stamp
+from cemd.monitor.probes.engines.waits import Waits
 from cemd.monitor.protocols.packets import Stream
 from cemd.monitor.protocols.stamp_packets import ErrorEstimate, ntp_of, read_answer, sender_packet
 
@@ -77,58 +84,125 @@ def nothing_back(session: Session, readings: tuple[Reading, ...], *, signed: boo
     return Result(outcome=Outcome.TIMED_OUT, reason=Reason.NO_ANSWER, readings=readings, detail=detail)
 
 
+Told: TypeAlias = Callable[[Session | Exception], None]
+"""Hears what came of a session: `Missed` where the far host says that nobody listens there or that it cannot be reached
+and nothing came back, `Blind` where this host could not send or its clock was set meanwhile."""
+
+
 class Sender:
     """Runs one session towards a reflector."""
 
-    def __init__(self, params: SocketParams, pace: Pace) -> None:
+    def __init__(self, params: SocketParams, pace: Pace, waits: Waits) -> None:
         self._params = params
         self._pace = pace
+        self._waits = waits
         self._session_id = secrets.randbelow(65_535) + 1
-        self._done = asyncio.Event()
         state = clock_state()
         self._error = ErrorEstimate(state.synchronised, state.error_seconds).packed()
         self.session = Session(Stream(pace.wait_seconds), synchronised=state.synchronised)
+        self._loop = asyncio.get_running_loop()
+        self._wall = WallClock()
+        self._door: socket.socket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._told: Told | None = None
+        self._tick = -1
+        self._began = self._end = 0.0
+        self._place = ""
 
-    async def run(self, address: str, port: int, attempt: Attempt) -> Session:
-        """Sends, waits for what comes back, and says what did.
+    async def run(self, address: str, port: int, deadline: float) -> Session:
+        """The session, for who waits for it.
 
         Raises:
-            Missed: the far host says that nobody listens there, or that it cannot be reached, and nothing came back.
-            Blind: this host could not send, or its clock was set meanwhile.
+            Missed, Blind: as `Told` says.
         """
-        wall = WallClock()
-        with await connect(self._params, address, port, socket.SOCK_DGRAM) as door:
-            door.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            loop = asyncio.get_running_loop()
-            loop.add_reader(door.fileno(), self._receive, door)
-            try:
-                await self._send_all(door, attempt)
-                if not self.session.stream.sent:
-                    words = "the prober was too busy: the deadline came before a packet was sent."
-                    raise Blind(Reason.PROBER_BUSY, words)
-                wait = min(self._pace.wait_seconds, attempt.remaining() - MARGIN_SECONDS)
-                try:
-                    async with asyncio.timeout(max(0.0, wait)):
-                        await self._done.wait()
-                except TimeoutError:
-                    pass  # what has not come is lost
-            finally:
-                loop.remove_reader(door.fileno())
-        wall.check()
-        if self.session.error and not self.session.stream.delays:
-            raise trouble(self.session.error, f"test packets to {address} port {port}")
-        return self.session
+        over: asyncio.Future[Session | Exception] = self._loop.create_future()
+        cancel = self.begin(address, port, deadline, partial(settle, over))
+        try:
+            said = await over
+        finally:
+            cancel()
+        if isinstance(said, Exception):
+            raise said
+        return said
 
-    async def _send_all(self, door: socket.socket, attempt: Attempt) -> None:
+    def begin(self, address: str, port: int, deadline: float, told: Told) -> Cancel:
+        """Opens the socket and sends the first packet; answers what gives the session up.
+
+        Raises:
+            Missed, Blind: the host cannot be reached from here, or this host cannot look.
+        """
+        self._place = f"test packets to {address} port {port}"
+        self._began, self._end = self._loop.time(), deadline - MARGIN_SECONDS
+        if self._began >= self._end:
+            raise Blind(Reason.PROBER_BUSY, "the prober was too busy: the deadline came before a packet was sent.")
+        try:
+            door = open_socket(self._params, family_of(address), socket.SOCK_DGRAM)
+        except PermissionError as exc:
+            raise Blind(Reason.NOT_PERMITTED, f"no socket can be opened: {exc.strerror}.") from exc
+        try:
+            door.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            door.connect(place_of(address, port))
+            self._tick = self._waits.add(door.fileno(), self, select.EPOLLIN, deadline + 1.0)
+        except OSError as exc:
+            door.close()
+            raise trouble(exc.errno or 0, self._place) from exc
+        except BaseException:
+            door.close()
+            raise
+        self._door, self._told = door, told
+        self._send_next()
+        return self.give_up
+
+    def _send_next(self) -> None:
         """Paced by absolute times, so that a late turn of the loop does not slow the whole stream."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        for sequence in range(self._pace.packets):
-            due = began + sequence * self._pace.gap_seconds
-            if due - loop.time() >= attempt.remaining() - MARGIN_SECONDS:
-                return
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            self._send(door, sequence)
+        if self._door is None:
+            return
+        pace, sent = self._pace, self.session.stream.sent
+        self._send(self._door, sent)
+        due = self._began + (sent + 1) * pace.gap_seconds
+        if sent + 1 < pace.packets and due < self._end:
+            self._timer = self._loop.call_at(due, self._send_next)
+        else:
+            over_at = min(self._loop.time() + pace.wait_seconds, self._end)
+            self._timer = self._loop.call_at(over_at, self._finish)  # what has not come by then is lost
+
+    def ready(self, _events: int) -> None:
+        """Of `Waiting`."""
+        if self._door is not None:
+            self._receive(self._door)
+            if len(self.session.stream.delays) >= self._pace.packets:
+                self._finish()
+
+    def late(self) -> None:
+        """Of `Waiting`: its own timer did not end it."""
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._door is not None:
+            self._receive(self._door)  # what has come in time and nobody has looked at yet
+        told = self._told
+        self.give_up()
+        if told is None:
+            return
+        said: Session | Exception = self.session
+        try:
+            self._wall.check()
+        except Blind as blind:
+            said = blind
+        else:
+            if self.session.error and not self.session.stream.delays:
+                said = trouble(self.session.error, self._place)
+        told(said)
+
+    def give_up(self) -> None:
+        """Ends it; nobody is told."""
+        self._told = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._door is not None:
+            self._waits.remove(self._door.fileno(), self._tick)
+            self._door.close()
+            self._door = None
 
     def _send(self, door: socket.socket, sequence: int) -> None:
         now = time.time_ns()
@@ -153,8 +227,6 @@ class Sender:
                 self.session.error = exc.errno or errno.EIO
                 return
             self._take(data, kernel_stamp(ancillary) or time.time_ns())
-            if len(self.session.stream.delays) >= self._pace.packets:
-                self._done.set()
 
     def _take(self, data: bytes, at: int) -> None:
         """Counts an answer to a packet of ours; our own stamp must come back with it, which nobody else can know."""
