@@ -85,6 +85,8 @@ class Book:
     incidents: dict[str, Incident] = field(default_factory=dict)
     moved: list[tuple[Incident, Incident]] = field(default_factory=list)  # in the last commit: before, after
 
+    runs: list[tuple[Instant, str]] = field(default_factory=list)  # made for people who asked, within the last minute
+
     submitted: Counter[tuple[str, Key]] = field(default_factory=Counter)
     submitted_to: Counter[tuple[str, Phase, int, int]] = field(default_factory=Counter)
     alerted: dict[str, list[tuple[Alert, Instant]]] = field(default_factory=dict)

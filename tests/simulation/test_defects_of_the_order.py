@@ -133,6 +133,10 @@ def no_epoch(monkeypatch: Patch) -> None:
     monkeypatch.setattr("cemd.analyze.stage.Moment", lambda at, seq, _epoch: Moment(at, seq, ""))
 
 
+def obeys_every_asking(monkeypatch: Patch) -> None:
+    monkeypatch.setattr("cemd.improve.stage.too_often", lambda *_: "")
+
+
 def receipts_move_what_is_settled(monkeypatch: Patch) -> None:
     movable = (NoticeState.IN_FLIGHT, NoticeState.UNKNOWN, NoticeState.ACCEPTED, NoticeState.FAILED)
     monkeypatch.setattr(told, "SETTLES", movable)
@@ -228,6 +232,7 @@ PLANTED = (
     Planted(chance_in_the_core, "replay_decides_the_same"),
     Planted(malformed_breaks_it, "the_core_never_fails"),
     Planted(any_configuration, "a_refused_reload_changes_nothing"),
+    Planted(obeys_every_asking, "runs_asked_for_are_bounded"),
     Planted(no_resolve, "a_firing_that_was_sent_gets_its_resolve"),
 )
 

@@ -42,6 +42,7 @@ from cemd.simulation.promises.order import (
     incidents_follow_the_published_transitions,
     order_never_goes_back,
     rows_before_effects,
+    runs_asked_for_are_bounded,
     the_core_never_fails,
 )
 from cemd.simulation.promises.people import (
@@ -73,6 +74,7 @@ AT_STEP: tuple[Promise, ...] = (
     rows_before_effects,
     incidents_follow_the_published_transitions,
     blindness_never_hurts,
+    runs_asked_for_are_bounded,
     findings_arise_at_ticks,
     everything_carries_its_evidence,
     a_reload_forgets_nothing,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cemd.analyze.findings import MOST_SERIES
+from cemd.improve.asked import MOST_OF_ALL, MOST_OF_ONE, WINDOW_SECONDS
 from cemd.improve.lifecycle import OVER, TRANSITIONS
-from cemd.model.entry import Command, Started, Tick
+from cemd.model.entry import Command, CommandKind, Entry, Started, Tick
 from cemd.model.finding import Condition, FindingPhase
 from cemd.model.incident import IncidentState
 from cemd.simulation.book import Book
@@ -61,6 +62,21 @@ def blindness_never_hurts(book: Book, now: Stepped) -> Sentences:
         series = finding.evidence.series
         if began and 0 < len(series) < MOST_SERIES and all(book.is_blind(int(one)) for one in series):
             yield f"{finding.indicator} of {finding.subject} is broken, but all who measure it are blind."
+
+
+def runs_asked_for_are_bounded(book: Book, now: Stepped) -> Sentences:
+    """However often people ask, in no minute are more than ten runs of a probe, or sixty of all, made for them, and of
+    each that is refused the reason is kept (5)."""
+    match now.entry:
+        case Entry(payload=Command(kind=CommandKind.RUN, subject=probe), at=at, seq=seq):
+            kept = now.core.state.improve.runs.get(str(seq))
+            if kept is None or bool(kept.reason) is bool(now.effects.rechecks):
+                yield f"a run of {probe} was asked for, and its row does not say whether it is made: {kept}."
+            if now.effects.rechecks:
+                book.runs = [(when, one) for when, one in book.runs if when > at - WINDOW_SECONDS] + [(at, probe)]
+            of_it = sum(one == probe for _, one in book.runs)
+            if of_it > MOST_OF_ONE or len(book.runs) > MOST_OF_ALL:
+                yield f"{of_it} runs of {probe} and {len(book.runs)} of all were made for people within a minute."
 
 
 def findings_arise_at_ticks(book: Book, now: Stepped) -> Sentences:
