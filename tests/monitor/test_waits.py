@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import select
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -177,6 +178,24 @@ async def test_connections_that_are_not_watched_end_as_those_that_are() -> None:
             knock.begin(asyncio.get_running_loop().time() + 5)()
             made.resting.look()
             assert told == []
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["asked", "watched"])
+@pytest.mark.parametrize("abruptly", [True, False], ids=["reset", "closed"])
+async def test_connection_that_its_peer_ends_at_once_stood_all_the_same(near: bool, abruptly: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = Target(SocketParams(), "127.0.0.1", server.getsockname()[1])
+        target.near = near
+        async with tools() as made:
+            told: list[Exception] = []
+            knock = Silent(target, made.resting, told)
+            knock.begin(asyncio.get_running_loop().time() + 5)
+            taken, _ = server.accept()
+            if abruptly:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            taken.close()  # before anybody has looked
+            made.resting.look()
+    assert "it stood" in str(told)
 
 
 class Silent(Knock):

@@ -25,8 +25,10 @@ _UNDER_WAY = frozenset({0, errno.EINPROGRESS})
 _TCP_INFO = struct.Struct("=B67xI28xI")
 """Of `struct tcp_info` (linux/tcp.h), whose fields keep their places: tcpi_state, tcpi_rtt in microseconds,
 tcpi_total_retrans."""
-_ESTABLISHED, _UNDER_WAY_STATES = 1, frozenset({2, 3})
-"""Of tcpi_state; the others are SYN_SENT and SYN_RECV."""
+_UNDER_WAY_STATES, _CLOSED = frozenset({2, 3}), 7
+"""Of tcpi_state: SYN_SENT and SYN_RECV; and CLOSE, after a reset. In every other state the handshake is over."""
+_STOOD = frozenset({errno.ECONNRESET, errno.EPIPE})
+"""What a reset leaves of a connection that stood; one of the handshake is a refusal."""
 
 
 _NEAR_SECONDS = REST_SECONDS / 2
@@ -147,8 +149,8 @@ class Stream:
             self.give_up()
             self.failed(exc)
 
-    def _check(self, door: socket.SocketType, *, otherwise: int = 0) -> None:
-        if number := door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or otherwise:
+    def _check(self, door: socket.SocketType) -> None:
+        if number := door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise self.target.trouble(number)
 
     def late(self) -> None:
@@ -179,7 +181,8 @@ class Knock(Stream):
 
     Where the last one to this target stood within half a rest, it is not watched at all: the next look asks it, which
     comes within a rest, and one that stands by then is over. So it costs four system calls: socket, connect, TCP_INFO
-    and close. One that does not stand by then is watched from then on.
+    and close. One that does not stand by then is watched from then on. A peer that closes or resets what stood does not
+    undo that it stood, however soon and whoever looks when.
     """
 
     __slots__ = ("_deadline",)
@@ -204,16 +207,21 @@ class Knock(Stream):
             return
         try:
             info = door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            if info[0] == _ESTABLISHED:
-                self._over(info)
-            elif info[0] in _UNDER_WAY_STATES:
+            if info[0] in _UNDER_WAY_STATES:
                 self.target.near = False
                 self._watch(self._deadline)
             else:
-                self._check(door, otherwise=errno.ECONNRESET)
+                if info[0] == _CLOSED:
+                    self._check(door)
+                self._over(info)
         except Exception as exc:  # noqa: BLE001 -- as in `ready`
             self.give_up()
             self.failed(exc)
+
+    def _check(self, door: socket.SocketType) -> None:
+        number = door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number and number not in _STOOD:
+            raise self.target.trouble(number)
 
     def connected(self, door: socket.SocketType, events: int) -> None:
         """As `Stream.connected`."""
