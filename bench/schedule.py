@@ -24,7 +24,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,42 +41,54 @@ def resident_bytes() -> int:
 
 
 class Meter:
-    """What one window cost, and how late its starts were."""
+    """What each window cost, and how late its starts were. Lateness is worked out in the end: on the loop of what is
+    measured it would make others late."""
 
     def __init__(self, probes: int, every: float) -> None:
-        self.late: list[float] = []
-        self.together: list[tuple[float, float, Sequence[int]]] = []
+        self.late = array("d")
+        """Of a task each: how late it was."""
+        self.together: list[tuple[float, float, array[int]]] = []
         """Starts of ours: when the first and the last of them began, and their slots."""
         self.names = [f"probe-{number}" for number in range(probes)]
         self.names.sort(key=stable_hash)
+        self.offset = 0.0
+        """The wall clock minus the monotonic one, which phases are tied to."""
         self._every = every
         self._phases = np.array([stable_hash(name) for name in self.names]) / 2.0**64 * every
-        self._offset = 0.0
-        self.begun, self.cpu = time.perf_counter(), time.process_time()
+        self._windows: list[tuple[float, float, array[float], list[tuple[float, float, array[int]]]]] = []
+        self.cut()
 
-    def starts_at(self, offset: float) -> None:
-        """The wall clock minus the monotonic one, which phases are tied to."""
-        self._offset = offset
+    def started(self, first: float, slots: Iterable[int]) -> None:
+        """Starts of ours, between `first` and now."""
+        self.together.append((first, time.monotonic(), array("i", slots)))
 
-    def cut(self) -> dict[str, float]:
-        cpu, wall = time.process_time() - self.cpu, time.perf_counter() - self.begun
-        late = [np.abs(self.late)]
-        for first, last, slots in self.together:
-            late.append(np.maximum(self._off(first, slots), self._off(last, slots)))
-        off = np.concatenate(late) * 1000
-        self.late.clear()
-        self.together.clear()
-        self.begun, self.cpu = time.perf_counter(), time.process_time()
-        return {
-            "cpu_percent": 100 * cpu / wall,
-            "per_second": len(off) / wall,
-            "late_p50_ms": float(np.percentile(off, 50)),
-            "late_p99_ms": float(np.percentile(off, 99)),
-        }
+    def cut(self) -> None:
+        """A window begins; what was before the first is told nowhere."""
+        self._windows.append((time.perf_counter(), time.process_time(), self.late, self.together))
+        self.late, self.together = array("d"), []
 
-    def _off(self, at: float, slots: Sequence[int]) -> NDArray[np.float64]:
+    def windows(self) -> list[dict[str, float]]:
+        """Those that have been cut off, but for what was before the first cut."""
+        found = []
+        for (begun, cpu, _, _), (ended, spent, late, together) in pairwise(self._windows):
+            off = [np.abs(np.frombuffer(late))] if late else []
+            for first, last, slots in together:
+                off.append(np.maximum(self._off(first, slots), self._off(last, slots)))
+            all_off = np.concatenate(off) * 1000
+            found.append(
+                {
+                    "cpu_percent": 100 * (spent - cpu) / (ended - begun),
+                    "per_second": len(all_off) / (ended - begun),
+                    "late_p50_ms": float(np.percentile(all_off, 50)),
+                    "late_p99_ms": float(np.percentile(all_off, 99)),
+                }
+            )
+        return found[1:]
+
+    def _off(self, at: float, slots: array[int]) -> NDArray[np.float64]:
         half = self._every / 2
-        return np.abs((at + self._offset - self._phases[list(slots)] + half) % self._every - half)
+        places = np.frombuffer(slots, dtype=np.int32)
+        return np.abs((at + self.offset - self._phases[places] + half) % self._every - half)
 
 
 async def a_task_each(probes: int, every: float, meter: Meter) -> list[Any]:
@@ -120,7 +134,7 @@ async def our_runner(probes: int, every: float, meter: Meter, *, errands: bool) 
         def _begin_each(self, due: Sequence[tuple[int, float]], wall_offset: float) -> None:
             first = time.monotonic()
             super()._begin_each(due, wall_offset)
-            meter.together.append((first, time.monotonic(), [slot for slot, _ in due]))
+            meter.started(first, (slot for slot, _ in due))
 
     class Errand(AnyErrand):
         __slots__ = ()
@@ -137,7 +151,7 @@ async def our_runner(probes: int, every: float, meter: Meter, *, errands: bool) 
             landed.values += [(1.0, 1e-6)] * len(slots)
             assert self.landing is not None
             self.landing.landed(landed)
-            meter.together.append((first, time.monotonic(), slots))
+            meter.started(first, slots)
 
         def collect(self) -> bool:
             return False
@@ -154,7 +168,7 @@ async def our_runner(probes: int, every: float, meter: Meter, *, errands: bool) 
     alone = {"deliver_good": _nothing, "engines": engines}
     runner = Runner(_nothing, _nothing, SystemClock(), structlog.get_logger(), alive=_nothing, **alone)  # type: ignore[arg-type]
     schedule, lineup = runner._schedule, runner._lineup  # noqa: SLF001 -- fifty thousand posts are no part of the schedule
-    meter.starts_at(schedule._offset)  # noqa: SLF001
+    meter.offset = schedule._offset  # noqa: SLF001
     schedule.make_room(probes)
     for name in meter.names:
         group = GROUPS[int(name.partition("-")[2]) % len(GROUPS)]
@@ -170,12 +184,23 @@ def _nothing(*_: object) -> None:
     pass
 
 
+def load_code() -> None:
+    """Modules, and the parts of numpy's code that runs touch, are no part of what a probe costs."""
+    import cemd.monitor.runner  # noqa: F401
+    from cemd.monitor.bulkheads import Bulkheads
+
+    walls = Bulkheads(kind_at_once=1_000, group_at_once=1_000, most_at_once=1_000)
+    groups = np.full(100, walls.group("at-once", "nowhere"))
+    walls.enter_all(groups)
+    walls.leave_all(groups)
+
+
 GROUPS = [f"host{number}" for number in range(5_000)]
 
 
 async def side(kind: str, probes: int, every: float, seconds: float, rounds: int) -> None:
     if kind != "tasks":
-        import cemd.monitor.runner  # noqa: F401 -- the modules are no part of what a probe costs
+        load_code()
     meter = Meter(probes, every)  # a probe has its name anyhow
     gc.collect()
     before = resident_bytes()
@@ -186,10 +211,10 @@ async def side(kind: str, probes: int, every: float, seconds: float, rounds: int
     await asyncio.sleep(2.5)
     grown = resident_bytes() - before
     meter.cut()
-    windows = []
     for _ in range(rounds):
         await asyncio.sleep(seconds)
-        windows.append(meter.cut())
+        meter.cut()
+    windows = meter.windows()
     found = {key: statistics.median(window[key] for window in windows) for key in windows[0]}
     if kind != "tasks":
         found["skipped"] = float(
