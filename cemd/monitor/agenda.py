@@ -40,7 +40,8 @@ class Agenda:
         self._horizon = -inf
         self._soon: list[tuple[float, int]] = []
         """Times before `_horizon` given since it was cut: a heap; one that is not its slot's own no longer holds."""
-        self._asked: list[tuple[float, int]] = []
+        self.asked: list[tuple[float, int]] = []
+        """What was asked for beside the regular times, (time, slot): a heap, mostly empty, as each turn asks."""
         self.shortest = inf
         """The shortest interval ever planned."""
         self._missed = 0
@@ -90,18 +91,18 @@ class Agenda:
         """Takes out the regular time and all that was asked for."""
         self._struck.add(slot)
         self._times[slot], self._every[slot] = inf, 0.0
-        if any(other == slot for _, other in self._asked):
-            self._asked = [entry for entry in self._asked if entry[1] != slot]
-            heapq.heapify(self._asked)
+        if any(other == slot for _, other in self.asked):
+            self.asked = [entry for entry in self.asked if entry[1] != slot]
+            heapq.heapify(self.asked)
 
     def ask(self, slot: int, at: float) -> None:
         """One more time, beside the regular one."""
-        heapq.heappush(self._asked, (at, slot))
+        heapq.heappush(self.asked, (at, slot))
 
     def next_at(self) -> float | None:
         """When something is next due, None where nothing ever is."""
         regular = self._next_regular()
-        at = min(regular, self._asked[0][0]) if self._asked else regular
+        at = min(regular, self.asked[0][0]) if self.asked else regular
         return None if at == inf else at
 
     def pop(self, now: float) -> tuple[list[float], list[int]]:
@@ -146,8 +147,8 @@ class Agenda:
     def pop_asked(self, now: float) -> list[tuple[float, int]]:
         """What was asked for up to now, earliest first: (time, slot)."""
         asked = []
-        while self._asked and self._asked[0][0] <= now:
-            asked.append(heapq.heappop(self._asked))
+        while self.asked and self.asked[0][0] <= now:
+            asked.append(heapq.heappop(self.asked))
         return asked
 
     def _pop_soon(self, now: float, times: list[float], slots: list[int]) -> None:

@@ -175,11 +175,12 @@ class Runner:
                 self._alive()
             if lag > STUCK_SECONDS:
                 self._return_unbegun(now)
-            ahead_at = self._begin_ahead(now)
+            ahead_at = self._begin_ahead(now) if self._ahead.begun < len(self._ahead.due) else inf
             if self._soon is not None or self._due_at <= now + ROUNDING_SECONDS:
                 self._soon = None
                 self._begin_due(now, until=now + AHEAD_SECONDS if ahead_at == inf and not self._taking else -inf)
-                ahead_at = self._begin_ahead(now)
+                if self._ahead.begun < len(self._ahead.due):
+                    ahead_at = self._begin_ahead(now)
             self._arm(now, ahead_at)
         except BaseException as exc:
             if self._broken.done():

@@ -53,11 +53,13 @@ class Ahead:
 class Run:
     """One run of one probe that is no errand, from its start to its result."""
 
-    __slots__ = ("at", "began", "cancel", "post", "slot")
+    __slots__ = ("at", "began", "cancel", "measured", "post", "slot")
 
     def __init__(self, slot: int, post: Post, at: float, began: float) -> None:
         self.slot, self.post, self.at, self.began = slot, post, at, began
         self.cancel: Cancel | None = None
+        self.measured = False
+        """Whether its result is complete when it comes."""
 
 
 class Poked(Protocol):
@@ -153,7 +155,9 @@ class Runs:
         probe, deadline = run.post.probe.identity(), run.began + run.post.timeout
         attempt = Attempt(probe=probe, deadline=deadline, run=f"cemd-{secrets.token_hex(8)}", log=self._log)
         try:
-            self._over(run, await measure(run.post.kind, attempt))
+            result = await measure(run.post.kind, attempt)
+            run.measured = True
+            self._done(run, result)
         finally:
             self._given_up(run)
 
@@ -175,14 +179,12 @@ class Runs:
             self._poked.poke()
 
     def _done(self, run: Run, result: Result) -> None:
-        """Takes the result of a run that was launched."""
-        self._over(run, completed(result, result.seconds or self._clock.monotonic() - run.began))
-
-    def _over(self, run: Run, result: Result) -> None:
-        """Takes the complete result of a run."""
+        """Takes the result of a run that is no errand; one whose kind was measured by `measure` is complete already."""
         slot = run.slot
         if self._live.pop(slot, None) is not run:
             return
+        if not run.measured:
+            result = completed(result, result.seconds or self._clock.monotonic() - run.began)
         self._deliver(run.post, run.at, result)
         if result.outcome is not _OK:
             self._failed(slot, run.post.timeout, result)

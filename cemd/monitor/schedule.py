@@ -118,8 +118,9 @@ class Schedule:
             self._offer_all(slots, times, now, turn)
             if missed := self._agenda.take_missed():
                 self.skipped_total[Skip.MISSED] += missed
-        for planned, slot in self._agenda.pop_asked(now):
-            self._offer_one(Due(slot, planned), now, turn)
+        if self._agenda.asked:
+            for planned, slot in self._agenda.pop_asked(now):
+                self._offer_one(Due(slot, planned), now, turn)
         if until > now >= self._looked_until and not self._queues.waiting:
             self._offer_ahead(until, turn)
         if turn.skipped:
