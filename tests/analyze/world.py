@@ -33,9 +33,21 @@ def service(name: str, *depends_on: str, sold: bool = False, domain: Domain = Do
     return Service(name=name, function="any", domain=domain, platform="any", depends_on=list(depends_on), sold=sold)
 
 
-def probe(name: str, of: str, touchpoint: str | None = None, every_seconds: float = 10.0) -> Probe:
+def probe(
+    name: str,
+    of: str,
+    touchpoint: str | None = None,
+    every_seconds: float = 10.0,
+    vantages: tuple[str, ...] = (),
+) -> Probe:
     return Probe(
-        name=name, kind="http", service=of, touchpoint=touchpoint, every_seconds=every_seconds, timeout_seconds=5.0
+        name=name,
+        kind="http",
+        service=of,
+        touchpoint=touchpoint,
+        vantages=vantages,
+        every_seconds=every_seconds,
+        timeout_seconds=5.0,
     )
 
 

@@ -74,7 +74,7 @@ def _evidence(
     samples, seconds = int(indicators.columns["samples"][number]), window_seconds(indicators, number)
     rows = indicators.series_of(number)
     # A slow probe may look less often than the window is long: two of its intervals are waited for as well.
-    waited = np.maximum(seconds, 2.0 * table.columns["every_seconds"][rows])
+    waited = np.maximum(seconds, 2.0 * table.columns["every_seconds"][rows].astype(np.float64))
     unheard = silent[rows] | (bank.columns["last_at"][rows] < moment.at - waited)
     target = None
     if objective is not None:
