@@ -17,12 +17,14 @@ from cemd.analyze.columns import Array, Columns, Field
 from cemd.config.configuration import Configuration
 from cemd.config.names import Names
 from cemd.config.probes import Probe
+from cemd.config.settings import Settings
 from cemd.config.topology import Topology
 from cemd.model.identity import SERIAL_MASK, SeriesId, serials
 from cemd.model.measurement import Series, is_never_negative
 
 FIELDS = {
     "vantage": Field("<i4"),
+    "prober": Field("<i4"),  # whose prober measures it, -1: pushed
     "feed": Field("<i4"),
     "every_seconds": Field("<f4"),  # as configured, 0: pushed
     "placed": Field("|b1"),
@@ -43,9 +45,14 @@ class Place:
     every_seconds: float = 0.0
 
 
+PROBER = "prober:"
+"""Before the name of a vantage point: the source of what its prober measures."""
+
+
 class SeriesTable:
-    """Names by row. `places[row]` is None for a series that no probe or label claims any more (retired), or whose
-    labels name what the catalogue does not know: kept, and judged by nobody until a configuration gives it a place."""
+    """Names by row. `places[row]` is None for a series that no probe (any more, from that vantage point) or label
+    claims (retired), or whose labels name what the catalogue does not know: kept, and judged by nobody until a
+    configuration gives it a place."""
 
     def __init__(self) -> None:
         self.series: list[Series] = []
@@ -53,10 +60,12 @@ class SeriesTable:
         self.columns = Columns(FIELDS)
         self.version = 0
         self.vantages: dict[str, int] = {}
+        self.probers: dict[str, int] = {}  # vantage points that measure themselves, as the column numbers them
         self.feeds: dict[tuple[str, ...], int] = {}
         self.feed_rows: list[int] = []  # first row of each feed
         self._row_of: NDArray[np.int32] = np.full(0, -1, np.int32)
         self._probes: dict[str, Probe] = {}
+        self._settings = Settings()
         self._names = Names(Configuration())
 
     def __len__(self) -> int:
@@ -68,6 +77,7 @@ class SeriesTable:
         first = len(self.series)
         self.columns.add(len(fresh))
         vantage, feed, floor = self.columns["vantage"], self.columns["feed"], self.columns["floor"]
+        prober = self.columns["prober"]
         for row, one in enumerate(fresh, first):
             serial = one.id & SERIAL_MASK
             if serial >= len(self._row_of):
@@ -77,6 +87,8 @@ class SeriesTable:
             self._row_of[serial] = row
             key = one.key
             vantage[row] = self.vantages.setdefault(key.vantage, len(self.vantages))
+            of_prober = one.source.startswith(PROBER)
+            prober[row] = self.probers.setdefault(key.vantage, len(self.probers)) if of_prober else -1
             words = (one.source, key.probe, key.vantage, key.target, *(f"{n}={v}" for n, v in key.labels))
             if words not in self.feeds:
                 self.feeds[words] = len(self.feed_rows)
@@ -93,7 +105,9 @@ class SeriesTable:
         """A new configuration: every series finds its place anew; that of a probe which is the same one stays."""
         before, self._probes = self._probes, {probe.identity(): probe for probe in topology.configuration.probes}
         self._names = Names(topology.configuration)
-        same = {uid for uid, probe in self._probes.items() if probe is before.get(uid)}
+        home, self._settings = self._settings.vantage, topology.configuration.settings
+        moved = home != self._settings.vantage
+        same = {uid for uid, probe in self._probes.items() if not moved and probe is before.get(uid)}
         self.places = [
             place if place is not None and one.key.probe in same else self._place(one)
             for one, place in zip(self.series, self.places, strict=True)
@@ -131,6 +145,9 @@ class SeriesTable:
     def _place(self, series: Series) -> Place | None:
         key = series.key
         probe = self._probes.get(key.probe)
+        measured = series.source.startswith(PROBER)
+        if measured and probe is not None and key.vantage not in self._settings.runs_at(probe.vantages):
+            return None  # it runs there no more
         if probe is not None:
             return Place(
                 probe.service,
@@ -142,7 +159,7 @@ class SeriesTable:
                 probe.every_seconds,
             )
         labels = dict(key.labels)
-        if series.source.startswith("prober") or "service" not in labels or self._names.strange(labels) is not None:
+        if measured or "service" not in labels or self._names.strange(labels) is not None:
             return None
         site, touchpoint = labels.get("site", ""), labels.get("touchpoint", "")
         return Place(labels["service"], site, touchpoint, key.probe, key.probe, series.source.partition(":")[0])

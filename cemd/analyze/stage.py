@@ -24,11 +24,12 @@ from cemd.analyze.indicators.indicators import Indicators
 from cemd.analyze.judge.anomalies import deep_findings, series_findings
 from cemd.analyze.judge.objectives import indicator_findings
 from cemd.analyze.judge.retired import retired_findings
-from cemd.analyze.judge.silence import silence_findings, silent_series
+from cemd.analyze.judge.silence import silence_findings, silent_series, vantage_findings
 from cemd.analyze.labels import LABELS, Clerk, Labels
 from cemd.analyze.models.lookout import Lookout
 from cemd.analyze.series import SeriesTable
 from cemd.analyze.sighted import retired_sightings, sighted_findings
+from cemd.analyze.vantages import Heard, Vantages
 from cemd.analyze.views import analyze_view
 from cemd.analyze.views import series_columns as columns_of
 from cemd.config.configuration import Configuration
@@ -53,6 +54,7 @@ class AnalyzeState:
         self.last_numbers: dict[str, int] = {}
         self.even_at: Instant = 0.0  # after a jump back of the clock: when it will have caught up with core time
         self.watermarks = np.full(0, -np.inf)  # by vantage
+        self.vantages = Vantages()
         self.table = SeriesTable()
         self.bank = Bank()
         self.attention = Attention()
@@ -97,7 +99,7 @@ def last_number(state: AnalyzeState, source: str) -> int:
 
 def view(state: AnalyzeState, topology: Topology) -> AnalyzeView:
     """What may be seen of services, touchpoints, journeys, index, indicators and findings; a copy."""
-    return analyze_view(topology, state.table, state.indicators, state.findings)
+    return analyze_view(topology, state.table, state.indicators, state.findings, state.vantages)
 
 
 def series_columns(state: AnalyzeState, topology: Topology) -> SeriesColumns:
@@ -129,10 +131,18 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     value, outcome = batch.value[takes], batch.outcome[takes]
     if not len(rows):
         return
+    measured_by = _probers(state, rows)
+    for name, _ in measured_by:
+        state.vantages.hear(name, now)
     late = _late(state, rows, at, settings.lateness_seconds)
     if late.any():
         state.late_samples += int(late.sum())
         rows, at, value, outcome = rows[~late], at[~late], value[~late], outcome[~late]
+        if not len(rows):
+            return
+        measured_by = _probers(state, rows)
+    for name, mine in measured_by:
+        state.vantages.see(name, at[mine], topology.configuration.detector)
     bounded = np.clip(value, -LARGEST, LARGEST)
     state.bank.observe(rows, at, bounded, outcome, topology.configuration.detector)
     counts = np.isfinite(value) & (outcome != BLIND)
@@ -142,6 +152,15 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     state.indicators.observe(rows, at, value, lambda asked: state.bank.tail(asked, learn))
     state.attention.observe(rows, at, bounded)
     state.crowds.observe(rows, bounded)
+
+
+def _probers(state: AnalyzeState, rows: Array) -> list[tuple[str, Array | slice]]:
+    """The vantage points whose probers measured these rows, and which rows each; what was pushed is of none."""
+    code = state.table.columns["prober"][rows]
+    names = list(state.table.probers)
+    if (code == code[0]).all():  # as a rule a batch is of one
+        return [(names[int(code[0])], slice(None))] if code[0] >= 0 else []
+    return [(names[one], code == one) for one in np.flatnonzero(np.bincount(code[code >= 0])).tolist()]
 
 
 def _late(state: AnalyzeState, rows: Array, at: Array, lateness: float) -> Array:
@@ -178,6 +197,7 @@ def _attend(state: AnalyzeState, topology: Topology) -> None:
 def _configure(state: AnalyzeState, topology: Topology) -> None:
     """A reload: places and instances are made anew, what did not change keeps its windows and streaks."""
     state.table.place_all(topology)
+    state.vantages.configure(topology.posts, state.at)
     indicators = Indicators(topology)
     indicators.add_series(state.table, range(len(state.table)))
     indicators.take_over(state.indicators)
@@ -213,6 +233,7 @@ def _step_clock(state: AnalyzeState, seconds: float, now: Instant) -> None:
     if seconds > ahead:
         jump = seconds - ahead
         state.bank.shift(jump)
+        state.vantages.shift(jump)
         state.attention.shift(jump)
         state.indicators.shift(jump)
         state.lookout.shift(jump)
@@ -242,12 +263,24 @@ def _tick(state: AnalyzeState, moment: Moment, topology: Topology) -> list[Findi
             detector,
         ),
         *deep_findings(held, state.bank, state.attention, state.labels, state.table, moment),
-        *silence_findings(held, state.bank, state.table, moment, detector, silent),
+        *vantage_findings(held, state.vantages, moment, detector, state.awake_at),
+        *silence_findings(held, state.bank, state.table, state.vantages, moment, detector, silent, state.awake_at),
         *sighted_findings(held, sighted, state.lookout, state.indicators, state.table, moment),
     ]
     found += ear.heard_since()
     state.labels.note(held.take_ended(), found)
     return found
+
+
+def _as_measured(state: AnalyzeState) -> dict[str, Heard]:
+    """Of a snapshot that is older than `vantages`: each was heard when it measured last."""
+    last_at, prober = state.bank.columns["last_at"], state.table.columns["prober"]
+    newest = {name: last_at[prober == code].max() for name, code in state.table.probers.items()}
+    return {
+        name: Heard(expected_since=state.at, heard_at=float(at), newest_at=float(at))
+        for name, at in newest.items()
+        if np.isfinite(at)
+    }
 
 
 class _Meta(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,6 +292,7 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True):
     ignored_batches: int = 0
     late_samples: int = 0
     even_at: Instant = 0.0
+    vantages: dict[str, Heard] = {}
 
 
 def snapshot(state: AnalyzeState) -> dict[str, bytes]:
@@ -272,6 +306,7 @@ def snapshot(state: AnalyzeState) -> dict[str, bytes]:
         ignored_batches=state.ignored_batches,
         late_samples=state.late_samples,
         even_at=state.even_at,
+        vantages=state.vantages.dump(),
     )
     parts = {
         "meta": msgspec.msgpack.encode(meta),
@@ -312,6 +347,8 @@ def restore(state: AnalyzeState, saved: Mapping[str, bytes], topology: Topology)
         state.attention.load(blocks.unpack("attention", saved["attention"]))
     if "crowds" in saved:
         state.crowds.load(blocks.unpack("crowds", saved["crowds"]))
+    state.vantages.configure(topology.posts, meta.at)
+    state.vantages.load(meta.vantages or _as_measured(state))
     state.watermarks = np.frombuffer(parts["watermarks"], "<f8").copy()
     state.indicators = Indicators(topology)
     state.indicators.add_series(state.table, range(len(state.table)))

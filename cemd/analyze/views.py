@@ -12,18 +12,23 @@ from cemd.analyze.experience.rater import rater_of, readings_at
 from cemd.analyze.findings import OpenFindings
 from cemd.analyze.indicators.indicators import Indicators
 from cemd.analyze.indicators.instances import objective_text
+from cemd.analyze.judge.silence import key_of_vantage
 from cemd.analyze.series import SeriesTable
+from cemd.analyze.vantages import Vantages
 from cemd.config.catalogue import Touchpoint
 from cemd.config.topology import Topology
+from cemd.model.finding import Condition
 from cemd.model.identity import Instant
 from cemd.model.quality import worst
-from cemd.model.view import AnalyzeView, IndicatorView, SeriesColumns, ServiceView, TouchpointView
+from cemd.model.view import AnalyzeView, IndicatorView, SeriesColumns, ServiceView, TouchpointView, VantageView
 
 MOST_SERIES = 100
 """Series that an indicator names in the view: a chart draws no more."""
 
 
-def analyze_view(topology: Topology, table: SeriesTable, indicators: Indicators, findings: OpenFindings) -> AnalyzeView:
+def analyze_view(
+    topology: Topology, table: SeriesTable, indicators: Indicators, findings: OpenFindings, vantages: Vantages
+) -> AnalyzeView:
     seen = readings(indicators)
     health = healths(topology, seen, findings)
     cei = topology.configuration.cei
@@ -38,6 +43,21 @@ def analyze_view(topology: Topology, table: SeriesTable, indicators: Indicators,
         ),
         findings=tuple(findings),
         site_titles=topology.site_titles,
+        vantages=tuple(_vantage(name, vantages, findings) for name in vantages),
+    )
+
+
+def _vantage(name: str, vantages: Vantages, findings: OpenFindings) -> VantageView:
+    post, heard = vantages.post(name), vantages.heard(name)
+    silence = findings.get(Condition.SILENCE, key_of_vantage(name))
+    return VantageView(
+        name=name,
+        title=post.title,
+        probes=post.probes,
+        services=post.services,
+        expected_since=heard.expected_since,
+        heard_at=heard.heard_at,
+        silent_since=silence.evidence.since if silence else None,
     )
 
 

@@ -40,6 +40,9 @@ class Route(FileModel):
     """Only incidents that touch one of these; empty: all."""
     owners: list[str] = []
     """Only incidents that hurt a journey of one of these owners; empty: all."""
+    vantage_points: bool = True
+    """Also of vantage points that are not heard, whatever the qualities are; never where `services` or `owners` are
+    named."""
     repeat_seconds: Seconds = 14_400.0
     """An incident that goes on is told again after this time."""
 

@@ -26,6 +26,17 @@ class StepAt:
         return f"{self.journey.name}/{self.step.name}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """What a vantage point is to do."""
+
+    name: str
+    title: str
+    probes: int
+    every_seconds: float  # of the probe that runs most often
+    services: tuple[str, ...]  # that are measured from there
+
+
 class Topology:
     """Read-only after it is made. Unknown names answer with themselves alone, so that retired things stay harmless."""
 
@@ -49,6 +60,8 @@ class Topology:
         self._around = {name: self._chain(name) for name in self.sites}
         self._inside: dict[str, tuple[str, ...]] = {}  # as far as somebody asked
         self._steps = [StepAt(journey, step) for journey in configuration.journeys for step in journey.steps]
+        self.posts = _posts(configuration)
+        """Vantage points that have something to measure, by name."""
         self.warnings = self._cycles()
 
     def probes_of(self, service: str) -> Sequence[Probe]:
@@ -167,3 +180,22 @@ class Topology:
                 seen.update(members)
                 warnings.append(f"services {', '.join(members)} depend on each other in a circle; they count as one.")
         return tuple(warnings)
+
+
+def _posts(configuration: Configuration) -> dict[str, Post]:
+    settings = configuration.settings
+    runs: dict[str, list[Probe]] = {}
+    for probe in configuration.probes:
+        for name in settings.runs_at(probe.vantages):
+            runs.setdefault(name, []).append(probe)
+    titles = {one.name: one.title for one in settings.vantages}
+    return {
+        name: Post(
+            name=name,
+            title=titles.get(name) or name,
+            probes=len(probes),
+            every_seconds=min(probe.every_seconds for probe in probes),
+            services=tuple(dict.fromkeys(probe.service for probe in probes)),
+        )
+        for name, probes in sorted(runs.items())
+    }

@@ -46,7 +46,9 @@ class WayOut(FileModel):
 
 
 class Vantage(FileModel):
-    """A prober and where it stands. Probes name it in `vantages`."""
+    """A prober and where it stands. Probes name it in `vantages`; one that has any and is not heard for a minute, or
+    for three and a half intervals of the one that runs most often (`silence_intervals`), is missed: on the page, in
+    `cemd status` and by staff, never by customers."""
 
     name: Name
     """The name that its prober runs under: `cemd agent --vantage NAME`."""

@@ -56,6 +56,7 @@ def explain(rows: StateStore, record: str) -> dict[str, Any] | None:
     alone = [kept for kept in findings.values() if record in {kept.finding.id, kept.finding.trace}]
     if not wanted and not alone:
         return None
+    found = {kept.finding.id for kept in alone}
     told = [one for one in communications.values() if wanted.intersection(one.incidents)]
     return {
         "id": record,
@@ -65,7 +66,7 @@ def explain(rows: StateStore, record: str) -> dict[str, Any] | None:
             for kept in findings.values()
             if kept.incident in wanted or kept in alone
         ],
-        "alerts": [_plain(alert) for alert in alerts.values() if alert.incident in wanted],
+        "alerts": [_plain(one) for one in alerts.values() if one.incident in wanted or one.incident in found],
         "communications": [_told(rows, one, decisions, incidents) for one in told],
     }
 

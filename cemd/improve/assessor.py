@@ -16,7 +16,7 @@ from cemd.improve.cause import probable_cause
 from cemd.improve.grouping import of_now
 from cemd.improve.hearing import Takers, felt_services
 from cemd.improve.impact import accrued, impact_of, urgency
-from cemd.improve.picture import Picture
+from cemd.improve.picture import Picture, is_of_vantage
 from cemd.improve.records import AttachedFinding, ServiceChange, hurts
 from cemd.improve.state import ImproveState
 from cemd.model.customers import Customers
@@ -58,6 +58,10 @@ class Assessor:
     def hurts(self, attached: AttachedFinding) -> bool:
         """Whether a finding makes an incident, rather than only supporting one."""
         return hurts(attached.finding, anomaly_opens=self.grouping.anomaly_opens)
+
+    def supports(self, attached: AttachedFinding) -> bool:
+        """Whether a finding may be evidence of an incident that it does not make."""
+        return not self.hurts(attached) and not is_of_vantage(attached.finding)
 
     def counted(self, incident: Incident) -> Incident:
         """The incident with the ids and the worst quality of its findings as they are now."""

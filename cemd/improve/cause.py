@@ -160,7 +160,7 @@ def _where(
     """Part of the places where the service is watched, of those of what is to be explained, in which it is unusual: in
     one place that says little of the others."""
     places = dict.fromkeys(one.finding.subject.site for one in explained)
-    watched = dict.fromkeys(look.site for site in places for look in picture.watch.lookouts(service, site)) or places
+    watched = dict.fromkeys(look.site for site in places for look in picture.lookouts(service, site)) or places
     sites = dict.fromkeys(one.finding.subject.site for one in unusual)
     return sum(map(Places(sites, picture.topology).meet, watched)) / len(watched)
 

@@ -135,7 +135,7 @@ class Desk:
                 if (incident := self._placed(one, picture)) is not None:
                     touched[incident] = None
             supporting = self.state.attached("")
-        touched.update(self._support([one for one in supporting if not self.assessor.hurts(one)]))
+        touched.update(self._support([one for one in supporting if self.assessor.supports(one)]))
         return touched
 
     def _placed(self, finding: AttachedFinding, picture: Picture) -> str | None:

@@ -132,7 +132,7 @@ def contradicting(finding: Finding, picture: Picture) -> list[Lookout]:
     return [
         one
         for service in (*own, *above)
-        for one in watch.lookouts(service, site)
+        for one in picture.lookouts(service, site)
         if one.of_success and one.probe != finding.probe and one.rank >= rank
     ]
 

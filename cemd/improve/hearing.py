@@ -272,7 +272,7 @@ def _line_is_up_for(attached: AttachedFinding, picture: Picture, services: Seque
     site, topology = attached.finding.subject.site, picture.topology
     below = dict.fromkeys(need for service in services for need in topology.needs(service) if need not in services)
     inside = topology.inside(site)
-    delays = [one.delay_seconds for need in below for one in picture.watch.lookouts(need, site) if one.site in inside]
+    delays = [one.delay_seconds for need in below for one in picture.lookouts(need, site) if one.site in inside]
     if not delays or any(picture.hurting(need, site) for need in below):
         return None
     return picture.at - attached.onset - min(delays)

@@ -151,7 +151,7 @@ def _shown_at(service: str, own: Mapping[str, Sequence[str]], picture: Picture) 
 def _is_hurt_in_most(service: str, sites: Sequence[str], picture: Picture) -> bool:
     """Whether more than half of the places where the service is watched lie within these. Whoever is abroad, or at a
     place that nobody watches, is hurt with the others then; in fewer places it may be hurt for another reason."""
-    watched = dict.fromkeys(look.site for look in picture.watch.lookouts(service, "") if look.site)
+    watched = dict.fromkeys(look.site for look in picture.lookouts(service, "") if look.site)
     hurt = [site for site in watched if not set(picture.topology.around(site)).isdisjoint(sites)]
     return 2 * len(hurt) > len(watched)
 

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from cemd.config.topology import Topology
 from cemd.improve.places import ByPlace
 from cemd.improve.records import AttachedFinding, hurts
-from cemd.improve.watch import Watch
+from cemd.improve.watch import Lookout, Watch
 from cemd.model.finding import Finding
 from cemd.model.identity import Instant
 from cemd.model.quality import Quality
 from cemd.model.subject import SubjectKind
+
+
+def is_of_vantage(finding: Finding) -> bool:
+    """Whether it is about a vantage point, and so about no service: it hurts nobody, and explains nothing that does."""
+    return finding.subject.kind is SubjectKind.VANTAGE
 
 
 def services_of(finding: Finding, topology: Topology) -> tuple[str, ...]:
@@ -81,9 +86,18 @@ class Picture:
                 self._any.setdefault(service, []).append(attached)
                 if hurts(attached.finding, anomaly_opens=anomaly_opens):
                     self._hurt.setdefault(service, []).append(attached)
+        self._unheard = frozenset(one.finding.subject.name for one in self.findings if is_of_vantage(one.finding))
         self._places: dict[tuple[str, bool], ByPlace[AttachedFinding]] = {}
         self._standing: dict[tuple[tuple[str, ...], str], Standing | None] = {}
         self._outside: dict[tuple[tuple[str, ...], str], Outside] = {}
+
+    def lookouts(self, service: str, site: str) -> list[Lookout]:
+        """What watches the service in places that overlap the site, but from vantage points that are not heard: these
+        see nothing, neither good nor bad."""
+        found = self.watch.lookouts(service, site)
+        if not self._unheard:
+            return found
+        return [one for one in found if not one.vantages or not self._unheard.issuperset(one.vantages)]
 
     def hurting(self, service: str, site: str) -> list[AttachedFinding]:
         """Findings that say that the service is hurt there."""
@@ -126,16 +140,16 @@ class Picture:
     def _stand(self, services: tuple[str, ...], place: str) -> Standing | None:
         watched: dict[tuple[str, str], None] = {}
         for name in services:
-            watched.update(dict.fromkeys((name, one.site) for one in self.watch.lookouts(name, place)))
+            watched.update(dict.fromkeys((name, one.site) for one in self.lookouts(name, place)))
         if not watched:
             return None
         hurt = {pair: None for pair in watched if pair[1] and self.hurting(*pair)}
         quiet = [pair for pair in watched if pair not in hurt and not self.supporting(*pair)]
-        delays = sorted(min(one.delay_seconds for one in self.watch.lookouts(*pair)) for pair in quiet)
+        delays = sorted(min(one.delay_seconds for one in self.lookouts(*pair)) for pair in quiet)
         return Standing(hurt=len(hurt), hurt_sites=len(dict.fromkeys(site for _, site in hurt)), delays=tuple(delays))
 
     def is_watched(self, service: str, site: str) -> bool:
-        return bool(self.watch.lookouts(service, site))
+        return bool(self.lookouts(service, site))
 
     def is_healthy(self, service: str, site: str) -> bool:
         """Watched there, and no finding of any kind."""
@@ -144,12 +158,12 @@ class Picture:
     def is_healthy_within(self, service: str, site: str) -> bool:
         """Healthy, and watched at this very place or inside it ("": anywhere)."""
         inside = self.topology.inside(site) if site else ()
-        looks = self.watch.lookouts(service, site)
+        looks = self.lookouts(service, site)
         return not self.supporting(service, site) and any(not site or one.site in inside for one in looks)
 
     def is_surely_healthy(self, service: str, site: str, since: Instant) -> bool:
         """Healthy, and long enough after `since` that a fault of then would have shown."""
-        lookouts = self.watch.lookouts(service, site)
+        lookouts = self.lookouts(service, site)
         return (
             bool(lookouts)
             and not self.supporting(service, site)
@@ -159,7 +173,7 @@ class Picture:
     def shows_nothing(self, service: str, site: str, since: Instant) -> bool:
         """Watched there and not hurt, though it would have shown a failure of `since` long ago: that something about it
         is unusual says nothing then."""
-        lookouts = self.watch.lookouts(service, site)
+        lookouts = self.lookouts(service, site)
         if not lookouts or self.hurting(service, site):
             return False
         return self.at - since > SLACK * min(one.delay_seconds for one in lookouts)

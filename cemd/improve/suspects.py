@@ -90,5 +90,5 @@ def _unusual_beside(
 
 def _will_soon_show(service: str, finding: AttachedFinding, picture: Picture) -> bool:
     """Whether who watches the service at the finding's place has not had the time to say that it is hurt too."""
-    delays = [look.delay_seconds for look in picture.watch.lookouts(service, finding.finding.subject.site)]
+    delays = [look.delay_seconds for look in picture.lookouts(service, finding.finding.subject.site)]
     return bool(delays) and picture.at - finding.onset <= SLACK * min(delays)

@@ -29,6 +29,7 @@ class Lookout:
     probe: str = ""  # uid; "": pushed
     rank: int = 2
     of_success: bool = False  # it would show that nothing works
+    vantages: tuple[str, ...] = ()  # from where it looks; none: pushed
 
 
 RANKS = {"icmp": 1, "tcp": 1, "udp": 1, "ntp": 1, "stamp": 1, "transaction": 3, "browser": 3}
@@ -71,6 +72,7 @@ class Watch:
                         probe=probe.identity(),
                         rank=RANKS.get(probe.kind, 2),
                         of_success=success,
+                        vantages=configuration.settings.runs_at(probe.vantages),
                     ),
                 )
         for indicator in strict:

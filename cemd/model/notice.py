@@ -204,7 +204,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     trace: str
     route: str
     channel: str = ""
-    incident: str
+    incident: str  # id; of a vantage point that is not heard, its finding
     firing: bool  # what should be told now
     told_firing: bool = False  # what was told last, or may have been
     failure: str = ""  # why the last attempt failed, or why it cannot be told

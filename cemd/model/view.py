@@ -123,6 +123,18 @@ class SeriesColumns:
     outcome: NDArray[np.uint8]
 
 
+class VantageView(msgspec.Struct, frozen=True, kw_only=True):
+    """A vantage point that has something to measure."""
+
+    name: str
+    title: str
+    probes: int
+    services: tuple[str, ...]  # that are measured from there
+    expected_since: Instant
+    heard_at: Instant | None  # when something came from it last; None: nothing ever did
+    silent_since: Instant | None  # None: it is heard
+
+
 class AnalyzeView(msgspec.Struct, frozen=True, kw_only=True):
     cei: CeiView
     journeys: tuple[JourneyView, ...]
@@ -131,6 +143,7 @@ class AnalyzeView(msgspec.Struct, frozen=True, kw_only=True):
     indicators: tuple[IndicatorView, ...]
     findings: tuple[Finding, ...]
     site_titles: dict[str, str] = {}  # of the sites that have one
+    vantages: tuple[VantageView, ...] = ()
 
 
 class CommunicationView(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,10 +74,10 @@ def consider(alerts: Rows[Alert], incident: Incident, topology: Topology, at: In
         row = alerts.get(alert_id(route, incident))
         wanted = is_wanted(route, incident, topology)
         if wanted:
-            _fire(alerts, row, route, incident, topology, at)
+            fire(alerts, _fresh(route, incident, topology, at), at)
         elif row is not None and row.firing:
             ended = replace(row, summary=end_of(incident, topology), annotations=annotations_of(incident, topology))
-            _stop(alerts, ended, at)
+            stop(alerts, ended, at)
 
 
 def reload(alerts: Rows[Alert], incidents: Sequence[Incident], topology: Topology, at: Instant) -> None:
@@ -89,7 +89,7 @@ def reload(alerts: Rows[Alert], incidents: Sequence[Incident], topology: Topolog
             row = replace(row, state=AlertState.DUE, due_at=at, attempts=0)
             alerts.put(row.id, row)
         if row.firing and (row.route, row.channel) not in routes:
-            _stop(alerts, replace(row, summary=f"{row.summary}; no longer told through route {row.route}"), at)
+            stop(alerts, replace(row, summary=f"{row.summary}; no longer told through route {row.route}"), at)
     for incident in incidents:
         consider(alerts, incident, topology, at)
 
@@ -165,10 +165,8 @@ def _repeated(row: Alert, route: Route | None, channel: Channel | None, at: Inst
     return replace(row, state=AlertState.DUE, due_at=at) if row.told_at + every <= at else row
 
 
-def _fire(
-    alerts: Rows[Alert], row: Alert | None, route: Route, incident: Incident, topology: Topology, at: Instant
-) -> None:
-    fresh = Alert(
+def _fresh(route: Route, incident: Incident, topology: Topology, at: Instant) -> Alert:
+    return Alert(
         id=alert_id(route, incident),
         trace=incident.trace,
         route=route.name,
@@ -181,6 +179,11 @@ def _fire(
         annotations=annotations_of(incident, topology),
         starts_at=incident.first_hurt_at or incident.opened_at,
     )
+
+
+def fire(alerts: Rows[Alert], fresh: Alert, at: Instant) -> None:
+    """What a route is to be told now; what it was told already is not told again before its time."""
+    row = alerts.get(fresh.id)
     if row is None:
         alerts.put(fresh.id, fresh)
         return
@@ -192,7 +195,8 @@ def _fire(
     alerts.put(row.id, _changed(replace(kept, firing=True, summary=fresh.summary, labels=fresh.labels), at))
 
 
-def _stop(alerts: Rows[Alert], row: Alert, at: Instant) -> None:
+def stop(alerts: Rows[Alert], row: Alert, at: Instant) -> None:
+    """A route is to be told that it is over, if it was told of it."""
     if row.state is not AlertState.IN_FLIGHT and not row.told_firing:
         alerts.delete(row.id)
     else:
@@ -256,8 +260,8 @@ def annotations_of(incident: Incident, topology: Topology) -> dict[str, str]:
     """What people want to know beside the line; a change of these alone is no news. Times are those of the operator."""
     well = incident.clear_since if incident.state in OVER else None
     return {
-        "since": _clock(incident.first_hurt_at or incident.opened_at, topology),
-        "until": "" if well is None else _clock(well, topology),
+        "since": clock(incident.first_hurt_at or incident.opened_at, topology),
+        "until": "" if well is None else clock(well, topology),
         "quality": str(incident.quality),
         "cause": incident.cause.service or "undetermined",
         "journeys": ", ".join(incident.impact.journeys),
@@ -267,6 +271,7 @@ def annotations_of(incident: Incident, topology: Topology) -> dict[str, str]:
     }
 
 
-def _clock(at: Instant, topology: Topology) -> str:
+def clock(at: Instant, topology: Topology) -> str:
+    """An instant for people, in the operator's zone."""
     zone = zone_or(topology.configuration.settings.operator.zone, "")
     return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M:%S %Z}"

@@ -23,7 +23,7 @@ from cemd.model.entry import (
 )
 from cemd.model.incident import IncidentEvent
 from cemd.model.notice import CommunicationState, Phase, Reason
-from cemd.report import alerts
+from cemd.report import alerts, vantage_alerts
 from cemd.report.absence import after_absence
 from cemd.report.choosing import drop_waiting
 from cemd.report.communications import OPEN_STATES, advance, at_start
@@ -55,6 +55,7 @@ def handle(
     for event in events:
         on_event(state, event, moment)
         alerts.consider(state.alerts, event.incident, topology, moment.at)
+    vantage_alerts.take(state, effects.findings, topology, moment.at)
     match entry.payload:
         case Tick():
             _tick(state, moment)
@@ -70,6 +71,7 @@ def handle(
             alerts.settle(state.alerts, outcome, moment.at)
         case ConfigEpoch():
             alerts.reload(state.alerts, tuple(state.incidents), topology, moment.at)
+            vantage_alerts.reload(state, topology, moment.at)
         case Started():
             _start(state, moment)
         case _:
@@ -88,6 +90,7 @@ def _tick(state: ReportState, moment: Moment) -> None:
 
 def _start(state: ReportState, moment: Moment) -> None:
     alerts.restart(state.alerts, moment.at)
+    vantage_alerts.start(state, moment.effects.findings, moment.topology, moment.at)
     at_start(state, moment)
     send_again(state, moment)
     moment.effects.stopped = state.sending.killed

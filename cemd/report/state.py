@@ -14,6 +14,7 @@ from cemd.config.rules import Policy
 from cemd.config.topology import Topology
 from cemd.model.customers import Customers
 from cemd.model.effect import Effects
+from cemd.model.finding import Finding
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import Alert, Communication, Decision, MessageClass, NoticeState, Phase
@@ -89,6 +90,7 @@ class ReportState:
         self.communications: Rows[Communication] = Rows("communication", Communication)
         self.decisions: Rows[Decision] = Rows("decision", Decision)
         self.incidents: Rows[Incident] = Rows("concern", Incident)
+        self.silent: Rows[Finding] = Rows("silent_vantage", Finding)  # vantage points that are not heard
         self.waiting: Rows[Waiting] = Rows("waiting", Waiting)
         self.audiences: Rows[Audience] = Rows("audience", Audience)
         self.policies: Rows[KeptPolicy] = Rows("kept_policy", KeptPolicy)
@@ -108,6 +110,7 @@ class ReportState:
             self.communications,
             self.decisions,
             self.incidents,
+            self.silent,
             self.waiting,
             self.audiences,
             self.policies,

@@ -39,19 +39,29 @@ class Arrivals:
         self._orderly_from = end if plan.has("disorder") else 0.0
         self._disorder, self._around = entropy(plan.seed, "disorder"), entropy(plan.seed, "around")
         self._unsent: list[Payload] = []
+        self._away_until: dict[str, float] = {}  # monotonic, by source
         self.contacts = 0
 
     def pass_round(self) -> None:
         """What the round brings, and the next one."""
         for payload in self.world.pass_round(self._around, self.clock.monotonic, self.clock.wall):
             self.contacts += isinstance(payload, Contact)
-            self._on_the_way(payload)
+            if not self._is_away(payload):
+                self._on_the_way(payload)
         self._at(self.clock.monotonic + self.world.round_seconds, self.pass_round)
+
+    def stop(self, source: str, seconds: float) -> None:
+        """This source measures nothing for so long."""
+        self._away_until[source] = max(self._away_until.get(source, 0.0), self.clock.monotonic + seconds)
 
     def recheck(self, probe: str) -> None:
         """What one probe sees now."""
         for payload in self.world.recheck(self._around, probe, self.clock.monotonic, self.clock.wall):
-            self._deliver(payload)
+            if not self._is_away(payload):
+                self._deliver(payload)
+
+    def _is_away(self, payload: Payload) -> bool:
+        return isinstance(payload, Batch) and self.clock.monotonic < self._away_until.get(payload.source, 0.0)
 
     def acknowledge(self, payloads: Sequence[Payload]) -> None:
         """These need not be sent again."""

@@ -14,7 +14,20 @@ import msgspec
 import numpy as np
 
 from cemd.config.rules import Policy
-from cemd.model.entry import Batch, Command, CommandKind, Contact, ContactKind, Entry, NoticeOutcomes, decode_group
+from cemd.model.entry import (
+    Batch,
+    ClockStepped,
+    Command,
+    CommandKind,
+    ConfigEpoch,
+    Contact,
+    ContactKind,
+    Entry,
+    NoticeOutcomes,
+    SeriesAdded,
+    Started,
+    decode_group,
+)
 from cemd.model.identity import Instant
 from cemd.model.incident import Incident
 from cemd.model.notice import (
@@ -77,6 +90,12 @@ class Book:
     """By series: time of the newest sample, and whether that was blind."""
     last: dict[int, bool] = field(default_factory=dict)
     """By series: whether the sample that came last was blind."""
+    arrived: dict[int, Instant] = field(default_factory=dict)
+    """By series: when something of it came last."""
+    source_of: dict[int, str] = field(default_factory=dict)
+    spoke_at: dict[str, Instant] = field(default_factory=dict)
+    """By source: when something of it came last."""
+    begun_at: Instant = 0.0  # when the daemon last started, took other files, or saw its clock set
 
     outbox: dict[str, dict[Key, Row]] = field(default_factory=dict)
     communications: dict[str, Communication] = field(default_factory=dict)
@@ -96,7 +115,8 @@ class Book:
     told_wrongly: int = 0
     trace: deque[str] = field(default_factory=lambda: deque(maxlen=60))
     _unread: deque[Entry] = field(default_factory=deque)
-    _unseen: list[Batch] = field(default_factory=list)  # what `newest` and `last` do not know yet: few ask, and seldom
+    _unseen: list[tuple[Instant, Batch]] = field(default_factory=list)
+    """What `newest`, `last` and `arrived` do not know yet: few ask, and seldom."""
 
     def note(self, what: str) -> None:
         self.trace.append(what)
@@ -151,9 +171,14 @@ class Book:
                 continue
             match entry.payload:
                 case Batch() as batch:
-                    self._unseen.append(batch)
+                    self.spoke_at[batch.source] = entry.at
+                    self._unseen.append((entry.at, batch))
                     if len(self._unseen) > MOST_UNSEEN:
                         self._see()
+                case SeriesAdded(series=series):
+                    self.source_of.update((int(one.id), one.source) for one in series)
+                case Started() | ConfigEpoch() | ClockStepped():
+                    self.begun_at = entry.at
                 case Command() as command:
                     self._obey(command)
                 case Contact() as contact:
@@ -165,6 +190,11 @@ class Book:
         """True when nobody could look at it lately, whichever way "lately" is meant: by time, and by arrival."""
         self._see()
         return self.newest.get(series, (0.0, False))[1] and self.last[series]
+
+    def arrived_at(self, series: int) -> Instant:
+        """When something of it came last; 0: never."""
+        self._see()
+        return self.arrived.get(series, 0.0)
 
     def row(self, communication: str, key: Key) -> Row | None:
         return self.outbox.get(communication, {}).get(key)
@@ -185,9 +215,11 @@ class Book:
         if not self._unseen:
             return
         series, at, outcome = (
-            np.concatenate([getattr(one, name) for one in self._unseen]) for name in ("series", "at", "outcome")
+            np.concatenate([getattr(one, name) for _, one in self._unseen]) for name in ("series", "at", "outcome")
         )
+        came_at = np.repeat([at for at, _ in self._unseen], [len(one.series) for _, one in self._unseen])
         self._unseen.clear()
+        self.arrived.update(zip(series.tolist(), came_at.tolist(), strict=True))
         blind = outcome == Outcome.BLIND
         self.last.update(zip(series.tolist(), blind.tolist(), strict=True))
         order = np.argsort(at, kind="stable")

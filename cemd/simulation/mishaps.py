@@ -8,8 +8,10 @@ from collections.abc import Callable
 from functools import partial
 
 from cemd.config.configuration import Configuration, hash_of
+from cemd.config.topology import Topology
 from cemd.model.entry import Command, CommandKind, ConfigEpoch, Contact, ContactKind, Payload
 from cemd.simulation import promises
+from cemd.simulation.arrivals import Arrivals
 from cemd.simulation.book import Book
 from cemd.simulation.fakes import FakeClock, Trouble, entropy
 from cemd.simulation.nonsense import nonsense
@@ -41,6 +43,7 @@ class Victim(ABC):
     trouble: Trouble
     book: Book
     world: Surroundings
+    arrivals: Arrivals
     configuration: Configuration
     end: float
     reloads: int
@@ -182,6 +185,13 @@ def _run_now(victim: Victim, chance: random.Random) -> None:
         victim.say(CommandKind.RUN, subject)
 
 
+def _agent_away(victim: Victim, chance: random.Random) -> None:
+    """The prober of a vantage point is stopped for a while; what it would have measured is never sent."""
+    name, seconds = chance.choice(list(Topology(victim.configuration).posts)), chance.uniform(900.0, 3600.0)
+    victim.note(f"the prober of {name} is away for {seconds:.0f} s")
+    victim.arrivals.stop(f"prober:{name}", seconds)
+
+
 def _contact(victim: Victim, chance: random.Random) -> None:
     kind = chance.choice((*ContactKind, ContactKind.CALL_QUEUED, ContactKind.TICKET_OPENED))
     customer = chance.randrange(victim.world.customer_count)
@@ -205,4 +215,5 @@ ACTS: dict[str, Act] = {
     "contact": _contact,
     "stop": _stop,
     "run-now": _run_now,
+    "agent-away": _agent_away,
 }

@@ -26,6 +26,7 @@ DAILY = {
     "contact": 60,
     "stop": 6,
     "run-now": 12,
+    "agent-away": 2,
 }
 """How often a day each kind of mishap happens."""
 HABITS = ("kills-while-telling", "kills-at-birth", "steps-while-down", "panic", "disorder", "lies", "dead-servers")

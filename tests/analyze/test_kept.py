@@ -61,6 +61,6 @@ def test_a_view_that_was_looked_at_all_the_while_is_the_one_that_a_start_gives()
     assert {len(one.series) for one in seen.indicators} == {1}
     world.restart()
     state = world.state
-    anew = analyze_view(world.topology, state.table, state.indicators, state.findings)
+    anew = analyze_view(world.topology, state.table, state.indicators, state.findings, state.vantages)
     assert anew.indicators == seen.indicators
     assert anew.services == seen.services

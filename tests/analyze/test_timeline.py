@@ -152,18 +152,25 @@ def test_down_and_back_to_degraded_is_a_change_of_the_same_finding() -> None:
 
 
 def test_silence_is_said_but_is_never_down() -> None:
-    world = World()
+    ping = series(2, "core-ping", "success")
+    world = World(known=[series(0, "pay-web", "success"), series(1, "pay-web", "total_seconds"), ping])
     world.run(600)
     last = world.now
-    world.run(200, success=None, delay=None)
+    for _ in range(20):  # of two probes, the one goes on
+        world.samples((ping, 1.0))
+        world.run(10, success=None, delay=None)
     silence = next(one for one in world.found if one.condition is SILENCE)
     assert silence.quality is Quality.UNKNOWN
-    assert silence.evidence.note.startswith("no sample from home for ")
+    assert silence.evidence.note.startswith("no sample from home, which measures other things; after ")
     assert 35.0 <= silence.at - last + 10.0 <= 60.0
-    seen = {one.name: one for one in stage.view(world.state, world.topology).services}
-    assert seen["payment"].quality is Quality.UNKNOWN
+    view = stage.view(world.state, world.topology)
+    seen = {(one.service, one.name): one for one in view.indicators}
+    assert seen["payment", "availability"].quality is Quality.UNKNOWN
+    assert {one.name: one for one in view.services}["payment"].own_score is None
     assert world.phases(BROKEN) == []
-    world.run(60)
+    for _ in range(6):
+        world.samples((ping, 1.0))
+        world.run(10)
     assert world.phases(SILENCE) == [FindingPhase.BEGAN, FindingPhase.ENDED]
 
 

@@ -31,6 +31,7 @@ from cemd.model.entry import (
     Started,
     Tick,
 )
+from cemd.model.finding import Finding
 from cemd.model.identity import record_id
 from cemd.model.incident import Cause, Confidence, Impact, Incident, IncidentChange, IncidentEvent, IncidentState
 from cemd.model.notice import Communication, NoticeRows, NoticeState
@@ -149,7 +150,13 @@ class World:
         self.rows: list[NoticeRows] = []
         self.due: list[str] = []
 
-    def enter(self, payload: Payload, *events: IncidentEvent, paused_seconds: float = 0.0) -> Effects:
+    def enter(
+        self,
+        payload: Payload,
+        *events: IncidentEvent,
+        paused_seconds: float = 0.0,
+        findings: tuple[Finding, ...] = (),
+    ) -> Effects:
         before = self.topology
         self.seq += 1
         if isinstance(payload, ConfigEpoch):
@@ -158,7 +165,7 @@ class World:
             flag = {ContactKind.UNSUBSCRIBED: CustomerFlag.UNSUBSCRIBED, ContactKind.ERASED: CustomerFlag.ERASED}
             if payload.kind in flag:
                 self.customers.set_flag(payload.customer, flag[payload.kind])
-        effects = Effects()
+        effects = Effects(findings=findings)
         entry = Entry(seq=self.seq, at=self.at, payload=payload)
         handle(
             self.state, entry, events, self.topology, self.customers, effects, before=before,
@@ -188,14 +195,20 @@ class World:
         self.effects = effects
         return effects
 
-    def restart(self, replay: Callable[[], None] = lambda: None, *, after_seconds: float = 0.0) -> None:
+    def restart(
+        self,
+        replay: Callable[[], None] = lambda: None,
+        *,
+        after_seconds: float = 0.0,
+        findings: tuple[Finding, ...] = (),
+    ) -> None:
         """Kill -9 and a new start, later: nothing but the store survives (customers are restored by the core).
-        `replay` enters what was logged and not applied."""
+        `replay` enters what was logged and not applied; `findings` are those that analyze states anew."""
         before, self.at = self.at, self.at + after_seconds
         self.state = ReportState()
         self.state.restore(self.store)
         replay()
-        self.enter(Started(version="test"), paused_seconds=self.at - before)
+        self.enter(Started(version="test"), paused_seconds=self.at - before, findings=findings)
 
     def tick(self, seconds: float = 0.0) -> Effects:
         self.at += seconds

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 import numpy as np
 import pytest
 from cemd.analyze.findings import Moment
+from cemd.analyze.vantages import Vantages
 from cemd.config.configuration import Configuration
 from cemd.demo.world.scenario import TrapEntry, TrapKind, When
 from cemd.improve import lifecycle
+from cemd.improve.desk import Desk
 from cemd.improve.orders import Orders
+from cemd.improve.records import AttachedFinding
 from cemd.loop import core as core_module
 from cemd.loop.core import Core
 from cemd.model.effect import Effects
 from cemd.model.entry import Batch, Command, CommandKind, ConfigEpoch, Entry, Payload, Started, encode_group
+from cemd.model.finding import Condition, Finding
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.notice import NoticeState
 from cemd.model.quality import Outcome
-from cemd.report import alerts, told
+from cemd.report import alerts, told, vantage_alerts
+from cemd.report.state import ReportState
 from cemd.simulation.fakes import Killed
 from cemd.simulation.lives import Scene
 from cemd.simulation.plan import Plan
@@ -179,7 +184,41 @@ def any_configuration(monkeypatch: Patch) -> None:
 
 
 def no_resolve(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(alerts, "_stop", lambda rows, row, _: rows.delete(row.id))
+    monkeypatch.setattr(alerts, "stop", lambda rows, row, _: rows.delete(row.id))
+
+
+def feeds_are_missed_by_the_clock(monkeypatch: Patch) -> None:
+    """As if each probe's feed were pushed: nobody asks whether its vantage point measures at all."""
+
+    def by_the_clock(_: Vantages, probers: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(len(probers) + 1, np.inf), np.full(len(probers) + 1, -np.inf)
+
+    monkeypatch.setattr(Vantages, "spoken", by_the_clock)
+
+
+def part_of_an_incident(monkeypatch: Patch) -> None:
+    """A silent vantage point is taken for evidence of whatever is hurt."""
+    real = Desk._support
+
+    def support(self: Desk, findings: Sequence[AttachedFinding]) -> dict[str, None]:
+        live = self.state.live()
+        for one in self.state.attached(""):
+            if live and one.finding.condition is Condition.SILENCE:
+                self.state.attach(msgspec.structs.replace(one, incident=live[0].id))
+        return real(self, findings)
+
+    monkeypatch.setattr(Desk, "_support", support)
+
+
+def nobody_is_missed(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Vantages, "is_silent", lambda *_, **__: False)
+
+
+def nobody_hears_that_it_is_back(monkeypatch: Patch) -> None:
+    def forget(state: ReportState, finding: Finding, *_: object) -> None:
+        state.silent.delete(finding.id)
+
+    monkeypatch.setattr(vantage_alerts, "_end", forget)
 
 
 def test_a_core_that_takes_blind_for_failed_is_caught_in_a_whole_scenario() -> None:
@@ -233,6 +272,10 @@ PLANTED = (
     Planted(malformed_breaks_it, "the_core_never_fails"),
     Planted(any_configuration, "a_refused_reload_changes_nothing"),
     Planted(obeys_every_asking, "runs_asked_for_are_bounded"),
+    Planted(feeds_are_missed_by_the_clock, "a_silent_vantage_point_silences_no_service"),
+    Planted(part_of_an_incident, "a_silent_vantage_point_silences_no_service"),
+    Planted(nobody_is_missed, "a_vantage_point_that_is_not_heard_is_said"),
+    Planted(nobody_hears_that_it_is_back, "a_firing_that_was_sent_gets_its_resolve"),
     Planted(no_resolve, "a_firing_that_was_sent_gets_its_resolve"),
 )
 

@@ -12,6 +12,7 @@ from cemd.analyze.indicators.instances import UNKNOWN
 from cemd.config.topology import Topology
 from cemd.model.finding import Finding
 from cemd.model.quality import Dimension, Quality, worst
+from cemd.model.subject import SubjectKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def healths(topology: Topology, seen: Sequence[Reading], findings: Iterable[Find
         by_service.setdefault(one.service, []).append(one)
     qualities = {name: [one.quality for one in held] for name, held in by_service.items()}
     for finding in findings:
-        if finding.subject.name in qualities:
+        if finding.subject.kind is not SubjectKind.VANTAGE and finding.subject.name in qualities:
             qualities[finding.subject.name].append(finding.quality)
     own = {}
     for name, held in by_service.items():

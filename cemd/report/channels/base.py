@@ -80,5 +80,6 @@ def alert_text(alert: Alert) -> tuple[str, str]:
     word = "FIRING" if alert.firing else "RESOLVED"
     lines = [f"{word}: {alert.summary}", ""]
     lines += [f"{name}: {value}" for name, value in alert.annotations.items() if value]
-    lines += ["", f"incident: {alert.incident}", f"explain: cemd explain {alert.incident}"]
+    about = "incident" if alert.incident.startswith("inc-") else "finding"
+    lines += ["", f"{about}: {alert.incident}", f"explain: cemd explain {alert.incident}"]
     return f"[{word}] {alert.summary}", "\n".join(lines)

@@ -67,6 +67,10 @@ from cemd.simulation.promises.release import (
     the_ceiling_holds,
     the_kill_switch_stops_everything,
 )
+from cemd.simulation.promises.watching import (
+    a_silent_vantage_point_silences_no_service,
+    a_vantage_point_that_is_not_heard_is_said,
+)
 
 AT_STEP: tuple[Promise, ...] = (
     order_never_goes_back,
@@ -80,8 +84,9 @@ AT_STEP: tuple[Promise, ...] = (
     a_reload_forgets_nothing,
     what_did_not_leave_stays_due,
     unknown_is_bounded_by_what_was_in_flight,
+    a_silent_vantage_point_silences_no_service,
 )
-AT_TICK: tuple[Promise, ...] = (decided_by_the_deadline,)
+AT_TICK: tuple[Promise, ...] = (decided_by_the_deadline, a_vantage_point_that_is_not_heard_is_said)
 AT_WRITE: tuple[Promise, ...] = (
     only_live_policies_send,
     the_kill_switch_stops_everything,

@@ -109,9 +109,10 @@ def the_core_never_fails(book: Book, now: Failed) -> Sentences:
 
 def a_firing_that_was_sent_gets_its_resolve(book: Book, now: Finished) -> Sentences:
     """If a firing was sent, its resolve is sent: through kills, reloads, lies and refusals (8)."""
-    del now
+    silent = {finding.id for finding in now.core.state.analyze.findings}
     for name, alerts in book.alerted.items():
         last, _ = alerts[-1]
         incident = book.incidents.get(last.incident)
-        if last.firing and (incident is None or incident.state in OVER):
-            yield f"alert {name} still fires for staff, but incident {last.incident} is over."
+        lasts = last.incident in silent if incident is None else incident.state not in OVER
+        if last.firing and not lasts:
+            yield f"alert {name} still fires for staff, but {last.incident} is over."
