@@ -26,6 +26,7 @@ from cemd.kit.words import counted
 from cemd.model.finding import Condition
 from cemd.model.identity import SeriesId
 from cemd.model.measurement import SeriesKey
+from cemd.model.subject import Subject, SubjectKind
 from cemd.monitor.intake.samples import FIELDS, MAX_BODY, MAX_SAMPLES
 from cemd.report.customers import COLUMNS
 from cemd.store.sqlite import find_attempts, find_series
@@ -65,6 +66,8 @@ An indicator looks at it with `of: {{source: "mqtt:telemetry", metric: loss_rati
 MOST_PROBES = 5
 ATTEMPTS_SHOWN = 3
 """Failed attempts shown of each of the first few probes behind a finding."""
+ATTEMPTS_READ = 60
+"""Of each, so that some are of the vantage points that see it."""
 
 
 def print_explanation(what: str, *, customer: str | None, root: Path, state: Path | None, as_json: bool) -> None:
@@ -158,18 +161,20 @@ def _with_series(chain: dict[str, Any], root: Path, state: Path | None) -> dict[
 
 
 def _attempts(finding: dict[str, Any], known: dict[SeriesId, SeriesKey], folder: Path) -> list[dict[str, Any]]:
-    """The last failed attempts that a finding could have seen, of its first few probes; the newest first. Silence has
-    none: what is silent made no attempt, and those of the same probe elsewhere are no evidence of it."""
+    """The last failed attempts that a finding stands on, of its first few probes; the newest first. While it is open
+    they go on. Silence has none: what is silent made no attempt, and those of the same probe elsewhere are no evidence
+    of it; nor are those from where it is not seen."""
+    evidence = finding["evidence"]
     if finding["condition"] == Condition.SILENCE:
         return []
-    numbers = map(SeriesId, finding["evidence"]["series"])
-    probes = dict.fromkeys(known[number].probe for number in numbers if number in known)
-    until = finding["evidence"]["until"] or inf
-    found = [
-        one
-        for probe in list(probes)[:MOST_PROBES]
-        for one in find_attempts(folder, probe, most=ATTEMPTS_SHOWN, before=until + 1.0)
-    ]
+    keys = [known[number] for number in map(SeriesId, evidence["series"]) if number in known]
+    probes = dict.fromkeys(key.probe for key in keys)
+    seen_from = {"", *(evidence["failing"] or (key.vantage for key in keys))}
+    before = inf if finding["open"] else finding["at"] + 1.0
+    found = []
+    for probe in list(probes)[:MOST_PROBES]:
+        kept = find_attempts(folder, probe, most=ATTEMPTS_READ, before=before)
+        found += [one for one in kept if one.vantage in seen_from][:ATTEMPTS_SHOWN]
     return [asdict(one) for one in found]
 
 
@@ -214,12 +219,17 @@ def _finding(finding: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     of = f" of {finding['indicator']}" if finding["indicator"] else ""  # silence is that of a whole probe
     yield f"finding {finding['id']}: {finding['condition']}{of} on {_subject(finding)}"
     by = finding["probe"] or "several probes"
-    ended = f", ended {_at(finding['at'])}" if finding["phase"] == "ended" else ", still open"
-    yield f"  began {_at(finding['began_at'])}{ended}, measured by {by}"
-    if finding["condition"] == Condition.SILENCE:
+    over = not finding["open"]
+    ended = f", ended {_at(finding['at'])}" if over else ", still open"
+    of_vantage = finding["subject"]["kind"] == SubjectKind.VANTAGE
+    yield f"  {_begun(finding)}{ended}{'' if of_vantage else f', measured by {by}'}"
+    if of_vantage:
+        pass  # what it measures, and since when nothing comes, stands in the note
+    elif finding["condition"] == Condition.SILENCE:
         yield f"  nothing more is heard of {series}"
     else:
         yield f"  value {value} against {threshold}, {evidence['samples']} samples of {series}"
+        yield from _views(evidence)
     if finding["waits"]:
         yield f"  opens no incident yet: {finding['waits']} How long that counts: `cemd explain grouping`."
     if evidence["note"]:
@@ -227,11 +237,32 @@ def _finding(finding: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
     if evidence["breach_at"]:
         ahead = f"breach at {_at(evidence['breach_at'])}, {_value(evidence['slope_per_hour'])} an hour"
         yield f"  forecast: {ahead}, chance {evidence['confidence']:.0%}"
+    if evidence["until"] and not over and finding["condition"] != Condition.SILENCE:
+        yield f"  that is as of {_at(evidence['until'])}: it is said anew when it turns; the page shows how it is now"
     for one in finding["attempts"]:
-        found = f"{one['probe']}: {one['outcome'].replace('_', ' ')}, {one['reason']} after {one['seconds']:.3f} s"
-        yield f"  {_at(one['at'])} {found}" + (f" ({one['detail']})" if one["detail"] else "")
+        yield f"  {_at(one['at'])} {_attempt(one)}"
     if finding["label"]:
         yield f"  labelled {finding['label']}"
+
+
+def _attempt(one: dict[str, Any]) -> str:
+    seen_from = f" from {one['vantage']}" if one["vantage"] else ""
+    how = f"{one['outcome'].replace('_', ' ')}, {one['reason']} after {one['seconds']:.3f} s"
+    return f"{one['probe']}{seen_from}: {how}" + (f" ({one['detail']})" if one["detail"] else "")
+
+
+def _begun(finding: dict[str, Any]) -> str:
+    """Since when the samples show it, and when it was found: it takes a while until it is sure."""
+    since, found = finding["evidence"]["since"], finding["began_at"]
+    return f"since {_at(since)}, found {_at(found)}" if since and found - since >= 1.0 else f"since {_at(found)}"
+
+
+def _views(evidence: dict[str, Any]) -> Iterator[str]:
+    """Which vantage points see it, where any is named."""
+    words = (("failing", "seen from"), ("well", "not from"), ("blind", "could not look:"))
+    said = [f"{word} {', '.join(evidence[name])}" for name, word in words if evidence[name]]
+    if said:
+        yield f"  {'; '.join(said)}"
 
 
 def _series(number: int, key: dict[str, Any] | None) -> str:
@@ -267,8 +298,7 @@ def _communication(communication: dict[str, Any]) -> Iterator[str]:
 
 
 def _subject(record: dict[str, Any]) -> str:
-    subject = record["subject"]
-    return f"{subject['kind']} {subject['name']}" + (f" at {subject['site']}" if subject["site"] else "")
+    return str(msgspec.convert(record["subject"], Subject))
 
 
 def _at(instant: float) -> str:

@@ -30,7 +30,8 @@ def show_status(root: Path, url: str | None, *, as_json: bool) -> None:
     seen = asked.get("api/v1/overview")
     if as_json:
         kept = ("operator", "version", "epoch", "at", "seq", "not_ready", "to_mend", "killed", "killed_by", "killed_at")
-        short = {name: seen[name] for name in (*kept, "sending_held", "customers", "series", "channels_due")}
+        more = ("sending_held", "customers", "series", "channels_due", "vantages")
+        short = {name: seen[name] for name in (*kept, *more)}
         click.echo(
             json.dumps({**short, "incidents": [_short(one, seen["site_titles"]) for one in _open(seen)]}, indent=2)
         )
@@ -53,6 +54,7 @@ def _lines(base: str, seen: dict[str, Any]) -> Iterator[str]:
     counts = Counter(one["quality"] for one in seen["services"])
     states = ", ".join(f"{counts[word]} {word.replace('_', ' ')}" for word in _QUALITIES if counts[word])
     yield f"{counted(len(seen['services']), 'service')}{f': {states}' if states else ''}; {seen['series']} series"
+    yield from _vantages(seen["vantages"], zone)
     found = _open(seen)
     yield f"{counted(len(found), 'incident')} open" if found else "no incident is open"
     for one in found[:MOST_INCIDENTS]:
@@ -64,6 +66,18 @@ def _lines(base: str, seen: dict[str, Any]) -> Iterator[str]:
         yield f"  {short['id']}  {short['subject']} {how}"
     if (more := len(found) - MOST_INCIDENTS) > 0:
         yield f"  and {more} more"
+
+
+def _vantages(vantages: list[dict[str, Any]], zone: str) -> Iterator[str]:
+    """How many are heard; since when those that are not, stands under what is to mend."""
+    waited = [one for one in vantages if one["heard_at"] is None and one["silent_since"] is None]
+    silent = sum(one["silent_since"] is not None for one in vantages)
+    if len(vantages) > 1 or silent or waited:
+        states = [f"{silent} not heard" if silent else "", f"{len(waited)} waited for" if waited else ""]
+        said = ", ".join(word for word in (f"{len(vantages) - silent - len(waited)} heard", *states) if word)
+        yield f"{counted(len(vantages), 'vantage point')}: {said}"
+    for one in waited:
+        yield f"  {one['name']} has not come yet, waited for since {_when(one['expected_since'], zone)}"
 
 
 def _messages(seen: dict[str, Any], zone: str) -> Iterator[str]:

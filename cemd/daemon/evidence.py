@@ -1,16 +1,17 @@
 """Evidence: how the last attempts of each probe failed, for the page, and one line in the log for each change.
 
-A probe that fails is said once, with the reason; its first success after that is said too. The newest failures of each
-probe are in memory, and the store keeps what is told of them longer: every one at first, and while a probe goes on to
-fail in the same manner one an hour, so that a target that is down for a week does not push out everybody else's.
+A probe that fails is said once for each vantage point, with the reason; its first success after that is said too. The
+newest failures of each probe are in memory, and the store keeps what is told of them longer: every one at first, and
+while a probe goes on to fail in the same manner one an hour, so that a target that is down for a week does not push out
+everybody else's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cemd.errors import StoreError
@@ -42,13 +43,20 @@ class Kept(Protocol):
 
 
 @dataclass(slots=True)
-class _Failing:
-    """A probe that fails: its newest attempts, and what of the present manner is stored."""
+class _Manner:
+    """How a probe fails from one vantage point, and what of that is stored."""
 
-    newest: deque[Attempt]
-    manner: tuple[str, str] = ("", "")
+    words: tuple[str, str] = ("", "")
     alike: int = 0
     stored_at: Instant = 0.0
+
+
+@dataclass(slots=True)
+class _Failing:
+    """A probe that fails: its newest attempts from anywhere, and in which manner from where."""
+
+    newest: deque[Attempt]
+    manners: defaultdict[str, _Manner] = field(default_factory=lambda: defaultdict(_Manner))
 
 
 class Evidence:
@@ -64,14 +72,16 @@ class Evidence:
     def take(self, attempts: Sequence[Attempt]) -> None:
         """Never waits."""
         for one in attempts:
+            where = f"{one.probe}\x1f{one.vantage}"
             if one.outcome == OK:
-                self._said.back(one.probe, "probe.works_again", probe=one.probe)
+                self._said.back(where, "probe.works_again", probe=one.probe, vantage=one.vantage)
                 if (failing := self._failed.get(one.probe)) is not None:
-                    failing.alike = 0
+                    failing.manners[one.vantage].alike = 0
                 continue
             self._said.gone(
-                one.probe, "probe.failed", probe=one.probe, outcome=one.outcome, reason=one.reason, detail=one.detail
-            )
+                where, "probe.failed", probe=one.probe, vantage=one.vantage, outcome=one.outcome, reason=one.reason,
+                detail=one.detail,
+            )  # fmt: skip
             self._remember(one)
 
     async def of(self, probe: str) -> tuple[Attempt, ...]:
@@ -80,13 +90,13 @@ class Evidence:
         newest = tuple(reversed(failing.newest)) if failing is not None else ()
         if len(newest) >= ATTEMPTS_KEPT:
             return newest
-        there = {one.at for one in newest}
+        there = {(one.vantage, one.at) for one in newest}
         try:
             stored = await asyncio.to_thread(self._kept.of, probe, most=ATTEMPTS_KEPT)
         except StoreError as exc:
             self._said_of_store.gone("reading", "evidence.not_read", error=str(exc))
             return newest
-        return (*newest, *(one for one in stored if one.at not in there))[:ATTEMPTS_KEPT]
+        return (*newest, *(one for one in stored if (one.vantage, one.at) not in there))[:ATTEMPTS_KEPT]
 
     async def keep_storing(self) -> None:
         """Stores what is new every now and then, until it is cancelled."""
@@ -114,10 +124,10 @@ class Evidence:
                 del self._failed[next(iter(self._failed))]
             failing = self._failed[one.probe] = _Failing(deque(maxlen=ATTEMPTS_KEPT))
         failing.newest.append(one)
-        manner = (one.outcome, one.reason)
-        if manner != failing.manner:
-            failing.manner, failing.alike = manner, 0
-        failing.alike += 1
-        if failing.alike <= ALIKE_STORED or one.at - failing.stored_at >= ALIKE_SECONDS:
-            failing.stored_at = one.at
+        manner, words = failing.manners[one.vantage], (one.outcome, one.reason)
+        if words != manner.words:
+            manner.words, manner.alike = words, 0
+        manner.alike += 1
+        if manner.alike <= ALIKE_STORED or one.at - manner.stored_at >= ALIKE_SECONDS:
+            manner.stored_at = one.at
             self._unstored.append(one)

@@ -28,7 +28,7 @@ from cemd.daemon.edges import Edges
 from cemd.daemon.epochs import Epochs
 from cemd.daemon.kinds import kinds
 from cemd.daemon.machine import make_for_next_start, speed_up
-from cemd.daemon.mending import Mending, of_alerts, of_channel, of_pushed
+from cemd.daemon.mending import Mending, of_channel, of_pushed, of_views
 from cemd.daemon.metrics import watch_daemon
 from cemd.daemon.news import News
 from cemd.daemon.outlet import Outlet
@@ -176,6 +176,7 @@ class _House:
             improve.view(self.core.state.improve),
             report_view(self.core.state.report, self.core.state.customers),
             said_seq=said_seq,
+            silent=self.core.state.report.silent,
         )
         accepted = self.epochs.read("start")
         self.configuration = accepted.configuration
@@ -303,8 +304,7 @@ class _House:
     def _at_the_edges(self) -> Iterator[ToMend]:
         failing = self.edges.report.failing()
         yield from map(of_channel, failing)
-        if (views := self.published.views) is not None:
-            yield from of_alerts(views.report.alerts, failing)
+        yield from of_views(self.published.views, failing, self.configuration.settings.vantage)
         yield from map(of_pushed, self.edges.complaints())
 
     def _status(self) -> str:

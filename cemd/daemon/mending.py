@@ -1,4 +1,5 @@
-"""What a person has to mend while the daemon goes on: a refused reload, a channel that does not work, pushes in vain.
+"""What a person has to mend while the daemon goes on: a refused reload, a vantage point that is not heard, a channel
+that does not work, pushes in vain.
 
 None of it makes cemd unready: it works, with what it had before. But whoever changed a file believes that the change
 holds, whoever is on shift that staff are told, and whoever pushes that somebody looks; so it stands on the page and in
@@ -7,12 +8,15 @@ holds, whoever is on shift that staff are told, and whoever pushes that somebody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cemd.errors import ConfigError
 from cemd.kit.words import counted
+from cemd.model.finding import Finding
 from cemd.model.identity import Instant
 from cemd.model.notice import Alert
+from cemd.model.subject import SubjectKind
+from cemd.model.view import Views
 from cemd.monitor.intake import Complaint
 from cemd.report.channels.health import Failing
 from cemd.web.house import ToMend
@@ -24,7 +28,31 @@ REMEDY = "mend it, then reload"
 CHANNEL = "A channel does not work: nobody is told by it"
 _TRIED_AGAIN = "mend it there, or in config/channels.yaml and reload; what is still true is tried again by itself"
 REFUSED = "Pushed data is refused"
+UNHEARD = "A vantage point is not heard: what only it would see is not known"
 UNJUDGED = "Pushed data is kept, but nobody judges it"
+
+
+def of_views(views: Views | None, failing: Sequence[Failing], home: str) -> Iterator[ToMend]:
+    """What the core says: vantage points that are not heard, and staff who were not told."""
+    if views is not None:
+        yield from of_vantages(views.analyze.findings, home)
+        yield from of_alerts(views.report.alerts, failing)
+
+
+def of_vantages(findings: Iterable[Finding], home: str) -> Iterator[ToMend]:
+    """Vantage points that are not heard; `home` is that of the daemon's own prober."""
+    for one in findings:
+        name = one.subject.name
+        if one.subject.kind is SubjectKind.VANTAGE:
+            runs = "`cemd run`, or a unit of its own," if name == home else f"`cemd agent --vantage {name}`"
+            yield ToMend(
+                what=UNHEARD,
+                place=f"vantage point {name}",
+                fact=one.evidence.note,
+                remedy=f"see that its prober runs ({runs} starts it) and reaches this daemon, or take it from the"
+                f" probes and reload; `cemd explain {one.id}`",
+                since=one.evidence.since,
+            )
 
 
 def of_pushed(complaint: Complaint) -> ToMend:
@@ -50,7 +78,7 @@ def of_channel(failing: Failing) -> ToMend:
     )
 
 
-def of_alerts(alerts: Iterable[Alert], failing: Iterable[Failing]) -> Iterator[ToMend]:
+def of_alerts(alerts: Iterable[Alert], failing: Sequence[Failing]) -> Iterator[ToMend]:
     """Staff who were not told, by channel: what a start has not tried again yet is known from the rows alone."""
     said = {one.channel for one in failing}
     untold: dict[str, list[Alert]] = {}

@@ -7,12 +7,13 @@ line what it goes on with, and then only what changes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cemd.daemon.published import Published
+from cemd.model.finding import Finding
 from cemd.model.incident import Incident, IncidentState
-from cemd.model.view import ReportView, Views
+from cemd.model.view import ReportView, VantageView, Views
 
 LOOK_SECONDS = 1.0
 OVER = (IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.CANCELLED, IncidentState.REJECTED)
@@ -27,9 +28,13 @@ class News:
         self._incidents: dict[str, tuple[object, ...]] = {}
         self._communications: dict[str, tuple[object, ...]] = {}
         self._switches = (False, False)
+        self._silent: dict[str, None] = {}
 
-    def go_on(self, incidents: Sequence[Incident], report: ReportView, *, said_seq: int) -> None:
-        """Takes what was loaded for said, as far as it was so at `said_seq`; what came later is still to be said."""
+    def go_on(
+        self, incidents: Sequence[Incident], report: ReportView, *, said_seq: int, silent: Iterable[Finding] = ()
+    ) -> None:
+        """Takes what was loaded for said, as far as it was so at `said_seq`; what came later is still to be said.
+        `silent`: findings about vantage points that were not heard."""
         for one in incidents:
             if one.seq <= said_seq:
                 self._incidents[one.id] = _standing(one)
@@ -38,12 +43,13 @@ class News:
         told = [view.communication for view in report.communications if view.communication.seq <= said_seq]
         self._communications = {each.id: (each.state, each.reopened) for each in told}
         self._switches = (report.killed, report.sending_held)
+        self._silent = {one.subject.name: None for one in silent if one.seq <= said_seq}
         open_incidents = [one.id for one in incidents if one.state not in OVER and one.id in self._incidents]
         open_communications = [each.id for each in told if each.ended_at is None]
-        if open_incidents or open_communications or any(self._switches):
+        if open_incidents or open_communications or any(self._switches) or self._silent:
             self._log.info(
                 "goes_on", incidents=open_incidents, communications=open_communications,
-                killed=report.killed, held=report.sending_held,
+                killed=report.killed, held=report.sending_held, silent=list(self._silent),
             )  # fmt: skip
 
     async def run(self, published: Published) -> None:
@@ -72,10 +78,22 @@ class News:
                 )  # fmt: skip
             self._communications[name] = said
         self._communications = {name: said for name, said in self._communications.items() if name in communications}
+        self._vantages(views.analyze.vantages)
         switches = (views.report.killed, views.report.sending_held)
         if switches != self._switches:
             self._switches = switches
             self._log.warning("sending", killed=switches[0], held=switches[1], killed_by=views.report.killed_by)
+
+    def _vantages(self, vantages: Sequence[VantageView]) -> None:
+        """Which of them fell silent, and which are heard again."""
+        silent = {one.name: one for one in vantages if one.silent_since is not None}
+        for name, one in silent.items():
+            if name not in self._silent:
+                self._log.warning("vantage_point.silent", vantage=name, since=one.silent_since, heard_at=one.heard_at)
+        for name in self._silent:
+            if name not in silent:
+                self._log.info("vantage_point.heard", vantage=name)
+        self._silent = dict.fromkeys(silent)
 
     def _incident(self, one: Incident) -> None:
         over = one.state in OVER

@@ -81,3 +81,5 @@ class Attempt:
     reason: str = ""
     detail: str = ""
     values: dict[str, float] = field(default_factory=dict)
+    vantage: str = ""
+    """From where it was made; "": kept by a version that did not say."""

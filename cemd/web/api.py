@@ -45,6 +45,7 @@ class Api:
             ("journeys", "quality", "Journeys with their steps.", self.journeys, doc.JourneysDoc, Page),
             ("touchpoints", "quality", "Touchpoints with RATER.", self.touchpoints, doc.TouchpointsDoc, Page),
             ("services", "quality", "Services and what they stand on.", self.services, doc.ServicesDoc, Page),
+            ("vantages", "series", "From where it is measured.", self.vantages, doc.VantagesDoc, Page),
             ("indicators", "quality", "Indicators and objectives.", self.indicators, doc.IndicatorsDoc, Page),
             ("findings", "incidents", "Findings with evidence.", self.findings, doc.FindingsDoc, Page),
             ("incidents", "incidents", "Incidents, urgent first.", self.incidents, doc.IncidentsDoc, IncidentsAsked),
@@ -101,6 +102,7 @@ class Api:
                 journeys=present.journeys(desk.memory.journey_trends()),
                 touchpoints=present.touchpoints(),
                 services=present.services(),
+                vantages=present.vantages(),
                 incidents=incidents,
                 communications=communications,
                 site_titles=present.site_titles(incidents, communications),
@@ -132,6 +134,11 @@ class Api:
     async def services(self, request: web.Request) -> web.StreamResponse:
         return await self._listed(
             request, documents.ServicesDoc, Presenter.services, lambda one: (one.name, one.title, one.domain)
+        )
+
+    async def vantages(self, request: web.Request) -> web.StreamResponse:
+        return await self._listed(
+            request, documents.VantagesDoc, Presenter.vantages, lambda one: (one.name, one.title, *one.services)
         )
 
     async def indicators(self, request: web.Request) -> web.StreamResponse:

@@ -23,6 +23,7 @@ from cemd.web.shapes import (
     Staff,
     ToMend,
     Touchpoint,
+    Vantage,
 )
 
 
@@ -53,6 +54,7 @@ class OverviewDoc(Document):
     journeys: tuple[Journey, ...]
     touchpoints: tuple[Touchpoint, ...]
     services: tuple[Service, ...]
+    vantages: tuple[Vantage, ...]
     incidents: tuple[Incident, ...]
     communications: tuple[Communication, ...]
     site_titles: dict[str, str]
@@ -82,6 +84,11 @@ class ServicesDoc(Document):
 class IndicatorsDoc(Document):
     total: int
     items: tuple[Indicator, ...]
+
+
+class VantagesDoc(Document):
+    total: int
+    items: tuple[Vantage, ...]
 
 
 class FindingsDoc(Document):

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from cemd.model.finding import Condition, Finding, FindingPhase
-from cemd.model.identity import Instant
+from cemd.model.identity import Instant, SeriesId
 from cemd.model.incident import Incident, IncidentState
 from cemd.model.measurement import SUCCESS
 from cemd.model.notice import Alert, AlertState, Phase
@@ -93,6 +93,7 @@ class Presenter:
                 (SubjectKind.SERVICE, seen.services),
                 (SubjectKind.TOUCHPOINT, seen.touchpoints),
                 (SubjectKind.JOURNEY, seen.journeys),
+                (SubjectKind.VANTAGE, seen.vantages),
             )
             for one in named
         }
@@ -135,6 +136,18 @@ class Presenter:
     def services(self) -> tuple[shapes.Service, ...]:
         return tuple(_same(shapes.Service, one) for one in self.views.analyze.services)
 
+    def vantages(self) -> tuple[shapes.Vantage, ...]:
+        return tuple(
+            _same(
+                shapes.Vantage,
+                one,
+                expected_since=moment(one.expected_since, self.zone),
+                heard_at=moment_or_none(one.heard_at, self.zone),
+                silent_since=moment_or_none(one.silent_since, self.zone),
+            )
+            for one in self.views.analyze.vantages
+        )
+
     def indicators(self) -> tuple[shapes.Indicator, ...]:
         return tuple(_same(shapes.Indicator, one) for one in self.views.analyze.indicators)
 
@@ -144,17 +157,27 @@ class Presenter:
         metric = self.views.series.series[row].key.metric if row is not None else one.indicator
         return "ratio" if metric == SUCCESS else unit_of(metric)
 
-    def _value_now(self, one: Finding) -> float | None:
-        """How it is now: evidence tells how it was when the finding was last stated."""
+    def _now(self, one: Finding) -> tuple[float | None, Instant | None]:
+        """How it is now and when that was measured: evidence tells how it was when the finding was last stated."""
         if one.phase is FindingPhase.ENDED or not one.evidence.series:
-            return None
+            return None, None
         if one.condition is Condition.BUDGET_BURNING or one.subject.kind is SubjectKind.TOUCHPOINT:
-            return None  # their values are rates and distances, worked out when they turn
+            return None, None  # their values are rates and distances, worked out when they turn
         if one.condition is Condition.ANOMALY:
-            row = self.row_of(one.evidence.series[0])
-            return None if row is None else known(float(self.views.series.value[row]))
-        found = self._indicators.get((one.indicator, one.subject.name, one.subject.site, one.touchpoint))
-        return found.value if found else None
+            value, series = self._value_of(one.evidence.series[0]), one.evidence.series[:1]
+        else:
+            found = self._indicators.get((one.indicator, one.subject.name, one.subject.site, one.touchpoint))
+            value, series = (found.value, tuple(map(SeriesId, found.series))) if found else (None, ())
+        return value, None if value is None else self._measured_at(series)
+
+    def _value_of(self, series: int) -> float | None:
+        row = self.row_of(series)
+        return None if row is None else known(float(self.views.series.value[row]))
+
+    def _measured_at(self, series: Iterable[int]) -> Instant | None:
+        """Of the newest sample of any of them."""
+        at = [float(self.views.series.last_at[row]) for one in series if (row := self.row_of(one)) is not None]
+        return max((one for one in at if np.isfinite(one)), default=None)
 
     def _subject(self, subject: Subject) -> shapes.Subject:
         strange = subject.kind == SubjectKind.SERVICE  # pushed data may name what the files do not
@@ -165,6 +188,7 @@ class Presenter:
         return tuple(self.finding(one) for one in self.views.analyze.findings)
 
     def finding(self, one: Finding) -> shapes.Finding:
+        now, now_at = self._now(one)
         evidence = _same(
             shapes.Evidence,
             one.evidence,
@@ -180,7 +204,8 @@ class Presenter:
             subject=self._subject(one.subject),
             unit=self._units.get(one.indicator) or self._unit(one),
             waits=self.views.waits.get(one.id, ""),
-            now=self._value_now(one),
+            now=now,
+            now_at=moment_or_none(now_at, self.zone),
             began_at=moment(one.began_at, self.zone),
             changed_at=moment(one.at, self.zone),
             evidence=evidence,

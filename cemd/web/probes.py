@@ -33,6 +33,7 @@ def probe_of(
     told = tuple(
         shapes.Attempt(
             at=moment(one.at, present.zone),
+            vantage=one.vantage,
             seconds=one.seconds,
             outcome=one.outcome,
             reason=one.reason,

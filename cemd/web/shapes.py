@@ -148,6 +148,21 @@ class Indicator(Shape):
     series: tuple[int, ...]
 
 
+class Vantage(Shape):
+    """A vantage point that has something to measure."""
+
+    name: str
+    title: str
+    probes: int
+    services: tuple[str, ...]
+    """That are measured from there."""
+    expected_since: Moment
+    heard_at: Moment | None
+    """When something came from it last; null: nothing ever did."""
+    silent_since: Moment | None
+    """Null: it is heard, or not missed yet."""
+
+
 class Subject(Shape):
     kind: SubjectKind
     name: str
@@ -186,7 +201,9 @@ class Evidence(Shape):
     samples: int
     window_seconds: float
     since: Moment | None
+    """First sample that shows it; of a silence, the last before it. Null: only `began_at` is known."""
     until: Moment | None
+    """Last moment looked at when it was last stated: the rest of the evidence is as of then."""
     note: str
     breach_at: Moment | None
     """Of a forecast: when the objective would be breached."""
@@ -214,6 +231,7 @@ class Finding(Shape):
     probe: str
     touchpoint: str
     began_at: Moment
+    """When it was found; the evidence's `since` is when the samples began to show it."""
     changed_at: Moment
     """When it was last stated; of one that ended, its end."""
     label: str
@@ -222,6 +240,8 @@ class Finding(Shape):
     """Why it opens no incident yet, as a sentence; empty: it belongs to one, or is only a warning."""
     now: float | None
     """Newest value; null: unknown, or the finding ended. The evidence tells how it was when it was last stated."""
+    now_at: Moment | None
+    """When the newest sample behind `now` was measured: what exists on success alone may be old."""
     evidence: Evidence
 
 
@@ -401,6 +421,8 @@ class Attempt(Shape):
     """One attempt that failed."""
 
     at: Moment
+    vantage: str
+    """From where it was made; empty: kept by a version that did not say."""
     seconds: float
     outcome: str
     reason: str

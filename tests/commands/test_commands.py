@@ -89,9 +89,21 @@ def _live_through_an_outage(root: Path) -> None:
             )
             core.process([batch, Tick()], wall=at, monotonic=turn * 10.0)
         store.keys.numbers(["C-1"])
-        refused = Attempt(probe="web-a", at=NOW + 260.0, seconds=0.001, outcome="failed", reason="connection_refused")
-        late = Attempt(probe="web-b", at=NOW + 9_000.0, seconds=2.0, outcome="timed_out", reason="no_answer_in_time")
-        store.evidence.add([refused, late])
+        refused = Attempt(
+            probe="web-a", at=NOW + 260.0, seconds=0.001, outcome="failed", reason="connection_refused", vantage="home"
+        )
+        late = Attempt(
+            probe="web-b",
+            at=NOW + 9_000.0,
+            seconds=2.0,
+            outcome="timed_out",
+            reason="no_answer_in_time",
+            vantage="home",
+        )
+        elsewhere = Attempt(
+            probe="web-a", at=NOW + 270.0, seconds=1.0, outcome="failed", reason="from-elsewhere", vantage="south"
+        )
+        store.evidence.add([refused, late, elsewhere])
     finally:
         store.close()
 
@@ -143,8 +155,10 @@ def test_explain_an_incident_tells_the_chain(root: Path) -> None:
     assert "web-up" in told
     assert "success by web-a from home" in told
     assert {one["metric"] for one in chain["series"].values()} == {"success"}
-    assert "web-a: failed, connection_refused after 0.001 s" in told
-    assert "no_answer_in_time" not in told  # of another day
+    assert "web-a from home: failed, connection_refused after 0.001 s" in told
+    assert "web-b from home: timed_out" not in told  # a word for people
+    assert "web-b from home: timed out, no_answer_in_time after 2.000 s" in told  # it still fails: evidence goes on
+    assert "from-elsewhere" not in told
 
 
 def told(state: CommunicationState) -> Communication:

@@ -36,6 +36,14 @@ async def test_all_is_well_with_cemd_whatever_is_hurt_out_there(tmp_path: Path) 
     assert "Europe/Vienna" in result.output
 
 
+async def test_vantage_points_are_counted_and_who_has_not_come_is_named_with_since_when(tmp_path: Path) -> None:
+    views = rich_views()
+    said = (await status(SceneHouse(views), tmp_path)).output
+    assert "4 vantage points: 1 heard, 2 not heard, 1 waited for\n  young has not come yet, waited for since 20" in said
+    alone = msgspec.structs.replace(views.analyze, vantages=views.analyze.vantages[:1])
+    assert "vantage point" not in (await status(SceneHouse(replace(views, analyze=alone)), tmp_path)).output
+
+
 async def test_what_recovers_is_not_called_hurt(tmp_path: Path) -> None:
     views = rich_views()
     clear = tuple(msgspec.structs.replace(one, clear_since=views.at - 60) for one in views.incidents)

@@ -11,8 +11,12 @@ import pytest
 from cemd.daemon.evidence import ALIKE_STORED, ATTEMPTS_KEPT, Evidence
 from cemd.daemon.news import News
 from cemd.errors import StoreError
+from cemd.model import finding as findings
+from cemd.model.finding import Condition, Finding, FindingPhase
 from cemd.model.incident import IncidentState
 from cemd.model.measurement import Attempt
+from cemd.model.quality import Quality
+from cemd.model.subject import Subject, SubjectKind
 from cemd.store.sqlite import SqliteStore, open_store
 from structlog.testing import CapturingLogger
 
@@ -42,6 +46,32 @@ def test_a_failing_probe_is_said_once_and_said_again_when_it_works(store: Sqlite
     evidence.take([attempt(5)])
     assert events(log) == ["probe.failed", "probe.works_again", "probe.failed"]
     assert log.calls[0].kwargs["reason"] == "connection_refused"
+
+
+async def test_each_vantage_point_fails_and_works_again_for_itself(store: SqliteStore) -> None:
+    log = CapturingLogger()
+    evidence = Evidence(log, store.evidence)
+    told = [(1, "failed", "home"), (1, "failed", "south"), (2, "ok", "home"), (3, "failed", "south")]
+    evidence.take([replace(attempt(at, outcome), vantage=vantage) for at, outcome, vantage in told])
+    said = [(call.args[0], call.kwargs["vantage"]) for call in log.calls]
+    assert said == [("probe.failed", "home"), ("probe.failed", "south"), ("probe.works_again", "home")]
+    await evidence.store()
+    assert [(one.vantage, one.at) for one in await evidence.of("web")] == [("south", 3), ("south", 1), ("home", 1)]
+    kept = store.evidence.of("web", most=9)
+    assert {(one.vantage, one.at) for one in kept} == {("south", 3), ("south", 1), ("home", 1)}
+
+
+async def test_one_that_fails_otherwise_does_not_make_the_other_new(store: SqliteStore) -> None:
+    evidence = Evidence(CapturingLogger(), store.evidence)
+    for at in range(200):
+        evidence.take([replace(attempt(at), vantage="home"), replace(attempt(at), vantage="south", reason="refused")])
+    await evidence.store()
+    assert len(store.evidence.of("web", most=1000)) == 2 * ALIKE_STORED
+
+
+def test_what_an_older_version_kept_says_not_from_where() -> None:
+    old = {name: value for name, value in msgspec.to_builtins(attempt(1)).items() if name != "vantage"}
+    assert msgspec.convert(old, Attempt).vantage == ""
 
 
 async def test_the_newest_failures_of_a_probe_are_kept_and_successes_are_not_among_them(store: SqliteStore) -> None:
@@ -119,11 +149,33 @@ def test_the_log_tells_each_change_of_an_incident_once() -> None:
     ]
 
 
+def test_the_log_tells_once_which_vantage_points_are_not_heard_and_when_they_are_again() -> None:
+    log = CapturingLogger()
+    news, views = News(log), rich_views()
+    news.look(views)
+    news.look(views)
+    back = [msgspec.structs.replace(one, silent_since=None) for one in views.analyze.vantages if one.name != "west"]
+    news.look(replace(views, analyze=msgspec.structs.replace(views.analyze, vantages=tuple(back))))
+    said = [(call.args[0], call.kwargs["vantage"]) for call in log.calls if call.args[0].startswith("vantage")]
+    silent, heard = "vantage_point.silent", "vantage_point.heard"
+    assert said == [(silent, "south"), (silent, "west"), (heard, "south"), (heard, "west")]
+
+
+def silence(vantage: str, seq: int) -> Finding:
+    return Finding(
+        id=f"fnd-{vantage}", trace="t", condition=Condition.SILENCE, phase=FindingPhase.BEGAN, quality=Quality.UNKNOWN,
+        subject=Subject(kind=SubjectKind.VANTAGE, name=vantage), began_at=1.0, at=1.0, seq=seq, epoch="e",
+        evidence=findings.Evidence(),
+    )  # fmt: skip
+
+
 def test_the_log_of_a_start_says_what_goes_on_in_one_line_and_then_only_what_changes() -> None:
     log = CapturingLogger()
     news, views = News(log), rich_views()
-    news.go_on(views.incidents, views.report, said_seq=views.seq)
+    silent = [silence(name, views.seq) for name in ("south", "west")]
+    news.go_on(views.incidents, views.report, said_seq=views.seq, silent=silent)
     assert events(log) == ["goes_on"]
+    assert log.calls[0].kwargs["silent"] == ["south", "west"]
     open_ones = [one.id for one in views.incidents if one.state not in ("resolved", "closed", "cancelled")]
     assert log.calls[0].kwargs["incidents"] == open_ones
     news.look(views)
@@ -140,7 +192,10 @@ def test_what_was_logged_but_not_carried_out_before_a_start_is_still_said() -> N
     one = next(one for one in views.incidents if one.state not in ("resolved", "closed", "cancelled"))
     began = msgspec.structs.replace(one.timeline[0], seq=views.seq - 1)
     fresh = msgspec.structs.replace(one, seq=views.seq, timeline=(began,))
-    views = replace(views, incidents=(fresh,), report=msgspec.structs.replace(views.report, communications=()))
+    heard = msgspec.structs.replace(views.analyze, vantages=())
+    views = replace(
+        views, incidents=(fresh,), analyze=heard, report=msgspec.structs.replace(views.report, communications=())
+    )
     news.go_on(views.incidents, views.report, said_seq=views.seq - 2)
     news.look(views)
     assert events(log) == ["incident.open"], "it opened after what is known to be said"

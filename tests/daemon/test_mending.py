@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from cemd.daemon.mending import MOST_FAULTS_SHOWN, Mending, of_alerts, of_channel, of_pushed
+from cemd.daemon.mending import MOST_FAULTS_SHOWN, Mending, of_alerts, of_channel, of_pushed, of_vantages
 from cemd.errors import CemdError, ConfigError, Fault
+from cemd.model.finding import Condition, Evidence, Finding, FindingPhase
 from cemd.model.notice import Alert
+from cemd.model.quality import Quality
+from cemd.model.subject import Subject, SubjectKind
 from cemd.monitor.intake import Complaint
 from cemd.report.channels.health import Failing
 from cemd.web.house import ToMend
@@ -67,6 +70,26 @@ def test_staff_who_were_not_told_are_known_from_the_rows_where_the_channel_was_n
     (said,) = of_alerts(alerts, [Failing(channel="chat", why="channel 'chat': gone.", since=1.0)])
     assert (said.place, said.since) == ("channel noc", 1.0)
     assert said.fact == "staff were not told of inc-1, inc-2: it answers 404"
+
+
+def test_a_vantage_point_that_is_not_heard_is_said_with_since_when_and_how_it_is_started() -> None:
+    def silence(kind: SubjectKind, name: str) -> Finding:
+        return Finding(
+            id=f"fnd-{name}", trace="t", condition=Condition.SILENCE, phase=FindingPhase.BEGAN, quality=Quality.UNKNOWN,
+            subject=Subject(kind=kind, name=name), began_at=160.0, at=160.0, seq=1, epoch="e",
+            evidence=Evidence(since=100.0, note="nothing ever came from it"),
+        )  # fmt: skip
+
+    found = [
+        silence(SubjectKind.VANTAGE, "south"),
+        silence(SubjectKind.VANTAGE, "hq"),
+        silence(SubjectKind.SERVICE, "x"),
+    ]
+    south, home = of_vantages(found, "hq")
+    assert (south.place, south.fact, south.since) == ("vantage point south", "nothing ever came from it", 100.0)
+    assert "`cemd agent --vantage south` starts it" in south.remedy
+    assert "`cemd explain fnd-south`" in south.remedy
+    assert "`cemd run`" in home.remedy
 
 
 def test_only_the_newest_refusal_stands_and_a_reload_that_is_taken_ends_it() -> None:

@@ -45,7 +45,7 @@ async def test_measurements_reach_the_log_with_outcomes_and_evidence(tmp_path: P
             assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
             assert {outcome for _, _, outcome in side.log.samples("web", "success")} == {Outcome.OK}
             assert {(v, o) for _, v, o in side.log.samples("dead", "success")} == {(0.0, Outcome.FAILED)}
-            assert {attempt.probe for attempt in side.attempts} == {"dead"}
+            assert {(attempt.probe, attempt.vantage) for attempt in side.attempts} == {("dead", "home")}
             assert side.attempts[0].reason == "connection_refused"
             assert side.server.counters["runs_ok"] >= 3
             assert not side.server.stalled()

@@ -35,6 +35,7 @@ from cemd.model.view import (
     ServiceView,
     StepView,
     TouchpointView,
+    VantageView,
     Views,
 )
 from cemd.web.house import PushAnswer, RunAsked, ToMend, WhoRuns
@@ -267,6 +268,23 @@ def alerts() -> tuple[Alert, ...]:
     )
 
 
+def vantages(at: Instant) -> tuple[VantageView, ...]:
+    """Home that is heard, one that is silent, and one that never came."""
+
+    def one(name: str, heard_at: Instant | None, silent_since: Instant | None) -> VantageView:
+        return VantageView(
+            name=name, title=name.capitalize(), probes=3, services=("dns", "payment"), expected_since=at - 7200.0,
+            heard_at=heard_at, silent_since=silent_since,
+        )  # fmt: skip
+
+    return (
+        one("home", at - 1.0, None),
+        one("south", at - 600.0, at - 600.0),
+        one("west", None, at - 7200.0),
+        one("young", None, None),
+    )
+
+
 def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
     journeys = tuple(
         JourneyView(
@@ -314,6 +332,7 @@ def rich_views(seq: int = 41_260, at: Instant = NOW) -> Views:
             services=services,
             indicators=indicators(),
             findings=findings(),
+            vantages=vantages(at),
         ),
         waits={},
         incidents=incidents(),

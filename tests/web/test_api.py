@@ -120,11 +120,13 @@ async def test_a_probe_tells_why_its_last_attempts_failed(house: SceneHouse, cli
         outcome="failed",
         reason="connection_refused",
         detail="nobody listens.",
+        vantage="south",
     )
     house.failed["payment-charge"] = (attempt,)
     found = await got(client, "/api/v1/probes/payment-charge")
     assert found["probe"]["name"] == "payment-charge"
-    assert [(one["reason"], one["at"]["epoch"]) for one in found["failures"]] == [("connection_refused", NOW - 3)]
+    failures = [(one["reason"], one["vantage"], one["at"]["epoch"]) for one in found["failures"]]
+    assert failures == [("connection_refused", "south", NOW - 3)]
     assert (await got(client, "/api/v1/probes/shop-order-to-activate"))["failures"] == []
     async with client.get("/api/v1/probes/nobody") as answer:
         assert answer.status == 404
@@ -225,6 +227,26 @@ async def test_open_findings_say_how_it_is_now_beside_their_evidence(client: aio
     found = {one["id"]: one for one in (await got(client, "/api/v1/findings"))["items"]}
     assert found["fnd-71c2aa30b1e4"]["now"] == 0.04, "of an objective: the indicator's value"
     assert found["fnd-0f3d4410cc87"]["now"] == 4.8, "of an anomaly: the newest sample"
+
+
+async def test_what_is_now_says_when_it_was_measured(house: SceneHouse, client: aiohttp.ClientSession) -> None:
+    """A series that exists on success alone has no newer value while everything fails."""
+    assert house.shown is not None
+    columns = house.shown.series
+    [slow] = [one for one in house.shown.analyze.findings if one.id == "fnd-0f3d4410cc87"]
+    [row] = [place for place, one in enumerate(columns.series) if one.id == slow.evidence.series[0]]
+    columns.last_at[row] = NOW - 900.0
+    found = {one["id"]: one for one in (await got(client, "/api/v1/findings"))["items"]}
+    assert found[slow.id]["now_at"]["epoch"] == NOW - 900.0
+    assert {one["now_at"] for one in found.values() if one["now"] is None} <= {None}
+
+
+async def test_vantage_points_say_when_they_were_heard(client: aiohttp.ClientSession) -> None:
+    found = (await got(client, "/api/v1/vantages"))["items"]
+    said = {one["name"]: (one["heard_at"] is None, one["silent_since"] is None) for one in found}
+    assert said == {"home": (False, True), "south": (False, False), "west": (True, False), "young": (True, True)}
+    assert [one["name"] for one in (await got(client, "/api/v1/vantages?q=SOUTH+dns"))["items"]] == ["south"]
+    assert (await got(client, "/api/v1/overview"))["vantages"] == found
 
 
 async def test_probes_are_found_by_name_with_their_last_outcome(client: aiohttp.ClientSession) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -592,6 +593,58 @@ async def test_what_is_at_risk_without_an_incident_says_why_and_can_be_labelled(
         await expect(warnings).to_contain_text("total time anomaly")
         await expect(warnings.get_by_role("link", name="explain fnd-0f3d4410cc87")).to_be_visible()
         await expect(warnings.get_by_role("button", name="New normal")).to_have_count(1)
+    finally:
+        await server.stop()
+
+
+async def test_vantage_points_stand_with_when_they_were_heard(browser: Browser) -> None:
+    server = WebServer(SceneHouse(rich_views()), port=0)
+    await server.start()
+    try:
+        watched = await opened(browser, server.url)
+        panel = watched.page.get_by_role("region", name="Vantage points")
+        await expect(panel).to_contain_text("2 of 4 not heard")
+        await expect(panel.locator("li").nth(0)).to_contain_text("Home")
+        await expect(panel.locator("li").nth(0)).to_contain_text("heard 1 s ago")
+        await expect(panel.locator("li").nth(1)).to_contain_text("nothing since ")
+        await expect(panel.locator("li").nth(2)).to_contain_text("never heard, waited for since ")
+        assert await watched.page.evaluate(CONTRAST) == []
+        assert watched.complaints == []
+    finally:
+        await server.stop()
+
+
+async def test_a_value_that_is_not_of_now_says_how_old_it_is(browser: Browser) -> None:
+    views = rich_views()
+    views = replace(views, incidents=tuple(msgspec.structs.replace(one, findings=()) for one in views.incidents))
+    [slow] = [one for one in views.analyze.findings if one.id == "fnd-0f3d4410cc87"]
+    [row] = [place for place, one in enumerate(views.series.series) if one.id == slow.evidence.series[0]]
+    views.series.last_at[row] = views.at - 900.0
+    server = WebServer(SceneHouse(views), port=0)
+    await server.start()
+    try:
+        page = (await opened(browser, server.url)).page
+        await expect(page.get_by_role("region", name="Warnings")).to_contain_text("last 4.8 s, 15 min ago")
+        await page.goto(f"{server.url}series/{slow.evidence.series[0]}")
+        await expect(page.locator(".facts")).to_contain_text(", 15 min ago")
+    finally:
+        await server.stop()
+
+
+async def test_since_when_a_finding_shows_stands_beside_when_it_was_found(browser: Browser) -> None:
+    views = rich_views()
+    views = replace(views, incidents=tuple(msgspec.structs.replace(one, findings=()) for one in views.incidents))
+    first, *others = views.analyze.findings
+    shown = msgspec.structs.replace(first.evidence, since=first.began_at - 60.0)
+    found = (msgspec.structs.replace(first, evidence=shown), *others)
+    server = WebServer(
+        SceneHouse(replace(views, analyze=msgspec.structs.replace(views.analyze, findings=found))), port=0
+    )
+    await server.start()
+    try:
+        page = (await opened(browser, server.url)).page
+        warnings = page.get_by_role("region", name="Warnings")
+        await expect(warnings).to_contain_text(re.compile(r"since \d\d:\d\d:\d\d .*, found \d\d:\d\d:\d\d"))
     finally:
         await server.stop()
 

@@ -292,7 +292,7 @@ class ProberServer:
             case wire.Measured():
                 await self._measured(peer, frame)
             case wire.Attempts(attempts=notes):
-                self._on_attempts([_attempt(note) for note in notes])
+                self._on_attempts([_attempt(note, _vantage(peer)) for note in notes])
             case wire.Progress(counters=counters):
                 self.counters = counters
                 self._metrics.tell(counters)
@@ -381,7 +381,7 @@ def _vantage(peer: _Peer) -> str:
     return peer.source.removeprefix(PROBER)
 
 
-def _attempt(note: wire.AttemptNote) -> Attempt:
+def _attempt(note: wire.AttemptNote, vantage: str) -> Attempt:
     return Attempt(
         probe=note.probe,
         at=note.at,
@@ -390,4 +390,5 @@ def _attempt(note: wire.AttemptNote) -> Attempt:
         reason=note.reason,
         detail=note.detail,
         values=note.values,
+        vantage=vantage,
     )

@@ -6,6 +6,7 @@ import { capital, count, moment, said, shape, standing, STATES, when } from "/st
 const ID = /^(inc|fnd|com|dec|alr)-[0-9a-z.]+$/;
 const ORDER = ["incident", "incidents", "findings", "alerts", "communications", "notices", "decisions"];
 const ASIDE = new Set(["trace", "epoch", "seq", "told_revision", "message_class", "cause_key"]);
+const CALLED = { began_at: "found at", since: "shows since", until: "as of", last_at: "last sample at" };
 const FOLDED = new Set(["timeline", "labels", "annotations"]);
 
 const empty = (item) => item === null || item === "" || (Array.isArray(item) && !item.length) || (typeof item === "object" && !Object.keys(item).length);
@@ -26,7 +27,7 @@ function value(item, name) {
 }
 
 const tree = (item) => h("dl", { class: "tree" }, Object.entries(item).filter(([, one]) => !empty(one)).map(([name, one]) =>
-  h("div", { class: ASIDE.has(name) ? "aside" : "" }, h("dt", {}, capital(said(name))), h("dd", {}, value(one, name)))));
+  h("div", { class: ASIDE.has(name) ? "aside" : "" }, h("dt", {}, capital(CALLED[name] || said(name))), h("dd", {}, value(one, name)))));
 
 // A communication with the state that its notices allow.
 function asSaid(record) {

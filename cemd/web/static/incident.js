@@ -1,6 +1,6 @@
 // One incident: time line, evidence, cause with rivals, impact, communications.
 import { h, picture, room } from "/static/dom.js";
-import { cause, chartKey, communicationCard, evidence, fact, failed, impact, incidentButtons, labelButtons, life, panel, reasons, subjectOf } from "/static/parts.js";
+import { begun, cause, chartKey, communicationCard, evidence, fact, failed, impact, incidentButtons, labelButtons, life, panel, reasons, subjectOf } from "/static/parts.js";
 import { badge, exact, listed, many, span, spokenWhole } from "/static/words.js";
 
 const MOST_CHARTS = 6;
@@ -31,6 +31,12 @@ const staffTold = ({ incident, staff, unheard }, now) => [
     : h("p", { class: "empty" }, unheard ? `Nobody was told: ${unheard}.` : "Nobody was told yet."),
   staff.length ? h("p", { class: "muted" }, incident.acknowledged_by ? `Acknowledged by ${incident.acknowledged_by}.` : incident.open ? "Nobody has acknowledged it yet." : "Nobody acknowledged it.") : null];
 
+// How the probe failed last, as far as who sees the finding says so; silence made no attempt.
+const failureOf = (finding, failures = [], now) => {
+  const seen = finding.evidence.failing, one = failures.find((each) => !seen.length || !each.vantage || seen.includes(each.vantage));
+  return one && finding.condition !== "silence" ? failed(one, now) : null;
+};
+
 export function incidentPage(id) {
   return {
     title: () => id,
@@ -41,7 +47,7 @@ export function incidentPage(id) {
       const shown = charted(open.length ? open : ended);
       const charts = await Promise.all(shown.map(async (one) => [one.id, await text(chartOf(one, document.at)).catch(() => null)]));
       const probes = [...new Set([...open, ...ended].map((one) => one.probe).filter(Boolean))].slice(0, 8);
-      const failures = await Promise.all(probes.map(async (name) => [name, await get(`/api/v1/probes/${encodeURIComponent(name)}`).then((found) => found.failures[0]).catch(() => null)]));
+      const failures = await Promise.all(probes.map(async (name) => [name, await get(`/api/v1/probes/${encodeURIComponent(name)}`).then((found) => found.failures).catch(() => [])]));
       return { document, open, ended, charts: new Map(charts), failures: new Map(failures) };
     },
     draw(view, { document, open, ended, charts, failures }) {
@@ -50,9 +56,9 @@ export function incidentPage(id) {
       const lasted = (one.open ? now : one.clear_since || one.changed_at).epoch - one.first_hurt_at.epoch;
       const mentioned = new Set();
       const proof = (finding) => h("div", { class: "proof", "data-key": finding.id },
-        h("ul", { class: "evidence" }, evidence(finding)),
-        finding.phase === "ended" ? h("p", { class: "muted" }, exact(finding.began_at, now), " to ", exact(finding.changed_at, now)) : null,
-        finding.condition !== "silence" && failures.get(finding.probe) ? failed(failures.get(finding.probe), now) : null,
+        h("ul", { class: "evidence" }, evidence(finding, now)),
+        h("p", { class: "muted" }, begun(finding, now), finding.phase === "ended" ? [", ended ", exact(finding.changed_at, now)] : null),
+        failureOf(finding, failures.get(finding.probe), now),
         labelButtons(finding),
         charts.get(finding.id) ? picture(charts.get(finding.id)) : null);
       return h("div", { class: "one" },

@@ -1,6 +1,6 @@
 // The page that a control room leaves open.
 import { h } from "/static/dom.js";
-import { cause, communicationCard, evidence, impact, incidentButtons, labelButtons, life, loose, panel, reasons, subjectOf, told } from "/static/parts.js";
+import { begun, cause, communicationCard, evidence, impact, incidentButtons, labelButtons, life, loose, panel, reasons, subjectOf, told } from "/static/parts.js";
 import { tipped, tippedCell } from "/static/tip.js";
 import { STATES, badge, bar, capital, count, exact, many, said, score, shape, share, spark, span, spoken, star, titled } from "/static/words.js";
 
@@ -125,6 +125,18 @@ function services(view) {
     well.length ? h("ul", { class: "well", "aria-label": "Healthy services" }, well.map((one) => h("li", { "data-key": one.name, title: needs(one) }, shape("healthy", false), one.title || one.name, borrowed(one), one.score !== null && one.score < 99.5 ? h("span", { class: "muted" }, ` ${score(one.score)}`) : null))) : null);
 }
 
+// From where it is measured; one alone needs no list while it is heard.
+function vantages(view) {
+  const all = view.vantages, silent = all.filter((one) => one.silent_since);
+  if (all.length < 2 && !silent.length) return null;
+  const heard = (one) => (one.silent_since
+    ? [one.heard_at ? "nothing since " : "never heard, waited for since ", exact(one.silent_since, view.at)]
+    : one.heard_at ? `heard ${span(view.at.epoch - one.heard_at.epoch)} ago` : ["waited for since ", exact(one.expected_since, view.at)]);
+  return panel("Vantage points", h("span", { class: "muted" }, silent.length ? `${silent.length} of ${all.length} not heard` : `all ${all.length} heard`),
+    h("ul", { class: "plain" }, all.map((one) => h("li", { "data-key": one.name, title: `${many(one.probes, "probe")} of ${one.services.map(titled).join(", ")}` },
+      shape(one.silent_since || !one.heard_at ? "unknown" : "healthy", true), ` ${one.title} `, h("span", { class: "muted" }, heard(one))))));
+}
+
 // What was found on the cause itself tells most.
 const causeFirst = (one) => [...one.findings].sort((a, b) => (b.subject.name === one.cause.service) - (a.subject.name === one.cause.service));
 
@@ -135,7 +147,7 @@ function incidentCard(one, now) {
     cause(one),
     reasons(one, 3),
     impact(one),
-    one.findings.length ? h("ul", { class: "evidence" }, causeFirst(one).slice(0, 4).map((finding) => evidence(finding, true)), one.findings.length > 4 ? h("li", { class: "muted" }, `and ${one.findings.length - 4} more`) : null) : null,
+    one.findings.length ? h("ul", { class: "evidence" }, causeFirst(one).slice(0, 4).map((finding) => evidence(finding, now, true)), one.findings.length > 4 ? h("li", { class: "muted" }, `and ${one.findings.length - 4} more`) : null) : null,
     h("footer", {}, h("div", { class: "told-side" }, told(one)), incidentButtons(one, false)));
 }
 
@@ -154,11 +166,11 @@ const MOST_WARNINGS = 6;
 // Why something is at risk though no incident is open about it; nothing is shown where nothing is.
 function warnings(view, findings) {
   const rank = (one) => ORDER.indexOf(one.quality);
-  const all = loose(findings, view.incidents).sort((a, b) => rank(a) - rank(b) || b.began_at.epoch - a.began_at.epoch);
+  const all = loose(findings, view.incidents).filter((one) => one.subject.kind !== "vantage").sort((a, b) => rank(a) - rank(b) || b.began_at.epoch - a.began_at.epoch);
   if (!all.length) return null;
   return panel("Warnings", h("span", { class: "muted" }, `${count(all.length)} in no open incident`),
-    h("ul", { class: "evidence" }, all.slice(0, MOST_WARNINGS).map((one) => [evidence(one), h("li", { class: "muted", "data-key": `why-${one.id}` },
-      "since ", exact(one.began_at, view.at), " · ", h("a", { href: `/explain/${one.id}`, "data-link": true }, `explain ${one.id}`),
+    h("ul", { class: "evidence" }, all.slice(0, MOST_WARNINGS).map((one) => [evidence(one, view.at), h("li", { class: "muted", "data-key": `why-${one.id}` },
+      begun(one, view.at), " · ", h("a", { href: `/explain/${one.id}`, "data-link": true }, `explain ${one.id}`),
       one.waits ? h("p", { class: "waits" }, "Opens no incident yet: ", spoken(one.waits)) : null, labelButtons(one))]),
     all.length > MOST_WARNINGS ? h("li", { class: "muted" }, `and ${many(all.length - MOST_WARNINGS, "other")}`) : null));
 }
@@ -184,6 +196,6 @@ export const overview = {
     return h("div", {}, headline(view), h("div", { class: "wall" },
       h("div", { class: "column" }, incidents(view), warnings(view, findings), communications(view)),
       h("div", { class: "column" }, panel("Journeys", legend(), view.journeys.length ? h("div", { class: "journeys" }, view.journeys.map(journey)) : nothing("No journey is described yet: config/catalogue/ says what customers try to get done.")), rater(view)),
-      h("div", { class: "column side" }, parts(view), services(view))));
+      h("div", { class: "column side" }, parts(view), services(view), vantages(view))));
   },
 };

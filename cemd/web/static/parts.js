@@ -1,6 +1,6 @@
 // Parts that several pages share.
 import { h } from "/static/dom.js";
-import { amount, badge, between, capital, count, exact, listed, metricWords, said, share, shape, sited, span, spokenWhole, standing, titled, when } from "/static/words.js";
+import { aged, amount, badge, between, capital, count, exact, listed, metricWords, said, share, shape, sited, span, spokenWhole, standing, titled, when } from "/static/words.js";
 
 export const panel = (title, side, ...body) =>
   h("section", { class: "panel", "aria-label": title }, h("div", { class: "panel-head" }, h("h2", {}, title), side), body);
@@ -52,11 +52,22 @@ export const seriesPath = (id, finding) => {
 const seenFrom = (failing, well, blind) =>
   [[failing, "seen from"], [well, "not from"], [blind, "blind:"]].filter(([who]) => who.length).map(([who, words]) => `${words} ${listed(who)}`).join(", ");
 
-export function evidence(finding, briefly = false) {
+// When it began, as far back as the samples show it, and when it was found: it takes a while until it is sure.
+export const begun = ({ began_at: found, evidence: { since } }, now) => (since && found.epoch - since.epoch >= 1
+  ? ["since ", exact(since, now), ", found ", exact(found, now)]
+  : ["since ", exact(found, now)]);
+
+// The newest value; one that is not of now says how old it is.
+const newest = (finding, now) => {
+  const age = aged(finding.now_at, now), value = amount(finding.now, finding.unit);
+  return age ? `last ${value}, ${age}` : `now ${value}`;
+};
+
+export function evidence(finding, now, briefly = false) {
   const { value, expected, threshold, low, high, series, failing, well, blind } = finding.evidence;
   const metric = finding.unit;
   const words = [];
-  if (finding.now !== null) words.push(`now ${amount(finding.now, metric)}`);
+  if (finding.now !== null) words.push(newest(finding, now));
   else if (value !== null) words.push(`${finding.phase === "ended" ? "at worst" : "was"} ${amount(value, metric)}`);
   if (threshold !== null) words.push(`objective ${amount(threshold, metric)}`);
   else if (low !== null && high !== null) words.push(`expected ${between(low, high, metric)}`);
@@ -73,7 +84,7 @@ export function evidence(finding, briefly = false) {
 }
 
 // Why a probe failed, in the words of the attempt itself.
-export const failed = (one, now) => h("p", { class: "muted" }, "Last failed attempt ", when(one.at, now, true), `: ${said(one.reason || one.outcome)}${one.detail ? `, ${one.detail}` : ""}`);
+export const failed = (one, now) => h("p", { class: "muted" }, "Last failed attempt ", one.vantage ? `from ${one.vantage} ` : "", when(one.at, now, true), `: ${said(one.reason || one.outcome)}${one.detail ? `, ${one.detail}` : ""}`);
 
 export const chartKey = (marked, objective) => h("p", { class: "muted key" },
   h("span", {}, h("i", { class: "key-line" }), "measured"), h("span", {}, h("i", { class: "key-band" }), "expected range (fainter: as of its first record)"), h("span", {}, h("i", { class: "key-usual" }), "expected value"),

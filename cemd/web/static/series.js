@@ -1,21 +1,21 @@
 // Pick a series, see it with its expected band.
 import { h, picture, room } from "/static/dom.js";
 import { chartKey, fact, failed, named, panel } from "/static/parts.js";
-import { amount, between, count, exact, metricWords, said, titled, trace, when } from "/static/words.js";
+import { aged, amount, between, count, exact, metricWords, said, titled, trace, when } from "/static/words.js";
 
 const SPANS = { "15 min": 900, "1 h": 3600, "6 h": 21600, "1 d": 86400, "7 d": 604800 };
 
 const rarity = (p) => (p === null ? "–" : p >= 0.05 ? "ordinary" : `1 in ${count(1 / Math.max(p, 1e-12))}`);
 
 // What to look at when nothing was asked for: what is least like itself, each with its last quarter of an hour.
-function notables(items) {
+function notables(items, now) {
   if (!items.length) return panel("Least usual now", null, h("p", { class: "empty" }, "Of no series enough is known yet to say what is usual. Choose one by its name."));
   return panel("Least usual now", h("span", { class: "muted" }, "last 15 min, the expected band behind"),
     h("ul", { class: "notables" }, items.map((one) => h("li", { "data-key": String(one.id) },
       h("a", { href: `/series/${one.id}`, "data-link": true }, h("strong", {}, one.probe), ` ${metricWords(one.metric)}`),
       h("span", { class: "muted" }, one.service ? titled(one.service) : ""),
       trace(one.trend, one.low, one.high, `${one.probe} ${metricWords(one.metric)}, last 15 min`),
-      h("p", { class: "muted" }, h("strong", {}, amount(one.value, one.metric)), one.low === null ? "" : `, expected ${between(one.low, one.high, one.metric)}`, ` · ${one.tail_probability >= 0.05 ? "ordinary" : `as rare as ${rarity(one.tail_probability)}`}`)))));
+      h("p", { class: "muted" }, h("strong", {}, amount(one.value, one.metric)), aged(one.last_at, now) ? `, ${aged(one.last_at, now)}` : "", one.low === null ? "" : `, expected ${between(one.low, one.high, one.metric)}`, ` · ${one.tail_probability >= 0.05 ? "ordinary" : `as rare as ${rarity(one.tail_probability)}`}`)))));
 }
 
 // What became of a run that was asked for: said until the page is left.
@@ -56,7 +56,8 @@ export function seriesPage(id) {
       const own = `/api/v1/series/${encodeURIComponent(id)}`;
       const [document, chart] = await Promise.all([get(`${own}?points=10`), text(`${own}/chart.svg?${query}`)]);
       const probe = await get(`/api/v1/probes/${encodeURIComponent(document.series.probe)}`).catch(() => null);
-      return { list, q, one: document.series, chart, failure: probe && probe.failures[0], runs: probe ? probe.asked : [] };
+      const failure = probe && probe.failures.find((failed) => !failed.vantage || failed.vantage === document.series.vantage);
+      return { list, q, one: document.series, chart, failure, runs: probe ? probe.asked : [] };
     },
     draw(view, { list, q, notable, one, chart, failure, runs }, params) {
       const keep = (name, value) => {
@@ -73,7 +74,7 @@ export function seriesPage(id) {
           list.total ? null : h("p", { class: "empty", role: "status" }, q ? "No series has all these words in its names." : "Nothing was measured yet."),
           h("ul", { class: "picker" }, list.items.map((item) => h("li", { "data-key": String(item.id) },
             h("a", { href: `/series/${item.id}${q ? `?q=${encodeURIComponent(q)}` : ""}`, "data-link": true, "aria-current": one && item.id === one.id ? "page" : null },
-              h("span", {}, h("strong", {}, item.probe), ` ${item.metric}`, h("small", {}, label(item))), h("span", { class: "number" }, amount(item.value, item.metric))))))),
+              h("span", {}, h("strong", {}, item.probe), ` ${item.metric}`, h("small", {}, label(item))), h("span", { class: "number" }, amount(item.value, item.metric), aged(item.last_at, list.at) ? h("small", {}, aged(item.last_at, list.at)) : null)))))),
         one ? named(`${one.probe} ${one.metric}`,
           h("span", { class: "spans", role: "group", "aria-label": "Span" }, Object.keys(SPANS).map((name) => h("a", { href: keep("span", name), "data-link": true, "aria-current": params.get("span") === name ? "true" : null }, name))),
           h("div", { class: "chart-box" }, picture(chart)),
@@ -83,11 +84,11 @@ export function seriesPage(id) {
             h("button", { type: "button", "data-command": "run", "data-subject": one.probe }, "Run now"), h("span", { class: "muted", role: "status" }, ran(asked, one, now))) : null,
           askers(runs, now),
           h("dl", { class: "facts" },
-            fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", exact(one.last_at, now)),
+            fact("Last value", amount(one.value, one.metric)), fact("Outcome", said(one.outcome)), fact("At", exact(one.last_at, now), aged(one.last_at, now) ? `, ${aged(one.last_at, now)}` : ""),
             fact("Expected", one.low === null ? "not yet known" : between(one.low, one.high, one.metric)),
             fact("As rare as", rarity(one.tail_probability)),
             fact("Where", label(one) || "–"), fact("Source", one.source), fact("Number", String(one.id))))
-          : notables(notable));
+          : notables(notable, list.at));
     },
   };
 }

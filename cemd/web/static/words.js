@@ -136,6 +136,9 @@ export function span(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+// How old a value is, where that is worth a word: what was measured within the last minute is of now.
+export const aged = (moment, now) => (moment && now && now.epoch - moment.epoch > 60 ? `${span(now.epoch - moment.epoch)} ago` : "");
+
 export function listed(names, most = 4, named = titled) {
   if (!names.length) return "none";
   names = names.map(named);
