@@ -44,6 +44,10 @@ FIELDS = {
     "trust_square": Field("<f4"),
     "jump_product": Field("<f4"),
     "jump_square": Field("<f4"),
+    "widening": Field("<f4"),  # of the spread at the beginning of this hour, by the season; 1: doubles
+    "spread_before": Field("<f4"),  # just before it
+    "widening_product": Field("<f4"),
+    "widening_square": Field("<f4"),
     "episode": Field("<f4", shape=(len(episodes.EPISODE),)),
     "alike": Field("<u2"),  # class of series by which the limit was corrected
     "run": Field("<u2"),

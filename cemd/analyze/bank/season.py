@@ -8,7 +8,8 @@ count for its spread: nothing foretold it then, least of all at the turns of a w
 than they will. With such errors in it, the usual spread of these hours would leave too little to those that follow.
 
 Only differences count: into the next hour the level moves by the difference of the two slots, partly at once, partly
-along the hour, as regressions of the last hours say (`trust`, `jump`): on a series without season both are near 0. So a
+along the hour, as regressions of the last hours say (`shares`): on a series without season both are near 0. The spread
+moves by the ratio of the two, by the share of it that it has not followed by itself within the hour before. So a
 shift of the level spoils no slot but one, and what the season cannot foretell (another holiday, a changed clock) is
 forgotten within two days of hours.
 
@@ -25,7 +26,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from cemd.analyze.bank import shares
 from cemd.analyze.bank.kernel import ABSOLUTE_FLOOR, RELATIVE_FLOOR, Lot, Rows
+from cemd.analyze.bank.shares import Where
 from cemd.analyze.columns import Array, Columns
 
 HOURS, DAY_HOURS = 168, 24
@@ -38,9 +41,7 @@ SEASON = {
     "day_count": ("|u1", DAY_HOURS),
 }
 SLOT_RATE, DAY_RATE = np.float32(0.25), np.float32(1.0 / 3.0)  # remembers four weeks; three days
-TRUST_RATE = np.float32(1.0 / 48.0)
 USUAL_RATE = np.float32(1.0 / 48.0)
-LEAST_RATIO, MOST_RATIO = np.float32(0.25), np.float32(4.0)
 FLOOR_KEPT = np.float32(0.97)  # an hour: half of a floor that samples set is left after a day
 SHORTER = np.float32(0.9)  # the longest gap that is usual fades
 PER_TWO_HOURS = np.float32(1.0 / 7200.0)
@@ -48,12 +49,11 @@ UNKNOWN = np.float32(np.nan)
 BLOCK = 8192  # series a call, and a run that is settled together
 SPREAD_OUT = 2227  # seconds from run to run: near the golden section of an hour, so that any number lies evenly
 NEVER = -(2**30)  # the hour before the first
-Where: TypeAlias = Rows | slice
 Held: TypeAlias = tuple[Array, Array]
 """By hour of the week or of the day: how often it was seen, and what was usual."""
 KINDS = (("slot", HOURS, SLOT_RATE), ("day", DAY_HOURS, DAY_RATE))
 MOST_COUNTED = np.float32(255.0)
-ZERO, ONE, TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
 def turn(season: Mapping[str, Array], b: Lot, places: Where, rows: Where, hour: Array, since: Array) -> None:
@@ -90,8 +90,8 @@ def turn(season: Mapping[str, Array], b: Lot, places: Where, rows: Where, hour: 
     b.gap[places] = ZERO
     c["slope"][rows] = ZERO
     if np.logical_or.reduce(known):
-        trust = _share(c, rows, "trust_product", "trust_square")
-        jump = _jump(c, rows, ahead, b.x[places] - level, trust, adjacent)
+        trust = shares.share(c, rows, "trust")
+        jump = shares.jump(c, rows, ahead, b.x[places] - level, trust, adjacent)
         level += (jump if together else np.where(adjacent, jump, trust)) * ahead
         slope = (trust - jump) * (c["after"][rows] - then) * PER_TWO_HOURS
         np.copyto(slope, ZERO, where=~(known & np.isfinite(slope)))
@@ -100,6 +100,7 @@ def turn(season: Mapping[str, Array], b: Lot, places: Where, rows: Where, hour: 
     else:
         c["level"][rows] = level
     c["foretold"][rows] = ahead if together else np.where(adjacent, ahead, ZERO)
+    shares.widen(c, rows, c["next_evenness"][rows], None if together else adjacent)
     _open_hour(c, rows, level)
     c["hour"][rows], c["hour_from"][rows], c["foreseen"][rows] = hour, n, False
 
@@ -145,8 +146,10 @@ def _put_aside(c: Mapping[str, Array], rows: Where) -> tuple[Array, Array]:
         samples[~teaches] = UNKNOWN
         c["last_mean"][_within(rows, (~knows).nonzero()[0])] = UNKNOWN
     mean: Array = c["hour_sum"][rows] / samples
-    c["over_mean"][rows], c["over_dev"][rows] = mean, c["hour_dev"][rows] / samples
-    _learn_trust(c, rows, mean)
+    away = c["hour_dev"][rows] / samples
+    c["over_mean"][rows], c["over_dev"][rows] = mean, away
+    shares.learn_trust(c, rows, mean)
+    shares.learn_widening(c, rows, away)
     c["last_mean"][rows] = mean if all_teach else np.where(teaches, mean, c["last_mean"][rows])
     return mean, knows
 
@@ -165,7 +168,6 @@ def _leap(season: Mapping[str, Array], c: Mapping[str, Array], rows: Rows, befor
 def _open_hour(c: Mapping[str, Array], rows: Where, level: Array) -> None:
     """What holds in this hour, and what fades hour by hour."""
     evenness = c["next_evenness"][rows]
-    c["spread"][rows] *= c["evenness"][rows] / evenness
     c["evenness"][rows] = evenness
     floor = np.absolute(level)
     floor *= RELATIVE_FLOOR
@@ -200,7 +202,8 @@ def _learn(season: Mapping[str, Array], c: Mapping[str, Array], rows: Where, hou
     hours = np.minimum(c["hours"][rows] + ONE, np.float32(1e6))
     usual = c["usual_dev"][rows]
     usual = usual + (away - usual) * np.maximum(ONE / hours, USUAL_RATE)
-    ratio = np.minimum(np.maximum(away / np.maximum(usual, ABSOLUTE_FLOOR), LEAST_RATIO), MOST_RATIO)
+    ratio = away / np.maximum(usual, ABSOLUTE_FLOOR)
+    ratio = np.minimum(np.maximum(ratio, shares.LEAST_RATIO), shares.MOST_RATIO)
     c["usual_dev"][rows], c["hours"][rows] = usual, hours
     for kind, length, least in KINDS:
         slot = _slot(hour, length)
@@ -270,44 +273,6 @@ def _each(slot: Array | int, rows: Where) -> Where:
     return rows
 
 
-def _learn_trust(c: Mapping[str, Array], rows: Where, mean: Array) -> None:
-    """Regression of how the mean of the hour changed on how it should have changed."""
-    foretold, changed = c["foretold"][rows], mean - c["last_mean"][rows]
-    finite = np.isfinite(changed)
-    if not np.logical_and.reduce(finite):
-        np.copyto(changed, ZERO, where=~finite)
-    _regress(c, rows, "trust", foretold, changed, (foretold != ZERO) & finite)
-
-
-def _regress(c: Mapping[str, Array], rows: Where, name: str, of: Array, on: Array, teaches: Array) -> None:
-    if not np.logical_or.reduce(teaches):
-        return
-    rate = TRUST_RATE if np.logical_and.reduce(teaches) else np.where(teaches, TRUST_RATE, ZERO)
-    for part, value in ((f"{name}_product", of * on), (f"{name}_square", of * of)):
-        held = c[part][rows]
-        value -= held
-        value *= rate
-        value += held
-        c[part][rows] = value
-
-
-def _jump(c: Mapping[str, Array], rows: Where, ahead: Array, step: Array, trust: Array, adjacent: Array) -> Array:
-    """Share of the difference that comes with the first sample of an hour; learns from this one, after it was asked."""
-    share = np.minimum(_share(c, rows, "jump_product", "jump_square"), trust)
-    bound = np.absolute(ahead)
-    bound *= TWO
-    np.minimum(step, bound, out=step)
-    np.negative(bound, out=bound)
-    np.maximum(step, bound, out=step)
-    _regress(c, rows, "jump", ahead, step, adjacent & (ahead != ZERO))
-    return share
-
-
-def _share(c: Mapping[str, Array], rows: Where, product: str, square: str) -> Array:
-    share: Array = c[product][rows] / np.maximum(c[square][rows], np.float32(1e-30))
-    return np.minimum(np.maximum(share, ZERO, out=share), ONE, out=share)
-
-
 def profile(season: Mapping[str, Array], rows: Where, hour: Array) -> Array:
     """Mean of an hour by hour of the week and of the day; NaN where neither was seen."""
     return _mix(*_held(season, rows, hour, "mean"), UNKNOWN)
@@ -319,7 +284,7 @@ def ahead(season: Mapping[str, Array], c: Columns, rows: Rows, at: float) -> Arr
     before = c["hour"][rows]
     held = {name: c[name] for name in ("trust_product", "trust_square")}
     moved = profile(season, rows, hour) - profile(season, rows, before)
-    moved = np.where(np.isfinite(moved), moved, ZERO) * _share(held, rows, "trust_product", "trust_square")
+    moved = np.where(np.isfinite(moved), moved, ZERO) * shares.share(held, rows, "trust")
     within = np.clip(at - c["last_at"][rows], 0.0, 3600.0) * c["slope"][rows]
     return np.where(hour == before, within, moved)
 
