@@ -37,7 +37,7 @@ LONGER = 1.5
 """An anomaly must last so much longer than the one that was false, at most four hours, to be said in spite of it."""
 BASELINE = ("n", "level", "spread", "floor", "evenness", "first", "second", "third")
 """Columns of the bank that are what is expected of a series; not what was measured, nor where in the hour it is."""
-MEASURED = ("base", "x", "last_at", "outcome", "binary", "interval", "long_gap")
+MEASURED = ("base", "x", "last_at", "outcome", "binary", "interval", "long_gap", "lone_gap")
 """Columns that a baseline which is learnt anew keeps."""
 
 

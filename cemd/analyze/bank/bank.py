@@ -138,7 +138,7 @@ class Bank:
     def silent_after(self, detector: Detector, every_seconds: Array) -> Array:
         """Seconds without a sample that count as silence, per row; infinite before there is an interval."""
         c = self.columns
-        usual = np.maximum(c["long_gap"].astype(np.float64), every_seconds)
+        usual = np.maximum(np.maximum(c["long_gap"], c["interval"]).astype(np.float64), every_seconds)
         return np.where((c["n"] > kernel.EARLY) | (every_seconds > 0), usual * detector.silence_intervals, np.inf)
 
     def band(self, rows: NDArray[np.intp], at: float, learn_samples: int) -> Band:

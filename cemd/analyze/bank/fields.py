@@ -26,6 +26,7 @@ FIELDS = {
     "third": Field("<f4", 4.53),
     "interval": Field("<f4"),
     "long_gap": Field("<f4"),
+    "lone_gap": Field("<f4"),  # the longest of a young series
     "hour": Field("<i4", NEVER),
     "hour_from": Field("<f4"),  # n at the beginning of this hour
     "hour_sum": Field("<f4"),

@@ -39,7 +39,7 @@ def span_of(rows: Rows) -> Rows | slice:
 
 NOBODY: Rows = np.zeros(0, np.intp)
 ONE, HALF = number(1.0), number(0.5)
-EARLY = 16.0  # samples before which nothing is clipped
+EARLY = 16.0  # samples before which no distance is clipped
 LEVEL_RATE = number(0.05)  # the level remembers some 20 samples
 SPREAD_RATE = number(0.02)  # the spread some 50: were it quicker, its own noise would make exceedances come in runs
 SPREAD_KEPT = number(1.0 - 0.02)

@@ -52,6 +52,7 @@ class Held(NamedTuple):
     first: Array
     interval: Array
     long_gap: Array
+    lone_gap: Array
     hour: Array
     hour_sum: Array
     hour_dev: Array
@@ -113,9 +114,13 @@ def look(c: Held, rows: Array, at: Array, value: Array, outcome: Array, to: Room
         c.last_at[row] = when
         interval = c.interval[row]
         if gap < interval * LESS or gap > interval * MORE:
-            new = min(gap, UNCLIPPED if n < EARLY else c.long_gap[row] * LONGER)
-            c.long_gap[row] = max(c.long_gap[row], new)
-            c.interval[row] = interval + (new - interval) * max(ONE / max(n, ONE), LEVEL_RATE)
+            usual, lone = c.long_gap[row], c.lone_gap[row]
+            bound = (lone if n < EARLY else max(usual, interval)) * LONGER
+            counts = min(gap, bound if bound > ZERO else UNCLIPPED)
+            c.long_gap[row] = max(usual, min(gap, lone) if n < EARLY else counts)
+            c.lone_gap[row] = max(gap, lone) if n < EARLY else lone
+            before = n - ONE if n < EARLY else n
+            c.interval[row] = interval + (counts - interval) * max(ONE / max(before, ONE), LEVEL_RATE)
         x = np.float32(seen - c.base[row])
         if not c.binary[row]:
             to.rows[numbers], to.at[numbers], to.gap[numbers], to.x[numbers] = row, when, gap, x

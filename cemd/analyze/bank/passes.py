@@ -237,7 +237,9 @@ def run(b: Block, beyond: Beyond) -> None:
 
 def pace(b: Block, least: float) -> bool:
     """The series' own interval, and the longest gap that is still usual for it: `b.gap` within a quarter of the
-    interval says nothing new.
+    interval says nothing new. Of the first samples a gap is usual when another one was as long (`lone_gap` is the
+    longest), and the first is forgotten with the next: a silence among them would hide the next for hours. Later it is
+    up to `LONGER` times the longest before.
 
     Returns:
         Whether it said something new. `least` is the shortest gap.
@@ -254,12 +256,14 @@ def pace(b: Block, least: float) -> bool:
     if not len(places):
         return False
     rows, new = b.rows.take(places), gap.take(places)
-    n, long_gap = c["n"].take(rows), c["long_gap"].take(rows)
-    new = np.minimum(new, np.where(n < EARLY, UNCLIPPED, long_gap * LONGER))
-    c["long_gap"][rows] = np.maximum(long_gap, new)
-    rate = np.maximum(ONE / np.maximum(n, ONE), LEVEL_RATE)
-    usual = interval.take(places)
-    c["interval"][rows] = usual + (new - usual) * rate
+    n, long_gap, usual = c["n"].take(rows), c["long_gap"].take(rows), interval.take(places)
+    lone, young = c["lone_gap"].take(rows), n < EARLY
+    bound = np.where(young, lone, np.maximum(long_gap, usual)) * LONGER
+    counts = np.minimum(new, np.where(bound > np.float32(0.0), bound, UNCLIPPED))
+    c["long_gap"][rows] = np.maximum(long_gap, np.where(young, np.minimum(new, lone), counts))
+    c["lone_gap"][rows] = np.where(young, np.maximum(new, lone), lone)
+    rate = np.maximum(ONE / np.maximum(n - young, ONE), LEVEL_RATE)
+    c["interval"][rows] = usual + (counts - usual) * rate
     return True
 
 

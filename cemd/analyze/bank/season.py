@@ -174,7 +174,7 @@ def _open_hour(c: Mapping[str, Array], rows: Where, level: Array) -> None:
     floor += ABSOLUTE_FLOOR
     floor /= evenness
     c["floor"][rows] = np.maximum(floor, c["floor"][rows] * FLOOR_KEPT, out=floor)
-    c["long_gap"][rows] = np.maximum(c["long_gap"][rows] * SHORTER, c["interval"][rows])
+    c["long_gap"][rows] *= SHORTER
     c["first"][rows] = np.maximum(c["first"][rows], ONE)
     c["hour_sum"][rows] = ZERO
     c["hour_dev"][rows] = ZERO
