@@ -66,8 +66,8 @@ def learn_widening(c: Mapping[str, Array], rows: Where, away: Array) -> None:
 
     Nobody saw the spread of its beginning: it lies as far from the mean of the hour (`away`) as that of its end does,
     on the other side. What the spread lags behind shows as well, at the end with the other sign than at the beginning,
-    so that the share for which both are alike is found: 0.3 of a smooth rhythm at one value every 10 s, 0.9 at one a
-    minute, nearly all at one every five minutes, and all of a leap.
+    so that the share is found for which both are alike: a third of a smooth rhythm at one value every 10 s, all of it
+    at one a minute or slower, all of a leap; less by as much as what is known of the hours is chance.
     """
     foretold, began = c["widening"][rows], away * TWO
     began -= c["spread"][rows]
