@@ -1,11 +1,10 @@
-"""The documents that the JSON API answers with, one a route; what stands in them is in `shapes`."""
+"""The documents that the JSON API answers with, one a route; what stands in them is in `shapes`, `shapes_measured`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from cemd.web.shapes import (
-    Attempt,
     Cei,
     Communication,
     Document,
@@ -14,17 +13,13 @@ from cemd.web.shapes import (
     Indicator,
     Journey,
     Moment,
-    Probe,
-    RunAsked,
-    SeriesNow,
-    SeriesTrend,
     Service,
     Shape,
     Staff,
     ToMend,
     Touchpoint,
-    Vantage,
 )
+from cemd.web.shapes_measured import Attempt, Probe, RunAsked, SeriesNow, SeriesTrend, Vantage
 
 
 class OverviewDoc(Document):

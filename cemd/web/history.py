@@ -18,7 +18,8 @@ from cemd.web.desk import Desk
 from cemd.web.guard import Refused
 from cemd.web.present import Presenter, known, moment, outcome_word, series_now
 from cemd.web.routes import Route, get, query_of
-from cemd.web.shapes import SeriesNow, Shape
+from cemd.web.shapes import Shape
+from cemd.web.shapes_measured import SeriesNow
 
 HISTORY_SECONDS = 3600.0
 MOST_SECONDS = 400 * 86_400.0

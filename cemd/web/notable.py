@@ -12,12 +12,13 @@ from pydantic import Field
 from cemd.model.identity import Instant
 from cemd.model.measurement import Samples
 from cemd.model.view import SeriesColumns
-from cemd.web import documents, shapes
+from cemd.web import documents
 from cemd.web.asked import Asked
 from cemd.web.desk import Desk
 from cemd.web.present import Presenter, known
 from cemd.web.routes import Route, get, query_of
 from cemd.web.shapes import Shape
+from cemd.web.shapes_measured import SeriesTrend
 
 RECENT_SECONDS = 900.0
 TREND_POINTS = 60
@@ -77,7 +78,7 @@ class Notable:
         def make(present: Presenter) -> Shape:
             known_rows = [(present.row_of(one), samples) for one, samples in zip(wanted, histories, strict=True)]
             items = tuple(
-                shapes.SeriesTrend(**present.one_series(row).model_dump(), trend=trend_of(samples, since, until))
+                SeriesTrend(**present.one_series(row).model_dump(), trend=trend_of(samples, since, until))
                 for row, samples in known_rows
                 if row is not None
             )

@@ -19,7 +19,7 @@ from cemd.model.notice import Alert, AlertState, Phase
 from cemd.model.quality import Outcome
 from cemd.model.subject import Subject, SubjectKind
 from cemd.model.view import CommunicationView, RaterView, SeriesColumns, Views
-from cemd.web import shapes
+from cemd.web import shapes, shapes_measured
 from cemd.web.house import ToMend
 
 S = TypeVar("S", bound=shapes.Shape)
@@ -136,10 +136,10 @@ class Presenter:
     def services(self) -> tuple[shapes.Service, ...]:
         return tuple(_same(shapes.Service, one) for one in self.views.analyze.services)
 
-    def vantages(self) -> tuple[shapes.Vantage, ...]:
+    def vantages(self) -> tuple[shapes_measured.Vantage, ...]:
         return tuple(
             _same(
-                shapes.Vantage,
+                shapes_measured.Vantage,
                 one,
                 expected_since=moment(one.expected_since, self.zone),
                 heard_at=moment_or_none(one.heard_at, self.zone),
@@ -312,17 +312,17 @@ class Presenter:
         titles = self.views.analyze.site_titles
         return {site: titles[site] for site in sorted(named) if site in titles}
 
-    def series(self, rows: Iterable[int]) -> tuple[shapes.SeriesNow, ...]:
+    def series(self, rows: Iterable[int]) -> tuple[shapes_measured.SeriesNow, ...]:
         return tuple(self.one_series(row) for row in rows)
 
-    def one_series(self, row: int) -> shapes.SeriesNow:
+    def one_series(self, row: int) -> shapes_measured.SeriesNow:
         return series_now(self.views.series, row, self.zone, service=self._service_of(row))
 
 
-def series_now(columns: SeriesColumns, row: int, zone: ZoneInfo, *, service: str = "") -> shapes.SeriesNow:
+def series_now(columns: SeriesColumns, row: int, zone: ZoneInfo, *, service: str = "") -> shapes_measured.SeriesNow:
     """One row of the columns."""
     one = columns.series[row]
-    return shapes.SeriesNow(
+    return shapes_measured.SeriesNow(
         id=one.id,
         probe=one.key.probe,
         metric=one.key.metric,
