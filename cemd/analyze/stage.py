@@ -27,7 +27,7 @@ from cemd.analyze.judge.retired import retired_findings
 from cemd.analyze.judge.silence import silence_findings, silent_series, vantage_findings
 from cemd.analyze.labels import LABELS, Clerk, Labels
 from cemd.analyze.models.lookout import Lookout
-from cemd.analyze.series import SeriesTable
+from cemd.analyze.series import PROBER, SeriesTable
 from cemd.analyze.sighted import retired_sightings, sighted_findings
 from cemd.analyze.vantages import Heard, Vantages
 from cemd.analyze.views import analyze_view
@@ -131,18 +131,17 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     value, outcome = batch.value[takes], batch.outcome[takes]
     if not len(rows):
         return
-    measured_by = _probers(state, rows)
-    for name, _ in measured_by:
-        state.vantages.hear(name, now)
+    vantage = batch.source.removeprefix(PROBER) if batch.source.startswith(PROBER) else ""
+    if vantage:
+        state.vantages.hear(vantage, now)
     late = _late(state, rows, at, settings.lateness_seconds)
     if late.any():
         state.late_samples += int(late.sum())
         rows, at, value, outcome = rows[~late], at[~late], value[~late], outcome[~late]
         if not len(rows):
             return
-        measured_by = _probers(state, rows)
-    for name, mine in measured_by:
-        state.vantages.see(name, at[mine], topology.configuration.detector)
+    if vantage:
+        state.vantages.see(vantage, at, topology.configuration.detector)
     bounded = np.clip(value, -LARGEST, LARGEST)
     state.bank.observe(rows, at, bounded, outcome, topology.configuration.detector)
     counts = np.isfinite(value) & (outcome != BLIND)
@@ -152,15 +151,6 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     state.indicators.observe(rows, at, value, lambda asked: state.bank.tail(asked, learn))
     state.attention.observe(rows, at, bounded)
     state.crowds.observe(rows, bounded)
-
-
-def _probers(state: AnalyzeState, rows: Array) -> list[tuple[str, Array | slice]]:
-    """The vantage points whose probers measured these rows, and which rows each; what was pushed is of none."""
-    code = state.table.columns["prober"][rows]
-    names = list(state.table.probers)
-    if (code == code[0]).all():  # as a rule a batch is of one
-        return [(names[int(code[0])], slice(None))] if code[0] >= 0 else []
-    return [(names[one], code == one) for one in np.flatnonzero(np.bincount(code[code >= 0])).tolist()]
 
 
 def _late(state: AnalyzeState, rows: Array, at: Array, lateness: float) -> Array:

@@ -63,6 +63,15 @@ def about(world: World) -> list[str]:
     return [str(one.subject) for one in world.open(SILENCE)]
 
 
+def test_what_somebody_else_sends_in_its_name_is_no_word_of_a_vantage_point() -> None:
+    world = usual()
+    for _ in range(30):
+        go_on(world, 10.0, HOME_WEB, HOME_CORE)
+        world.samples((SOUTH_WEB, 1.0), source="ghost")
+    [found] = of_silence(world)
+    assert found.subject.name == "south"
+
+
 def test_a_vantage_point_that_stops_is_one_finding_about_itself() -> None:
     world = usual()
     last = world.now - 10.0
