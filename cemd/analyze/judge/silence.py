@@ -95,8 +95,8 @@ def silence_findings(
     open_keys = [key for key in held.keys(Condition.SILENCE) if not vantage_of(key)]
     if not open_keys and not silent.any():
         return []
-    last_at, feed_of = bank.columns["last_at"], table.columns["feed"]
-    counts = table.columns["placed"] & np.isfinite(last_at)
+    feed_of, counts = table.columns["feed"], table.columns["placed"] & np.isfinite(bank.columns["last_at"])
+    last_at = np.where(counts, bank.columns["last_at"], 0.0)  # nothing less nothing would be no number
     patience = bank.silent_after(detector, table.columns["every_seconds"])
     newest, talks_since = (spoken[table.columns["prober"]] for spoken in vantages.spoken(table.probers))
     measured = table.columns["prober"] >= 0
