@@ -20,7 +20,7 @@ from cemd.config.probes import Probe
 from cemd.config.settings import Settings
 from cemd.config.topology import Topology
 from cemd.model.identity import SERIAL_MASK, SeriesId, serials
-from cemd.model.measurement import Series, is_never_negative
+from cemd.model.measurement import Series, is_never_negative, prober_at
 
 FIELDS = {
     "vantage": Field("<i4"),
@@ -43,10 +43,6 @@ class Place:
     probe_name: str
     kind: str
     every_seconds: float = 0.0
-
-
-PROBER = "prober:"
-"""Before the name of a vantage point: the source of what its prober measures."""
 
 
 class SeriesTable:
@@ -87,8 +83,8 @@ class SeriesTable:
             self._row_of[serial] = row
             key = one.key
             vantage[row] = self.vantages.setdefault(key.vantage, len(self.vantages))
-            of_prober = one.source.startswith(PROBER)
-            prober[row] = self.probers.setdefault(key.vantage, len(self.probers)) if of_prober else -1
+            measured = bool(prober_at(one.source))
+            prober[row] = self.probers.setdefault(key.vantage, len(self.probers)) if measured else -1
             words = (one.source, key.probe, key.vantage, key.target, *(f"{n}={v}" for n, v in key.labels))
             if words not in self.feeds:
                 self.feeds[words] = len(self.feed_rows)
@@ -145,7 +141,7 @@ class SeriesTable:
     def _place(self, series: Series) -> Place | None:
         key = series.key
         probe = self._probes.get(key.probe)
-        measured = series.source.startswith(PROBER)
+        measured = bool(prober_at(series.source))
         if measured and probe is not None and key.vantage not in self._settings.runs_at(probe.vantages):
             return None  # it runs there no more
         if probe is not None:

@@ -27,7 +27,7 @@ from cemd.analyze.judge.retired import retired_findings
 from cemd.analyze.judge.silence import silence_findings, silent_series, vantage_findings
 from cemd.analyze.labels import LABELS, Clerk, Labels
 from cemd.analyze.models.lookout import Lookout
-from cemd.analyze.series import PROBER, SeriesTable
+from cemd.analyze.series import SeriesTable
 from cemd.analyze.sighted import retired_sightings, sighted_findings
 from cemd.analyze.vantages import Heard, Vantages
 from cemd.analyze.views import analyze_view
@@ -37,7 +37,7 @@ from cemd.config.topology import Topology
 from cemd.model.entry import Batch, ClockStepped, Command, Entry, SeriesAdded, Started, Tick
 from cemd.model.finding import Finding
 from cemd.model.identity import Instant, SeriesId
-from cemd.model.measurement import SUCCESS, Series
+from cemd.model.measurement import SUCCESS, Series, prober_at
 from cemd.model.view import AnalyzeView, SeriesColumns
 
 LARGEST = 1e18
@@ -131,8 +131,7 @@ def _observe(state: AnalyzeState, batch: Batch, now: Instant, topology: Topology
     value, outcome = batch.value[takes], batch.outcome[takes]
     if not len(rows):
         return
-    vantage = batch.source.removeprefix(PROBER) if batch.source.startswith(PROBER) else ""
-    if vantage:
+    if vantage := prober_at(batch.source):
         state.vantages.hear(vantage, now)
     late = _late(state, rows, at, settings.lateness_seconds)
     if late.any():

@@ -8,6 +8,7 @@ thrown away: no row is written, nothing is sent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -249,7 +250,7 @@ class _Run:
         epochs = self._epochs() if self.rules is None else []
         self.state.seq = FIRST_SEQ
         every = self._tick_seconds(epochs)
-        start = float(np.floor(start / every) * every)
+        start = math.floor(start / every) * every
         begun = False
         for begin in np.arange(start, until, SLICE_SECONDS).tolist():
             end, at = min(begin + SLICE_SECONDS, until), begin
@@ -257,7 +258,7 @@ class _Run:
             if not begun:
                 if not samples.at.size:
                     continue
-                at += float(np.floor((samples.at[0] - begin) / every) * every)
+                at += math.floor((samples.at[0] - begin) / every) * every
                 begun = True
                 self._begin(epochs, at)
             for tick in np.arange(at + every, end + every / 2, every).tolist():

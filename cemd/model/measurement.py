@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from cemd.model.identity import Instant, SeriesId
 
 SUCCESS = "success"
+"""Every probe has this metric: 1.0 where the attempt was ok, 0.0 where it failed or timed out, absent when blind."""
 SUCCEEDS = (SUCCESS, "success_ratio")
 """How metrics end that say how much succeeds."""
-"""Every probe has this metric: 1.0 where the attempt was ok, 0.0 where it failed or timed out, absent when blind."""
-
+PROBER = "prober:"
+"""Before the name of a vantage point: the source of what its prober measures."""
 
 _NEVER_NEGATIVE = ("_seconds", "_ratio", "_bytes", "_count", "_total", "_percent", "_per_second")
 _SIGNED = frozenset(
@@ -30,6 +31,15 @@ def is_never_negative(metric: str) -> bool:
     (True, False, False)
     """
     return metric == SUCCESS or (metric.endswith(_NEVER_NEGATIVE) and not _SIGNED.intersection(metric.split("_")))
+
+
+def prober_at(source: str) -> str:
+    """The vantage point whose prober is this source; "" for what is pushed.
+
+    >>> prober_at("prober:home"), prober_at("mqtt")
+    ('home', '')
+    """
+    return source.removeprefix(PROBER) if source.startswith(PROBER) else ""
 
 
 class SeriesKey(msgspec.Struct, frozen=True, kw_only=True, order=True):

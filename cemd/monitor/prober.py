@@ -21,6 +21,7 @@ from cemd.kit.retry import Backoff
 from cemd.kit.sdnotify import Notifier
 from cemd.kit.tasks import Slices
 from cemd.kit.words import counted
+from cemd.model.measurement import PROBER
 from cemd.monitor import wire
 from cemd.monitor.backlog import Backlog, Numbers
 from cemd.monitor.outlook import Outlook
@@ -140,7 +141,7 @@ class Prober:
         self._backlog.reconnected()
         self._arriving = None
         self._outgoing.set()
-        source = f"prober:{self._vantage}"
+        source = f"{PROBER}{self._vantage}"
         hello = wire.Hello(version=wire.VERSION, source=source, number=self._backlog.last_number, pid=os.getpid())
         writer.write(wire.encode(hello))
         sending = asyncio.create_task(self._keep_sending(writer), name="sending")

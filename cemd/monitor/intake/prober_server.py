@@ -26,15 +26,13 @@ from cemd.kit.logs import SaidOnce
 from cemd.kit.retry import Backoff
 from cemd.kit.tasks import Slices
 from cemd.model.entry import Batch
-from cemd.model.measurement import Attempt
+from cemd.model.measurement import PROBER, Attempt
 from cemd.model.quality import Outcome
 from cemd.monitor import wire
 from cemd.monitor.intake.book import SeriesBook, Submit
 from cemd.monitor.intake.samples import FUTURE_SECONDS
 from cemd.monitor.metrics import MonitorMetrics
 
-PROBER = "prober:"
-"""Before the name of a vantage point: the source that its batches come from."""
 REFUSED = -1
 """Stands for the number of a series that the source may not have any more."""
 MAX_DECLARED_TOTAL = 2_000_000

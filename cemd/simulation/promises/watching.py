@@ -8,11 +8,10 @@ from cemd.analyze.vantages import LEAST_SECONDS
 from cemd.improve.records import AttachedFinding
 from cemd.model.entry import Tick
 from cemd.model.finding import Condition, Finding, FindingPhase
+from cemd.model.measurement import PROBER, prober_at
 from cemd.model.subject import SubjectKind
 from cemd.simulation.book import Book
 from cemd.simulation.promises.moments import Sentences, Stepped
-
-PROBER = "prober:"
 
 
 def a_silent_vantage_point_silences_no_service(book: Book, now: Stepped) -> Sentences:
@@ -25,7 +24,7 @@ def a_silent_vantage_point_silences_no_service(book: Book, now: Stepped) -> Sent
         for series in map(int, finding.evidence.series):
             source = book.source_of.get(series, "")
             later = book.spoke_at.get(source, 0.0) - book.arrived_at(series)
-            if source.startswith(PROBER) and later < every:
+            if prober_at(source) and later < every:
                 yield f"{finding.subject} is called silent, but nothing else came of {source} either since then."
     for row in now.effects.rows:
         if row.table == "incident_finding" and row.body is not None and b'"vantage"' in row.body:
