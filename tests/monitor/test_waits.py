@@ -151,22 +151,28 @@ async def test_what_is_fresh_is_asked_once_by_the_next_look_or_soon_without_one(
     resting.close()
 
 
+def backlog_that_is_full(stack: contextlib.ExitStack) -> int:
+    """A port where nobody is taken: a full backlog drops the SYN, as a host behind a firewall does."""
+    door = stack.enter_context(socket.socket())
+    door.bind(("127.0.0.1", 0))
+    door.listen(0)
+    for _ in range(3):
+        filler = stack.enter_context(socket.socket())
+        filler.setblocking(False)
+        filler.connect_ex(door.getsockname())
+    return int(door.getsockname()[1])
+
+
 async def test_connections_that_are_not_watched_end_as_those_that_are() -> None:
     """Good, refused and without an answer; then given up before anybody looks."""
     with contextlib.ExitStack() as stack:
-        full = stack.enter_context(socket.socket())
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
+        full = backlog_that_is_full(stack)
         port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         async with tools() as made:
             for where, outcome, reason in (
                 (port, Outcome.OK, Reason.ANSWERED),
                 (free_port(), Outcome.FAILED, Reason.REFUSED),
-                (full.getsockname()[1], Outcome.TIMED_OUT, Reason.NO_ANSWER),
+                (full, Outcome.TIMED_OUT, Reason.NO_ANSWER),
             ):
                 result = await look(made, "tcp", {"host": "127.0.0.1", "port": where}, seconds=0.3)
                 assert (result.outcome, result.reason) == (outcome, reason)
@@ -231,18 +237,11 @@ async def test_target_that_is_far_is_watched_from_the_first_moment_once_that_is_
 
 
 async def test_connection_that_nobody_takes_has_timed_out() -> None:
-    """A full backlog drops the SYN, as a host behind a firewall does."""
     with contextlib.ExitStack() as stack:
-        door = stack.enter_context(socket.socket())
-        door.bind(("127.0.0.1", 0))
-        door.listen(0)
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(door.getsockname())
+        port = backlog_that_is_full(stack)
         async with tools() as made:
             began = asyncio.get_running_loop().time()
-            params = {"host": "127.0.0.1", "port": door.getsockname()[1]}
+            params = {"host": "127.0.0.1", "port": port}
             result = await look(made, "tcp", params, seconds=0.3)
             assert asyncio.get_running_loop().time() - began < 0.6
     assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, Reason.NO_ANSWER)
